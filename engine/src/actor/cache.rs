@@ -1,0 +1,125 @@
+//! Open runs in memory: what deciding the next step needs, read from the database when it is not there.
+
+use crate::context::{ContextMap, Patch};
+use crate::definition::WorkflowDef;
+use longshore_store::{Error as StoreError, NewRun, RunId, RunRow, TaskRow, TaskState, Tx};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A run that is not over.
+pub(super) struct RunCache {
+    pub(super) def: Arc<WorkflowDef>,
+    pub(super) input: ContextMap,
+    pub(super) tasks: Vec<TaskCache>,
+}
+
+/// A task of an open run.
+pub(super) struct TaskCache {
+    pub(super) state: TaskState,
+    pub(super) attempts: i64,
+    pub(super) error: String,
+    pub(super) patch: Option<Arc<Patch>>,
+}
+
+impl RunCache {
+    /// A run as it is started.
+    pub(super) fn started(run: &NewRun, def: Arc<WorkflowDef>) -> Self {
+        // The engine wrote this text a moment ago.
+        let input = ContextMap::from_json(&run.input).unwrap_or_default();
+        let task = |_| TaskCache { state: TaskState::Waiting, attempts: 0, error: String::new(), patch: None };
+        Self { tasks: def.tasks.iter().map(task).collect(), def, input }
+    }
+
+    fn recorded(row: &RunRow, tasks: Vec<TaskRow>, def: Arc<WorkflowDef>) -> Result<Self, StoreError> {
+        let input = ContextMap::from_json(&row.input).map_err(|_| StoreError::BadRow {
+            table: "runs",
+            key: row.id.to_string(),
+            column: "input",
+            value: row.input.clone(),
+        })?;
+        if tasks.len() != def.tasks.len() {
+            let (key, value) = (row.id.to_string(), format!("{} tasks", tasks.len()));
+            return Err(StoreError::BadRow { table: "tasks", key, column: "idx", value });
+        }
+        let tasks = tasks.into_iter().map(TaskCache::recorded).collect::<Result<_, _>>()?;
+        Ok(Self { def, input, tasks })
+    }
+
+    /// The context a task sees: the start context and the patches of everything above it, in order.
+    pub(super) fn context_of(&self, idx: usize) -> ContextMap {
+        let mut context = self.input.clone();
+        for &above in &self.def.tasks[idx].ancestors {
+            if let Some(patch) = &self.tasks[above].patch {
+                context.apply(patch);
+            }
+        }
+        context
+    }
+
+    /// Where a task is, by its id.
+    pub(super) fn state_of(&self, id: &str) -> Option<TaskState> {
+        let place = self.def.tasks.iter().position(|task| task.id == id)?;
+        Some(self.tasks[place].state)
+    }
+
+    /// Keys that two tasks changed differently with neither above the other: (key, overruled, winner).
+    pub(super) fn conflicts(&self) -> Vec<(String, &str, &str)> {
+        let mut conflicts = Vec::new();
+        let patched: Vec<(usize, &Patch)> =
+            self.tasks.iter().enumerate().filter_map(|(i, t)| Some((i, &**t.patch.as_ref()?))).collect();
+        for (n, (later, patch)) in patched.iter().enumerate() {
+            for (earlier, other) in &patched[..n] {
+                if !self.def.tasks[*later].ancestors.contains(earlier) {
+                    let ids = (&*self.def.tasks[*earlier].id, &*self.def.tasks[*later].id);
+                    conflicts.extend(patch.conflicts_with(other).map(|key| (key.to_owned(), ids.0, ids.1)));
+                }
+            }
+        }
+        conflicts
+    }
+}
+
+impl TaskCache {
+    fn recorded(row: TaskRow) -> Result<Self, StoreError> {
+        let patch = match &row.patch {
+            None => None,
+            Some(text) => Some(Arc::new(Patch::from_json(text).map_err(|_| StoreError::BadRow {
+                table: "tasks",
+                key: format!("{} {}", row.key.run, row.key.idx),
+                column: "patch",
+                value: text.clone(),
+            })?)),
+        };
+        Ok(Self { state: row.state, attempts: row.attempt, error: row.error.unwrap_or_default(), patch })
+    }
+}
+
+/// Reads runs that are not in memory. A run whose digest is not loaded, or whose rows do not read, is left
+/// out; the latter is logged, so that one bad row does not stop the others.
+pub(super) async fn load_missing(
+    tx: &mut Tx,
+    runs: &mut HashMap<RunId, RunCache>,
+    wanted: impl Iterator<Item = RunId>,
+    definition: impl Fn(&RunRow) -> Option<Arc<WorkflowDef>>,
+) -> Result<(), StoreError> {
+    let mut missing: Vec<RunId> = wanted.filter(|id| !runs.contains_key(id)).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut tasks: HashMap<RunId, Vec<TaskRow>> = HashMap::new();
+    for task in TaskRow::of_runs(tx, &missing).await? {
+        tasks.entry(task.key.run).or_default().push(task);
+    }
+    for row in RunRow::load(tx, &missing).await? {
+        let Some(def) = definition(&row) else { continue };
+        match RunCache::recorded(&row, tasks.remove(&row.id).unwrap_or_default(), def) {
+            Ok(cache) => {
+                runs.insert(row.id, cache);
+            }
+            Err(error) => tracing::error!(run = %row.id, %error, code = error.code(), "a run does not read"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! The one task that writes: it turns commands into transactions.
+//!
+//! While a transaction is on its way to disk, commands pile up; the next transaction takes all of them. So
+//! one outcome is committed at once, and a thousand share a commit: no delay is configured, and none is paid.
+//!
+//! What a transaction changed in memory is dropped when it fails, and read again from the database.
+
+mod cache;
+mod claim;
+mod settle;
+mod transact;
+
+use crate::definition::WorkflowDef;
+use crate::engine::{Options, ProgressEvent, Started, now_ms};
+use crate::error::Error;
+use crate::packages::{AttemptOutcome, Lease, Packages};
+use cache::RunCache;
+use longshore_store::{HostId, NewRun, RunId, Store, TaskKey};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Most commands of one transaction: bounds how long a commit can keep the others waiting.
+const MAX_BATCH: usize = 512;
+
+/// How often the host row is touched, and cancel requests of other programs are looked for at the latest.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How often cancel requests of other programs are looked for while runs are open.
+const CANCEL_LOOK: Duration = Duration::from_millis(500);
+
+/// Pause after a transaction that failed; doubles up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// See [`FIRST_PAUSE`].
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long cancelled attempts get to say so when the engine stops.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+/// What the actor is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Start { run: Box<NewRun>, def: Arc<WorkflowDef>, reply: oneshot::Sender<Result<Started, Error>> },
+    Finished { lease: u64, outcome: AttemptOutcome },
+    ReleaseSlot { lease: u64 },
+    ReclaimSlot { lease: u64 },
+    LookForCancelled,
+    Wake,
+    Watch { run: RunId, reply: oneshot::Sender<()> },
+    CountInFlight { digest: String, reply: oneshot::Sender<usize> },
+    Shutdown { drain: Duration, reply: oneshot::Sender<()> },
+}
+
+/// An attempt that this host executes.
+#[derive(Debug, Clone)]
+struct Held {
+    key: TaskKey,
+    token: i64,
+    attempt: i64,
+    lost: i64,
+    digest: String,
+    host: String,
+    started_at: i64,
+    has_slot: bool,
+    /// Its run was cancelled: its outcome is recorded as an attempt and nothing more.
+    cancelled: bool,
+}
+
+struct PendingStart {
+    run: Box<NewRun>,
+    def: Arc<WorkflowDef>,
+    reply: oneshot::Sender<Result<Started, Error>>,
+}
+
+struct Stopping {
+    deadline: Instant,
+    cancelled: bool,
+    reply: oneshot::Sender<()>,
+}
+
+pub(crate) struct Actor {
+    store: Store,
+    packages: Arc<dyn Packages>,
+    host: HostId,
+    progress: broadcast::Sender<ProgressEvent>,
+    slots: usize,
+    held_slots: usize,
+    leases: HashMap<u64, Held>,
+    /// Deferred attempts that want a slot again, in order.
+    wanting: VecDeque<u64>,
+    runs: HashMap<RunId, RunCache>,
+    watchers: HashMap<RunId, Vec<oneshot::Sender<()>>>,
+    starts: Vec<PendingStart>,
+    ended: Vec<(Held, AttemptOutcome)>,
+    next_lease: u64,
+    next_token: i64,
+    next_due: Option<i64>,
+    look_for_cancelled: bool,
+    last_heartbeat: Instant,
+    last_cancel_look: Instant,
+    pause: Duration,
+    stopping: Option<Stopping>,
+}
+
+impl Actor {
+    /// Takes the database over: registers the host and takes what dead hosts held.
+    pub(crate) async fn open(
+        store: Store,
+        packages: Arc<dyn Packages>,
+        options: &Options,
+        host: HostId,
+        progress: broadcast::Sender<ProgressEvent>,
+    ) -> Result<Self, Error> {
+        let now = now_ms();
+        let orphans = transact::take_over(&store, host, &options.host_name, now).await?;
+        Ok(Self {
+            store,
+            packages,
+            host,
+            progress,
+            slots: options.slots.max(1),
+            held_slots: 0,
+            leases: HashMap::new(),
+            wanting: VecDeque::new(),
+            runs: HashMap::new(),
+            watchers: HashMap::new(),
+            starts: Vec::new(),
+            ended: orphans,
+            next_lease: 1,
+            // Later than every token of an earlier host on this database, as its clock ran.
+            next_token: now,
+            next_due: None,
+            look_for_cancelled: true,
+            last_heartbeat: Instant::now(),
+            last_cancel_look: Instant::now(),
+            pause: Duration::ZERO,
+            stopping: None,
+        })
+    }
+
+    /// Runs until it is told to shut down.
+    pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            let wait = self.until_next_timer();
+            match tokio::time::timeout(wait, commands.recv()).await {
+                Ok(Some(command)) => self.take(command),
+                Ok(None) => return,
+                Err(_) => {}
+            }
+            for _ in 1..MAX_BATCH {
+                let Ok(command) = commands.try_recv() else { break };
+                self.take(command);
+            }
+            if !self.pause.is_zero() {
+                tokio::time::sleep(self.pause).await;
+            }
+            self.turn().await;
+            if self.stop_if_done().await {
+                return;
+            }
+        }
+    }
+
+    /// One transaction, and what follows from it.
+    async fn turn(&mut self) {
+        match self.transact().await {
+            Ok(effects) => {
+                self.pause = Duration::ZERO;
+                self.after_commit(effects);
+            }
+            Err(failed) => {
+                tracing::error!(
+                    error = &failed.error as &dyn std::error::Error,
+                    code = failed.error.code(),
+                    "a transaction failed; outcomes are kept and tried again"
+                );
+                self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+                for run in failed.touched {
+                    self.forget(run);
+                }
+                self.refuse_starts(&failed.error);
+            }
+        }
+    }
+
+    fn refuse_starts(&mut self, error: &longshore_store::Error) {
+        for start in self.starts.drain(..) {
+            let refused = Error::NotRecorded { code: error.code(), message: error.to_string(), fix: error.fix() };
+            let _ = start.reply.send(Err(refused));
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Start { run, def, reply } => self.starts.push(PendingStart { run, def, reply }),
+            Command::Finished { lease, outcome } => self.finished(lease, outcome),
+            Command::ReleaseSlot { lease } => self.release_slot(lease),
+            Command::ReclaimSlot { lease } => self.wanting.push_back(lease),
+            Command::LookForCancelled => self.look_for_cancelled = true,
+            Command::Wake => {}
+            Command::Watch { run, reply } => self.watch(run, reply),
+            Command::CountInFlight { digest, reply } => {
+                let count = self.leases.values().filter(|held| held.digest == digest).count();
+                let _ = reply.send(count);
+            }
+            Command::Shutdown { drain, reply } => {
+                self.stopping = Some(Stopping { deadline: Instant::now() + drain, cancelled: false, reply });
+            }
+        }
+    }
+
+    /// Answers when the run has ended; at once when it is not open in memory, where its end may have been.
+    fn watch(&mut self, run: RunId, reply: oneshot::Sender<()>) {
+        if self.runs.contains_key(&run) {
+            self.watchers.entry(run).or_default().push(reply);
+        } else {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Drops a run from memory; whoever watches it looks for itself.
+    fn forget(&mut self, run: RunId) {
+        self.runs.remove(&run);
+        for watcher in self.watchers.remove(&run).into_iter().flatten() {
+            let _ = watcher.send(());
+        }
+    }
+
+    fn finished(&mut self, lease: u64, outcome: AttemptOutcome) {
+        // A second report of the same lease finds nothing: only the first counts.
+        if let Some(held) = self.leases.remove(&lease) {
+            self.held_slots -= usize::from(held.has_slot);
+            self.ended.push((held, outcome));
+        }
+    }
+
+    fn release_slot(&mut self, lease: u64) {
+        if let Some(held) = self.leases.get_mut(&lease)
+            && std::mem::take(&mut held.has_slot)
+        {
+            self.held_slots -= 1;
+        }
+    }
+
+    /// Gives free slots to deferred attempts first: they were there before anything that is claimed now.
+    fn grant_slots(&mut self) {
+        while self.held_slots < self.slots {
+            let Some(lease) = self.wanting.pop_front() else { return };
+            if let Some(held) = self.leases.get_mut(&lease)
+                && !held.has_slot
+            {
+                held.has_slot = true;
+                self.held_slots += 1;
+                self.packages.resume(&held.digest, lease);
+            }
+        }
+    }
+
+    /// Hands claimed attempts over. One that is refused is put back.
+    fn dispatch(&mut self, leases: Vec<Lease>) {
+        for lease in leases {
+            let id = lease.id;
+            if let Err(refused) = self.packages.start(lease) {
+                self.finished(id, AttemptOutcome::Lost(refused.to_string()));
+            }
+        }
+    }
+
+    fn until_next_timer(&self) -> Duration {
+        if !self.ended.is_empty() {
+            return Duration::ZERO;
+        }
+        let mut wait = HEARTBEAT.saturating_sub(self.last_heartbeat.elapsed());
+        if !self.runs.is_empty() {
+            wait = wait.min(CANCEL_LOOK.saturating_sub(self.last_cancel_look.elapsed()));
+        }
+        if let Some(due) = self.next_due {
+            wait = wait.min(Duration::from_millis(due.saturating_sub(now_ms()).max(0) as u64));
+        }
+        if let Some(stopping) = &self.stopping {
+            wait = wait.min(stopping.deadline.saturating_duration_since(Instant::now()));
+        }
+        wait
+    }
+
+    /// Whether the engine was told to stop and nothing is left to record.
+    async fn stop_if_done(&mut self) -> bool {
+        let Some(stopping) = &mut self.stopping else { return false };
+        let expired = Instant::now() >= stopping.deadline;
+        if expired && !stopping.cancelled {
+            stopping.cancelled = true;
+            stopping.deadline = Instant::now() + CANCEL_GRACE;
+            for (lease, held) in &self.leases {
+                self.packages.cancel(&held.digest, *lease);
+            }
+            return false;
+        }
+        let idle = self.leases.is_empty() && self.ended.is_empty();
+        if !idle && !(expired && stopping.cancelled) {
+            return false;
+        }
+        if let Err(error) = transact::sign_off(&self.store, self.host).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the host could not sign off");
+        }
+        if let Some(stopping) = self.stopping.take() {
+            let _ = stopping.reply.send(());
+        }
+        true
+    }
+}

@@ -1,0 +1,194 @@
+//! One transaction: starts, cancels, outcomes, claims; and what follows once it is on disk.
+
+use super::cache::RunCache;
+use super::{Actor, CANCEL_LOOK, HEARTBEAT, Held};
+use crate::engine::{ProgressEvent, Started, now_ms};
+use crate::packages::{AttemptOutcome, Lease};
+use longshore_store::{
+    Error as StoreError, EventRow, GenerationRow, HostId, NewRun, RunId, RunRow, RunState, Store, TaskKey, TaskRow,
+    TaskState, Tx,
+};
+use std::collections::{HashMap, HashSet};
+use tokio::time::Instant;
+
+/// A task that moved.
+pub(super) struct Change {
+    pub(super) key: TaskKey,
+    pub(super) attempt: i64,
+    pub(super) state: TaskState,
+    pub(super) message: Option<String>,
+}
+
+/// What follows from a transaction once it is on disk.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// Runs whose memory is wrong if the transaction fails.
+    pub(super) touched: HashSet<RunId>,
+    pub(super) changes: Vec<Change>,
+    pub(super) finished: Vec<RunId>,
+    pub(super) leases: Vec<(Held, Lease)>,
+    /// Attempts that ended before they began.
+    pub(super) ended: Vec<(Held, AttemptOutcome)>,
+    /// Tasks that were running when their run was cancelled.
+    cancelled: Vec<TaskKey>,
+    /// For each pending start, the run that has its dedup key.
+    taken: HashMap<RunId, RunId>,
+}
+
+/// A transaction that was undone.
+pub(super) struct Failed {
+    pub(super) error: StoreError,
+    pub(super) touched: HashSet<RunId>,
+}
+
+/// Registers a host and returns what hosts before it left running, as attempts that were lost.
+pub(super) async fn take_over(
+    store: &Store,
+    host: HostId,
+    name: &str,
+    now: i64,
+) -> Result<Vec<(Held, AttemptOutcome)>, StoreError> {
+    let mut tx = store.begin().await?;
+    Store::register_host(&mut tx, host, name, std::process::id(), now).await?;
+    let lost = GenerationRow::mark_lost(&mut tx, host, now).await?;
+    let orphans = TaskRow::orphans(&mut tx, host).await?;
+    if lost > 0 || !orphans.is_empty() {
+        let message = format!("took over {} running tasks and {lost} generations of a host that died", orphans.len());
+        EventRow::append(&mut tx, &format!("host/{host}"), "took_over", &message, now).await?;
+    }
+    store.commit(tx).await?;
+    Ok(orphans.into_iter().map(|task| (orphan(task, now), AttemptOutcome::Lost("its host died".into()))).collect())
+}
+
+fn orphan(task: TaskRow, now: i64) -> Held {
+    Held {
+        key: task.key,
+        token: task.token,
+        attempt: task.attempt,
+        lost: task.lost,
+        digest: String::new(),
+        host: task.host.unwrap_or_default(),
+        started_at: task.started_at.unwrap_or(now),
+        has_slot: false,
+        cancelled: false,
+    }
+}
+
+/// Records that the host stopped on purpose.
+pub(super) async fn sign_off(store: &Store, host: HostId) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    Store::heartbeat(&mut tx, host, true, now_ms()).await?;
+    store.commit(tx).await
+}
+
+impl Actor {
+    /// Everything that is pending, in one transaction.
+    pub(super) async fn transact(&mut self) -> Result<Effects, Failed> {
+        let mut effects = Effects::default();
+        match self.try_transact(&mut effects).await {
+            Ok(()) => Ok(effects),
+            Err(error) => Err(Failed { error, touched: effects.touched }),
+        }
+    }
+
+    async fn try_transact(&mut self, effects: &mut Effects) -> Result<(), StoreError> {
+        let now = now_ms();
+        let mut tx = self.store.begin().await?;
+        if self.last_heartbeat.elapsed() >= HEARTBEAT {
+            Store::heartbeat(&mut tx, self.host, false, now).await?;
+            self.last_heartbeat = Instant::now();
+            self.look_for_cancelled = true;
+        }
+        self.record_starts(&mut tx, now, effects).await?;
+        if self.look_for_cancelled || self.last_cancel_look.elapsed() >= CANCEL_LOOK {
+            self.cancel_runs(&mut tx, now, effects).await?;
+        }
+        self.commit_outcomes(&mut tx, now, effects).await?;
+        self.grant_slots();
+        self.claim(&mut tx, now, effects).await?;
+        fail::fail_point!("engine.before_commit");
+        self.store.commit(tx).await?;
+        fail::fail_point!("engine.after_commit");
+        Ok(())
+    }
+
+    async fn record_starts(&mut self, tx: &mut Tx, now: i64, effects: &mut Effects) -> Result<(), StoreError> {
+        if self.starts.is_empty() {
+            return Ok(());
+        }
+        let runs: Vec<NewRun> = self.starts.iter().map(|start| (*start.run).clone()).collect();
+        effects.taken = NewRun::insert(tx, &runs, now).await?;
+        for start in &self.starts {
+            if !effects.taken.contains_key(&start.run.id) {
+                effects.touched.insert(start.run.id);
+                self.runs.insert(start.run.id, RunCache::started(&start.run, std::sync::Arc::clone(&start.def)));
+                if start.def.tasks.is_empty() {
+                    RunRow::finish(tx, &[(start.run.id, RunState::Succeeded, None)], now).await?;
+                    effects.finished.push(start.run.id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn cancel_runs(&mut self, tx: &mut Tx, now: i64, effects: &mut Effects) -> Result<(), StoreError> {
+        for (run, asked) in RunRow::to_cancel(tx, now).await? {
+            effects.touched.insert(run);
+            effects.cancelled.extend(TaskRow::cancel_all(tx, run, now).await?);
+            let (state, error) = if asked {
+                (RunState::Cancelled, None)
+            } else {
+                (RunState::Failed, Some("the run took longer than its run_timeout_ms".to_owned()))
+            };
+            RunRow::finish(tx, &[(run, state, error)], now).await?;
+            EventRow::append(tx, &format!("run/{run}"), "cancelled", if asked { "on request" } else { "out of time" }, now).await?;
+            effects.finished.push(run);
+        }
+        self.look_for_cancelled = false;
+        self.last_cancel_look = Instant::now();
+        Ok(())
+    }
+
+    /// Tells everybody, and hands the claimed attempts over.
+    pub(super) fn after_commit(&mut self, effects: Effects) {
+        self.ended.clear();
+        self.ended.extend(effects.ended);
+        for start in self.starts.drain(..) {
+            let existing = effects.taken.get(&start.run.id);
+            let started = Started { run: *existing.unwrap_or(&start.run.id), existing: existing.is_some() };
+            let _ = start.reply.send(Ok(started));
+        }
+        for change in effects.changes {
+            // Nobody may be listening, which is fine.
+            let _ = self.progress.send(ProgressEvent {
+                run: change.key.run,
+                idx: change.key.idx as usize,
+                attempt: change.attempt,
+                state: change.state,
+                message: change.message,
+            });
+        }
+        self.cancel_attempts(&effects.cancelled);
+        for run in effects.finished {
+            self.forget(run);
+        }
+        let mut leases = Vec::with_capacity(effects.leases.len());
+        for (held, lease) in effects.leases {
+            self.held_slots += 1;
+            self.leases.insert(lease.id, held);
+            leases.push(lease);
+        }
+        self.dispatch(leases);
+    }
+
+    fn cancel_attempts(&mut self, keys: &[TaskKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        let keys: HashSet<&TaskKey> = keys.iter().collect();
+        for (lease, held) in self.leases.iter_mut().filter(|(_, held)| keys.contains(&held.key)) {
+            held.cancelled = true;
+            self.packages.cancel(&held.digest, *lease);
+        }
+    }
+}

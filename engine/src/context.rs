@@ -1,0 +1,171 @@
+//! Contexts between tasks: keys with raw JSON, merged without parsing a value.
+
+use longshore_workflow::private::{FrameError, read_frame, write_frame};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Keys with the JSON of their values, shared between the tasks that see them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContextMap {
+    entries: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// What a task changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Patch {
+    set: BTreeMap<Arc<str>, Arc<str>>,
+    removed: BTreeSet<Arc<str>>,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+struct StoredPatch {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    set: BTreeMap<String, Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    remove: Vec<String>,
+}
+
+impl ContextMap {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// When the text is not one.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let raw: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text)?;
+        Ok(Self { entries: raw.into_iter().map(|(k, v)| (k.into(), v.get().into())).collect() })
+    }
+
+    /// The context as one JSON object.
+    pub fn to_json(&self) -> String {
+        let mut out = String::from("{");
+        for (i, (key, value)) in self.entries.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            out.push_str(&serde_json::Value::from(&**key).to_string());
+            out.push(':');
+            out.push_str(value);
+        }
+        out.push('}');
+        out
+    }
+
+    /// The context as a frame.
+    pub fn to_frame(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_frame(self.entries.iter().map(|(k, v)| (&**k, v.as_bytes())), &mut out);
+        out
+    }
+
+    /// Applies what a task changed.
+    pub fn apply(&mut self, patch: &Patch) {
+        for key in &patch.removed {
+            self.entries.remove(key);
+        }
+        self.entries.extend(patch.set.iter().map(|(k, v)| (Arc::clone(k), Arc::clone(v))));
+    }
+
+    /// The JSON of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).map(|value| &**value)
+    }
+
+    /// Sets a key to a JSON text.
+    pub fn set(&mut self, key: &str, json: String) {
+        self.entries.insert(key.into(), json.into());
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(|key| &**key)
+    }
+}
+
+impl Patch {
+    /// Reads the frame a task sent back: an empty value means the key was removed.
+    ///
+    /// # Errors
+    /// When the frame is broken, or a value is no JSON.
+    pub fn from_frame(frame: &[u8]) -> Result<Self, FrameError> {
+        let mut patch = Self::default();
+        for (key, value) in read_frame(frame)? {
+            if value.is_empty() {
+                patch.removed.insert(key.into());
+                continue;
+            }
+            let raw: Result<&RawValue, _> = serde_json::from_slice(value);
+            let raw = raw.map_err(|source| FrameError::Value { key: key.to_owned(), source })?;
+            patch.set.insert(key.into(), raw.get().into());
+        }
+        Ok(patch)
+    }
+
+    /// Reads what [`Patch::to_json`] wrote.
+    ///
+    /// # Errors
+    /// When the text is not that.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let stored: StoredPatch = serde_json::from_str(text)?;
+        Ok(Self {
+            set: stored.set.into_iter().map(|(k, v)| (k.into(), v.get().into())).collect(),
+            removed: stored.remove.into_iter().map(Into::into).collect(),
+        })
+    }
+
+    /// The patch as the database keeps it; none when nothing changed.
+    pub fn to_json(&self) -> Option<String> {
+        if self.set.is_empty() && self.removed.is_empty() {
+            return None;
+        }
+        let raw = |(k, v): (&Arc<str>, &Arc<str>)| Some((k.to_string(), RawValue::from_string(v.to_string()).ok()?));
+        let stored = StoredPatch {
+            set: self.set.iter().filter_map(raw).collect(),
+            remove: self.removed.iter().map(ToString::to_string).collect(),
+        };
+        serde_json::to_string(&stored).ok()
+    }
+
+    /// Keys that two patches set to different values, or that one sets and the other removes.
+    pub fn conflicts_with<'p>(&'p self, other: &'p Self) -> impl Iterator<Item = &'p str> {
+        let set = self.set.iter().filter(|(key, value)| {
+            other.set.get(*key).is_some_and(|theirs| theirs != *value) || other.removed.contains(*key)
+        });
+        let removed = self.removed.iter().filter(|key| other.set.contains_key(*key));
+        set.map(|(key, _)| &**key).chain(removed.map(|key| &**key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_survives_the_database() {
+        let mut frame = Vec::new();
+        let entries: [(&str, &[u8]); 3] = [("a", b"{\"x\": 1.0}"), ("b", b""), ("c", b"\"\\u00e4\"")];
+        write_frame(entries.into_iter(), &mut frame);
+        let patch = Patch::from_frame(&frame).expect("own frame");
+        assert_eq!(Patch::from_json(&patch.to_json().expect("not empty")).expect("own text"), patch);
+        assert_eq!(Patch::default().to_json(), None);
+    }
+
+    #[test]
+    fn a_value_that_is_no_json_is_refused() {
+        let mut frame = Vec::new();
+        write_frame([("a", &b"{broken"[..])].into_iter(), &mut frame);
+        assert!(matches!(Patch::from_frame(&frame), Err(FrameError::Value { key, .. }) if key == "a"));
+    }
+
+    #[test]
+    fn the_last_writer_wins_and_the_conflict_is_seen() {
+        let patch = |text| Patch::from_json(text).expect("patch");
+        let (first, second) = (patch(r#"{"set":{"k":1,"same":0},"remove":["gone"]}"#), patch(r#"{"set":{"k":2,"same":0,"gone":3}}"#));
+        let mut context = ContextMap::from_json(r#"{"gone": true, "kept": [1]}"#).expect("object");
+        context.apply(&first);
+        context.apply(&second);
+        assert_eq!(context.to_json(), r#"{"gone":3,"k":2,"kept":[1],"same":0}"#);
+        assert_eq!(first.conflicts_with(&second).collect::<Vec<_>>(), ["k", "gone"]);
+    }
+}

@@ -1,0 +1,13 @@
+//! What happens next: pure functions of states, clock readings and random draws.
+
+mod params;
+mod readiness;
+mod retry;
+mod run_end;
+mod schedule;
+
+pub use params::start_context;
+pub use readiness::{Readiness, readiness};
+pub use retry::{AfterFailure, MAX_LOST, after_failure, is_poison};
+pub use run_end::{TaskEnd, run_end};
+pub use schedule::{BadSchedule, Fire, Schedule};

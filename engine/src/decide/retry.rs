@@ -1,0 +1,69 @@
+//! What follows a failed or lost attempt.
+
+use crate::packages::AttemptFailure;
+use longshore_workflow::RetryPolicy;
+use std::time::Duration;
+
+/// Attempts of one task that may end with their host before the task counts as poison: what kills five hosts
+/// in a row is not bad luck.
+pub const MAX_LOST: i64 = 5;
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Another attempt, after this long.
+    Retry(Duration),
+    /// The task has failed.
+    Fail,
+}
+
+/// Decides from the policy. `attempt` counts from 1 and includes `lost` attempts, which are not the task's
+/// fault and do not count against its policy; `draw` is uniform in `0.0..1.0`.
+pub fn after_failure(
+    policy: &RetryPolicy,
+    failure: &AttemptFailure,
+    attempt: i64,
+    lost: i64,
+    draw: f64,
+) -> AfterFailure {
+    let own = i32::try_from(attempt - lost).unwrap_or(i32::MAX).max(1);
+    let text = std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join(": ");
+    if !failure.permanent && policy.should_retry_message(&text, own) {
+        AfterFailure::Retry(policy.jittered_delay(own, draw))
+    } else {
+        AfterFailure::Fail
+    }
+}
+
+/// Whether a task that just lost another attempt is given up, `lost` counting that one.
+pub fn is_poison(lost: i64) -> bool {
+    lost >= MAX_LOST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn failure(message: &str) -> AttemptFailure {
+        AttemptFailure { message: message.into(), ..AttemptFailure::default() }
+    }
+
+    #[test]
+    fn a_permanent_failure_is_not_retried() {
+        let failure = AttemptFailure { permanent: true, ..failure("x") };
+        assert_eq!(after_failure(&RetryPolicy::default(), &failure, 1, 0, 0.0), AfterFailure::Fail);
+    }
+
+    proptest! {
+        #[test]
+        fn a_task_gets_exactly_its_attempts_however_many_were_lost(max in 1_i32..9, lost in 0_i64..5) {
+            let policy = RetryPolicy::builder().max_attempts(max).build();
+            let mut attempt = lost + 1;
+            while let AfterFailure::Retry(_) = after_failure(&policy, &failure("x"), attempt, lost, 0.5) {
+                attempt += 1;
+            }
+            prop_assert_eq!(attempt - lost, i64::from(max));
+        }
+    }
+}

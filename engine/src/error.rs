@@ -1,0 +1,113 @@
+//! What can go wrong with runs.
+
+use longshore_store::{Error as StoreError, RunId};
+
+/// Why the engine did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database failed.
+    #[error("the run's database failed")]
+    Store(#[from] StoreError),
+    /// The start was not recorded.
+    #[error("the run was not started: {message}")]
+    NotRecorded {
+        /// The code of the database's error.
+        code: &'static str,
+        /// Its text.
+        message: String,
+        /// What to do about it.
+        fix: &'static str,
+    },
+    /// Nobody has this workflow.
+    #[error("no loaded package has a workflow `{workflow}` (tenant `{tenant}`)")]
+    UnknownWorkflow {
+        /// The tenant.
+        tenant: String,
+        /// The workflow.
+        workflow: String,
+        /// The workflows there are.
+        known: Vec<String>,
+    },
+    /// A required param was not given.
+    #[error("workflow `{workflow}` needs the param `{param}` ({ty})")]
+    MissingParam {
+        /// The workflow.
+        workflow: String,
+        /// The param.
+        param: String,
+        /// Its type.
+        ty: String,
+    },
+    /// A param was given that the workflow does not have.
+    #[error("workflow `{workflow}` has no param `{param}`")]
+    UnknownParam {
+        /// The workflow.
+        workflow: String,
+        /// The param.
+        param: String,
+        /// The params there are.
+        known: Vec<String>,
+    },
+    /// A param's value is not what its schema says.
+    #[error("param `{param}` is {given}, and its type is {ty}")]
+    BadParam {
+        /// The param.
+        param: String,
+        /// What was given.
+        given: String,
+        /// Its type.
+        ty: String,
+    },
+    /// The start context is over the limit.
+    #[error("the start context has {bytes} bytes, over the limit of {limit}")]
+    ContextTooLarge {
+        /// How large it is.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// There is no such run.
+    #[error("there is no run {run}")]
+    UnknownRun {
+        /// The run.
+        run: RunId,
+    },
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// The stable code; docs/errors.md has a page for each.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::NotRecorded { code, .. } => code,
+            Self::UnknownWorkflow { .. } => "LS0601",
+            Self::MissingParam { .. } | Self::UnknownParam { .. } | Self::BadParam { .. } => "LS0602",
+            Self::UnknownRun { .. } => "LS0603",
+            Self::ContextTooLarge { .. } => "LS0604",
+            Self::Stopped => "LS0605",
+        }
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Store(error) => error.fix().to_owned(),
+            Self::NotRecorded { fix, .. } => (*fix).to_owned(),
+            Self::UnknownWorkflow { known, .. } if known.is_empty() => {
+                "no workflow is loaded: see `longshore packages` for what was refused and why".into()
+            }
+            Self::UnknownWorkflow { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::MissingParam { param, .. } => format!("give it: --param {param}=.."),
+            Self::UnknownParam { known, .. } if known.is_empty() => "it takes none".into(),
+            Self::UnknownParam { known, .. } => format!("it takes: {}", known.join(", ")),
+            Self::BadParam { .. } => "values are JSON; a text that is no JSON counts as a string".into(),
+            Self::ContextTooLarge { .. } => "pass a reference (a path, a key) instead of the data".into(),
+            Self::UnknownRun { .. } => "see `longshore runs list`".into(),
+            Self::Stopped => "start it again; what it acknowledged is recorded".into(),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Fires the catalog's triggers: cron by the calendar, polls by their interval.
+//!
+//! A cron fire carries the dedup key (trigger, instant), and the next instant is recorded after the fire:
+//! dying between the two fires the same instant again, which finds its run already there.
+
+use crate::context::{ContextMap, Patch};
+use crate::decide::Schedule;
+use crate::engine::{Engine, StartRequest, now_ms};
+use crate::error::Error;
+use crate::packages::{PollOutcome, TriggerDef, TriggerWhen};
+use longshore_store::{EventRow, RunRow, ScheduleRow};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Longest sleep: bounds what a jump of the clock can delay.
+const MAX_SLEEP: Duration = Duration::from_secs(30);
+
+/// Runs until it is aborted.
+pub(crate) async fn run(engine: Engine) {
+    let mut changed = engine.packages().changed();
+    let mut polls: HashMap<String, (Arc<TriggerDef>, AbortOnDrop)> = HashMap::new();
+    loop {
+        let triggers = engine.packages().catalog().triggers.clone();
+        keep_polling(&engine, &triggers, &mut polls);
+        let next = match fire_due(&engine, &triggers).await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "schedules were not looked at");
+                None
+            }
+        };
+        let sleep = next.map_or(MAX_SLEEP, |at| Duration::from_millis(at.saturating_sub(now_ms()).max(1) as u64));
+        tokio::select! {
+            () = tokio::time::sleep(sleep.min(MAX_SLEEP)) => {}
+            result = changed.changed() => if result.is_err() { return },
+        }
+    }
+}
+
+/// Ends a poll loop when its trigger goes.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn keep_polling(
+    engine: &Engine,
+    triggers: &[Arc<TriggerDef>],
+    polls: &mut HashMap<String, (Arc<TriggerDef>, AbortOnDrop)>,
+) {
+    polls.retain(|_, (running, _)| triggers.iter().any(|t| t == running));
+    for trigger in triggers {
+        let TriggerWhen::Poll { interval_ms } = trigger.when else { continue };
+        if !polls.contains_key(&trigger.name) {
+            let task = tokio::spawn(poll_loop(engine.clone(), Arc::clone(trigger), interval_ms));
+            polls.insert(trigger.name.clone(), (Arc::clone(trigger), AbortOnDrop(task)));
+        }
+    }
+}
+
+async fn poll_loop(engine: Engine, trigger: Arc<TriggerDef>, interval_ms: u64) {
+    let mut interval = tokio::time::interval(Duration::from_millis(interval_ms));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let fired = match engine.packages().poll(Arc::clone(&trigger)).await {
+            PollOutcome::Skip => continue,
+            PollOutcome::Failed(error) => {
+                tracing::warn!(trigger = trigger.name, error, "a poll failed");
+                continue;
+            }
+            PollOutcome::Fire(frame) => poll_fired(&engine, &trigger, &frame).await,
+        };
+        if let Err(error) = fired {
+            tracing::warn!(trigger = trigger.name, error = &error as &dyn std::error::Error, "a trigger did not start its workflow");
+        }
+    }
+}
+
+async fn poll_fired(engine: &Engine, trigger: &TriggerDef, frame: &[u8]) -> Result<(), Error> {
+    let origin = format!("poll:{}", trigger.name);
+    if !trigger.allow_concurrent && is_busy(engine, &origin).await? {
+        tracing::debug!(trigger = trigger.name, "skipped: its earlier run is still going");
+        return Ok(());
+    }
+    let mut context = ContextMap::default();
+    match Patch::from_frame(frame) {
+        Ok(patch) => context.apply(&patch),
+        Err(error) => tracing::warn!(trigger = trigger.name, %error, "a trigger's context does not read"),
+    }
+    let params = serde_json::from_str(&context.to_json()).unwrap_or_default();
+    let request =
+        StartRequest { workflow: trigger.workflow.clone(), params, origin, ..StartRequest::default() };
+    engine.start(request).await.map(drop)
+}
+
+async fn is_busy(engine: &Engine, origin: &str) -> Result<bool, Error> {
+    let mut tx = engine.store().begin().await?;
+    Ok(RunRow::origin_is_busy(&mut tx, origin).await?)
+}
+
+/// Fires what is due and returns when to look again.
+async fn fire_due(engine: &Engine, triggers: &[Arc<TriggerDef>]) -> Result<Option<i64>, Error> {
+    let recorded = ScheduleRow::all(engine.store()).await?;
+    forget_gone(engine, triggers, &recorded).await?;
+    let mut earliest = None;
+    for trigger in triggers {
+        let TriggerWhen::Cron { expression, timezone } = &trigger.when else { continue };
+        let schedule = match Schedule::parse(expression, timezone) {
+            Ok(schedule) => schedule,
+            Err(error) => {
+                tracing::error!(trigger = trigger.name, %error, "a schedule does not read");
+                continue;
+            }
+        };
+        let same = |row: &&ScheduleRow| {
+            row.name == trigger.name && row.expression == *expression && row.timezone == *timezone
+        };
+        let next = match recorded.iter().find(same) {
+            Some(row) => fire(engine, trigger, &schedule, row).await?,
+            None => {
+                let next = schedule.next_after(now_ms());
+                record(engine, trigger, expression, timezone, next).await?;
+                next
+            }
+        };
+        earliest = earliest.into_iter().chain(next).min();
+    }
+    Ok(earliest)
+}
+
+async fn forget_gone(engine: &Engine, triggers: &[Arc<TriggerDef>], rows: &[ScheduleRow]) -> Result<(), Error> {
+    for row in rows.iter().filter(|row| !triggers.iter().any(|t| t.name == row.name)) {
+        let mut tx = engine.store().begin().await?;
+        ScheduleRow::remove(&mut tx, &row.name).await?;
+        engine.store().commit(tx).await?;
+    }
+    Ok(())
+}
+
+async fn record(
+    engine: &Engine,
+    trigger: &TriggerDef,
+    expression: &str,
+    timezone: &str,
+    next_at: Option<i64>,
+) -> Result<(), Error> {
+    let row = ScheduleRow {
+        name: trigger.name.clone(),
+        workflow: trigger.workflow.clone(),
+        expression: expression.to_owned(),
+        timezone: timezone.to_owned(),
+        next_at,
+    };
+    let mut tx = engine.store().begin().await?;
+    row.put(&mut tx, now_ms()).await?;
+    Ok(engine.store().commit(tx).await?)
+}
+
+async fn fire(
+    engine: &Engine,
+    trigger: &TriggerDef,
+    schedule: &Schedule,
+    row: &ScheduleRow,
+) -> Result<Option<i64>, Error> {
+    let Some(next) = row.next_at else { return Ok(None) };
+    let Some(due) = schedule.due(next, now_ms()) else { return Ok(Some(next)) };
+    let subject = format!("schedule/{}", trigger.name);
+    if due.missed > 0 {
+        let message = format!("{} earlier fires passed while no host ran; fired once for the latest", due.missed);
+        note(engine, &subject, "missed", &message).await?;
+    }
+    let origin = format!("cron:{}", trigger.name);
+    if !trigger.allow_concurrent && is_busy(engine, &origin).await? {
+        note(engine, &subject, "skipped", "its earlier run is still going").await?;
+    } else {
+        let request = StartRequest {
+            workflow: trigger.workflow.clone(),
+            dedup_key: Some(format!("{origin}:{}", due.instant)),
+            origin,
+            ..StartRequest::default()
+        };
+        match engine.start(request).await {
+            Ok(_) => {}
+            Err(error @ (Error::Store(_) | Error::Stopped)) => return Err(error),
+            // A workflow that nobody has, or that wants params: the next fire may find it otherwise.
+            Err(error) => note(engine, &subject, "not_started", &format!("{}: {error}", error.code())).await?,
+        }
+    }
+    record(engine, trigger, &row.expression, &row.timezone, due.next).await?;
+    Ok(due.next)
+}
+
+async fn note(engine: &Engine, subject: &str, kind: &str, message: &str) -> Result<(), Error> {
+    tracing::info!(subject, kind, message);
+    let mut tx = engine.store().begin().await?;
+    EventRow::append(&mut tx, subject, kind, message, now_ms()).await?;
+    Ok(engine.store().commit(tx).await?)
+}

@@ -1,0 +1,255 @@
+//! Runs of this program's own inventory, on a real SQLite file.
+
+use longshore_engine::embedded::Embedded;
+use longshore_engine::{Engine, Options, RunReport, StartRequest};
+use longshore_store::{Access, RunState, Store, TaskState};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+static FLAKY_CALLS: AtomicU32 = AtomicU32::new(0);
+static SLEEPING: AtomicUsize = AtomicUsize::new(0);
+static GATE: AtomicUsize = AtomicUsize::new(0);
+
+#[longshore_workflow::workflow(name = "chain", params(start: i64, step: i64 = 10))]
+mod chain {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn first(context: &mut Context<Value>) -> Result<(), TaskError> {
+        let start: i64 = context.get_required("start")?;
+        context.insert_as("total", start)
+    }
+
+    #[task(dependencies = ["first"])]
+    fn second(context: &mut Context<Value>) -> Result<(), TaskError> {
+        let total: i64 = context.get_required("total")?;
+        let step: i64 = context.get_required("step")?;
+        context.remove("step");
+        context.update("total", json!(total + step))?;
+        Ok(())
+    }
+
+    #[task(dependencies = ["second"], retry_attempts = 3, retry_delay_ms = 1)]
+    async fn flaky(context: &mut Context<Value>) -> Result<(), TaskError> {
+        if FLAKY_CALLS.fetch_add(1, Ordering::SeqCst) % 3 < 2 {
+            return Err(TaskError::failed("not yet"));
+        }
+        context.insert_as("flaky", true)
+    }
+}
+
+#[longshore_workflow::workflow(name = "branches")]
+mod branches {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task(retry_attempts = 1)]
+    async fn fails(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Err(TaskError::failed("broken"))
+    }
+
+    #[task(dependencies = ["fails"])]
+    async fn after(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    #[task(dependencies = ["after"])]
+    async fn far_after(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    #[task(dependencies = ["fails"], trigger_rules = task_failed("fails"))]
+    async fn cleanup(context: &mut Context<Value>) -> Result<(), TaskError> {
+        context.insert_as("cleaned", true)
+    }
+
+    #[task(dependencies = ["cleanup"], trigger_rules = context_value("cleaned", equals, false))]
+    async fn gated(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    #[task(dependencies = ["gated"])]
+    async fn after_gated(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+#[longshore_workflow::workflow(name = "panics")]
+mod panics {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task(retry_attempts = 1)]
+    async fn explode(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        let empty: Vec<i32> = Vec::new();
+        let _ = empty[SLEEPING.load(Ordering::SeqCst) + 7];
+        Ok(())
+    }
+}
+
+#[longshore_workflow::workflow(name = "waits")]
+mod waits {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn sleeper(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        SLEEPING.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        Ok(())
+    }
+}
+
+#[longshore_workflow::workflow(name = "defers")]
+mod defers {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, TaskHandle, task};
+
+    #[task]
+    async fn waiter(context: &mut Context<Value>, handle: &mut TaskHandle) -> Result<(), TaskError> {
+        handle.defer_until(|| async { GATE.load(Ordering::SeqCst) > 0 }, Duration::from_millis(5)).await?;
+        context.insert_as("key", handle.task_execution_id())
+    }
+}
+
+#[longshore_workflow::workflow(name = "opens")]
+mod opens {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn opener(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        GATE.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+async fn engine(folder: &Path, slots: usize) -> Engine {
+    let store = Store::open_file(&folder.join("test.db"), Access::Host).await.expect("opens");
+    let embedded = Embedded::from_inventory("test", "1.0.0").expect("good definitions");
+    let options = Options { slots, ..Options::default() };
+    Engine::open(store, Arc::new(embedded), options).await.expect("starts")
+}
+
+fn request(workflow: &str, params: Value) -> StartRequest {
+    let Value::Object(params) = params else { panic!("params are an object") };
+    StartRequest { workflow: workflow.into(), params, ..StartRequest::default() }
+}
+
+async fn run(engine: &Engine, workflow: &str, params: Value) -> RunReport {
+    let started = engine.start(request(workflow, params)).await.expect("starts");
+    let ended = tokio::time::timeout(Duration::from_secs(30), engine.wait(started.run)).await;
+    ended.expect("ends in time").expect("is there")
+}
+
+fn states(report: &RunReport) -> Vec<(&str, TaskState, i64)> {
+    report.tasks.iter().map(|t| (t.id.as_str(), t.state, t.attempts)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_passes_its_context_on_and_retries_what_fails() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path(), 8).await;
+    let report = run(&engine, "chain", json!({"start": 1})).await;
+    assert_eq!(report.state, RunState::Succeeded, "{:?}", report.error);
+    assert_eq!(report.context.get(), r#"{"flaky":true,"start":1,"total":11}"#);
+    assert_eq!(report.tasks[2].attempts, 3);
+    let outcomes: Vec<_> = report.tasks[2].history.iter().map(|a| a.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["failed", "failed", "succeeded"]);
+    engine.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_is_taken_up_does_not_fail_the_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path(), 8).await;
+    let report = run(&engine, "branches", json!({})).await;
+    assert_eq!(report.state, RunState::Succeeded, "{:?}", report.error);
+    let expected = [
+        ("fails", TaskState::Failed, 1),
+        ("after", TaskState::Skipped, 0),
+        ("cleanup", TaskState::Succeeded, 1),
+        ("far_after", TaskState::Skipped, 0),
+        ("gated", TaskState::Skipped, 0),
+        ("after_gated", TaskState::Succeeded, 1),
+    ];
+    let mut sorted = states(&report);
+    sorted.sort_by_key(|(id, ..)| expected.iter().position(|(e, ..)| e == id));
+    assert_eq!(sorted, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_a_failed_attempt_with_its_place() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path(), 8).await;
+    let report = run(&engine, "panics", json!({})).await;
+    assert_eq!(report.state, RunState::Failed);
+    let error = report.error.expect("an error");
+    assert!(error.contains("`explode` failed after 1 attempt: panicked at") && error.contains("index out of bounds"), "{error}");
+    let attempt = report.tasks[0].history[0].error.as_ref().expect("recorded");
+    assert_eq!(attempt["panicked"], true);
+    assert!(attempt["backtrace"].as_str().is_some_and(|text| text.contains("explode")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_stops_and_a_deferred_task_frees_its_slot() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path(), 1).await;
+    let before = SLEEPING.load(Ordering::SeqCst);
+    let sleeping = engine.start(request("waits", json!({}))).await.expect("starts");
+    while SLEEPING.load(Ordering::SeqCst) == before {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(engine.cancel(sleeping.run).await.expect("asks"));
+    let report = engine.wait(sleeping.run).await.expect("ends");
+    assert_eq!((report.state, report.tasks[0].state), (RunState::Cancelled, TaskState::Cancelled));
+    assert!(!engine.cancel(sleeping.run).await.expect("asks"));
+
+    let deferred = engine.start(request("defers", json!({}))).await.expect("starts");
+    assert_eq!(run(&engine, "opens", json!({})).await.state, RunState::Succeeded);
+    let report = engine.wait(deferred.run).await.expect("ends");
+    assert_eq!(report.state, RunState::Succeeded);
+    assert!(report.context.get().contains(&format!("{}/waiter", report.run_id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_with_the_same_key_finds_the_first_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path(), 8).await;
+    let keyed = || StartRequest { dedup_key: Some("k".into()), ..request("opens", json!({})) };
+    let (first, second) = tokio::join!(engine.start(keyed()), engine.start(keyed()));
+    let (first, second) = (first.expect("starts"), second.expect("starts"));
+    assert_eq!(first.run, second.run);
+    assert!(first.existing != second.existing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_starts_are_refused_with_what_there_is() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path(), 8).await;
+    let error = engine.start(request("chian", json!({}))).await.expect_err("unknown");
+    assert_eq!(error.code(), "LS0601");
+    assert!(error.fix().contains("chain"), "{}", error.fix());
+    let error = engine.start(request("chain", json!({"start": "one"}))).await.expect_err("a string");
+    assert_eq!(error.to_string(), "param `start` is \"one\", and its type is i64");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_host_on_the_same_file_is_refused_and_a_stopped_one_leaves_its_work() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = engine(folder.path(), 8).await;
+    let second = Store::open_file(&folder.path().join("test.db"), Access::Host).await;
+    assert_eq!(second.expect_err("locked").code(), "LS0508");
+    let sleeping = first.start(request("waits", json!({}))).await.expect("starts");
+    first.shutdown(Duration::ZERO).await;
+    drop(first);
+
+    let again = engine(folder.path(), 8).await;
+    assert!(again.cancel(sleeping.run).await.expect("asks"));
+    let report = again.wait(sleeping.run).await.expect("ends");
+    assert_eq!(report.state, RunState::Cancelled);
+}

@@ -1,0 +1,71 @@
+//! What cannot work.
+
+use super::model::TriggerModel;
+use crate::diag::{Diagnostics, did_you_mean};
+use croner::parser::{CronParser, Seconds, Year};
+use syn::spanned::Spanned;
+use syn::{ItemFn, LitStr, ReturnType};
+
+pub(super) fn check(model: &TriggerModel, function: &ItemFn, diag: &mut Diagnostics) {
+    match &model.names.on {
+        None => diag.error(model.at, "a trigger starts a workflow: write `on = \"workflow name\"`"),
+        Some(on) if on.value().is_empty() => diag.error(on.span(), "`on` is empty: name the workflow to start"),
+        Some(_) => {}
+    }
+    match (&model.cron, &model.poll_interval) {
+        (Some(cron), Some(_)) => diag.error(cron.span(), "a trigger has `cron` or `poll_interval`, not both"),
+        (None, None) => {
+            diag.error(model.at, "when does it fire? Write `cron = \"0 6 * * *\"` or `poll_interval = \"5s\"`");
+        }
+        (Some(cron), None) => check_cron(cron, diag),
+        (None, Some(_)) => {}
+    }
+    check_timezone(model, diag);
+    check_signature(model, function, diag);
+}
+
+fn check_cron(cron: &LitStr, diag: &mut Diagnostics) {
+    let text = cron.value();
+    let fields = text.split_whitespace().count();
+    if !(5..=7).contains(&fields) {
+        let message = format!("a cron expression has 5 to 7 fields, this one has {fields}");
+        diag.error(cron.span(), format!("{message}: [second] minute hour day month weekday [year]"));
+        return;
+    }
+    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Optional).build();
+    if let Err(error) = parser.parse(&text) {
+        diag.error(cron.span(), format!("`{text}` is no cron expression: {error}"));
+    }
+}
+
+fn check_timezone(model: &TriggerModel, diag: &mut Diagnostics) {
+    let Some(zone) = &model.timezone else { return };
+    if model.cron.is_none() {
+        diag.error(zone.span(), "`timezone` is for `cron`; a poll interval has none");
+        return;
+    }
+    let name = zone.value();
+    if name.parse::<chrono_tz::Tz>().is_err() {
+        let near = did_you_mean(&name, chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name()));
+        diag.error(zone.span(), format!("`{name}` is no IANA time zone{near}"));
+    }
+}
+
+fn check_signature(model: &TriggerModel, function: &ItemFn, diag: &mut Diagnostics) {
+    let sig = &function.sig;
+    if sig.asyncness.is_none() {
+        diag.error(sig.fn_token.span(), "a trigger is an async function");
+    }
+    if !sig.generics.params.is_empty() {
+        diag.error(sig.generics.span(), "a trigger is called by name and cannot be generic");
+    }
+    if model.poll_interval.is_none() {
+        return;
+    }
+    if let Some(first) = sig.inputs.first() {
+        diag.error(first.span(), "a poll takes no parameters");
+    }
+    if matches!(sig.output, ReturnType::Default) {
+        diag.error(sig.ident.span(), "a poll returns `Result<TriggerResult, TriggerError>`");
+    }
+}

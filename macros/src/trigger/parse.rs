@@ -1,0 +1,16 @@
+//! Tokens to raw arguments.
+
+use crate::args::Args;
+use crate::diag::Diagnostics;
+use proc_macro2::TokenStream;
+use syn::ItemFn;
+
+const ARGUMENTS: [&str; 6] = ["on", "poll_interval", "cron", "timezone", "allow_concurrent", "name"];
+
+pub(super) fn function(item: TokenStream) -> syn::Result<ItemFn> {
+    syn::parse2(item).map_err(|e| syn::Error::new(e.span(), "`#[trigger]` goes on an async function"))
+}
+
+pub(super) fn arguments(args: TokenStream, diag: &mut Diagnostics) -> Args {
+    Args::parse("trigger", args, &ARGUMENTS, diag)
+}

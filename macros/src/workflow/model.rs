@@ -1,0 +1,101 @@
+//! What the author meant.
+
+use super::parse::Param;
+use crate::args::Args;
+use crate::diag::Diagnostics;
+use crate::task::{ARGUMENTS as TASK_ARGUMENTS, read_identity};
+use proc_macro2::{Ident, Span, TokenStream};
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Item, ItemFn, ItemMod, LitStr, Meta, Token};
+
+/// A workflow as written.
+pub(super) struct WorkflowModel {
+    pub(super) name: Option<LitStr>,
+    pub(super) description: String,
+    pub(super) author: String,
+    pub(super) tenant: Option<LitStr>,
+    pub(super) triggers: Vec<LitStr>,
+    pub(super) params: Vec<Param>,
+    pub(super) secrets: Vec<Ident>,
+    pub(super) tasks: Vec<TaskRef>,
+    /// Functions whose attributes may be `#[task]` under another name.
+    pub(super) maybe_tasks: Vec<String>,
+    pub(super) at: Span,
+}
+
+/// A task of the module, as far as the workflow looks at it.
+pub(super) struct TaskRef {
+    pub(super) id: crate::task::Named,
+    pub(super) dependencies: Vec<crate::task::Named>,
+    /// Under a `cfg`, so that another of the same id may stand beside it.
+    pub(super) conditional: bool,
+}
+
+impl WorkflowModel {
+    pub(super) fn new(args: &Args, module: &ItemMod, diag: &mut Diagnostics) -> Self {
+        let mut model = Self {
+            name: args.string("name", diag),
+            description: args.string("description", diag).map(|s| s.value()).unwrap_or_default(),
+            author: args.string("author", diag).map(|s| s.value()).unwrap_or_default(),
+            tenant: args.string("tenant", diag),
+            triggers: args.strings("triggers", diag),
+            params: punctuated::<Param>(args, "params", diag),
+            secrets: punctuated::<Ident>(args, "secrets", diag),
+            tasks: Vec::new(),
+            maybe_tasks: Vec::new(),
+            at: module.ident.span(),
+        };
+        if let Some((_, items)) = &module.content {
+            model.collect(items);
+        }
+        model
+    }
+
+    fn collect(&mut self, items: &[Item]) {
+        for item in items {
+            match item {
+                Item::Fn(function) => self.collect_function(function),
+                // A nested workflow keeps its own tasks.
+                Item::Mod(inner) if !inner.attrs.iter().any(|a| is(a, "workflow")) => {
+                    if let Some((_, items)) = &inner.content {
+                        self.collect(items);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn collect_function(&mut self, function: &ItemFn) {
+        let Some(attr) = function.attrs.iter().find(|a| is(a, "task")) else {
+            if !function.attrs.is_empty() {
+                self.maybe_tasks.push(function.sig.ident.to_string());
+            }
+            return;
+        };
+        // `#[task]` reports its own mistakes; here they would stand twice.
+        let mut elsewhere = Diagnostics::default();
+        let args = Args::parse("task", task_tokens(attr), &TASK_ARGUMENTS, &mut elsewhere);
+        let (id, dependencies) = read_identity(&args, function, &mut elsewhere);
+        let conditional = function.attrs.iter().any(|a| is(a, "cfg"));
+        self.tasks.push(TaskRef { id, dependencies, conditional });
+    }
+}
+
+fn is(attr: &Attribute, name: &str) -> bool {
+    attr.path().segments.last().is_some_and(|segment| segment.ident == name)
+}
+
+fn task_tokens(attr: &Attribute) -> TokenStream {
+    match &attr.meta {
+        Meta::List(list) => list.tokens.clone(),
+        _ => TokenStream::new(),
+    }
+}
+
+fn punctuated<T: syn::parse::Parse>(args: &Args, key: &str, diag: &mut Diagnostics) -> Vec<T> {
+    let Some(arg) = args.get(key) else { return Vec::new() };
+    let parsed = Punctuated::<T, Token![,]>::parse_terminated.parse2(arg.value.clone());
+    diag.keep(parsed).map(|items| items.into_iter().collect()).unwrap_or_default()
+}

@@ -1,0 +1,365 @@
+//! The `.longshore` file: a zip with zstd, read under limits and written deterministically.
+
+use crate::digest::{Digest, sha256_hex};
+use crate::error::Error;
+use crate::manifest::{MAX_MANIFEST, Manifest};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek, Write};
+use std::path::Path;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+/// Where the manifest is.
+pub const MANIFEST_PATH: &str = "package.toml";
+
+/// Where the sums are.
+pub const SUMS_PATH: &str = "SHA256SUMS";
+
+/// Named limits on what an archive may hold. There is none on the ratio of compression: zeros are honest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArchiveLimits {
+    /// The file itself: a network download should not fill a disk.
+    pub archive_bytes: u64,
+    /// All entries unpacked: libraries with symbols are large, and one host holds many.
+    pub unpacked_bytes: u64,
+    /// One entry unpacked; it is held in memory while it is verified.
+    pub entry_bytes: u64,
+    /// Entries: a package has a library per target and a handful of assets.
+    pub entries: u64,
+    /// Longest entry name: what file systems take.
+    pub name_bytes: u64,
+}
+
+impl Default for ArchiveLimits {
+    fn default() -> Self {
+        Self {
+            archive_bytes: 512 << 20,
+            unpacked_bytes: 2 << 30,
+            entry_bytes: 512 << 20,
+            entries: 4096,
+            name_bytes: 255,
+        }
+    }
+}
+
+/// An archive whose directory and sums were read and checked; contents are verified as they are read.
+#[derive(Debug)]
+pub struct Archive<R> {
+    zip: ZipArchive<R>,
+    sums: BTreeMap<String, String>,
+    manifest: Manifest,
+    digest: Digest,
+    limits: ArchiveLimits,
+}
+
+impl Archive<BufReader<File>> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// What [`Archive::read`] returns, and [`Error::Read`].
+    pub fn open(path: &Path, limits: ArchiveLimits) -> Result<Self, Error> {
+        let read = |source| Error::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(read)?;
+        let bytes = file.metadata().map_err(read)?.len();
+        within("the archive file", bytes, limits.archive_bytes)?;
+        Self::read(BufReader::new(file), path, limits)
+    }
+}
+
+impl<R: Read + Seek> Archive<R> {
+    /// Reads directory, sums and manifest. `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error`] for whatever is wrong, before anything is unpacked.
+    pub fn read(reader: R, path: &Path, limits: ArchiveLimits) -> Result<Self, Error> {
+        let broken = |source| Error::NotAnArchive { path: path.to_owned(), source };
+        let mut zip = ZipArchive::new(reader).map_err(broken)?;
+        let names = check_directory(&mut zip, &limits, path)?;
+        let sums_text = read_entry(&mut zip, SUMS_PATH, MAX_MANIFEST * 16, path)?;
+        let sums = parse_sums(&String::from_utf8_lossy(&sums_text));
+        check_sums_cover(&names, &sums)?;
+        let digest = Digest::of_files(sums.iter().map(|(path, sum)| (path.as_str(), sum.as_str())));
+        let manifest_bytes = read_entry(&mut zip, MANIFEST_PATH, MAX_MANIFEST, path)?;
+        verify(MANIFEST_PATH, &manifest_bytes, &sums)?;
+        let manifest = Manifest::parse(&String::from_utf8_lossy(&manifest_bytes))?;
+        Ok(Self { zip, sums, manifest, digest, limits })
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The targets there is a library for, sorted.
+    pub fn targets(&self) -> Vec<String> {
+        let mut targets: Vec<String> = self.sums.keys().filter_map(|path| target_of(path)).map(str::to_owned).collect();
+        targets.dedup();
+        targets
+    }
+
+    /// The library for a target: its file name and its verified bytes. No other library is unpacked.
+    ///
+    /// # Errors
+    /// [`Error::NoTarget`] with the targets there are; [`Error::SumMismatch`] when the bytes were changed.
+    pub fn library(&mut self, target: &str) -> Result<(String, Vec<u8>), Error> {
+        let path = self.sums.keys().find(|path| target_of(path) == Some(target)).cloned();
+        let Some(path) = path else {
+            return Err(Error::NoTarget { wanted: target.to_owned(), has: self.targets() });
+        };
+        let bytes = self.file(&path)?;
+        let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
+        Ok((name, bytes))
+    }
+
+    /// The verified bytes of one file.
+    ///
+    /// # Errors
+    /// [`Error::SumMismatch`] when they were changed.
+    pub fn file(&mut self, name: &str) -> Result<Vec<u8>, Error> {
+        let bytes = read_entry(&mut self.zip, name, self.limits.entry_bytes, Path::new(name))?;
+        verify(name, &bytes, &self.sums)?;
+        Ok(bytes)
+    }
+}
+
+fn within(what: &str, actual: u64, limit: u64) -> Result<(), Error> {
+    if actual <= limit { Ok(()) } else { Err(Error::OverLimit { what: what.to_owned(), actual, limit }) }
+}
+
+/// Checks every entry of the central directory and returns the names of the files.
+fn check_directory<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+    limits: &ArchiveLimits,
+    path: &Path,
+) -> Result<Vec<String>, Error> {
+    within("the number of entries", zip.len() as u64, limits.entries)?;
+    let mut names = Vec::with_capacity(zip.len());
+    let mut unpacked = 0_u64;
+    for i in 0..zip.len() {
+        let entry = zip.by_index_raw(i).map_err(|source| Error::NotAnArchive { path: path.to_owned(), source })?;
+        let broken = |source| Error::NotAnArchive { path: path.to_owned(), source };
+        let name = entry.name().map_err(broken)?.into_owned();
+        within("the length of an entry's name", name.len() as u64, limits.name_bytes)?;
+        if !is_plain_relative(&name) {
+            return Err(Error::Traversal { name });
+        }
+        if entry.is_symlink() || !(entry.is_file() || entry.is_dir()) || is_special(entry.unix_mode()) {
+            return Err(Error::NotAFile { name });
+        }
+        within(&format!("the size of `{name}`"), entry.size(), limits.entry_bytes)?;
+        unpacked = unpacked.saturating_add(entry.size());
+        if entry.is_file() {
+            names.push(name);
+        }
+    }
+    within("the size of all entries unpacked", unpacked, limits.unpacked_bytes)?;
+    Ok(names)
+}
+
+/// Only names that mean the same everywhere: relative, forward slashes, no dots, no drive letters.
+fn is_plain_relative(name: &str) -> bool {
+    !name.is_empty()
+        && !name.contains(['\\', '\0', ':'])
+        && name.trim_end_matches('/').split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+/// Whether the mode says link, socket, pipe or device.
+fn is_special(mode: Option<u32>) -> bool {
+    const TYPE: u32 = 0o170_000;
+    mode.is_some_and(|mode| !matches!(mode & TYPE, 0 | 0o100_000 | 0o040_000))
+}
+
+/// Unpacks one entry, trusting no size that the archive claims.
+fn read_entry<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+    name: &str,
+    limit: u64,
+    path: &Path,
+) -> Result<Vec<u8>, Error> {
+    let entry = zip.by_name(name).map_err(|source| match (source, name) {
+        (zip::result::ZipError::FileNotFound, MANIFEST_PATH) => Error::Missing { name: MANIFEST_PATH },
+        (zip::result::ZipError::FileNotFound, SUMS_PATH) => Error::Missing { name: SUMS_PATH },
+        (source, _) => Error::NotAnArchive { path: path.to_owned(), source },
+    })?;
+    let mut bytes = Vec::with_capacity(entry.size().min(limit) as usize);
+    let read = entry.take(limit + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Error::NotAnArchive { path: path.to_owned(), source: source.into() })?;
+    within(&format!("the size of `{name}`"), bytes.len() as u64, limit)?;
+    Ok(bytes)
+}
+
+fn parse_sums(text: &str) -> BTreeMap<String, String> {
+    let pairs = text.lines().filter_map(|line| line.split_once("  "));
+    pairs.map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect()
+}
+
+fn check_sums_cover(names: &[String], sums: &BTreeMap<String, String>) -> Result<(), Error> {
+    let listed = |name: &String| sums.contains_key(name) || name == SUMS_PATH;
+    if let Some(name) = names.iter().find(|name| !listed(name)) {
+        return Err(Error::SumsDisagree { name: name.clone() });
+    }
+    if let Some(name) = sums.keys().find(|name| !names.contains(name)) {
+        return Err(Error::SumsDisagree { name: name.clone() });
+    }
+    Ok(())
+}
+
+fn verify(name: &str, bytes: &[u8], sums: &BTreeMap<String, String>) -> Result<(), Error> {
+    match sums.get(name) {
+        Some(sum) if *sum == sha256_hex(bytes) => Ok(()),
+        Some(_) => Err(Error::SumMismatch { name: name.to_owned() }),
+        None => Err(Error::SumsDisagree { name: name.to_owned() }),
+    }
+}
+
+/// `targets/<triple>/<library>`.
+pub fn target_path(target: &str, library: &str) -> String {
+    format!("targets/{target}/{library}")
+}
+
+fn target_of(path: &str) -> Option<&str> {
+    let (target, library) = path.strip_prefix("targets/")?.split_once('/')?;
+    (!library.contains('/')).then_some(target)
+}
+
+/// Makes an archive of a manifest and files given as (path, bytes): the same input gives the same bytes.
+///
+/// # Errors
+/// [`Error::Write`] when the archive cannot be composed.
+pub fn pack(manifest: &Manifest, files: &[(String, Vec<u8>)]) -> Result<(Digest, Vec<u8>), Error> {
+    let manifest = (MANIFEST_PATH.to_owned(), manifest.to_toml().into_bytes());
+    let mut all: BTreeMap<&str, &[u8]> = files.iter().map(|(p, b)| (p.as_str(), b.as_slice())).collect();
+    all.insert(&manifest.0, &manifest.1);
+    let sums: Vec<(&str, String)> = all.iter().map(|(path, bytes)| (*path, sha256_hex(bytes))).collect();
+    let digest = Digest::of_files(sums.iter().map(|(path, sum)| (*path, sum.as_str())));
+    let sums_text: String = sums.iter().map(|(path, sum)| format!("{sum}  {path}\n")).collect();
+    all.insert(SUMS_PATH, sums_text.as_bytes());
+
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Zstd)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644);
+    let compose = || -> zip::result::ZipResult<Vec<u8>> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (path, bytes) in &all {
+            writer.start_file(*path, options)?;
+            writer.write_all(bytes)?;
+        }
+        Ok(writer.finish()?.into_inner())
+    };
+    let bytes =
+        compose().map_err(|e| Error::Write { path: "archive".into(), source: std::io::Error::other(e) })?;
+    Ok((digest, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest::parse("[package]\nname = \"p\"\nversion = \"1.0.0\"\nsdk = \"0.1.0\"\ninterface = 2\n").expect("good")
+    }
+
+    fn library(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+        vec![(target_path("here", "libp.so"), bytes.to_vec())]
+    }
+
+    fn open(bytes: &[u8]) -> Result<Archive<Cursor<Vec<u8>>>, Error> {
+        Archive::read(Cursor::new(bytes.to_vec()), Path::new("p.longshore"), ArchiveLimits::default())
+    }
+
+    /// An archive with entries as they come, whatever they are.
+    fn hostile(build: impl FnOnce(&mut ZipWriter<Cursor<Vec<u8>>>)) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        build(&mut writer);
+        writer.finish().expect("in memory").into_inner()
+    }
+
+    #[test]
+    fn a_package_reads_back_and_packs_the_same_twice() {
+        let (digest, bytes) = pack(&manifest(), &library(b"code")).expect("packs");
+        assert_eq!(pack(&manifest(), &library(b"code")).expect("packs").1, bytes);
+        let mut archive = open(&bytes).expect("opens");
+        assert_eq!(*archive.digest(), digest);
+        assert_eq!(archive.targets(), ["here"]);
+        assert_eq!(archive.library("here").expect("library"), ("libp.so".to_owned(), b"code".to_vec()));
+    }
+
+    #[test]
+    fn a_missing_target_lists_those_there_are() {
+        let (_, bytes) = pack(&manifest(), &library(b"code")).expect("packs");
+        let error = open(&bytes).expect("opens").library("there").expect_err("no such target");
+        assert_eq!(error.to_string(), "no build for target there; the package has here");
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let (_, bytes) = pack(&manifest(), &library(&[7; 500])).expect("packs");
+        for cut in [1, 10, 100, bytes.len() / 2, bytes.len() - 1] {
+            let error = open(&bytes[..bytes.len() - cut]).expect_err("cut");
+            assert_eq!(error.code(), "LS0103", "{error}");
+        }
+    }
+
+    #[test]
+    fn a_changed_library_is_found_when_it_is_read() {
+        let (_, good) = pack(&manifest(), &library(b"code")).expect("packs");
+        let mut archive = open(&good).expect("opens");
+        archive.sums.insert(target_path("here", "libp.so"), sha256_hex(b"other"));
+        assert_eq!(archive.library("here").expect_err("changed").code(), "LS0108");
+    }
+
+    #[test]
+    fn names_that_lead_out_are_refused() {
+        for name in ["../evil", "/etc/passwd", "a/../../b", "a\\b", "C:evil", "a//b"] {
+            let bytes = hostile(|w| w.start_file(name, SimpleFileOptions::default()).expect("start"));
+            assert!(matches!(open(&bytes), Err(Error::Traversal { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn links_are_refused() {
+        let bytes = hostile(|w| w.add_symlink("link", "/etc/passwd", SimpleFileOptions::default()).expect("link"));
+        assert!(matches!(open(&bytes), Err(Error::NotAFile { .. })));
+    }
+
+    #[test]
+    fn too_many_entries_and_too_much_content_are_refused() {
+        let limits = ArchiveLimits { entries: 2, entry_bytes: 100, ..ArchiveLimits::default() };
+        let read = |bytes: Vec<u8>| Archive::read(Cursor::new(bytes), Path::new("p"), limits).expect_err("over");
+        let many = hostile(|w| {
+            for name in ["a", "b", "c"] {
+                w.start_file(name, SimpleFileOptions::default()).expect("start");
+            }
+        });
+        assert_eq!(read(many).code(), "LS0104");
+        let big = hostile(|w| {
+            w.start_file("a", SimpleFileOptions::default()).expect("start");
+            w.write_all(&[0; 101]).expect("write");
+        });
+        assert_eq!(read(big).code(), "LS0104");
+    }
+
+    #[test]
+    fn a_highly_compressible_archive_is_honest() {
+        let (_, bytes) = pack(&manifest(), &library(&vec![0; 4 << 20])).expect("packs");
+        assert!(bytes.len() < 16 << 10);
+        assert_eq!(open(&bytes).expect("opens").library("here").expect("library").1.len(), 4 << 20);
+    }
+
+    #[test]
+    fn files_that_the_sums_do_not_list_are_refused() {
+        let options = SimpleFileOptions::default();
+        let bytes = hostile(|w| {
+            w.start_file(SUMS_PATH, options).expect("start");
+            w.start_file("smuggled", options).expect("start");
+        });
+        assert_eq!(open(&bytes).expect_err("unlisted").code(), "LS0109");
+    }
+}

@@ -1,0 +1,282 @@
+//! Whether this host can call a library, decided from the library's record alone.
+
+use crate::record::PackageRecord;
+use longshore_workflow_plugin::interface::INTERFACE_HASH;
+use longshore_workflow_plugin::{INTERFACE_VERSION, Method, wire};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What to do about findings that do not make calls wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// They are warnings.
+    #[default]
+    Relaxed,
+    /// They are refusals.
+    Strict,
+}
+
+/// One thing that differs between the package and this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drift {
+    /// The package speaks a newer interface.
+    NewerInterface {
+        /// The package's version.
+        package: u32,
+    },
+    /// The required methods differ.
+    Interface {
+        /// The package's hash.
+        package: String,
+    },
+    /// A field of a wire type differs.
+    Field {
+        /// The wire type.
+        ty: String,
+        /// The field.
+        field: String,
+        /// Its type in the package, if it has it.
+        package: Option<String>,
+        /// Its type here, if it has it.
+        host: Option<String>,
+    },
+    /// The fields are the same, in another order.
+    Order {
+        /// The wire type.
+        ty: String,
+    },
+    /// The library was compiled for another platform.
+    Platform {
+        /// The package's.
+        package: String,
+        /// This host's.
+        host: String,
+    },
+    /// A panic would end the host.
+    PanicAbort,
+    /// Nobody gave the linker its arguments: the library exports more than a host looks up.
+    NotConfigured,
+}
+
+impl Drift {
+    /// Whether a call would go wrong.
+    pub fn is_fatal(&self) -> bool {
+        !matches!(self, Self::NotConfigured)
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NewerInterface { .. } | Self::Interface { .. } => "LS0204",
+            Self::Field { .. } | Self::Order { .. } => "LS0205",
+            Self::Platform { .. } => "LS0206",
+            Self::PanicAbort => "LS0207",
+            Self::NotConfigured => "LS0208",
+        }
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::NewerInterface { .. } => "use a host of at least the package's Longshore version",
+            Self::Interface { .. } | Self::Field { .. } | Self::Order { .. } => {
+                "build the package again with this host's Longshore version"
+            }
+            Self::Platform { .. } => "build the package for this host's platform",
+            Self::PanicAbort => "build with `panic = \"unwind\"`, the default",
+            Self::NotConfigured => {
+                "call `longshore_build::configure()` in build.rs, or build with `longshore build`"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NewerInterface { package } => {
+                write!(f, "the package speaks interface version {package}, this host version {INTERFACE_VERSION}")
+            }
+            Self::Interface { package } => {
+                write!(f, "the required methods differ: interface hash {package} in the package, {INTERFACE_HASH:016x} here")
+            }
+            Self::Field { ty, field, package, host } => match (package, host) {
+                (Some(package), Some(host)) => {
+                    write!(f, "wire type {ty}: field `{field}` is {package} in the package and {host} here")
+                }
+                (Some(package), None) => {
+                    write!(f, "wire type {ty}: field `{field}` ({package}) is in the package and not here")
+                }
+                (None, host) => write!(
+                    f,
+                    "wire type {ty}: field `{field}` ({}) is here and not in the package",
+                    host.as_deref().unwrap_or("?")
+                ),
+            },
+            Self::Order { ty } => write!(f, "wire type {ty}: the fields are in another order"),
+            Self::Platform { package, host } => write!(f, "the library is for {package}, this host is {host}"),
+            Self::PanicAbort => f.write_str("the library is built with panic = \"abort\": a panic would end the host"),
+            Self::NotConfigured => {
+                f.write_str("the linker got no arguments: the library may export symbols of its C dependencies and of linkme")
+            }
+        }
+    }
+}
+
+/// What [`check`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compatibility {
+    /// Reasons to refuse the package.
+    pub refusals: Vec<Drift>,
+    /// Reasons to be told.
+    pub warnings: Vec<Drift>,
+    /// The package's Longshore version.
+    pub sdk: String,
+}
+
+/// Compares a library's record with this host.
+pub fn check(record: &PackageRecord, policy: Policy) -> Compatibility {
+    let mut drifts = Vec::new();
+    if record.interface_version > INTERFACE_VERSION {
+        drifts.push(Drift::NewerInterface { package: record.interface_version });
+    }
+    if record.interface_hash != format!("{INTERFACE_HASH:016x}") {
+        drifts.push(Drift::Interface { package: record.interface_hash.clone() });
+    }
+    drifts.extend(wire_drift(&record.wire, record.interface_version));
+    let host = (std::env::consts::ARCH, std::env::consts::OS);
+    if (record.arch.as_str(), record.os.as_str()) != host {
+        let package = format!("{} {}", record.arch, record.os);
+        drifts.push(Drift::Platform { package, host: format!("{} {}", host.0, host.1) });
+    }
+    if record.panic == "abort" {
+        drifts.push(Drift::PanicAbort);
+    }
+    if record.configured.is_empty() {
+        drifts.push(Drift::NotConfigured);
+    }
+    let (refusals, warnings) = drifts.into_iter().partition(|d| d.is_fatal() || policy == Policy::Strict);
+    Compatibility { refusals, warnings, sdk: record.sdk.clone() }
+}
+
+/// Compares the wire types of the methods the package has.
+fn wire_drift(package: &str, interface_version: u32) -> Vec<Drift> {
+    let theirs: BTreeMap<&str, &str> = package.lines().filter_map(|line| line.split_once('{')).collect();
+    let mut drifts = Vec::new();
+    let mut seen = Vec::new();
+    for method in Method::ALL.into_iter().filter(|m| m.since() <= interface_version) {
+        for schema in wire::schemas_of(method) {
+            let Some((ty, ours)) = schema.split_once('{') else { continue };
+            if !seen.contains(&ty) {
+                seen.push(ty);
+                drifts.extend(type_drift(ty, theirs.get(ty).copied().unwrap_or_default(), ours));
+            }
+        }
+    }
+    drifts
+}
+
+fn type_drift(ty: &str, theirs: &str, ours: &str) -> Vec<Drift> {
+    if theirs == ours {
+        return Vec::new();
+    }
+    let (theirs, ours) = (fields(theirs), fields(ours));
+    let find = |list: &[(String, String)], field: &str| {
+        list.iter().find(|(name, _)| name == field).map(|(_, ty)| ty.clone())
+    };
+    let mut names: Vec<&String> = theirs.iter().chain(&ours).map(|(name, _)| name).collect();
+    names.sort();
+    names.dedup();
+    let drifts: Vec<Drift> = names
+        .into_iter()
+        .map(|field| (field, find(&theirs, field), find(&ours, field)))
+        .filter(|(_, package, host)| package != host)
+        .map(|(field, package, host)| Drift::Field { ty: ty.to_owned(), field: field.clone(), package, host })
+        .collect();
+    if drifts.is_empty() { vec![Drift::Order { ty: ty.to_owned() }] } else { drifts }
+}
+
+/// `name:type,` pairs; commas inside brackets belong to the type.
+fn fields(text: &str) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    let (mut depth, mut start) = (0_i32, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' | '<' | '[' => depth += 1,
+            ')' | '>' | ']' => depth -= 1,
+            ',' if depth == 0 => {
+                let (name, ty) = text[start..at].split_once(':').unwrap_or((&text[start..at], "variant"));
+                fields.push((name.trim().to_owned(), ty.trim().to_owned()));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn this_release() -> PackageRecord {
+        PackageRecord {
+            interface_version: INTERFACE_VERSION,
+            interface_hash: format!("{INTERFACE_HASH:016x}"),
+            wire: wire::WIRE_SCHEMA.to_owned(),
+            panic: "unwind".into(),
+            arch: std::env::consts::ARCH.into(),
+            os: std::env::consts::OS.into(),
+            configured: "0.1.0".into(),
+            ..PackageRecord::default()
+        }
+    }
+
+    fn refusals(record: &PackageRecord) -> Vec<String> {
+        check(record, Policy::Relaxed).refusals.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_package_of_this_release_fits() {
+        assert_eq!(check(&this_release(), Policy::Strict), Compatibility::default());
+    }
+
+    #[test]
+    fn a_drifted_field_is_named_with_both_sides() {
+        let mut record = this_release();
+        record.wire = record.wire.replace("attempt:u32", "attempt:u64");
+        assert_eq!(refusals(&record), ["wire type StartTask: field `attempt` is u64 in the package and u32 here"]);
+        record.wire = record.wire.replace("attempt:u64,", "");
+        assert_eq!(refusals(&record), ["wire type StartTask: field `attempt` (u32) is here and not in the package"]);
+    }
+
+    #[test]
+    fn swapped_fields_are_drift_too() {
+        let mut record = this_release();
+        record.wire = record.wire.replace("lease:u64,task:u32,", "task:u32,lease:u64,");
+        assert_eq!(refusals(&record), ["wire type StartTask: the fields are in another order"]);
+    }
+
+    #[test]
+    fn a_package_of_version_one_needs_only_its_own_types() {
+        let mut record = this_release();
+        record.interface_version = 1;
+        record.wire = record.wire.lines().filter(|l| !l.starts_with("Trigger") && !l.starts_with("Poll")).map(|l| format!("{l}\n")).collect();
+        assert_eq!(refusals(&record), Vec::<String>::new());
+        record.interface_version = 2;
+        assert!(!refusals(&record).is_empty());
+    }
+
+    #[test]
+    fn an_unconfigured_library_is_a_warning_or_a_refusal_by_policy() {
+        let record = PackageRecord { configured: String::new(), ..this_release() };
+        assert_eq!(check(&record, Policy::Relaxed).warnings, [Drift::NotConfigured]);
+        assert_eq!(check(&record, Policy::Strict).refusals, [Drift::NotConfigured]);
+    }
+
+    #[test]
+    fn panic_abort_is_refused() {
+        let record = PackageRecord { panic: "abort".into(), ..this_release() };
+        assert_eq!(check(&record, Policy::Relaxed).refusals, [Drift::PanicAbort]);
+    }
+}

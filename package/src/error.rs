@@ -1,0 +1,148 @@
+//! What can be wrong with a package's files.
+
+use std::path::PathBuf;
+
+/// Why a package was not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file could not be opened or read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The archive could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no complete zip archive.
+    #[error("{} is no complete archive", path.display())]
+    NotAnArchive {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: zip::result::ZipError,
+    },
+    /// A named limit was passed.
+    #[error("{what} is {actual}, over the limit of {limit}")]
+    OverLimit {
+        /// What is too large or too many.
+        what: String,
+        /// How much it is.
+        actual: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// An entry's name leads out of the archive.
+    #[error("the archive has an entry `{name}`, which leads out of it")]
+    Traversal {
+        /// The entry.
+        name: String,
+    },
+    /// An entry is a link or a device.
+    #[error("the archive has an entry `{name}` that is no plain file")]
+    NotAFile {
+        /// The entry.
+        name: String,
+    },
+    /// A file that every package has is missing.
+    #[error("the archive has no `{name}`")]
+    Missing {
+        /// The file.
+        name: &'static str,
+    },
+    /// A file's content is not what `SHA256SUMS` says.
+    #[error("`{name}` is not what SHA256SUMS says it is")]
+    SumMismatch {
+        /// The file.
+        name: String,
+    },
+    /// `SHA256SUMS` and the archive list different files.
+    #[error("SHA256SUMS and the archive disagree about `{name}`")]
+    SumsDisagree {
+        /// The file that only one of them has.
+        name: String,
+    },
+    /// The manifest does not parse or says something impossible.
+    #[error("package.toml, line {line}, column {column}: {message}")]
+    Manifest {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// The package has no build for this target.
+    #[error("no build for target {wanted}; the package has {}", if has.is_empty() { "none".to_owned() } else { has.join(", ") })]
+    NoTarget {
+        /// This host's target.
+        wanted: String,
+        /// The targets it has.
+        has: Vec<String>,
+    },
+    /// The library is no object file of a known format.
+    #[error("the library is no shared library this host can read: {message}")]
+    NotALibrary {
+        /// What the reader said.
+        message: String,
+    },
+    /// The library has no `.longshore` section.
+    #[error("the library has no static record")]
+    NoRecord,
+    /// The static record does not read.
+    #[error("the static record is broken at byte {at}: {message}")]
+    BrokenRecord {
+        /// Where in the section.
+        at: usize,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Error {
+    /// The stable code; docs/errors.md has a page for each.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "LS0101",
+            Self::Write { .. } => "LS0102",
+            Self::NotAnArchive { .. } => "LS0103",
+            Self::OverLimit { .. } => "LS0104",
+            Self::Traversal { .. } => "LS0105",
+            Self::NotAFile { .. } => "LS0106",
+            Self::Missing { .. } => "LS0107",
+            Self::SumMismatch { .. } => "LS0108",
+            Self::SumsDisagree { .. } => "LS0109",
+            Self::Manifest { .. } => "LS0110",
+            Self::NoTarget { .. } => "LS0111",
+            Self::NotALibrary { .. } => "LS0201",
+            Self::NoRecord => "LS0202",
+            Self::BrokenRecord { .. } => "LS0203",
+        }
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Read { .. } => "check that the file exists and that this user may read it".into(),
+            Self::Write { .. } => "check that the folder exists, is writable and has space".into(),
+            Self::NotAnArchive { .. } => "the file was cut or changed on its way: copy it again, or build it again with `longshore build`".into(),
+            Self::OverLimit { .. } => "make the package smaller, or raise the limit in the host's configuration".into(),
+            Self::Traversal { .. } | Self::NotAFile { .. } => "do not trust this archive; one made by `longshore build` has plain files only".into(),
+            Self::Missing { .. } | Self::SumsDisagree { .. } => "build the archive again with `longshore build`".into(),
+            Self::SumMismatch { .. } => "the file was changed after the archive was made: do not trust it; build it again".into(),
+            Self::Manifest { .. } => "correct that line; `[package.metadata.longshore]` in Cargo.toml is where it comes from".into(),
+            Self::NoTarget { wanted, .. } => format!("build it for this host: `longshore build --target {wanted}`"),
+            Self::NotALibrary { .. } => "build it again for this platform with `longshore build`".into(),
+            Self::NoRecord => "call `longshore::package!()` at the crate root and build with `longshore build`".into(),
+            Self::BrokenRecord { .. } => "the library was changed after it was built, or by a newer Longshore: build it again with this release".into(),
+        }
+    }
+}

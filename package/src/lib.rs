@@ -1,0 +1,39 @@
+//! Packages as files, read without running a line of them.
+//!
+//! - [`Archive`]: the `.longshore` file, read under [`ArchiveLimits`], written deterministically.
+//! - [`Manifest`]: `package.toml`.
+//! - [`Digest`]: the name of a package everywhere.
+//! - [`StaticRecord`]: what the macros left in the library's `.longshore` section.
+//! - [`compatibility`]: whether this host can call the library, and which field drifted if not.
+//! - [`Declared`]: the entries of a package in one comparable form, from the record or from the live library.
+
+mod archive;
+mod compatibility;
+mod declared;
+mod digest;
+mod error;
+mod manifest;
+mod record;
+mod section;
+
+pub use archive::{Archive, ArchiveLimits, MANIFEST_PATH, SUMS_PATH, pack, target_path};
+pub use compatibility::{Compatibility, Drift, Policy, check as check_compatibility};
+pub use declared::{Declared, DeclaredEntry};
+pub use digest::{Digest, sha256_hex};
+pub use error::Error;
+pub use manifest::{Limits, Manifest, PackageSection};
+pub use record::{PackageRecord, StaticRecord, TaskRecord, TriggerRecord, WorkflowRecord};
+pub use section::read_section;
+
+/// The target triple this program was compiled for, as far as std tells it.
+pub fn host_target() -> String {
+    let arch = std::env::consts::ARCH;
+    match std::env::consts::OS {
+        "linux" if cfg!(target_env = "musl") => format!("{arch}-unknown-linux-musl"),
+        "linux" => format!("{arch}-unknown-linux-gnu"),
+        "macos" => format!("{arch}-apple-darwin"),
+        "windows" if cfg!(target_env = "gnu") => format!("{arch}-pc-windows-gnu"),
+        "windows" => format!("{arch}-pc-windows-msvc"),
+        other => format!("{arch}-unknown-{other}"),
+    }
+}

@@ -1,0 +1,141 @@
+//! `package.toml`.
+
+use crate::error::Error;
+use serde::{Deserialize, Serialize};
+
+/// Largest manifest, in bytes: people write these, and a host parses it before it trusts anything.
+pub(crate) const MAX_MANIFEST: u64 = 256 * 1024;
+
+/// Longest name; it is part of file names and database keys.
+const MAX_NAME: usize = 64;
+
+/// The manifest of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Who it is.
+    pub package: PackageSection,
+    /// What its runs may take.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// `[package]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageSection {
+    /// The name: ASCII letters, digits, `-` and `_`, at most 64.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// Who wrote it.
+    #[serde(default)]
+    pub authors: Vec<String>,
+    /// SPDX expression.
+    #[serde(default)]
+    pub license: String,
+    /// The version of Longshore it was built with.
+    pub sdk: String,
+    /// The interface version it speaks.
+    pub interface: u32,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Longest time one attempt of a task may take, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_timeout_ms: Option<u64>,
+    /// Longest time a run may take, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_timeout_ms: Option<u64>,
+    /// Threads of the package's runtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
+}
+
+impl Manifest {
+    /// Parses and checks a manifest.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`] with line and column.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let manifest: Self = toml::from_str(text).map_err(|error| {
+            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+            Error::Manifest { line, column, message: error.message().to_owned() }
+        })?;
+        manifest.check(text)?;
+        Ok(manifest)
+    }
+
+    /// The manifest as text.
+    pub fn to_toml(&self) -> String {
+        // Strings, numbers and lists of strings always serialize.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    fn check(&self, text: &str) -> Result<(), Error> {
+        let PackageSection { name, version, .. } = &self.package;
+        let good_name = !name.is_empty()
+            && name.len() <= MAX_NAME
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !good_name {
+            let message = format!("`{name}` is no package name: 1 to {MAX_NAME} ASCII letters, digits, `-` and `_`");
+            return Err(at_value(text, "name", message));
+        }
+        let good_version = !version.is_empty()
+            && version.len() <= MAX_NAME
+            && version.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+        if !good_version {
+            return Err(at_value(text, "version", format!("`{version}` is no version")));
+        }
+        if self.limits.workers == Some(0) {
+            return Err(at_value(text, "workers", "a package needs at least one worker".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// An error at the line that assigns `key`.
+fn at_value(text: &str, key: &str, message: String) -> Error {
+    let starts = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|r| r.trim_start().starts_with('='));
+    let line = text.lines().position(starts).unwrap_or(0);
+    let column = text.lines().nth(line).and_then(|l| l.find('=')).map_or(1, |at| at + 3);
+    Error::Manifest { line: line + 1, column, message }
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(offset)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "[package]\nname = \"hello\"\nversion = \"0.1.0\"\nsdk = \"0.1.0\"\ninterface = 2\n";
+
+    #[test]
+    fn a_manifest_survives_its_text() {
+        let manifest = Manifest::parse(GOOD).expect("good");
+        assert_eq!(Manifest::parse(&manifest.to_toml()).expect("own text"), manifest);
+    }
+
+    #[test]
+    fn mistakes_name_their_line_and_column() {
+        let place = |text: &str| match Manifest::parse(text) {
+            Err(Error::Manifest { line, column, .. }) => (line, column),
+            other => panic!("expected a manifest error, got {other:?}"),
+        };
+        assert_eq!(place(&GOOD.replace("\"hello\"", "\"he llo\"")), (2, 8));
+        assert_eq!(place(&GOOD.replace("interface = 2", "interface = \"two\"")), (5, 13));
+        assert_eq!(place(&format!("{GOOD}colour = 1\n")), (6, 1));
+        assert_eq!(place(&GOOD.replace("version = ", "version ")), (3, 9));
+    }
+}

@@ -1,0 +1,14 @@
+//! Workflows shipped as native Rust packages.
+//!
+//! This crate is the one dependency an author needs. It re-exports the authoring surface
+//! ([`longshore_workflow`]) and [`package!`] ([`longshore_workflow_plugin`]).
+
+pub use longshore_workflow::*;
+pub use longshore_workflow_plugin::package;
+
+/// The durable engine, for programs that run their own workflows.
+#[cfg(feature = "host")]
+pub use longshore_engine as engine;
+
+#[doc(hidden)]
+pub use longshore_workflow_plugin::private;

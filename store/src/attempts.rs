@@ -1,0 +1,94 @@
+//! Attempts: every execution of a task, as it ended.
+
+use crate::batch::{MAX_ROWS, Rows};
+use crate::error::Error;
+use crate::ids::RunId;
+use crate::open::{Store, Tx};
+use crate::tasks::TaskKey;
+use sqlx::FromRow;
+
+/// An attempt to record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAttempt {
+    /// The task.
+    pub key: TaskKey,
+    /// From 1.
+    pub attempt: i64,
+    /// The host it ran on.
+    pub host: String,
+    /// When it began.
+    pub started_at: i64,
+    /// When it ended.
+    pub finished_at: i64,
+    /// `succeeded`, `failed`, `cancelled` or `lost`.
+    pub outcome: &'static str,
+    /// Message, causes and backtrace as JSON.
+    pub error: Option<String>,
+}
+
+/// An attempt as recorded.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct AttemptRow {
+    /// The task's place in the run.
+    pub idx: i64,
+    /// From 1.
+    pub attempt: i64,
+    /// The host it ran on.
+    pub host_id: String,
+    /// When it began.
+    pub started_at: i64,
+    /// When it ended.
+    pub finished_at: i64,
+    /// `succeeded`, `failed`, `cancelled` or `lost`.
+    pub outcome: String,
+    /// Message, causes and backtrace as JSON.
+    pub error: Option<String>,
+}
+
+impl NewAttempt {
+    /// Records attempts.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn insert(tx: &mut Tx, attempts: &[Self]) -> Result<(), Error> {
+        for chunk in attempts.chunks(MAX_ROWS) {
+            let rows = chunk.iter().map(|a| {
+                vec![
+                    a.key.run.to_string().into(),
+                    a.key.idx.into(),
+                    a.attempt.into(),
+                    a.host.clone().into(),
+                    a.started_at.into(),
+                    a.finished_at.into(),
+                    a.outcome.into(),
+                    a.error.clone().into(),
+                ]
+            });
+            let rows = Rows::padded(rows.collect());
+            let sql = format!(
+                "INSERT INTO attempts (run_id, idx, attempt, host_id, started_at, finished_at, outcome, error) \
+                 VALUES {} ON CONFLICT DO NOTHING",
+                rows.values
+            );
+            rows.query(sql).execute(&mut **tx).await.map_err(|e| Error::of("record attempts", e))?;
+        }
+        Ok(())
+    }
+}
+
+impl AttemptRow {
+    /// All attempts of a run, in the order of its tasks.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn of_run(store: &Store, run: RunId) -> Result<Vec<Self>, Error> {
+        sqlx::query_as(
+            "SELECT idx, attempt, host_id, started_at, finished_at, outcome, error FROM attempts \
+             WHERE run_id = $1 ORDER BY idx, attempt",
+        )
+        .bind(run.to_string())
+        .fetch_all(store.reader())
+        .await
+        .map_err(|e| Error::of("load attempts", e))
+    }
+}

@@ -1,0 +1,204 @@
+//! What can go wrong with a database.
+
+use std::path::PathBuf;
+
+/// Why a database operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database cannot be reached or opened.
+    #[error("cannot reach the database {url}")]
+    Unreachable {
+        /// Where, without credentials.
+        url: String,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// The database is locked by somebody else for longer than we wait.
+    #[error("the database is locked by another program ({operation})")]
+    Locked {
+        /// What was being done.
+        operation: &'static str,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// The database does not take writes.
+    #[error("the database is read-only ({operation})")]
+    ReadOnly {
+        /// What was being done.
+        operation: &'static str,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// The disk under the database is full.
+    #[error("the disk under the database is full ({operation})")]
+    DiskFull {
+        /// What was being done.
+        operation: &'static str,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// The file is no database.
+    #[error("{url} is no database, or a damaged one")]
+    NotADatabase {
+        /// Which file.
+        url: String,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+    /// A newer Longshore made this database.
+    #[error("the database has migration {version}, which this program does not know")]
+    Newer {
+        /// The migration.
+        version: i64,
+    },
+    /// A migration failed.
+    #[error("the database could not be brought to this program's version")]
+    Migrate {
+        /// What the migrator said.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// Another host runs on this SQLite file.
+    #[error("another host runs on {} (its lock is held)", path.display())]
+    SecondHost {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The lock file beside the database cannot be used.
+    #[error("cannot use the lock file {}", path.display())]
+    LockFile {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The URL names no database we know.
+    #[error("`{url}` is no database URL")]
+    BadUrl {
+        /// The URL, without credentials.
+        url: String,
+    },
+    /// A text is no id.
+    #[error("`{text}` is no {what} id")]
+    BadId {
+        /// Of what.
+        what: &'static str,
+        /// The text.
+        text: String,
+    },
+    /// A row holds what no program of this version writes.
+    #[error("table {table}, row {key}: column {column} holds `{value}`")]
+    BadRow {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        key: String,
+        /// The column.
+        column: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// Anything else the database said.
+    #[error("the database refused: {operation}")]
+    Query {
+        /// What was being done.
+        operation: &'static str,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+}
+
+impl Error {
+    /// The stable code; docs/errors.md has a page for each.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "LS0501",
+            Self::Locked { .. } => "LS0502",
+            Self::ReadOnly { .. } => "LS0503",
+            Self::DiskFull { .. } => "LS0504",
+            Self::NotADatabase { .. } => "LS0505",
+            Self::Newer { .. } => "LS0506",
+            Self::Migrate { .. } => "LS0507",
+            Self::SecondHost { .. } => "LS0508",
+            Self::LockFile { .. } => "LS0509",
+            Self::BadUrl { .. } => "LS0510",
+            Self::BadId { .. } => "LS0511",
+            Self::BadRow { .. } => "LS0512",
+            Self::Query { .. } => "LS0513",
+        }
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "check the path or the server, and that this user may open it",
+            Self::Locked { .. } => "end the other program (a shell with an open transaction, a backup), then try again",
+            Self::ReadOnly { .. } => "make the file and its folder writable for this user",
+            Self::DiskFull { .. } => "free space on that disk; nothing acknowledged was lost",
+            Self::NotADatabase { .. } => "point --database at a Longshore database, or move the file away",
+            Self::Newer { .. } => "use the Longshore release that made it, or a later one",
+            Self::Migrate { .. } => "see the cause below; the database is as it was before",
+            Self::SecondHost { .. } => {
+                "stop the other host, or give this one its own --home; several hosts need PostgreSQL"
+            }
+            Self::LockFile { .. } => "make the database's folder writable for this user",
+            Self::BadUrl { .. } => "write sqlite:PATH",
+            Self::BadId { .. } => "copy the id from `longshore runs list`",
+            Self::BadRow { .. } => "the row was changed by hand or by a newer program: restore it from a backup",
+            Self::Query { .. } => "see the cause below; this is likely a bug in Longshore",
+        }
+    }
+
+    /// Whether the same operation may succeed when tried again.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Locked { .. } | Self::DiskFull { .. })
+    }
+
+    /// Sorts a driver's error by what an operator can do about it.
+    pub(crate) fn of(operation: &'static str, source: sqlx::Error) -> Self {
+        let code = match &source {
+            sqlx::Error::Database(error) => error.code().unwrap_or_default().into_owned(),
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+                return Self::Unreachable { url: "in use".to_owned(), source };
+            }
+            _ => String::new(),
+        };
+        // SQLite's extended codes keep the primary code in the low byte; PostgreSQL's have five characters.
+        let primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|c| c & 0xff);
+        match (primary, code.as_str()) {
+            (Some(5 | 6), _) | (_, "55P03") => Self::Locked { operation, source },
+            (Some(8), _) | (_, "25006") => Self::ReadOnly { operation, source },
+            (Some(13), _) | (_, "53100") => Self::DiskFull { operation, source },
+            (Some(14), _) => Self::Unreachable { url: "in use".to_owned(), source },
+            _ => Self::Query { operation, source },
+        }
+    }
+
+    /// As [`Error::of`], for errors met while opening `url`.
+    pub(crate) fn opening(url: &str, source: sqlx::Error) -> Self {
+        let not_a_database = matches!(&source, sqlx::Error::Database(e) if e.code().as_deref() == Some("26"));
+        if not_a_database {
+            return Self::NotADatabase { url: url.to_owned(), source };
+        }
+        match Self::of("open", source) {
+            Self::Query { source, .. } | Self::Unreachable { source, .. } => {
+                Self::Unreachable { url: url.to_owned(), source }
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn migrating(source: sqlx::migrate::MigrateError) -> Self {
+        use sqlx::migrate::MigrateError;
+        match source {
+            MigrateError::VersionMissing(version) => Self::Newer { version },
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+                match Self::of("migrate", source) {
+                    Self::Query { source, .. } => Self::Migrate { source: MigrateError::Execute(source) },
+                    other => other,
+                }
+            }
+            source => Self::Migrate { source },
+        }
+    }
+}

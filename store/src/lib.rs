@@ -1,0 +1,34 @@
+//! The database.
+//!
+//! One statement text and one Rust body for SQLite and PostgreSQL, through `sqlx::Any`. One module per
+//! aggregate holds its statements; every row is read into a private struct and turned into the domain's
+//! type, so that a bad row is an error that names its table, column and key.
+//!
+//! # Guarantees
+//! - A function that takes a transaction changes nothing unless the caller commits it.
+//! - Updates of a state carry the state they expect; the affected rows are what they return.
+//!
+//! # Assumptions
+//! - On SQLite there is one writing process; [`Store::open`] holds a lock file that makes a second one fail.
+
+mod attempts;
+mod batch;
+mod error;
+mod events;
+mod ids;
+mod lock;
+mod open;
+mod packages;
+mod runs;
+mod schedules;
+mod tasks;
+
+pub use attempts::{AttemptRow, NewAttempt};
+pub use error::Error;
+pub use events::{ConditionRow, EventRow, NewCondition};
+pub use ids::{GenerationId, HostId, RunId};
+pub use open::{Access, Dialect, Store, Tx};
+pub use packages::{ArtifactRow, EntryRow, GenerationRow, NewArtifact, NewGeneration, PackageRow};
+pub use runs::{NewRun, RunCounts, RunRow, RunState};
+pub use schedules::ScheduleRow;
+pub use tasks::{Claimed, NewTask, Resolution, TaskKey, TaskRow, TaskState, TaskUpdate};

@@ -1,0 +1,193 @@
+//! Opening a database, and transactions on it.
+
+use crate::error::Error;
+use crate::lock::HostLock;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::Migrator;
+use sqlx::{Any, AnyPool, AssertSqlSafe, Transaction};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// How long a statement waits for another program's write, in milliseconds.
+const BUSY_TIMEOUT_MS: u32 = 5000;
+
+/// Connections that only read: `runs list` beside a running host should not queue.
+const READERS: u32 = 4;
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// A file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// Who opens the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The host: migrates, and on SQLite keeps other hosts out.
+    Host,
+    /// Somebody who looks or asks: the schema must be there already.
+    Guest,
+}
+
+/// An open database. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    dialect: Dialect,
+    writer: AnyPool,
+    reader: AnyPool,
+    url: Arc<str>,
+    _lock: Option<Arc<HostLock>>,
+}
+
+/// A transaction; dropped without commit it changes nothing.
+pub type Tx = Transaction<'static, Any>;
+
+impl Store {
+    /// Opens a SQLite file, making it and its folder when they are missing.
+    ///
+    /// # Errors
+    /// [`Error`] sorted by what an operator can do about it.
+    pub async fn open_file(path: &Path, access: Access) -> Result<Self, Error> {
+        if let (Access::Host, Some(folder)) = (access, path.parent()) {
+            let made = std::fs::create_dir_all(folder);
+            made.map_err(|source| Error::LockFile { path: folder.to_owned(), source })?;
+        }
+        Self::open(&format!("sqlite:{}", path.display()), access).await
+    }
+
+    /// Opens `sqlite:PATH` or `postgres://..`.
+    ///
+    /// # Errors
+    /// [`Error`] sorted by what an operator can do about it.
+    pub async fn open(url: &str, access: Access) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
+        let shown = without_credentials(url);
+        let (dialect, path) = match url.split_once(':') {
+            Some(("sqlite", path)) => (Dialect::Sqlite, Some(PathBuf::from(path.trim_start_matches("//")))),
+            Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, None),
+            _ => return Err(Error::BadUrl { url: shown }),
+        };
+        let lock = match (&path, access) {
+            (Some(path), Access::Host) => Some(Arc::new(HostLock::take(path)?)),
+            _ => None,
+        };
+        let mode = if access == Access::Host { "?mode=rwc" } else { "?mode=rw" };
+        let full = if dialect == Dialect::Sqlite { format!("{url}{mode}") } else { url.to_owned() };
+        let writers = if dialect == Dialect::Sqlite { 1 } else { READERS };
+        let writer = connect(&full, &shown, dialect, writers).await?;
+        let store = Self { dialect, reader: writer.clone(), writer, url: shown.into(), _lock: lock };
+        store.migrate(access).await?;
+        let reader = connect(&full, &store.url, dialect, READERS).await?;
+        Ok(Self { reader, ..store })
+    }
+
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Where it is, without credentials.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Starts a transaction that will write.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another program writes for longer than we wait.
+    pub async fn begin(&self) -> Result<Tx, Error> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        self.writer.begin_with(begin).await.map_err(|e| Error::of("begin", e))
+    }
+
+    /// Ends a transaction. When this returns, its changes survive power loss.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`] among others; the transaction is then undone.
+    pub async fn commit(&self, tx: Tx) -> Result<(), Error> {
+        tx.commit().await.map_err(|e| Error::of("commit", e))
+    }
+
+    pub(crate) fn reader(&self) -> &AnyPool {
+        &self.reader
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    async fn migrate(&self, access: Access) -> Result<(), Error> {
+        let migrator = match self.dialect {
+            Dialect::Sqlite => &SQLITE,
+            Dialect::Postgres => &POSTGRES,
+        };
+        match access {
+            Access::Host => migrator.run(&self.writer).await.map_err(Error::migrating),
+            Access::Guest => self.check_version(migrator).await,
+        }
+    }
+
+    /// A guest changes no schema: it only refuses to read one that it does not know.
+    async fn check_version(&self, migrator: &Migrator) -> Result<(), Error> {
+        let sql = "SELECT MAX(version) FROM _sqlx_migrations";
+        let newest: Option<i64> = sqlx::query_scalar(sql)
+            .fetch_one(&self.writer)
+            .await
+            .map_err(|e| Error::opening(&self.url, e))?;
+        let known = migrator.iter().map(|m| m.version).max();
+        match newest {
+            Some(version) if Some(version) > known => Err(Error::Newer { version }),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> Result<AnyPool, Error> {
+    let options = AnyConnectOptions::from_str(url).map_err(|_| Error::BadUrl { url: shown.to_owned() })?;
+    let pool = AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(dialect == Dialect::Postgres)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                if dialect == Dialect::Sqlite {
+                    for pragma in pragmas() {
+                        sqlx::query(AssertSqlSafe(pragma)).execute(&mut *connection).await?;
+                    }
+                }
+                Ok(())
+            })
+        });
+    pool.connect_with(options).await.map_err(|e| Error::opening(shown, e))
+}
+
+fn pragmas() -> [String; 5] {
+    [
+        format!("PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"),
+        "PRAGMA journal_mode = WAL".to_owned(),
+        // What is acknowledged survives power loss.
+        "PRAGMA synchronous = FULL".to_owned(),
+        "PRAGMA temp_store = MEMORY".to_owned(),
+        "PRAGMA cache_size = -16384".to_owned(),
+    ]
+}
+
+fn without_credentials(url: &str) -> String {
+    match (url.split_once("://"), url.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => format!("{scheme}://{}", &url[at + 1..]),
+        _ => url.to_owned(),
+    }
+}

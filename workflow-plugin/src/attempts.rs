@@ -1,0 +1,58 @@
+//! Attempts that run detached, by lease.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// What can be done to a running attempt.
+struct Running {
+    abort: Option<AbortHandle>,
+    resume: Arc<Notify>,
+}
+
+/// The attempts that run right now.
+#[derive(Default)]
+pub(crate) struct Attempts {
+    running: Mutex<HashMap<u64, Running>>,
+}
+
+impl Attempts {
+    /// Enters an attempt before it is spawned; it may end before [`Attempts::spawned`] is called.
+    pub(crate) fn enter(&self, lease: u64, resume: Arc<Notify>) {
+        self.lock().insert(lease, Running { abort: None, resume });
+    }
+
+    /// Keeps the means to cancel an entered attempt. One that left already has ended, or was cancelled
+    /// before it could be aborted: aborting does what is left to do.
+    pub(crate) fn spawned(&self, lease: u64, abort: AbortHandle) {
+        match self.lock().get_mut(&lease) {
+            Some(running) => running.abort = Some(abort),
+            None => abort.abort(),
+        }
+    }
+
+    /// Takes an attempt out. True when it was there: whoever takes it out reports its outcome.
+    pub(crate) fn leave(&self, lease: u64) -> bool {
+        self.lock().remove(&lease).is_some()
+    }
+
+    /// Cancels an attempt at its next await. False when it is not running.
+    pub(crate) fn cancel(&self, lease: u64) -> bool {
+        let Some(running) = self.lock().remove(&lease) else { return false };
+        if let Some(abort) = running.abort {
+            abort.abort();
+        }
+        true
+    }
+
+    /// Wakes an attempt that waits for its slot. False when it is not running.
+    pub(crate) fn resume(&self, lease: u64) -> bool {
+        self.lock().get(&lease).map(|running| running.resume.notify_one()).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
+        // Nothing in here panics while the lock is held, and the map is valid between any two operations.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

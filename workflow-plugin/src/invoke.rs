@@ -1,0 +1,157 @@
+//! Runs a task, polls a trigger, calls a graph.
+
+use crate::index::IndexedTask;
+use crate::interface::LongshoreHost;
+use crate::panics::Guarded;
+use crate::wire::{PollReply, StartTask, TaskFailure, TaskReply, Wire};
+use longshore_workflow::private::{EntryFuture, Slot};
+use longshore_workflow::{Context, TaskError, TaskHandle, TriggerError, TriggerResult};
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// A reply with its payload: what `execute_task` returns and `finished` carries.
+pub(crate) fn reply(reply: &TaskReply, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + payload.len());
+    reply.put(&mut out);
+    out.extend_from_slice(payload);
+    out
+}
+
+/// One attempt, ready to be polled.
+pub(crate) struct Attempt {
+    pub(crate) task: IndexedTask,
+    pub(crate) start: StartTask,
+    pub(crate) context: Context,
+    pub(crate) host: Arc<dyn LongshoreHost>,
+    pub(crate) resume: Arc<Notify>,
+}
+
+impl Attempt {
+    /// Runs the task to its reply. Panics and the deadline end it as failures.
+    pub(crate) async fn run(self) -> Vec<u8> {
+        let (lease, deadline_ms) = (self.start.lease, self.start.deadline_ms);
+        let guarded = Guarded::new(lease, self.body());
+        let outcome = if deadline_ms == 0 {
+            guarded.await
+        } else {
+            match tokio::time::timeout(Duration::from_millis(deadline_ms), guarded).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(timed_out(deadline_ms)),
+            }
+        };
+        match outcome.and_then(|outcome| outcome) {
+            Ok(patch) => reply(&TaskReply::Done, &patch),
+            Err(failure) => reply(&TaskReply::Failed(failure), &[]),
+        }
+    }
+
+    async fn body(mut self) -> Result<Vec<u8>, TaskFailure> {
+        let entry = self.task.entry;
+        let mut handle = entry.requires_handle.then(|| self.handle());
+        let result = (entry.run)(&mut self.context, handle.as_mut()).await;
+        result.map_err(|error| failure_of(&error))?;
+        self.context.patch().map_err(|error| failure_of(&error))
+    }
+
+    fn handle(&self) -> TaskHandle {
+        let slot = HostSlot { lease: self.start.lease, host: Arc::clone(&self.host), resume: Arc::clone(&self.resume) };
+        let run = hyphenated(&self.start.run);
+        TaskHandle::new(format!("{run}/{}", self.task.entry.id), Arc::new(slot))
+    }
+}
+
+fn timed_out(deadline_ms: u64) -> TaskFailure {
+    TaskFailure { message: format!("timed out after {deadline_ms} ms"), timed_out: true, ..TaskFailure::default() }
+}
+
+/// A run id the way it is written everywhere else.
+fn hyphenated(id: &[u8; 16]) -> String {
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// An error with the texts of its sources.
+pub(crate) fn failure_of(error: &(dyn Error + 'static)) -> TaskFailure {
+    let mut causes = Vec::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    TaskFailure { message: error.to_string(), causes, ..TaskFailure::default() }
+}
+
+/// Polls a future on this thread until it is ready, inside the runtime.
+///
+/// Most calls are ready at the first poll: that one is made without the runtime's machinery for parking.
+pub(crate) fn block_on<T>(runtime: &tokio::runtime::Handle, mut future: Pin<Box<dyn Future<Output = T> + '_>>) -> T {
+    {
+        let _inside = runtime.enter();
+        let mut cx = std::task::Context::from_waker(Waker::noop());
+        if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
+            return value;
+        }
+    }
+    runtime.block_on(future)
+}
+
+/// Polls a trigger to its reply and the context's patch.
+pub(crate) async fn poll_trigger(
+    future: EntryFuture<'static, Result<TriggerResult, TriggerError>>,
+    deadline_ms: u64,
+) -> (PollReply, Vec<u8>) {
+    // A poll has no lease; panics are noted under a number that no attempt has.
+    let guarded = Guarded::new(u64::MAX, future);
+    let result = tokio::time::timeout(Duration::from_millis(deadline_ms), guarded).await;
+    let fired = match result {
+        Err(_) => return (PollReply::Failed(timed_out(deadline_ms).message), Vec::new()),
+        Ok(Err(failure)) => return (PollReply::Failed(failure.message), Vec::new()),
+        Ok(Ok(Err(error))) => return (PollReply::Failed(full_text(&error)), Vec::new()),
+        Ok(Ok(Ok(fired))) => fired,
+    };
+    match fired {
+        TriggerResult::Skip => (PollReply::Skip, Vec::new()),
+        TriggerResult::Fire(context) => match context.map(|c| c.patch()).transpose() {
+            Ok(patch) => (PollReply::Fire, patch.unwrap_or_default()),
+            Err(error) => (PollReply::Failed(full_text(&error)), Vec::new()),
+        },
+    }
+}
+
+/// An error and its sources in one line.
+pub(crate) fn full_text(error: &(dyn Error + 'static)) -> String {
+    let failure = failure_of(error);
+    std::iter::once(failure.message).chain(failure.causes).collect::<Vec<_>>().join(": ")
+}
+
+/// The concurrency slot of an attempt, held by the host.
+struct HostSlot {
+    lease: u64,
+    host: Arc<dyn LongshoreHost>,
+    resume: Arc<Notify>,
+}
+
+impl Slot for HostSlot {
+    fn release(&self) -> EntryFuture<'_, Result<(), TaskError>> {
+        Box::pin(async { self.host.release_slot(self.lease).map_err(|e| TaskError::failed(e.message)) })
+    }
+
+    fn reclaim(&self) -> EntryFuture<'_, Result<(), TaskError>> {
+        Box::pin(async {
+            let held = self.host.reclaim_slot(self.lease).map_err(|e| TaskError::failed(e.message))?;
+            if !held {
+                self.resume.notified().await;
+            }
+            Ok(())
+        })
+    }
+
+    fn sleep(&self, duration: Duration) -> EntryFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}

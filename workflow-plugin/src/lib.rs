@@ -1,0 +1,30 @@
+//! The shell of a package: what [`package!`] expands to, and what a host calls.
+//!
+//! - [`interface`]: the nine methods by position, and the channel back to the host.
+//! - [`wire`]: what crosses, with its schema.
+//! - [`Shell`]: walks the inventory once, answers the methods, runs attempts on its own runtime.
+
+mod attempts;
+mod index;
+#[allow(
+    missing_docs,
+    unexpected_cfgs,
+    unsafe_code,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    reason = "fidius generates the vtable, its shims and its clients beside the traits"
+)]
+pub mod interface;
+mod invoke;
+mod log_channel;
+mod package;
+mod panics;
+pub mod private;
+mod project;
+mod shell;
+pub mod wire;
+
+pub use interface::{INTERFACE_VERSION, LongshoreHost, LongshorePackage, Method};
+pub use shell::Shell;

@@ -1,0 +1,116 @@
+//! What `package!()` and the host's loader name. Not a public surface.
+#![doc(hidden)]
+
+pub use crate::interface::*;
+pub use fidius;
+pub use longshore_workflow::private::*;
+
+use crate::shell::Shell;
+use crate::wire::{PackageMeta, ShellConfig, Wire};
+use serde_bytes::ByteBuf;
+use std::sync::Arc;
+
+/// The host as a loaded library sees it: through the table that was bound into it.
+struct BoundHost(LongshoreHostClient);
+
+impl LongshoreHost for BoundHost {
+    // A host that is gone cannot be told so: these two have nowhere to put an error.
+    fn finished(&self, lease: u64, reply: ByteBuf) {
+        let _ = self.0.finished(&lease, &reply);
+    }
+
+    fn log(&self, record: ByteBuf) {
+        let _ = self.0.log(&record);
+    }
+
+    fn release_slot(&self, lease: u64) -> Result<(), fidius::PluginError> {
+        self.0.release_slot(&lease).map_err(unreachable_host)
+    }
+
+    fn reclaim_slot(&self, lease: u64) -> Result<bool, fidius::PluginError> {
+        self.0.reclaim_slot(&lease).map_err(unreachable_host)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a function of map_err")]
+fn unreachable_host(error: fidius::HostCallError) -> fidius::PluginError {
+    fidius::PluginError::new("HOST", error.to_string())
+}
+
+/// A host for a library that was loaded only to be asked: outcomes and log lines go nowhere.
+struct NoHost;
+
+impl LongshoreHost for NoHost {
+    fn finished(&self, _: u64, _: ByteBuf) {}
+
+    fn log(&self, _: ByteBuf) {}
+
+    fn release_slot(&self, _: u64) -> Result<(), fidius::PluginError> {
+        Err(fidius::PluginError::new("HOST", "no host is bound"))
+    }
+
+    fn reclaim_slot(&self, _: u64) -> Result<bool, fidius::PluginError> {
+        Err(fidius::PluginError::new("HOST", "no host is bound"))
+    }
+}
+
+/// What the vtable's constructor is called with: the encoded [`ShellConfig`].
+pub type Config = ByteBuf;
+
+/// Makes the instance. Called across the boundary, so it must not unwind: a configuration that does not
+/// decode counts as none.
+pub fn instance(config: &Config, name: &str, version: &str) -> Shell {
+    let config = ShellConfig::decode(config)
+        .unwrap_or(ShellConfig { workers: 2, log_level: 0, shutdown_ms: 5000 });
+    let package = PackageMeta { name: name.to_owned(), version: version.to_owned(), sdk: SDK_VERSION.to_owned() };
+    let host: Arc<dyn LongshoreHost> = match LongshoreHostClient::bound() {
+        Ok(client) => Arc::new(BoundHost(client)),
+        Err(_) => Arc::new(NoHost),
+    };
+    Shell::packaged(host, package, config)
+}
+
+/// The version of this crate.
+pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// [`crate::INTERFACE_VERSION`] as the record writes it.
+pub const INTERFACE_VERSION_TEXT: &str = "2";
+
+/// How this crate was compiled to handle panics: the same as the whole library.
+pub const PANIC_STRATEGY: &str = if cfg!(panic = "abort") { "abort" } else { "unwind" };
+
+/// The target this crate was compiled for, by its parts, when `configure()` did not stamp the triple.
+pub const ARCH: &str = std::env::consts::ARCH;
+
+/// See [`ARCH`].
+pub const OS: &str = std::env::consts::OS;
+
+/// A stamp of `configure()`, or empty.
+pub const fn stamp(stamp: Option<&'static str>) -> &'static str {
+    match stamp {
+        Some(text) => text,
+        None => "",
+    }
+}
+
+/// The text of [`INTERFACE_HASH`].
+pub const INTERFACE_HASH_TEXT: &str = match std::str::from_utf8(&HASH_HEX) {
+    Ok(text) => text,
+    Err(_) => panic!("hex digits are UTF-8"),
+};
+
+const HASH_HEX: [u8; 16] = hex(INTERFACE_HASH);
+
+const fn hex(value: u64) -> [u8; 16] {
+    let digits = b"0123456789abcdef";
+    let mut out = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        out[i] = digits[((value >> (60 - 4 * i)) & 15) as usize];
+        i += 1;
+    }
+    out
+}
+
+pub use crate::shell::Shell as PackageShell;
+pub use crate::wire::WIRE_SCHEMA;

@@ -1,0 +1,219 @@
+//! [`Shell`]: one loaded instance of a package.
+
+use crate::attempts::Attempts;
+use crate::index::Index;
+use crate::interface::{LongshoreHost, Method};
+use crate::invoke::{Attempt, block_on, full_text, poll_trigger, reply};
+use crate::log_channel::LogChannel;
+use crate::panics;
+use crate::project;
+use crate::wire::{
+    GraphFailure, GraphReply, GraphRequest, PackageMeta, PollReply, PollRequest, Reader, ShellConfig, StartTask,
+    TaskFailure, TaskReply, TaskRequest, Wire, WireError,
+};
+use longshore_workflow::private::{GraphCall, GraphEntry, TriggerKind, read_frame, write_frame};
+use longshore_workflow::{Context, GraphError, InputCache};
+use serde_bytes::ByteBuf;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::Notify;
+
+/// Most threads a package's runtime gets, whatever it is configured with.
+const MAX_WORKERS: usize = 64;
+
+/// One instance of a package: the index of its entries, and the runtime its attempts run on.
+///
+/// The runtime starts with the first call that needs one and ends with the instance.
+pub struct Shell {
+    index: &'static Index,
+    package: PackageMeta,
+    config: ShellConfig,
+    host: Arc<dyn LongshoreHost>,
+    attempts: Arc<Attempts>,
+    runtime: Mutex<Option<Runtime>>,
+    handle: std::sync::OnceLock<Handle>,
+}
+
+impl Shell {
+    /// The instance of a program that runs its own entries: log lines stay where they are.
+    pub fn embedded(host: Arc<dyn LongshoreHost>, package: PackageMeta, config: ShellConfig) -> Self {
+        panics::install_hook();
+        Self {
+            index: Index::of_inventory(),
+            package,
+            config,
+            host,
+            attempts: Arc::default(),
+            runtime: Mutex::new(None),
+            handle: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// The instance of a loaded library: its log lines go to the host.
+    pub(crate) fn packaged(host: Arc<dyn LongshoreHost>, package: PackageMeta, config: ShellConfig) -> Self {
+        LogChannel::install(Arc::clone(&host), config.log_level);
+        Self::embedded(host, package, config)
+    }
+
+    /// Answers a method. Every position of the vtable ends here.
+    ///
+    /// A request that does not decode is answered by the method's own form of failure, so that nothing
+    /// unwinds into the vtable.
+    #[expect(clippy::needless_pass_by_value, reason = "the vtable hands requests over")]
+    pub fn call(&self, method: Method, request: Vec<u8>) -> Vec<u8> {
+        match method {
+            Method::GetTaskMetadata => project::tasks(self.index, &self.package).encode(),
+            Method::ExecuteTask => self.execute_task(&request),
+            Method::GetGraphMetadata => project::graphs(&self.index.bound_graphs).encode(),
+            Method::ExecuteGraph => self.call_graph(&self.index.bound_graphs, &request),
+            Method::GetReactorMetadata => project::reactors(self.index).encode(),
+            Method::GetTriggerMetadata => project::triggers(self.index).encode(),
+            Method::InvokeTriggerPoll => self.poll(&request),
+            Method::GetTriggerlessGraphMetadata => project::graphs(&self.index.triggerless_graphs).encode(),
+            Method::InvokeTriggerlessGraph => self.call_graph(&self.index.triggerless_graphs, &request),
+        }
+    }
+
+    fn execute_task(&self, request: &[u8]) -> Vec<u8> {
+        let mut reader = Reader::new(request);
+        let found = |found: bool| if found { TaskReply::Accepted } else { TaskReply::Unknown };
+        match TaskRequest::take(&mut reader) {
+            Ok(TaskRequest::Start(start)) => self.start(start, &request[reader.position()..]),
+            Ok(TaskRequest::Cancel { lease }) => reply(&found(self.attempts.cancel(lease)), &[]),
+            Ok(TaskRequest::Resume { lease }) => reply(&found(self.attempts.resume(lease)), &[]),
+            Err(error) => reply(&TaskReply::Failed(malformed(&error)), &[]),
+        }
+    }
+
+    fn start(&self, start: StartTask, context: &[u8]) -> Vec<u8> {
+        let Some(task) = self.index.tasks.get(start.task as usize) else {
+            return reply(&TaskReply::Unknown, &[]);
+        };
+        let context = match Context::from_frame(Arc::from(context)) {
+            Ok(context) => context,
+            Err(error) => return reply(&TaskReply::Failed(crate::invoke::failure_of(&error)), &[]),
+        };
+        let runtime = match self.runtime() {
+            Ok(runtime) => runtime,
+            Err(failure) => return reply(&TaskReply::Failed(failure), &[]),
+        };
+        let (lease, detached) = (start.lease, start.detached);
+        let resume = Arc::new(Notify::new());
+        let attempt =
+            Attempt { task: *task, start, context, host: Arc::clone(&self.host), resume: Arc::clone(&resume) };
+        if !detached {
+            return block_on(&runtime, Box::pin(attempt.run()));
+        }
+        self.attempts.enter(lease, resume);
+        let (attempts, host) = (Arc::clone(&self.attempts), Arc::clone(&self.host));
+        let spawned = runtime.spawn(async move {
+            let outcome = attempt.run().await;
+            if attempts.leave(lease) {
+                host.finished(lease, ByteBuf::from(outcome));
+            }
+        });
+        self.attempts.spawned(lease, spawned.abort_handle());
+        reply(&TaskReply::Accepted, &[])
+    }
+
+    fn poll(&self, request: &[u8]) -> Vec<u8> {
+        let (answer, patch) = self.poll_reply(request).unwrap_or_else(|failed| (failed, Vec::new()));
+        let mut out = answer.encode();
+        out.extend_from_slice(&patch);
+        out
+    }
+
+    fn poll_reply(&self, request: &[u8]) -> Result<(PollReply, Vec<u8>), PollReply> {
+        let request = PollRequest::decode(request).map_err(|e| PollReply::Failed(full_text(&e)))?;
+        let trigger = self.index.triggers.get(request.trigger as usize);
+        let poll = match trigger.map(|t| t.kind) {
+            Some(TriggerKind::Poll { poll, .. }) => poll,
+            Some(TriggerKind::Cron { .. }) => return Err(PollReply::Failed("a cron trigger is not polled".into())),
+            None => return Err(PollReply::Failed(format!("no trigger has the index {}", request.trigger))),
+        };
+        let runtime = self.runtime().map_err(|failure| PollReply::Failed(failure.message))?;
+        Ok(runtime.block_on(async { poll_trigger(poll(), request.deadline_ms).await }))
+    }
+
+    fn call_graph(&self, graphs: &[&'static GraphEntry], request: &[u8]) -> Vec<u8> {
+        match self.graph_outputs(graphs, request) {
+            Ok(outputs) => {
+                let sorted: BTreeMap<String, Vec<u8>> = outputs.into_iter().collect();
+                let mut out = GraphReply::Completed.encode();
+                write_frame(sorted.iter().map(|(k, v)| (k.as_str(), v.as_slice())), &mut out);
+                out
+            }
+            Err(message) => GraphReply::Failed(GraphFailure { message }).encode(),
+        }
+    }
+
+    fn graph_outputs(
+        &self,
+        graphs: &[&'static GraphEntry],
+        request: &[u8],
+    ) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let mut reader = Reader::new(request);
+        let header = GraphRequest::take(&mut reader).map_err(|e| full_text(&e))?;
+        let input = &request[reader.position()..];
+        let graph = graphs.get(header.graph as usize);
+        let graph = graph.ok_or_else(|| format!("no graph has the index {}", header.graph))?;
+        let future = match graph.call {
+            GraphCall::Cache(call) => {
+                let mut cache = InputCache::new();
+                for (source, bytes) in read_frame(input).map_err(|e| full_text(&e))? {
+                    cache.update(source.into(), bytes.to_vec());
+                }
+                call(cache)
+            }
+            GraphCall::Context(call) => call(Context::from_frame(Arc::from(input)).map_err(|e| full_text(&e))?),
+        };
+        let runtime = self.runtime().map_err(|failure| failure.message)?;
+        let guarded = panics::Guarded::new(u64::MAX, future);
+        let outcome: Result<_, GraphError> =
+            block_on(&runtime, Box::pin(guarded)).map_err(|failure: TaskFailure| failure.message)?;
+        outcome.map_err(|error| full_text(&error))
+    }
+
+    fn runtime(&self) -> Result<Handle, TaskFailure> {
+        if let Some(handle) = self.handle.get() {
+            return Ok(handle.clone());
+        }
+        let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        if runtime.is_none() {
+            let workers = (self.config.workers as usize).clamp(1, MAX_WORKERS);
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(workers).thread_name(format!("pkg-{}", self.package.name)).enable_all();
+            let built = builder.build().map_err(|error| TaskFailure {
+                message: format!("the package's runtime did not start: {error}"),
+                ..TaskFailure::default()
+            })?;
+            let _ = self.handle.set(built.handle().clone());
+            *runtime = Some(built);
+        }
+        match runtime.as_ref() {
+            Some(runtime) => Ok(runtime.handle().clone()),
+            None => Err(TaskFailure { message: "the package's runtime has ended".into(), ..TaskFailure::default() }),
+        }
+    }
+}
+
+fn malformed(error: &WireError) -> TaskFailure {
+    TaskFailure { message: format!("the request does not decode: {error}"), ..TaskFailure::default() }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let runtime = self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(runtime) = runtime else { return };
+        let limit = Duration::from_millis(self.config.shutdown_ms);
+        if Handle::try_current().is_err() {
+            runtime.shutdown_timeout(limit);
+        } else {
+            // An embedded shell may be dropped by an async task, where tokio does not let a runtime end.
+            let ended = std::thread::spawn(move || runtime.shutdown_timeout(limit)).join();
+            debug_assert!(ended.is_ok(), "ending a runtime does not panic");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What a package declares. Lists are sorted, and an index into a list names the entry in later calls.
+
+use super::codec::wire_struct;
+
+wire_struct! {
+    /// Who the package is.
+    PackageMeta {
+        /// The crate's name.
+        name: String,
+        /// The crate's version.
+        version: String,
+        /// The version of Longshore it was built with.
+        sdk: String,
+    }
+}
+
+wire_struct! {
+    /// Reply of `get_task_metadata`.
+    TaskMetadata {
+        /// The package.
+        package: PackageMeta,
+        /// Sorted by tenant and name.
+        workflows: Vec<WorkflowMeta>,
+        /// Sorted by tenant, workflow and id; `execute_task` takes an index into this list.
+        tasks: Vec<TaskMeta>,
+    }
+}
+
+wire_struct! {
+    /// A workflow.
+    WorkflowMeta {
+        /// The name.
+        name: String,
+        /// The tenant.
+        tenant: String,
+        /// What it is for.
+        description: String,
+        /// Who wrote it.
+        author: String,
+        /// Triggers it declares.
+        triggers: Vec<String>,
+        /// Its inputs.
+        params: Vec<ParamMeta>,
+        /// Names of secrets it reads.
+        secrets: Vec<String>,
+    }
+}
+
+wire_struct! {
+    /// An input of a workflow.
+    ParamMeta {
+        /// The context key it arrives under.
+        name: String,
+        /// Its Rust type as written.
+        type_name: String,
+        /// Whether it has no default.
+        required: bool,
+        /// The default as JSON, empty when required.
+        default: String,
+        /// JSON Schema.
+        schema: String,
+    }
+}
+
+wire_struct! {
+    /// A task.
+    TaskMeta {
+        /// The workflow, empty for a task outside one.
+        workflow: String,
+        /// The workflow's tenant.
+        tenant: String,
+        /// The id.
+        id: String,
+        /// Ids of the tasks it waits for.
+        dependencies: Vec<String>,
+        /// Its retry policy.
+        retry: RetryMeta,
+        /// Its rule as JSON, empty for the default.
+        rule: String,
+        /// What it does.
+        what: String,
+        /// Why.
+        why: String,
+        /// Digest of signature and body.
+        fingerprint: String,
+        /// Whether it takes a handle.
+        requires_handle: bool,
+        /// The trigger-less graph it calls, or empty.
+        invokes: String,
+    }
+}
+
+wire_struct! {
+    /// A retry policy.
+    RetryMeta {
+        /// Attempts in all.
+        attempts: u32,
+        /// `fixed`, `linear` or `exponential`.
+        backoff: String,
+        /// The first delay.
+        delay_ms: u64,
+        /// The longest delay.
+        max_delay_ms: u64,
+        /// `never`, `all`, `transient`, or patterns.
+        condition: String,
+        /// Whether delays are spread.
+        jitter: bool,
+    }
+}
+
+wire_struct! {
+    /// Reply of `get_graph_metadata` and `get_triggerless_graph_metadata`.
+    GraphMetadata {
+        /// Sorted by name; a call takes an index into this list.
+        graphs: Vec<GraphMeta>,
+    }
+}
+
+wire_struct! {
+    /// A computation graph.
+    GraphMeta {
+        /// The name.
+        name: String,
+        /// The reactor it is bound to, or empty.
+        reactor: String,
+        /// Its nodes.
+        nodes: Vec<String>,
+        /// Its edges.
+        edges: Vec<EdgeMeta>,
+        /// Its terminals, in the order of their outputs.
+        terminals: Vec<String>,
+    }
+}
+
+wire_struct! {
+    /// An edge of a graph.
+    EdgeMeta {
+        /// The upstream node.
+        from: String,
+        /// The downstream node.
+        to: String,
+        /// The variant that takes this edge, or empty.
+        variant: String,
+    }
+}
+
+wire_struct! {
+    /// Reply of `get_reactor_metadata`.
+    ReactorMetadata {
+        /// Sorted by name.
+        reactors: Vec<ReactorMeta>,
+    }
+}
+
+wire_struct! {
+    /// A reactor.
+    ReactorMeta {
+        /// The name.
+        name: String,
+        /// Its sources, in order.
+        accumulators: Vec<AccumulatorMeta>,
+        /// `when_any` or `when_all`.
+        criteria: String,
+        /// The sources the criteria look at.
+        criteria_sources: Vec<String>,
+    }
+}
+
+wire_struct! {
+    /// A source of a reactor.
+    AccumulatorMeta {
+        /// The name.
+        name: String,
+        /// `passthrough`, `polling`, `batch`, `stream` or `state`.
+        kind: String,
+        /// Its arguments as JSON.
+        config: String,
+    }
+}
+
+wire_struct! {
+    /// Reply of `get_trigger_metadata`.
+    TriggerMetadata {
+        /// Sorted by name; `invoke_trigger_poll` takes an index into this list.
+        triggers: Vec<TriggerMeta>,
+    }
+}
+
+wire_struct! {
+    /// A trigger: cron when `cron` is not empty, poll otherwise.
+    TriggerMeta {
+        /// The name.
+        name: String,
+        /// The workflow it starts.
+        workflow: String,
+        /// Whether it fires while an earlier run of its own is still going.
+        allow_concurrent: bool,
+        /// Five to seven fields, or empty.
+        cron: String,
+        /// IANA name, or empty.
+        timezone: String,
+        /// Between polls, 0 for cron.
+        poll_interval_ms: u64,
+    }
+}

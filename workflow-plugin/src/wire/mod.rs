@@ -1,0 +1,102 @@
+//! What crosses the boundary between host and package.
+//!
+//! Payloads (contexts, patches, boundary values) are not fields of these types: they follow the message as
+//! raw bytes, so that they are never copied element by element.
+
+mod codec;
+mod metadata;
+mod task;
+
+pub use codec::{Reader, Wire, WireError};
+pub use metadata::{
+    AccumulatorMeta, EdgeMeta, GraphMeta, GraphMetadata, PackageMeta, ParamMeta, ReactorMeta, ReactorMetadata,
+    RetryMeta, TaskMeta, TaskMetadata, TriggerMeta, TriggerMetadata, WorkflowMeta,
+};
+pub use task::{
+    GraphFailure, GraphReply, GraphRequest, LogRecord, PollReply, PollRequest, ShellConfig, StartTask, TaskFailure,
+    TaskReply, TaskRequest,
+};
+
+use crate::interface::Method;
+
+/// The schemas of the types a method uses, its own and those inside them.
+pub const fn schemas_of(method: Method) -> &'static [&'static str] {
+    match method {
+        Method::GetTaskMetadata => &[
+            TaskMetadata::SCHEMA,
+            PackageMeta::SCHEMA,
+            WorkflowMeta::SCHEMA,
+            ParamMeta::SCHEMA,
+            TaskMeta::SCHEMA,
+            RetryMeta::SCHEMA,
+        ],
+        Method::ExecuteTask => &[TaskRequest::SCHEMA, StartTask::SCHEMA, TaskReply::SCHEMA, TaskFailure::SCHEMA],
+        Method::GetGraphMetadata | Method::GetTriggerlessGraphMetadata => {
+            &[GraphMetadata::SCHEMA, GraphMeta::SCHEMA, EdgeMeta::SCHEMA]
+        }
+        Method::ExecuteGraph | Method::InvokeTriggerlessGraph => {
+            &[GraphRequest::SCHEMA, GraphReply::SCHEMA, GraphFailure::SCHEMA]
+        }
+        Method::GetReactorMetadata => &[ReactorMetadata::SCHEMA, ReactorMeta::SCHEMA, AccumulatorMeta::SCHEMA],
+        Method::GetTriggerMetadata => &[TriggerMetadata::SCHEMA, TriggerMeta::SCHEMA],
+        Method::InvokeTriggerPoll => &[PollRequest::SCHEMA, PollReply::SCHEMA],
+    }
+}
+
+/// What the host hands over beside the nine methods: the configuration, and the log lines it gets back.
+const CHANNEL_SCHEMAS: &[&str] = &[ShellConfig::SCHEMA, LogRecord::SCHEMA];
+
+const METHODS: [Method; 9] = Method::ALL;
+
+const fn schema_len() -> usize {
+    let mut len = 0;
+    let mut m = 0;
+    while m <= METHODS.len() {
+        let schemas = if m < METHODS.len() { schemas_of(METHODS[m]) } else { CHANNEL_SCHEMAS };
+        let mut i = 0;
+        while i < schemas.len() {
+            len += schemas[i].len() + 1;
+            i += 1;
+        }
+        m += 1;
+    }
+    len
+}
+
+const fn join_schemas<const N: usize>() -> [u8; N] {
+    let mut out = [0; N];
+    let (mut at, mut m) = (0, 0);
+    while m <= METHODS.len() {
+        let schemas = if m < METHODS.len() { schemas_of(METHODS[m]) } else { CHANNEL_SCHEMAS };
+        let mut i = 0;
+        while i < schemas.len() {
+            let bytes = schemas[i].as_bytes();
+            let mut b = 0;
+            while b < bytes.len() {
+                out[at] = bytes[b];
+                at += 1;
+                b += 1;
+            }
+            out[at] = b'\n';
+            at += 1;
+            i += 1;
+        }
+        m += 1;
+    }
+    out
+}
+
+static JOINED: [u8; schema_len()] = JOINED_CONST;
+const JOINED_CONST: [u8; schema_len()] = join_schemas();
+
+/// The schemas of all wire types, one a line, in the order of the methods; a type that several methods use
+/// stands several times. A package's static record carries this text.
+pub const WIRE_SCHEMA: &str = match std::str::from_utf8(&JOINED_CONST) {
+    Ok(text) => text,
+    Err(_) => panic!("identifiers are UTF-8"),
+};
+
+/// [`WIRE_SCHEMA`] as it stands in this binary.
+pub fn wire_schema() -> &'static str {
+    std::str::from_utf8(&JOINED).unwrap_or_default()
+}

@@ -1,0 +1,137 @@
+//! The form in which a context crosses a boundary: keys beside the raw JSON of their values.
+//!
+//! ```text
+//! count: u32 | count times: key length u32, value length u32, key, value
+//! ```
+//!
+//! All integers little-endian, keys sorted and unique. Reading a frame touches each entry's header and
+//! parses no value, so that the cost of a call follows the keys touched and not the size carried.
+
+use super::FrameError;
+
+/// Position of one entry inside a frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) key: (u32, u32),
+    pub(super) value: (u32, u32),
+}
+
+impl Span {
+    pub(super) fn key<'f>(&self, frame: &'f [u8]) -> &'f str {
+        // `index` checked that every key is UTF-8; a frame is never changed after that.
+        std::str::from_utf8(slice(frame, self.key)).unwrap_or_default()
+    }
+
+    pub(super) fn value<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
+        slice(frame, self.value)
+    }
+}
+
+fn slice(frame: &[u8], (start, len): (u32, u32)) -> &[u8] {
+    let start = start as usize;
+    frame.get(start..start + len as usize).unwrap_or_default()
+}
+
+/// Reads the positions of all entries, checking lengths, order and encoding of the keys.
+///
+/// # Errors
+/// [`FrameError`] with the offset at which the frame is wrong.
+pub(super) fn index(frame: &[u8]) -> Result<Vec<Span>, FrameError> {
+    if frame.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut at = 0_usize;
+    let count = read_u32(frame, &mut at)? as usize;
+    // An entry takes at least its two lengths: a count beyond that is a lie, not a reason to allocate.
+    if count > (frame.len() - at) / 8 {
+        return Err(FrameError::Count { count, bytes: frame.len() });
+    }
+    let mut spans = Vec::with_capacity(count);
+    let mut previous: Option<&str> = None;
+    for _ in 0..count {
+        let key_len = read_u32(frame, &mut at)?;
+        let value_len = read_u32(frame, &mut at)?;
+        let key = take(frame, &mut at, key_len)?;
+        let value = take(frame, &mut at, value_len)?;
+        let text = std::str::from_utf8(slice(frame, key)).map_err(|_| FrameError::Key { at: key.0 as usize })?;
+        if previous.is_some_and(|p| p >= text) {
+            return Err(FrameError::Order { key: text.to_owned() });
+        }
+        previous = Some(text);
+        spans.push(Span { key, value });
+    }
+    if at == frame.len() { Ok(spans) } else { Err(FrameError::Trailing { at, bytes: frame.len() }) }
+}
+
+fn read_u32(frame: &[u8], at: &mut usize) -> Result<u32, FrameError> {
+    let bytes = frame.get(*at..*at + 4).and_then(|b| b.try_into().ok());
+    let bytes: [u8; 4] = bytes.ok_or(FrameError::Truncated { at: *at, bytes: frame.len() })?;
+    *at += 4;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+fn take(frame: &[u8], at: &mut usize, len: u32) -> Result<(u32, u32), FrameError> {
+    let start = *at;
+    let end = start.checked_add(len as usize).filter(|end| *end <= frame.len());
+    *at = end.ok_or(FrameError::Truncated { at: start, bytes: frame.len() })?;
+    Ok((start as u32, len))
+}
+
+/// Writes a frame from entries that are already sorted by key.
+pub(super) fn write<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])> + Clone, out: &mut Vec<u8>) {
+    let (count, bytes) =
+        entries.clone().fold((0_usize, 4_usize), |(n, b), (k, v)| (n + 1, b + 8 + k.len() + v.len()));
+    out.reserve(bytes);
+    out.extend_from_slice(&(count as u32).to_le_bytes());
+    for (key, value) in entries {
+        out.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame_of(entries: &[(&str, &str)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(entries.iter().map(|(k, v)| (*k, v.as_bytes())), &mut out);
+        out
+    }
+
+    #[test]
+    fn a_written_frame_reads_back() {
+        let frame = frame_of(&[("a", "1"), ("b", "\"two\"")]);
+        let spans = index(&frame).expect("own frame");
+        let read: Vec<_> = spans.iter().map(|s| (s.key(&frame), s.value(&frame))).collect();
+        assert_eq!(read, [("a", &b"1"[..]), ("b", &b"\"two\""[..])]);
+    }
+
+    #[test]
+    fn unsorted_and_repeated_keys_are_refused() {
+        assert!(matches!(index(&frame_of(&[("b", "1"), ("a", "1")])), Err(FrameError::Order { .. })));
+        assert!(matches!(index(&frame_of(&[("a", "1"), ("a", "1")])), Err(FrameError::Order { .. })));
+    }
+
+    #[test]
+    fn a_lying_count_allocates_nothing() {
+        let frame = u32::MAX.to_le_bytes();
+        assert!(matches!(index(&frame), Err(FrameError::Count { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = index(&bytes);
+        }
+
+        #[test]
+        fn every_truncation_is_an_error(cut in 1_usize..30) {
+            let frame = frame_of(&[("alpha", "[1,2,3]"), ("beta", "{}")]);
+            prop_assert!(index(&frame[..frame.len() - cut]).is_err());
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! [`Context`]: what tasks read and write, as keys with JSON values.
+
+mod frame;
+
+use crate::error::{ContextError, TaskError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// The largest context that crosses into a task or comes back from one, in bytes of its frame.
+///
+/// Contexts are for decisions and references. Above this the copy dominates the task, and a run's record
+/// would outgrow what a database row is good for.
+pub const MAX_CONTEXT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why the bytes of a context could not be read.
+#[derive(Debug, thiserror::Error)]
+#[doc(hidden)]
+pub enum FrameError {
+    #[error("context frame ends at byte {bytes}, inside the entry that begins at {at}")]
+    Truncated { at: usize, bytes: usize },
+    #[error("context frame of {bytes} bytes claims {count} entries")]
+    Count { count: usize, bytes: usize },
+    #[error("context frame has a key that is not UTF-8 at byte {at}")]
+    Key { at: usize },
+    #[error("context frame has the key `{key}` out of order or twice")]
+    Order { key: String },
+    #[error("context frame goes on after its last entry (byte {at} of {bytes})")]
+    Trailing { at: usize, bytes: usize },
+    #[error("context of {bytes} bytes is over the limit of {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("context key `{key}` does not serialize")]
+    Value { key: String, source: serde_json::Error },
+}
+
+/// One value of an arrived frame: parsed when it is first asked for.
+struct Arrived<T> {
+    span: frame::Span,
+    value: OnceLock<Option<T>>,
+}
+
+/// The data of a run as one task sees it: keys with JSON values.
+///
+/// A task reads what its predecessors wrote and writes what its successors will read. Values arrive as raw
+/// JSON and are parsed when touched; only what a task changed travels back.
+///
+/// ```
+/// use longshore_workflow::Context;
+/// let mut context = Context::new();
+/// context.insert("city", serde_json::json!("Seattle"))?;
+/// context.insert_as("days", 1461)?;
+/// assert_eq!(context.get_required::<u32>("days")?, 1461);
+/// assert!(context.insert("city", serde_json::json!("Oslo")).is_err());
+/// # Ok::<(), longshore_workflow::TaskError>(())
+/// ```
+pub struct Context<T = Value> {
+    bytes: Arc<[u8]>,
+    arrived: Vec<Arrived<T>>,
+    set: HashMap<String, T>,
+    removed: BTreeSet<String>,
+    /// What [`Context::data`] lends out while values of the frame are still raw.
+    whole: OnceLock<HashMap<String, T>>,
+}
+
+impl<T> Context<T>
+where
+    T: Serialize + DeserializeOwned + fmt::Debug,
+{
+    /// An empty context.
+    pub fn new() -> Self {
+        Self::from_data(HashMap::new())
+    }
+
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// [`ContextError::KeyExists`] when the key is there already; see [`Context::update`].
+    pub fn insert(&mut self, key: impl Into<String>, value: T) -> Result<(), ContextError> {
+        let key = key.into();
+        if self.contains(&key) {
+            return Err(ContextError::KeyExists(key));
+        }
+        self.put(key, value);
+        Ok(())
+    }
+
+    /// Replaces the value of a key.
+    ///
+    /// # Errors
+    /// [`ContextError::KeyNotFound`] when the key is not there; see [`Context::insert`].
+    pub fn update(&mut self, key: impl Into<String>, value: T) -> Result<(), ContextError> {
+        let key = key.into();
+        if !self.contains(&key) {
+            return Err(ContextError::KeyNotFound(key));
+        }
+        self.put(key, value);
+        Ok(())
+    }
+
+    /// The value of a key, or `None` when it is absent or is not a `T`.
+    pub fn get(&self, key: &str) -> Option<&T> {
+        if let Some(value) = self.set.get(key) {
+            return Some(value);
+        }
+        if self.removed.contains(key) {
+            return None;
+        }
+        self.arrived(key)
+    }
+
+    /// Takes a key out and returns its value.
+    pub fn remove(&mut self, key: &str) -> Option<T> {
+        let at = self.find(key);
+        let own = self.set.remove(key);
+        self.whole.take();
+        match at {
+            None => own,
+            Some(_) if !self.removed.insert(key.to_owned()) => own,
+            Some(at) => own.or_else(|| {
+                let entry = &mut self.arrived[at];
+                let raw = entry.span.value(&self.bytes);
+                entry.value.take().unwrap_or_else(|| serde_json::from_slice(raw).ok())
+            }),
+        }
+    }
+
+    /// All keys and values. Parses what has not been touched yet.
+    pub fn data(&self) -> &HashMap<String, T> {
+        if self.arrived.is_empty() {
+            return &self.set;
+        }
+        self.whole.get_or_init(|| {
+            let mut whole: HashMap<String, T> = self
+                .arrived
+                .iter()
+                .map(|a| (a.span.key(&self.bytes), a.span.value(&self.bytes)))
+                .filter(|(key, _)| !self.removed.contains(*key) && !self.set.contains_key(*key))
+                .filter_map(|(key, raw)| Some((key.to_owned(), serde_json::from_slice(raw).ok()?)))
+                .collect();
+            for (key, value) in &self.set {
+                if let Some(copy) = copy_of(value) {
+                    whole.insert(key.clone(), copy);
+                }
+            }
+            whole
+        })
+    }
+
+    /// All keys and values, owned.
+    pub fn into_data(mut self) -> HashMap<String, T> {
+        let mut data = std::mem::take(&mut self.set);
+        for entry in self.arrived.drain(..) {
+            let key = entry.span.key(&self.bytes);
+            if self.removed.contains(key) || data.contains_key(key) {
+                continue;
+            }
+            let value =
+                entry.value.into_inner().unwrap_or_else(|| serde_json::from_slice(entry.span.value(&self.bytes)).ok());
+            if let Some(value) = value {
+                data.insert(key.to_owned(), value);
+            }
+        }
+        data
+    }
+
+    /// A context that holds `data`.
+    pub fn from_data(data: HashMap<String, T>) -> Self {
+        Self {
+            bytes: Arc::default(),
+            arrived: Vec::new(),
+            set: data,
+            removed: BTreeSet::new(),
+            whole: OnceLock::new(),
+        }
+    }
+
+    /// A copy of the data without the record of what changed.
+    pub fn clone_data(&self) -> Self
+    where
+        T: Clone,
+    {
+        Self::from_data(self.data().clone())
+    }
+
+    /// The context as one JSON object.
+    ///
+    /// # Errors
+    /// [`ContextError::Serialization`] when a value of `T` refuses.
+    pub fn to_json(&self) -> Result<String, ContextError> {
+        let sorted: BTreeMap<_, _> = self.data().iter().collect();
+        Ok(serde_json::to_string(&sorted)?)
+    }
+
+    /// A context from one JSON object.
+    ///
+    /// # Errors
+    /// [`ContextError::Serialization`] when the text is not an object of `T`.
+    #[expect(clippy::needless_pass_by_value, reason = "the signature existing packages call")]
+    pub fn from_json(json: String) -> Result<Self, ContextError> {
+        Ok(Self::from_data(serde_json::from_str(&json)?))
+    }
+
+    /// A context over a frame, whose values are parsed when they are touched.
+    #[doc(hidden)]
+    pub fn from_frame(bytes: Arc<[u8]>) -> Result<Self, FrameError> {
+        if bytes.len() > MAX_CONTEXT_BYTES {
+            return Err(FrameError::TooLarge { bytes: bytes.len(), limit: MAX_CONTEXT_BYTES });
+        }
+        let spans = frame::index(&bytes)?;
+        let arrived = spans.into_iter().map(|span| Arrived { span, value: OnceLock::new() }).collect();
+        Ok(Self { bytes, arrived, set: HashMap::new(), removed: BTreeSet::new(), whole: OnceLock::new() })
+    }
+
+    /// What changed since the frame arrived, as a frame: set keys with their JSON, removed keys with an
+    /// empty value. Empty when nothing changed.
+    #[doc(hidden)]
+    pub fn patch(&self) -> Result<Vec<u8>, FrameError> {
+        let mut out = Vec::new();
+        if self.set.is_empty() && self.removed.is_empty() {
+            return Ok(out);
+        }
+        let mut changed: BTreeMap<&str, Vec<u8>> = self.removed.iter().map(|k| (k.as_str(), Vec::new())).collect();
+        for (key, value) in &self.set {
+            let json = serde_json::to_vec(value)
+                .map_err(|e| FrameError::Value { key: key.clone(), source: e })?;
+            changed.insert(key, json);
+        }
+        frame::write(changed.iter().map(|(k, v)| (*k, v.as_slice())), &mut out);
+        if out.len() > MAX_CONTEXT_BYTES {
+            return Err(FrameError::TooLarge { bytes: out.len(), limit: MAX_CONTEXT_BYTES });
+        }
+        Ok(out)
+    }
+
+    fn find(&self, key: &str) -> Option<usize> {
+        self.arrived.binary_search_by(|a| a.span.key(&self.bytes).cmp(key)).ok()
+    }
+
+    fn arrived(&self, key: &str) -> Option<&T> {
+        let entry = &self.arrived[self.find(key)?];
+        entry.value.get_or_init(|| serde_json::from_slice(entry.span.value(&self.bytes)).ok()).as_ref()
+    }
+
+    fn contains(&self, key: &str) -> bool {
+        self.set.contains_key(key) || (!self.removed.contains(key) && self.find(key).is_some())
+    }
+
+    fn put(&mut self, key: String, value: T) {
+        self.whole.take();
+        self.removed.remove(&key);
+        self.set.insert(key, value);
+    }
+}
+
+fn copy_of<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
+    serde_json::from_value(serde_json::to_value(value).ok()?).ok()
+}
+
+impl Context<Value> {
+    /// The value of a key as `V`, or `None` when the key is absent.
+    ///
+    /// # Errors
+    /// [`TaskError::ValidationFailed`] naming the key and the type when the value is not a `V`.
+    pub fn get_as<V: DeserializeOwned>(&self, key: &str) -> Result<Option<V>, TaskError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        V::deserialize(value).map(Some).map_err(|e| TaskError::ValidationFailed {
+            message: format!("context key `{key}` is not a {}: {e}", std::any::type_name::<V>()),
+        })
+    }
+
+    /// The value of a key as `V`.
+    ///
+    /// # Errors
+    /// [`TaskError::ValidationFailed`] when the key is absent or its value is not a `V`.
+    pub fn get_required<V: DeserializeOwned>(&self, key: &str) -> Result<V, TaskError> {
+        self.get_as(key)?.ok_or_else(|| TaskError::ValidationFailed {
+            message: format!("context key `{key}` is missing (expected a {})", std::any::type_name::<V>()),
+        })
+    }
+
+    /// Stores a serializable value under a key, whether or not the key was there.
+    ///
+    /// # Errors
+    /// [`TaskError::ValidationFailed`] when the value does not serialize.
+    pub fn insert_as<V: Serialize>(&mut self, key: impl Into<String>, value: V) -> Result<(), TaskError> {
+        let key = key.into();
+        let json = serde_json::to_value(value).map_err(|e| TaskError::ValidationFailed {
+            message: format!("context key `{key}` does not serialize: {e}"),
+        })?;
+        self.put(key, json);
+        Ok(())
+    }
+}
+
+impl<T> Default for Context<T>
+where
+    T: Serialize + DeserializeOwned + fmt::Debug,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for Context<T>
+where
+    T: Serialize + DeserializeOwned + fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.data().iter().collect::<BTreeMap<_, _>>()).finish()
+    }
+}
+
+/// Reads a frame into its keys and raw JSON values; a patch's removed keys have empty values.
+#[doc(hidden)]
+pub fn read_frame(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, FrameError> {
+    Ok(frame::index(bytes)?.into_iter().map(|s| (s.key(bytes), s.value(bytes))).collect())
+}
+
+/// Writes a frame from entries sorted by key.
+#[doc(hidden)]
+pub fn write_frame<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])> + Clone, out: &mut Vec<u8>) {
+    frame::write(entries, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn arrived(entries: &[(&str, &str)]) -> Context {
+        let mut frame = Vec::new();
+        write_frame(entries.iter().map(|(k, v)| (*k, v.as_bytes())), &mut frame);
+        Context::from_frame(frame.into()).expect("own frame")
+    }
+
+    fn patch_of(context: &Context) -> Vec<(String, String)> {
+        let bytes = context.patch().expect("patch");
+        let entries = read_frame(&bytes).expect("own frame");
+        entries.iter().map(|(k, v)| ((*k).to_owned(), String::from_utf8_lossy(v).into_owned())).collect()
+    }
+
+    #[test]
+    fn an_untouched_context_has_no_patch() {
+        assert!(arrived(&[("a", "1")]).patch().expect("patch").is_empty());
+    }
+
+    #[test]
+    fn only_what_changed_travels_back() {
+        let mut context = arrived(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        context.update("b", json!(20)).expect("b is there");
+        context.insert("d", json!(4)).expect("d is new");
+        assert_eq!(context.remove("c"), Some(json!(3)));
+        let expected = [("b", "20"), ("c", ""), ("d", "4")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(patch_of(&context), expected);
+    }
+
+    #[test]
+    fn insert_and_update_tell_apart_what_is_there() {
+        let mut context = arrived(&[("a", "1")]);
+        assert!(matches!(context.insert("a", json!(2)), Err(ContextError::KeyExists(k)) if k == "a"));
+        assert!(matches!(context.update("z", json!(2)), Err(ContextError::KeyNotFound(k)) if k == "z"));
+        context.remove("a");
+        assert!(context.get("a").is_none());
+        assert_eq!(context.remove("a"), None);
+        context.insert("a", json!(2)).expect("removed before");
+        assert_eq!(context.get("a"), Some(&json!(2)));
+    }
+
+    #[test]
+    fn data_shows_the_frame_and_the_changes_together() {
+        let mut context = arrived(&[("a", "1"), ("b", "2")]);
+        context.insert_as("a", 10).expect("upsert");
+        context.remove("b");
+        context.insert_as("c", "new").expect("insert");
+        let expected: HashMap<_, _> = [("a".to_owned(), json!(10)), ("c".to_owned(), json!("new"))].into();
+        assert_eq!(context.data(), &expected);
+        assert_eq!(context.into_data(), expected);
+    }
+
+    #[test]
+    fn a_wrong_type_names_the_key_and_the_type() {
+        let context = arrived(&[("n", "\"seven\"")]);
+        let error = context.get_required::<u32>("n").expect_err("a string").to_string();
+        assert!(error.contains("`n`") && error.contains("u32"), "{error}");
+    }
+
+    #[test]
+    fn a_patch_over_the_limit_is_refused() {
+        let mut context = Context::new();
+        context.insert_as("big", "x".repeat(MAX_CONTEXT_BYTES)).expect("insert");
+        assert!(matches!(context.patch(), Err(FrameError::TooLarge { .. })));
+    }
+}

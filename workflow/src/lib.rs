@@ -1,0 +1,30 @@
+//! The types a workflow author writes against.
+//!
+//! A crate that uses them is an ordinary library: its entries are collected in the binary's own
+//! inventory (embedded mode). With `longshore_workflow_plugin::package!()` and the feature
+//! `packaged`, the same source becomes a package that a host loads.
+//!
+//! No I/O and no runtime of its own: what needs one (waiting, slots) arrives through [`TaskHandle`].
+
+mod context;
+mod error;
+mod graph;
+mod handle;
+mod namespace;
+pub mod private;
+mod retry;
+mod rule;
+mod task;
+mod trigger;
+
+pub use context::{Context, MAX_CONTEXT_BYTES};
+pub use error::{CheckpointError, ContextError, TaskError};
+pub use graph::{GraphError, GraphResult, InputCache, SourceName};
+pub use handle::TaskHandle;
+#[cfg(feature = "macros")]
+pub use longshore_macros::{task, trigger, workflow};
+pub use namespace::{TaskNamespace, parse_namespace};
+pub use retry::{BackoffStrategy, RetryCondition, RetryPolicy, RetryPolicyBuilder};
+pub use rule::{Rule, RuleOperator};
+pub use task::Task;
+pub use trigger::{Trigger, TriggerError, TriggerResult};

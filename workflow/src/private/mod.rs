@@ -1,0 +1,101 @@
+//! What generated code names. Not a public surface: it changes with the macros, in the same release.
+#![doc(hidden)]
+
+mod entry;
+mod record;
+
+pub use crate::context::{Context, FrameError, read_frame, write_frame};
+pub use crate::error::TaskError;
+pub use crate::handle::{Slot, TaskHandle};
+pub use chrono;
+pub use entry::{
+    AccumulatorEntry, EntryFuture, GraphCall, GraphEntry, ParamEntry, ReactorEntry, RetryEntry, TaskEntry, TaskRun,
+    TriggerEntry, TriggerKind, WorkflowEntry,
+};
+pub use inventory;
+pub use record::{RECORD_MAGIC, RecordKind, encode, encoded_len};
+pub use schemars;
+pub use serde_json;
+
+use serde_json::Value;
+
+/// The JSON Schema of a parameter's type.
+pub fn schema_of<T: schemars::JsonSchema>() -> Value {
+    schemars::schema_for!(T).to_value()
+}
+
+/// The JSON of a parameter's default. A default that does not serialize is `null`, which the host refuses.
+pub fn json_of<T: serde::Serialize>(value: T) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// Turns whatever error a task returns into a [`TaskError`] that names the task.
+pub fn task_error(error: impl Into<TaskError>, task: &str) -> TaskError {
+    match error.into() {
+        TaskError::ExecutionFailed { message, task_id, timestamp } if task_id.is_empty() => {
+            TaskError::ExecutionFailed { message, task_id: task.to_owned(), timestamp }
+        }
+        TaskError::ContextError { task_id, error } if task_id == "unknown" => {
+            TaskError::ContextError { task_id: task.to_owned(), error }
+        }
+        other => other,
+    }
+}
+
+/// The error of a task that takes a handle and was called without one.
+pub fn missing_handle(task: &str) -> TaskError {
+    TaskError::ValidationFailed { message: format!("`{task}` takes a TaskHandle, and its caller has none") }
+}
+
+/// What a callback may return: nothing, or a result.
+pub trait CallbackOutcome {
+    /// The error's text, if it failed.
+    fn failure(self) -> Option<String>;
+}
+
+impl CallbackOutcome for () {
+    fn failure(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: std::fmt::Display> CallbackOutcome for Result<(), E> {
+    fn failure(self) -> Option<String> {
+        self.err().map(|error| error.to_string())
+    }
+}
+
+/// Takes note of a callback's outcome. A callback that fails changes nothing about its task.
+pub fn callback(task: &str, callback: &str, outcome: impl CallbackOutcome) {
+    if let Some(error) = outcome.failure() {
+        tracing::warn!(task, callback, error, "callback failed");
+    }
+}
+
+/// Leaves a static record in the library's own section, when this crate is built for packages.
+#[cfg(feature = "packaged")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __longshore_record {
+    ($kind:ident, $($key:literal => $value:expr),+ $(,)?) => {
+        const _: () = {
+            const FIELDS: &[(&str, &str)] = &[$(($key, $value)),+];
+            const KIND: $crate::private::RecordKind = $crate::private::RecordKind::$kind;
+            const LEN: usize = $crate::private::encoded_len(FIELDS);
+            #[used]
+            #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,.longshore"))]
+            #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".longshore"))]
+            static RECORD: [u8; LEN] = $crate::private::encode::<LEN>(KIND, FIELDS);
+        };
+    };
+}
+
+/// Without the feature `packaged` an entry leaves no static record.
+#[cfg(not(feature = "packaged"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __longshore_record {
+    ($($tokens:tt)*) => {};
+}
+
+pub use crate::__longshore_record as record;
