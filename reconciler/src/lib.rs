@@ -1,0 +1,36 @@
+//! Desired packages to loaded ones.
+//!
+//! - [`source`]: the files in the operator's directories.
+//! - [`artifact`]: the checks before loading, none of which runs a line of the package.
+//! - [`probe`]: the last check, in a child process.
+//! - [`generation`]: a loaded digest, and the threads that may call it.
+//! - [`plan`]: what to do, decided purely.
+//! - [`Reconciler`]: does it, records it, repeats.
+//!
+//! # Guarantees
+//! - A package that fails a check never runs in this process, and the others do not notice.
+//! - The catalog is replaced as a whole: no request finds neither the old nor the new generation.
+//! - A package is only ever called on threads that belong to its generation.
+//!
+//! # Caveats
+//! - A package that crashes after its probe passed takes the host with it: only a process of its own holds that.
+
+pub mod artifact;
+mod catalog;
+mod error;
+pub mod generation;
+mod library;
+mod logs;
+pub mod plan;
+pub mod probe;
+mod reconciler;
+mod records;
+pub mod source;
+#[expect(unsafe_code, reason = "linkme gathers the slice by placing statics in a section")]
+mod steps;
+mod watch;
+
+pub use catalog::LoadedPackages;
+pub use error::Error;
+pub use reconciler::{Options, Outcome, Reconciler, Report};
+pub use steps::{LOAD_STEPS, LoadStep};

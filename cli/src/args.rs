@@ -1,0 +1,151 @@
+//! What the command line takes.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Workflows shipped as native Rust packages.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, about, long_about = LONG, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// Print one JSON document on stdout; logs stay on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// More log lines: -v debug, -vv trace (or set RUST_LOG)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const LONG: &str = "Workflows shipped as native Rust packages.\n\n\
+    An author writes tasks in a Rust crate and adds `longshore::package!()`. `longshore build` makes a \
+    package of it; `longshore run` runs its workflow durably; `longshore serve` keeps a host running that \
+    takes packages in as their files appear, and lets them go as they disappear.";
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, with a code that docs/errors.md explains; 2 wrong \
+    usage; 3 the run ended as failed or cancelled; 130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a new package crate
+    New(New),
+    /// Build a crate into a package file
+    Build(Build),
+    /// Show what a package says about itself, without running it
+    Inspect(Inspect),
+    /// Run a workflow to its end
+    Run(Run),
+    /// Keep a host running on directories of packages
+    Serve(Serve),
+    /// List packages, with what is wrong with those that are not loaded
+    Packages(Home),
+    /// Look at runs, or cancel one
+    Runs(Runs),
+}
+
+/// Where the host keeps its things.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Home {
+    /// Folder of the database and the private copies of libraries
+    #[arg(long, env = "LONGSHORE_HOME", default_value = ".longshore")]
+    pub(crate) home: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct New {
+    /// Folder to make; its last part names the crate
+    pub(crate) path: PathBuf,
+    /// A checkout of Longshore to depend on, instead of the published crates
+    #[arg(long)]
+    pub(crate) longshore: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Build {
+    /// Folder of the crate
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// Optimise
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Target triple; the host's by default
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Where to put the package file; the crate's target folder by default
+    #[arg(short, long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Inspect {
+    /// A `.longshore` file or a library
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Run {
+    /// A crate's folder, a package file, or the name of a workflow in LONGSHORE_PATH
+    pub(crate) what: String,
+    /// The workflow, when the package has several
+    #[arg(short, long)]
+    pub(crate) workflow: Option<String>,
+    /// A param of the workflow; the value is JSON, and a text that is no JSON is a string
+    #[arg(short, long = "param", value_name = "KEY=VALUE")]
+    pub(crate) params: Vec<String>,
+    /// Optimise when building
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Refuse libraries that were built without Longshore's linker arguments
+    #[arg(long)]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) home: Home,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Serve {
+    /// Directories to take packages from; LONGSHORE_PATH, then HOME/packages, by default
+    pub(crate) directories: Vec<PathBuf>,
+    /// Attempts that run at the same time
+    #[arg(long, default_value_t = 512)]
+    pub(crate) slots: usize,
+    /// Refuse libraries that were built without Longshore's linker arguments
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Seconds that running attempts get to end when the host is told to stop
+    #[arg(long, default_value_t = 30)]
+    pub(crate) drain: u64,
+    #[command(flatten)]
+    pub(crate) home: Home,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Runs {
+    #[command(flatten)]
+    pub(crate) home: Home,
+    #[command(subcommand)]
+    pub(crate) command: Option<RunsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// The newest runs
+    List {
+        /// Only runs in this state: running, succeeded, failed, cancelled
+        #[arg(long)]
+        state: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// One run with its tasks, attempts and context
+    Show {
+        /// The run's id
+        run: String,
+    },
+    /// Ask to cancel a run; its host does so within a second
+    Cancel {
+        /// The run's id
+        run: String,
+    },
+}

@@ -1,0 +1,25 @@
+//! One file per command.
+
+mod build;
+mod inspect;
+mod new;
+mod packages;
+mod run;
+mod runs;
+mod serve;
+
+use crate::args::{Args, Command};
+use std::process::ExitCode;
+
+pub(crate) async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
+    let json = args.json;
+    match args.command {
+        Command::New(new) => new::run(&new, json),
+        Command::Build(build) => build::run(build, json),
+        Command::Inspect(inspect) => inspect::run(&inspect, json),
+        Command::Run(run) => run::run(run, json).await,
+        Command::Serve(serve) => serve::run(serve, json).await,
+        Command::Packages(home) => packages::run(&home, json).await,
+        Command::Runs(runs) => runs::run(runs, json).await,
+    }
+}

@@ -1,0 +1,139 @@
+//! Errors as people and programs read them.
+
+use serde_json::json;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What the command line itself refuses.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    NotACrate { path: PathBuf },
+    NoLibrary { name: String },
+    NoDependency { name: String },
+    CargoMissing { source: std::io::Error },
+    CargoFailed { name: String },
+    NoPackageCall { name: String },
+    NoArtifact { name: String },
+    BadParam { text: String },
+    SeveralWorkflows { workflows: Vec<String> },
+    NoWorkflow { package: String },
+    Exists { path: PathBuf },
+    BadName { name: String },
+    Metadata { message: String },
+    BadState { text: String },
+    NoHome { path: PathBuf },
+}
+
+impl Failure {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotACrate { .. } => "LS0701",
+            Self::NoLibrary { .. } | Self::NoDependency { .. } => "LS0702",
+            Self::CargoMissing { .. } | Self::CargoFailed { .. } | Self::NoArtifact { .. } => "LS0703",
+            Self::NoPackageCall { .. } => "LS0704",
+            Self::BadParam { .. } | Self::BadState { .. } => "LS0705",
+            Self::SeveralWorkflows { .. } | Self::NoWorkflow { .. } => "LS0706",
+            Self::Exists { .. } | Self::BadName { .. } => "LS0707",
+            Self::Metadata { .. } => "LS0708",
+            Self::NoHome { .. } => "LS0709",
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::NotACrate { .. } => "name the folder of a crate, a .longshore file, or a workflow; `longshore new` makes a crate".into(),
+            Self::NoLibrary { .. } => "a package is a library: add src/lib.rs".into(),
+            Self::NoDependency { .. } => "run `cargo add longshore`".into(),
+            Self::CargoMissing { .. } => "install Rust, and make sure `cargo` is on the PATH".into(),
+            Self::CargoFailed { .. } => "cargo's own message is above".into(),
+            Self::NoPackageCall { .. } => "add `longshore::package!();` to src/lib.rs".into(),
+            Self::NoArtifact { .. } => "see cargo's messages above".into(),
+            Self::BadParam { .. } => "write --param key=value".into(),
+            Self::SeveralWorkflows { .. } => "choose one: --workflow NAME".into(),
+            Self::NoWorkflow { .. } => "put `#[longshore::workflow(name = \"..\")]` on a module of tasks".into(),
+            Self::Exists { .. } => "name a folder that is not there yet".into(),
+            Self::BadName { .. } => "use ASCII letters, digits, `-` and `_`, a letter first".into(),
+            Self::Metadata { .. } => "correct [package.metadata.longshore] in Cargo.toml".into(),
+            Self::BadState { .. } => "states are running, succeeded, failed, cancelled".into(),
+            Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotACrate { path } => {
+                write!(f, "{} is no crate, no package file, and no workflow that is known", path.display())
+            }
+            Self::NoLibrary { name } => write!(f, "crate `{name}` has no library"),
+            Self::NoDependency { name } => write!(f, "crate `{name}` does not depend on longshore: it is no package"),
+            Self::CargoMissing { .. } => f.write_str("cargo could not be started"),
+            Self::CargoFailed { name } => write!(f, "cargo could not build `{name}`"),
+            Self::NoPackageCall { name } => write!(f, "crate `{name}` never calls `package!()`: its library has no static record"),
+            Self::NoArtifact { name } => write!(f, "cargo built `{name}` and named no library"),
+            Self::BadParam { text } => write!(f, "`{text}` is no param"),
+            Self::SeveralWorkflows { workflows } => write!(f, "the package has several workflows: {}", workflows.join(", ")),
+            Self::NoWorkflow { package } => write!(f, "package `{package}` has no workflow"),
+            Self::Exists { path } => write!(f, "{} is there already", path.display()),
+            Self::BadName { name } => write!(f, "`{name}` is no crate name"),
+            Self::Metadata { message } => write!(f, "[package.metadata.longshore]: {message}"),
+            Self::BadState { text } => write!(f, "`{text}` is no state of a run"),
+            Self::NoHome { path } => write!(f, "there is no Longshore database in {}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::CargoMissing { source } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// The code and the fix of the outermost error that has them.
+fn coded(error: &anyhow::Error) -> Option<(String, String)> {
+    error.chain().find_map(|cause| {
+        if let Some(e) = cause.downcast_ref::<Failure>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        if let Some(e) = cause.downcast_ref::<longshore_reconciler::Error>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        if let Some(e) = cause.downcast_ref::<longshore_engine::Error>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        if let Some(e) = cause.downcast_ref::<longshore_package::Error>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        let store = cause.downcast_ref::<longshore_store::Error>();
+        store.map(|e| (e.code().to_owned(), e.fix().to_owned()))
+    })
+}
+
+/// Prints an error with its code, its causes and what to do, and gives the exit code.
+pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
+    let (code, fix) = coded(error).unwrap_or_default();
+    let mut chain = error.chain().map(ToString::to_string);
+    let message = chain.next().unwrap_or_default();
+    let causes: Vec<String> = chain.collect();
+    if json {
+        println!("{:#}", json!({ "error": { "code": code, "message": message, "causes": causes, "fix": fix } }));
+        return ExitCode::FAILURE;
+    }
+    let bracket = if code.is_empty() { String::new() } else { format!("[{code}]") };
+    eprintln!("error{bracket}: {message}");
+    for cause in causes {
+        eprintln!("  because: {cause}");
+    }
+    if !fix.is_empty() {
+        eprintln!("  fix: {fix}");
+    }
+    if !code.is_empty() {
+        eprintln!("  more: docs/errors.md#{}", code.to_lowercase());
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,62 @@
+//! A host for as long as a command needs one.
+
+use crate::args::Home;
+use crate::failure::Failure;
+use longshore_engine::{Engine, Options as EngineOptions};
+use longshore_package::Policy;
+use longshore_reconciler::{Options, Reconciler};
+use longshore_store::{Access, Store};
+use std::path::PathBuf;
+use std::time::Duration;
+
+impl Home {
+    pub(crate) fn database(&self) -> PathBuf {
+        self.home.join("longshore.db")
+    }
+
+    /// The database, for a command that only looks or asks.
+    pub(crate) async fn look(&self) -> anyhow::Result<Store> {
+        let path = self.database();
+        if !path.is_file() {
+            return Err(Failure::NoHome { path: self.home.clone() }.into());
+        }
+        Ok(Store::open_file(&path, Access::Guest).await?)
+    }
+}
+
+/// An engine with a reconciler that feeds it.
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) reconciler: Reconciler,
+}
+
+/// What kind of host.
+pub(crate) struct Kind {
+    pub(crate) directories: Vec<PathBuf>,
+    pub(crate) slots: usize,
+    pub(crate) triggers: bool,
+    pub(crate) strict: bool,
+}
+
+impl Host {
+    pub(crate) async fn open(home: &Home, kind: Kind) -> anyhow::Result<Self> {
+        let store = Store::open_file(&home.database(), Access::Host).await?;
+        let packages = Reconciler::packages();
+        let host_name = std::env::var("HOSTNAME").unwrap_or_else(|_| "local".to_owned());
+        let options = EngineOptions { host_name, slots: kind.slots, triggers: kind.triggers };
+        let engine = Engine::open(store, packages.clone(), options).await?;
+        let mut options = Options::new(kind.directories, home.home.join("cache"));
+        if kind.strict {
+            options.checks.policy = Policy::Strict;
+        }
+        let reconciler = Reconciler::new(options, packages, engine.clone());
+        Ok(Self { engine, reconciler })
+    }
+
+    /// Ends attempts, then packages, then the database.
+    pub(crate) async fn close(mut self, drain: Duration) {
+        self.engine.shutdown(drain).await;
+        self.reconciler.close().await;
+        self.engine.store().close().await;
+    }
+}

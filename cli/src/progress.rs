@@ -1,0 +1,88 @@
+//! A run as it goes: a tree of tasks on a terminal, plain lines elsewhere.
+
+use crate::output::span;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use longshore_engine::{ProgressEvent, WorkflowDef};
+use longshore_store::TaskState;
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+/// Most tasks that get a line of their own on a terminal; beyond that plain lines are clearer.
+const MAX_LINES: usize = 40;
+
+/// Shows the moves of a run's tasks.
+pub(crate) struct Progress {
+    lines: Vec<Line>,
+    bars: Option<Vec<ProgressBar>>,
+    quiet: bool,
+}
+
+struct Line {
+    id: String,
+    depth: usize,
+    began: Option<Instant>,
+}
+
+impl Progress {
+    pub(crate) fn new(def: &WorkflowDef, quiet: bool) -> Self {
+        let mut lines: Vec<Line> = Vec::with_capacity(def.tasks.len());
+        for task in &def.tasks {
+            let depth = task.dependencies.iter().map(|d| lines[*d].depth + 1).max().unwrap_or(0);
+            lines.push(Line { id: task.id.clone(), depth, began: None });
+        }
+        let live = !quiet && stderr().is_terminal() && lines.len() <= MAX_LINES;
+        let bars = live.then(|| bars(&lines));
+        Self { lines, bars, quiet }
+    }
+
+    pub(crate) fn show(&mut self, event: &ProgressEvent) {
+        let Some(line) = self.lines.get_mut(event.idx) else { return };
+        if event.state == TaskState::Running {
+            line.began = Some(Instant::now());
+        }
+        let took = line.began.map(|began| span(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX)));
+        let text = describe(event, took.as_deref());
+        match &self.bars {
+            Some(bars) => {
+                let bar = &bars[event.idx];
+                bar.set_message(text);
+                if event.state == TaskState::Running {
+                    bar.enable_steady_tick(Duration::from_millis(100));
+                } else if event.state.is_terminal() {
+                    bar.finish();
+                }
+            }
+            None if !self.quiet && event.state != TaskState::Running => eprintln!("  {:24} {text}", line.id),
+            None => {}
+        }
+    }
+}
+
+fn bars(lines: &[Line]) -> Vec<ProgressBar> {
+    let all = MultiProgress::new();
+    let style = ProgressStyle::with_template("{prefix} {spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let style = style.tick_strings(&["◐", "◓", "◑", "◒", " "]);
+    let width = lines.iter().map(|l| l.depth * 2 + l.id.chars().count()).max().unwrap_or(0);
+    let bar = |line: &Line| {
+        let bar = all.add(ProgressBar::new_spinner().with_style(style.clone()));
+        bar.set_prefix(format!("{:width$}", format!("{}{}", "  ".repeat(line.depth), line.id)));
+        bar.set_message("waiting");
+        bar.tick();
+        bar
+    };
+    lines.iter().map(bar).collect()
+}
+
+fn describe(event: &ProgressEvent, took: Option<&str>) -> String {
+    let attempt = if event.attempt > 1 { format!(", attempt {}", event.attempt) } else { String::new() };
+    let took = took.map(|t| format!(", {t}")).unwrap_or_default();
+    let message = event.message.as_deref().and_then(|m| m.lines().next()).unwrap_or_default();
+    match event.state {
+        TaskState::Running => format!("running{attempt}"),
+        TaskState::Succeeded => format!("succeeded{attempt}{took}"),
+        TaskState::Ready => format!("tried again{attempt}: {message}"),
+        TaskState::Skipped => format!("skipped: {message}"),
+        TaskState::Failed => format!("failed{attempt}{took}: {message}"),
+        TaskState::Cancelled | TaskState::Waiting => event.state.as_str().to_owned(),
+    }
+}

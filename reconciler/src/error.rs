@@ -1,0 +1,172 @@
+//! What can go wrong with taking a package in.
+
+use longshore_engine::DefinitionError;
+use longshore_package::{Drift, Error as PackageError};
+use longshore_store::Error as StoreError;
+use std::path::PathBuf;
+
+/// Why a package is not loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Its file does not read.
+    #[error("the package file was refused")]
+    Package(#[from] PackageError),
+    /// The database failed.
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+    /// This host cannot call it.
+    #[error("{}", drifts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Incompatible {
+        /// What differs.
+        drifts: Vec<Drift>,
+        /// The package's Longshore version.
+        sdk: String,
+    },
+    /// The private copy could not be made.
+    #[error("the private copy {} could not be made", path.display())]
+    Copy {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The probe's process could not be started.
+    #[error("the probe could not be started")]
+    ProbeStart {
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The probe crashed.
+    #[error("the library crashed its probe: {how}")]
+    ProbeCrashed {
+        /// Signal or exit status, and the end of what it printed.
+        how: String,
+    },
+    /// The probe did not end.
+    #[error("the library did not answer its probe within {seconds} s")]
+    ProbeHung {
+        /// The limit.
+        seconds: u64,
+    },
+    /// The probe found something.
+    #[error("{message}")]
+    ProbeRefused {
+        /// The code it gave.
+        code: String,
+        /// What it found.
+        message: String,
+    },
+    /// A probe of this digest failed before.
+    #[error("quarantined: {message}")]
+    Quarantined {
+        /// What the probe said then.
+        message: String,
+    },
+    /// The library did not open, or is no Longshore package.
+    #[error("the library did not load: {message}")]
+    Load {
+        /// What the loader said.
+        message: String,
+    },
+    /// The library's entries are not those of its static record.
+    #[error("the library is not what its static record says: {}", differences.join("; "))]
+    RecordMismatch {
+        /// What differs.
+        differences: Vec<String>,
+    },
+    /// What it answered does not decode.
+    #[error("`{method}` answered what does not decode: {message}")]
+    Answer {
+        /// The method.
+        method: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// Its workflows make no sense.
+    #[error("its workflows make no sense")]
+    Definition(#[from] DefinitionError),
+    /// A load step failed.
+    #[error("load step {step} ({name}): {message}")]
+    Step {
+        /// Its number, 1 to 6.
+        step: u8,
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        message: String,
+        /// The code.
+        code: &'static str,
+    },
+    /// Two files carry the same package.
+    #[error("`{name}` is also in {}, which is newer", winner.display())]
+    Superseded {
+        /// The package.
+        name: String,
+        /// The file that counts.
+        winner: PathBuf,
+    },
+}
+
+impl Error {
+    /// The stable code; docs/errors.md has a page for each.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Package(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Incompatible { drifts, .. } => drifts.first().map_or("LS0205", Drift::code),
+            Self::Copy { .. } => "LS0301",
+            Self::ProbeStart { .. } => "LS0302",
+            Self::ProbeCrashed { .. } => "LS0303",
+            Self::ProbeHung { .. } => "LS0304",
+            Self::ProbeRefused { code, .. } => code,
+            Self::Quarantined { .. } => "LS0305",
+            Self::Load { .. } => "LS0306",
+            Self::RecordMismatch { .. } => "LS0307",
+            Self::Answer { .. } => "LS0308",
+            Self::Definition(_) => "LS0309",
+            Self::Step { code, .. } => code,
+            Self::Superseded { .. } => "LS0403",
+        }
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Package(error) => error.fix(),
+            Self::Store(error) => error.fix().to_owned(),
+            Self::Incompatible { drifts, .. } => drifts.first().map(Drift::fix).unwrap_or_default().to_owned(),
+            Self::Copy { .. } => "make the host's home folder writable and give it space".into(),
+            Self::ProbeStart { .. } => "check that this host's own program file is still there".into(),
+            Self::ProbeCrashed { .. } => {
+                "a constructor, a static or a metadata call of the library crashes: run its tests, then build it again".into()
+            }
+            Self::ProbeHung { .. } => {
+                "a constructor, a static or a metadata call of the library blocks: move that work into a task".into()
+            }
+            Self::Quarantined { .. } => "a changed library has another digest and is probed anew".into(),
+            Self::ProbeRefused { .. } | Self::Load { .. } | Self::Answer { .. } => {
+                "build it again with `longshore build` of this release".into()
+            }
+            Self::RecordMismatch { .. } => {
+                "make sure every module with entries is linked (`use module as _;`), then build it again".into()
+            }
+            Self::Definition(_) => "correct the workflow, then build it again".into(),
+            Self::Step { code: "LS0401", .. } => "rename one of the workflows, or give one of them another tenant".into(),
+            Self::Step { .. } => "rename one of the triggers".into(),
+            Self::Superseded { .. } => "remove the older file".into(),
+        }
+    }
+
+    /// The error and its causes in one line, for conditions and events.
+    pub fn full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}

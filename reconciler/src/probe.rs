@@ -1,0 +1,147 @@
+//! The last check: a child process opens the library and asks it for everything it declares.
+//!
+//! The child is this same binary, started with [`ARGUMENT`]. It sees no secret of the host but its
+//! environment, and whatever the library does to it (crash, hang, exit) ends as an error here.
+
+use crate::artifact::VerifiedArtifact;
+use crate::error::Error;
+use crate::library::OpenLibrary;
+use longshore_package::{Declared, StaticRecord};
+use longshore_workflow_plugin::wire::ShellConfig;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+/// The first argument of a child that is to probe; the second is the library.
+pub const ARGUMENT: &str = "__longshore-probe";
+
+/// Stands before the child's answer, so that what a library prints is not taken for it.
+const MARK: &str = "LONGSHORE-PROBE ";
+
+/// Most output of a child that is read.
+const MAX_OUTPUT: u64 = 1 << 20;
+
+/// How a probe is run.
+#[derive(Debug, Clone)]
+pub struct ProbeOptions {
+    /// The program, which calls [`serve_if_asked`] first thing in `main`.
+    pub program: PathBuf,
+    /// How long the child may take.
+    pub limit: Duration,
+}
+
+impl Default for ProbeOptions {
+    fn default() -> Self {
+        Self {
+            program: std::env::current_exe().unwrap_or_else(|_| "longshore".into()),
+            limit: Duration::from_secs(10),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    code: String,
+    message: String,
+}
+
+/// Probes a verified library.
+///
+/// # Errors
+/// [`Error::ProbeCrashed`], [`Error::ProbeHung`], [`Error::ProbeRefused`], [`Error::ProbeStart`].
+pub async fn probe(artifact: &VerifiedArtifact, options: &ProbeOptions) -> Result<(), Error> {
+    let mut child = Command::new(&options.program)
+        .arg(ARGUMENT)
+        .arg(artifact.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| Error::ProbeStart { source })?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let finished = async {
+        let (out, err, status) = tokio::join!(read(stdout), read(stderr), child.wait());
+        (out, err, status)
+    };
+    let Ok((stdout, stderr, status)) = tokio::time::timeout(options.limit, finished).await else {
+        return Err(Error::ProbeHung { seconds: options.limit.as_secs() });
+    };
+    let status = status.map_err(|source| Error::ProbeStart { source })?;
+    let answer = stdout.lines().rev().find_map(|line| line.strip_prefix(MARK));
+    match answer.and_then(|json| serde_json::from_str::<Answer>(json).ok()) {
+        Some(answer) if answer.code.is_empty() && status.success() => Ok(()),
+        Some(answer) if !answer.code.is_empty() => {
+            Err(Error::ProbeRefused { code: answer.code, message: answer.message })
+        }
+        _ => Err(Error::ProbeCrashed { how: how_it_ended(status, &stderr) }),
+    }
+}
+
+async fn read(pipe: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        // What was read until an error is still worth showing.
+        let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut bytes).await;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn how_it_ended(status: std::process::ExitStatus, stderr: &str) -> String {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    let signal: Option<i32> = None;
+    let mut how = match signal {
+        Some(signal) => format!("signal {signal} ({})", signal_name(signal)),
+        None => format!("it ended with {status} before it answered"),
+    };
+    if let Some(last) = stderr.lines().rev().find(|line| !line.trim().is_empty()) {
+        how.push_str(&format!("; it last said: {}", last.trim()));
+    }
+    how
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        4 => "illegal instruction",
+        6 => "abort",
+        7 => "bus error",
+        8 => "arithmetic error",
+        9 => "killed",
+        11 => "segmentation fault",
+        31 => "forbidden system call",
+        _ => "see signal(7)",
+    }
+}
+
+/// Does the child's part when this process was started as one, and does not return then. Call it first thing
+/// in `main`, before any thread is started.
+pub fn serve_if_asked() {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_none_or(|argument| argument != ARGUMENT) {
+        return;
+    }
+    let answer = match arguments.next().map(|path| examine(Path::new(&path))) {
+        Some(Ok(())) => Answer { code: String::new(), message: String::new() },
+        Some(Err(error)) => Answer { code: error.code().to_owned(), message: error.full() },
+        None => Answer { code: "LS0302".into(), message: "no library was named".into() },
+    };
+    println!("{MARK}{}", serde_json::to_string(&answer).unwrap_or_default());
+    std::process::exit(0);
+}
+
+fn examine(path: &Path) -> Result<(), Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Copy { path: path.to_owned(), source })?;
+    let declared = Declared::of_record(&StaticRecord::of_library(&bytes)?);
+    let config = ShellConfig { workers: 1, log_level: 0, shutdown_ms: 1000 };
+    let library = OpenLibrary::open_path(path, None, &config)?;
+    let metadata = library.metadata()?;
+    metadata.check(&declared)?;
+    longshore_engine::definitions(&metadata.tasks, "probe")?;
+    drop(library);
+    Ok(())
+}
