@@ -59,7 +59,9 @@ fn compiler(rustc: &str) -> String {
 
 fn enabled_features() -> Vec<String> {
     let mut features: Vec<String> = env::vars()
-        .filter_map(|(name, _)| name.strip_prefix("CARGO_FEATURE_").map(|f| f.to_lowercase().replace('_', "-")))
+        .filter_map(|(name, _)| {
+            name.strip_prefix("CARGO_FEATURE_").map(|f| f.to_lowercase().replace('_', "-"))
+        })
         .collect();
     features.sort();
     features
@@ -72,7 +74,10 @@ mod tests {
     #[test]
     fn every_stamp_is_named_and_filled() {
         let stamps = stamps("x86_64-unknown-linux-gnu", "rustc", "debug", &["packaged".into()]);
-        assert!(stamps.iter().all(|(name, value)| name.starts_with("LONGSHORE_") && !value.is_empty()), "{stamps:?}");
+        assert!(
+            stamps.iter().all(|(name, value)| name.starts_with("LONGSHORE_") && !value.is_empty()),
+            "{stamps:?}"
+        );
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use crate::failure::Failure;
 use anyhow::Context;
 use cargo_metadata::{CrateType, Message, MetadataCommand, Package, TargetKind};
-use longshore_package::{Digest, Limits, Manifest, PackageSection, StaticRecord, host_target, pack, target_path};
+use longshore_package::{
+    Digest, Limits, Manifest, PackageSection, StaticRecord, host_target, pack, target_path,
+};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -40,7 +42,11 @@ pub(crate) fn build(path: &Path, how: &How) -> anyhow::Result<Built> {
     if !manifest_path.is_file() {
         return Err(Failure::NotACrate { path: path.to_owned() }.into());
     }
-    let metadata = MetadataCommand::new().manifest_path(&manifest_path).no_deps().exec().context("cargo metadata failed")?;
+    let metadata = MetadataCommand::new()
+        .manifest_path(&manifest_path)
+        .no_deps()
+        .exec()
+        .context("cargo metadata failed")?;
     let wanted = manifest_path.canonicalize()?;
     let package = metadata
         .packages
@@ -50,7 +56,9 @@ pub(crate) fn build(path: &Path, how: &How) -> anyhow::Result<Built> {
     let library = compile(package, &manifest_path, how)?;
     let bytes = std::fs::read(&library).with_context(|| format!("cannot read {}", library.display()))?;
     let record = StaticRecord::of_library(&bytes).map_err(|error| match error {
-        longshore_package::Error::NoRecord => anyhow::Error::from(Failure::NoPackageCall { name: package.name.to_string() }),
+        longshore_package::Error::NoRecord => {
+            anyhow::Error::from(Failure::NoPackageCall { name: package.name.to_string() })
+        }
         other => other.into(),
     })?;
     let folder = how.out.clone().unwrap_or_else(|| metadata.target_directory.join("longshore").into());
@@ -60,16 +68,16 @@ pub(crate) fn build(path: &Path, how: &How) -> anyhow::Result<Built> {
 fn compile(package: &Package, manifest_path: &Path, how: &How) -> anyhow::Result<PathBuf> {
     let name = package.name.to_string();
     let is_library = |kinds: &[TargetKind]| {
-        kinds.iter().any(|k| matches!(k, TargetKind::Lib | TargetKind::CDyLib | TargetKind::RLib | TargetKind::DyLib))
+        kinds
+            .iter()
+            .any(|k| matches!(k, TargetKind::Lib | TargetKind::CDyLib | TargetKind::RLib | TargetKind::DyLib))
     };
     if !package.targets.iter().any(|t| is_library(&t.kind)) {
         return Err(Failure::NoLibrary { name }.into());
     }
     let mut cargo = cargo(package, manifest_path, how)?;
-    let mut child = cargo
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|source| Failure::CargoMissing { source })?;
+    let mut child =
+        cargo.stdout(Stdio::piped()).spawn().map_err(|source| Failure::CargoMissing { source })?;
     let stdout = child.stdout.take().context("cargo has no output")?;
     let mut library = None;
     for message in Message::parse_stream(BufReader::new(stdout)) {
@@ -77,7 +85,11 @@ fn compile(package: &Package, manifest_path: &Path, how: &How) -> anyhow::Result
             && artifact.package_id == package.id
             && artifact.target.crate_types.contains(&CrateType::CDyLib)
         {
-            let suffix = if how.target.as_deref().is_some_and(|t| t.contains("windows")) { "dll" } else { std::env::consts::DLL_EXTENSION };
+            let suffix = if how.target.as_deref().is_some_and(|t| t.contains("windows")) {
+                "dll"
+            } else {
+                std::env::consts::DLL_EXTENSION
+            };
             library = artifact.filenames.into_iter().find(|f| f.extension() == Some(suffix)).or(library);
         }
     }
@@ -89,8 +101,13 @@ fn compile(package: &Package, manifest_path: &Path, how: &How) -> anyhow::Result
 
 /// The cargo command: crate type, feature, linker arguments and stamps, as far as the crate lacks them.
 fn cargo(package: &Package, manifest_path: &Path, how: &How) -> anyhow::Result<Command> {
-    let ours = package.dependencies.iter().find(|d| OURS.contains(&d.name.as_str()) && d.kind == cargo_metadata::DependencyKind::Normal);
-    let Some(ours) = ours else { return Err(Failure::NoDependency { name: package.name.to_string() }.into()) };
+    let ours = package
+        .dependencies
+        .iter()
+        .find(|d| OURS.contains(&d.name.as_str()) && d.kind == cargo_metadata::DependencyKind::Normal);
+    let Some(ours) = ours else {
+        return Err(Failure::NoDependency { name: package.name.to_string() }.into());
+    };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["rustc", "--lib", "--crate-type", "cdylib", "--message-format", "json-render-diagnostics"]);
     cargo.arg("--manifest-path").arg(manifest_path).arg("--package").arg(package.name.as_str());
@@ -114,7 +131,11 @@ fn cargo(package: &Package, manifest_path: &Path, how: &How) -> anyhow::Result<C
     let configured = package.dependencies.iter().any(|d| d.name == "longshore-build");
     if !configured {
         let target = how.target.clone().unwrap_or_else(host_target);
-        rustc.extend(longshore_build::linker_arguments(&target).iter().flat_map(|a| ["-C".into(), format!("link-arg={a}")]));
+        rustc.extend(
+            longshore_build::linker_arguments(&target)
+                .iter()
+                .flat_map(|a| ["-C".into(), format!("link-arg={a}")]),
+        );
         let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
         let profile = if how.release { "release" } else { "debug" };
         cargo.envs(longshore_build::stamps(&target, &compiler, profile, &["packaged".into()]));

@@ -42,7 +42,10 @@ impl Failure {
 
     fn fix(&self) -> String {
         match self {
-            Self::NotACrate { .. } => "name the folder of a crate, a .longshore file, or a workflow; `longshore new` makes a crate".into(),
+            Self::NotACrate { .. } => {
+                "name the folder of a crate, a .longshore file, or a workflow; `longshore new` makes a crate"
+                    .into()
+            }
             Self::NoLibrary { .. } => "a package is a library: add src/lib.rs".into(),
             Self::NoDependency { .. } => "run `cargo add longshore`".into(),
             Self::CargoMissing { .. } => "install Rust, and make sure `cargo` is on the PATH".into(),
@@ -51,7 +54,9 @@ impl Failure {
             Self::NoArtifact { .. } => "see cargo's messages above".into(),
             Self::BadParam { .. } => "write --param key=value".into(),
             Self::SeveralWorkflows { .. } => "choose one: --workflow NAME".into(),
-            Self::NoWorkflow { .. } => "put `#[longshore::workflow(name = \"..\")]` on a module of tasks".into(),
+            Self::NoWorkflow { .. } => {
+                "put `#[longshore::workflow(name = \"..\")]` on a module of tasks".into()
+            }
             Self::Exists { .. } => "name a folder that is not there yet".into(),
             Self::BadName { .. } => "use ASCII letters, digits, `-` and `_`, a letter first".into(),
             Self::Metadata { .. } => "correct [package.metadata.longshore] in Cargo.toml".into(),
@@ -68,13 +73,19 @@ impl fmt::Display for Failure {
                 write!(f, "{} is no crate, no package file, and no workflow that is known", path.display())
             }
             Self::NoLibrary { name } => write!(f, "crate `{name}` has no library"),
-            Self::NoDependency { name } => write!(f, "crate `{name}` does not depend on longshore: it is no package"),
+            Self::NoDependency { name } => {
+                write!(f, "crate `{name}` does not depend on longshore: it is no package")
+            }
             Self::CargoMissing { .. } => f.write_str("cargo could not be started"),
             Self::CargoFailed { name } => write!(f, "cargo could not build `{name}`"),
-            Self::NoPackageCall { name } => write!(f, "crate `{name}` never calls `package!()`: its library has no static record"),
+            Self::NoPackageCall { name } => {
+                write!(f, "crate `{name}` never calls `package!()`: its library has no static record")
+            }
             Self::NoArtifact { name } => write!(f, "cargo built `{name}` and named no library"),
             Self::BadParam { text } => write!(f, "`{text}` is no param"),
-            Self::SeveralWorkflows { workflows } => write!(f, "the package has several workflows: {}", workflows.join(", ")),
+            Self::SeveralWorkflows { workflows } => {
+                write!(f, "the package has several workflows: {}", workflows.join(", "))
+            }
             Self::NoWorkflow { package } => write!(f, "package `{package}` has no workflow"),
             Self::Exists { path } => write!(f, "{} is there already", path.display()),
             Self::BadName { name } => write!(f, "`{name}` is no crate name"),
@@ -121,7 +132,10 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     let message = chain.next().unwrap_or_default();
     let causes: Vec<String> = chain.collect();
     if json {
-        println!("{:#}", json!({ "error": { "code": code, "message": message, "causes": causes, "fix": fix } }));
+        println!(
+            "{:#}",
+            json!({ "error": { "code": code, "message": message, "causes": causes, "fix": fix } })
+        );
         return ExitCode::FAILURE;
     }
     let bracket = if code.is_empty() { String::new() } else { format!("[{code}]") };

@@ -40,7 +40,8 @@ impl Progress {
         if event.state == TaskState::Running {
             line.began = Some(Instant::now());
         }
-        let took = line.began.map(|began| span(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX)));
+        let took =
+            line.began.map(|began| span(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX)));
         let text = describe(event, took.as_deref());
         match &self.bars {
             Some(bars) => {
@@ -60,7 +61,8 @@ impl Progress {
 
 fn bars(lines: &[Line]) -> Vec<ProgressBar> {
     let all = MultiProgress::new();
-    let style = ProgressStyle::with_template("{prefix} {spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let style = ProgressStyle::with_template("{prefix} {spinner} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
     let style = style.tick_strings(&["◐", "◓", "◑", "◒", " "]);
     let width = lines.iter().map(|l| l.depth * 2 + l.id.chars().count()).max().unwrap_or(0);
     let bar = |line: &Line| {

@@ -119,7 +119,9 @@ impl Patch {
         if self.set.is_empty() && self.removed.is_empty() {
             return None;
         }
-        let raw = |(k, v): (&Arc<str>, &Arc<str>)| Some((k.to_string(), RawValue::from_string(v.to_string()).ok()?));
+        let raw = |(k, v): (&Arc<str>, &Arc<str>)| {
+            Some((k.to_string(), RawValue::from_string(v.to_string()).ok()?))
+        };
         let stored = StoredPatch {
             set: self.set.iter().filter_map(raw).collect(),
             remove: self.removed.iter().map(ToString::to_string).collect(),
@@ -161,7 +163,10 @@ mod tests {
     #[test]
     fn the_last_writer_wins_and_the_conflict_is_seen() {
         let patch = |text| Patch::from_json(text).expect("patch");
-        let (first, second) = (patch(r#"{"set":{"k":1,"same":0},"remove":["gone"]}"#), patch(r#"{"set":{"k":2,"same":0,"gone":3}}"#));
+        let (first, second) = (
+            patch(r#"{"set":{"k":1,"same":0},"remove":["gone"]}"#),
+            patch(r#"{"set":{"k":2,"same":0,"gone":3}}"#),
+        );
         let mut context = ContextMap::from_json(r#"{"gone": true, "kept": [1]}"#).expect("object");
         context.apply(&first);
         context.apply(&second);

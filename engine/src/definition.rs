@@ -145,7 +145,8 @@ fn definition(
     workflow: &WorkflowMeta,
     digest: &str,
 ) -> Result<WorkflowDef, DefinitionError> {
-    let own = |(_, task): &(usize, &TaskMeta)| task.workflow == workflow.name && task.tenant == workflow.tenant;
+    let own =
+        |(_, task): &(usize, &TaskMeta)| task.workflow == workflow.name && task.tenant == workflow.tenant;
     let metas: Vec<(usize, &TaskMeta)> = metadata.tasks.iter().enumerate().filter(own).collect();
     if metas.len() > MAX_TASKS {
         return Err(DefinitionError::TooManyTasks { workflow: workflow.name.clone(), tasks: metas.len() });
@@ -189,7 +190,11 @@ fn order(workflow: &str, metas: &[(usize, &TaskMeta)]) -> Result<Vec<TaskDef>, D
         for dependency in unique {
             let Some(&on) = by_id.get(dependency.as_str()) else {
                 let (task, dependency) = (meta.id.clone(), dependency.clone());
-                return Err(DefinitionError::UnknownDependency { workflow: workflow.to_owned(), task, dependency });
+                return Err(DefinitionError::UnknownDependency {
+                    workflow: workflow.to_owned(),
+                    task,
+                    dependency,
+                });
             };
             dependants[on].push(i);
             waiting[i] += 1;
@@ -303,12 +308,21 @@ pub(crate) mod tests {
             tenant: "public".into(),
             id: (*id).into(),
             dependencies: dependencies.iter().map(|d| (*d).into()).collect(),
-            retry: RetryMeta { attempts: 3, backoff: "fixed".into(), condition: "all".into(), ..RetryMeta::default() },
+            retry: RetryMeta {
+                attempts: 3,
+                backoff: "fixed".into(),
+                condition: "all".into(),
+                ..RetryMeta::default()
+            },
             ..TaskMeta::default()
         };
         TaskMetadata {
             package: PackageMeta { name: "p".into(), version: "1".into(), sdk: "0".into() },
-            workflows: vec![WorkflowMeta { name: "flow".into(), tenant: "public".into(), ..WorkflowMeta::default() }],
+            workflows: vec![WorkflowMeta {
+                name: "flow".into(),
+                tenant: "public".into(),
+                ..WorkflowMeta::default()
+            }],
             tasks: tasks.iter().map(task).collect(),
         }
     }

@@ -2,16 +2,16 @@
 
 use crate::definition::{DefinitionError, WorkflowDef, definitions};
 use crate::packages::{
-    AttemptFailure, AttemptOutcome, BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused, TriggerDef,
-    TriggerWhen,
+    AttemptFailure, AttemptOutcome, BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused,
+    TriggerDef, TriggerWhen,
 };
+use longshore_workflow_plugin::Shell;
 use longshore_workflow_plugin::interface::{LongshoreHost, Method};
 use longshore_workflow_plugin::private::fidius::PluginError;
 use longshore_workflow_plugin::wire::{
-    PackageMeta, PollReply, PollRequest, Reader, ShellConfig, StartTask, TaskFailure, TaskMetadata, TaskReply,
-    TaskRequest, TriggerMetadata, Wire, WireError,
+    PackageMeta, PollReply, PollRequest, Reader, ShellConfig, StartTask, TaskFailure, TaskMetadata,
+    TaskReply, TaskRequest, TriggerMetadata, Wire, WireError,
 };
-use longshore_workflow_plugin::Shell;
 use serde_bytes::ByteBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
@@ -148,16 +148,26 @@ impl Embedded {
     /// [`DefinitionError`] for what the macros could not see at compile time.
     pub fn from_inventory(name: &str, version: &str) -> Result<Self, DefinitionError> {
         let reports = Arc::new(Reports::default());
-        let package = PackageMeta { name: name.to_owned(), version: version.to_owned(), sdk: env!("CARGO_PKG_VERSION").into() };
+        let package = PackageMeta {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            sdk: env!("CARGO_PKG_VERSION").into(),
+        };
         let workers = std::thread::available_parallelism().map_or(2, |n| n.get() as u32);
         let config = ShellConfig { workers, log_level: 0, shutdown_ms: 5000 };
-        let shell = Arc::new(Shell::embedded(Arc::clone(&reports) as Arc<dyn LongshoreHost>, package, config));
-        let metadata = TaskMetadata::decode(&shell.call(Method::GetTaskMetadata, Vec::new())).unwrap_or_default();
+        let shell =
+            Arc::new(Shell::embedded(Arc::clone(&reports) as Arc<dyn LongshoreHost>, package, config));
+        let metadata =
+            TaskMetadata::decode(&shell.call(Method::GetTaskMetadata, Vec::new())).unwrap_or_default();
         let trigger_metadata =
             TriggerMetadata::decode(&shell.call(Method::GetTriggerMetadata, Vec::new())).unwrap_or_default();
-        let workflows = definitions(&metadata, DIGEST)?.into_iter().map(|def| (def.key(), Arc::new(def))).collect();
-        let catalog =
-            Catalog { workflows, digests: vec![DIGEST.to_owned()], triggers: triggers(&trigger_metadata, DIGEST) };
+        let workflows =
+            definitions(&metadata, DIGEST)?.into_iter().map(|def| (def.key(), Arc::new(def))).collect();
+        let catalog = Catalog {
+            workflows,
+            digests: vec![DIGEST.to_owned()],
+            triggers: triggers(&trigger_metadata, DIGEST),
+        };
         Ok(Self { shell, reports, catalog: Arc::new(catalog), changed: watch::channel(0).0 })
     }
 
@@ -195,7 +205,9 @@ impl Packages for Embedded {
 
     fn cancel(&self, _: &str, lease: u64) {
         let reply = self.send(&TaskRequest::Cancel { lease });
-        if let (Ok(TaskReply::Accepted), Some(outcomes)) = (TaskReply::decode(&reply), self.reports.outcomes.get()) {
+        if let (Ok(TaskReply::Accepted), Some(outcomes)) =
+            (TaskReply::decode(&reply), self.reports.outcomes.get())
+        {
             outcomes.finished(lease, AttemptOutcome::Cancelled);
         }
     }

@@ -104,9 +104,9 @@ impl Engine {
         let (inbox, commands) = mpsc::unbounded_channel();
         let (progress, _) = broadcast::channel(PROGRESS_BACKLOG);
         packages.attach(Outcomes { inbox: inbox.clone() });
-        let actor = Actor::open(store.clone(), Arc::clone(&packages), &options, host, progress.clone()).await?;
-        let engine =
-            Self { store, packages, inbox, progress, host, tasks: Arc::default() };
+        let actor =
+            Actor::open(store.clone(), Arc::clone(&packages), &options, host, progress.clone()).await?;
+        let engine = Self { store, packages, inbox, progress, host, tasks: Arc::default() };
         let mut tasks = vec![tokio::spawn(actor.run(commands))];
         if options.triggers {
             tasks.push(tokio::spawn(scheduler::run(engine.clone())));
@@ -236,7 +236,9 @@ fn new_run(def: &WorkflowDef, request: StartRequest) -> Result<NewRun, Error> {
         origin: if request.origin.is_empty() { "manual".to_owned() } else { request.origin },
         dedup_key: request.dedup_key,
         input: context.to_json(),
-        deadline_at: def.run_timeout_ms.map(|ms| now_ms().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX))),
+        deadline_at: def
+            .run_timeout_ms
+            .map(|ms| now_ms().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX))),
         tasks: tasks.collect(),
     })
 }

@@ -29,7 +29,7 @@ pub use definition::{DefinitionError, ParamDef, TaskDef, WorkflowDef, definition
 pub use engine::{Engine, Options, ProgressEvent, StartRequest, Started};
 pub use error::Error;
 pub use packages::{
-    AttemptFailure, AttemptOutcome, BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused, TriggerDef,
-    TriggerWhen,
+    AttemptFailure, AttemptOutcome, BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused,
+    TriggerDef, TriggerWhen,
 };
 pub use report::{AttemptReport, RunReport, TaskReport};

@@ -31,7 +31,8 @@ pub(crate) async fn run(engine: Engine) {
                 None
             }
         };
-        let sleep = next.map_or(MAX_SLEEP, |at| Duration::from_millis(at.saturating_sub(now_ms()).max(1) as u64));
+        let sleep =
+            next.map_or(MAX_SLEEP, |at| Duration::from_millis(at.saturating_sub(now_ms()).max(1) as u64));
         tokio::select! {
             () = tokio::time::sleep(sleep.min(MAX_SLEEP)) => {}
             result = changed.changed() => if result.is_err() { return },
@@ -77,7 +78,11 @@ async fn poll_loop(engine: Engine, trigger: Arc<TriggerDef>, interval_ms: u64) {
             PollOutcome::Fire(frame) => poll_fired(&engine, &trigger, &frame).await,
         };
         if let Err(error) = fired {
-            tracing::warn!(trigger = trigger.name, error = &error as &dyn std::error::Error, "a trigger did not start its workflow");
+            tracing::warn!(
+                trigger = trigger.name,
+                error = &error as &dyn std::error::Error,
+                "a trigger did not start its workflow"
+            );
         }
     }
 }
@@ -134,7 +139,11 @@ async fn fire_due(engine: &Engine, triggers: &[Arc<TriggerDef>]) -> Result<Optio
     Ok(earliest)
 }
 
-async fn forget_gone(engine: &Engine, triggers: &[Arc<TriggerDef>], rows: &[ScheduleRow]) -> Result<(), Error> {
+async fn forget_gone(
+    engine: &Engine,
+    triggers: &[Arc<TriggerDef>],
+    rows: &[ScheduleRow],
+) -> Result<(), Error> {
     for row in rows.iter().filter(|row| !triggers.iter().any(|t| t.name == row.name)) {
         let mut tx = engine.store().begin().await?;
         ScheduleRow::remove(&mut tx, &row.name).await?;
@@ -172,7 +181,8 @@ async fn fire(
     let Some(due) = schedule.due(next, now_ms()) else { return Ok(Some(next)) };
     let subject = format!("schedule/{}", trigger.name);
     if due.missed > 0 {
-        let message = format!("{} earlier fires passed while no host ran; fired once for the latest", due.missed);
+        let message =
+            format!("{} earlier fires passed while no host ran; fired once for the latest", due.missed);
         note(engine, &subject, "missed", &message).await?;
     }
     let origin = format!("cron:{}", trigger.name);
@@ -189,7 +199,9 @@ async fn fire(
             Ok(_) => {}
             Err(error @ (Error::Store(_) | Error::Stopped)) => return Err(error),
             // A workflow that nobody has, or that wants params: the next fire may find it otherwise.
-            Err(error) => note(engine, &subject, "not_started", &format!("{}: {error}", error.code())).await?,
+            Err(error) => {
+                note(engine, &subject, "not_started", &format!("{}: {error}", error.code())).await?
+            }
         }
     }
     record(engine, trigger, &row.expression, &row.timezone, due.next).await?;

@@ -189,7 +189,11 @@ async fn a_panic_is_a_failed_attempt_with_its_place() {
     let report = run(&engine, "panics", json!({})).await;
     assert_eq!(report.state, RunState::Failed);
     let error = report.error.expect("an error");
-    assert!(error.contains("`explode` failed after 1 attempt: panicked at") && error.contains("index out of bounds"), "{error}");
+    assert!(
+        error.contains("`explode` failed after 1 attempt: panicked at")
+            && error.contains("index out of bounds"),
+        "{error}"
+    );
     let attempt = report.tasks[0].history[0].error.as_ref().expect("recorded");
     assert_eq!(attempt["panicked"], true);
     assert!(attempt["backtrace"].as_str().is_some_and(|text| text.contains("explode")));

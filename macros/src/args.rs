@@ -20,8 +20,14 @@ pub(crate) struct Args {
 
 impl Args {
     /// Splits attribute tokens at their top-level commas.
-    pub(crate) fn parse(macro_name: &str, tokens: TokenStream, known: &[&str], diag: &mut Diagnostics) -> Self {
-        let raw = diag.keep(Punctuated::<Arg, Token![,]>::parse_terminated.parse2(tokens)).unwrap_or_default();
+    pub(crate) fn parse(
+        macro_name: &str,
+        tokens: TokenStream,
+        known: &[&str],
+        diag: &mut Diagnostics,
+    ) -> Self {
+        let raw =
+            diag.keep(Punctuated::<Arg, Token![,]>::parse_terminated.parse2(tokens)).unwrap_or_default();
         let mut args: Vec<Arg> = Vec::new();
         for arg in raw {
             let key = arg.key.to_string();

@@ -18,7 +18,10 @@ pub(crate) fn read(attrs: &[Attribute]) -> Docs {
     };
     let docs = Docs { what: part("what:"), why: part("why:") };
     if docs == Docs::default() {
-        return Docs { what: lines.iter().map(|l| l.trim()).collect::<Vec<_>>().join("\n").trim().to_owned(), ..docs };
+        return Docs {
+            what: lines.iter().map(|l| l.trim()).collect::<Vec<_>>().join("\n").trim().to_owned(),
+            ..docs
+        };
     }
     docs
 }

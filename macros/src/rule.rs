@@ -9,16 +9,8 @@ use syn::{Lit, LitStr, Token};
 
 const WORDS: [&str; 8] =
     ["always", "task_success", "task_failed", "task_skipped", "context_value", "all", "any", "none"];
-const OPERATORS: [&str; 8] = [
-    "equals",
-    "not_equals",
-    "greater_than",
-    "less_than",
-    "contains",
-    "not_contains",
-    "exists",
-    "not_exists",
-];
+const OPERATORS: [&str; 8] =
+    ["equals", "not_equals", "greater_than", "less_than", "contains", "not_contains", "exists", "not_exists"];
 
 /// A rule with the JSON that travels and the tasks it names, each with its span.
 #[derive(Debug)]
@@ -45,14 +37,19 @@ impl Parse for RuleModel {
             "all" | "any" | "none" => nested(&name, &word, input),
             _ => {
                 let near = did_you_mean(&name, WORDS);
-                let all = if near.is_empty() { format!("; rules are {}", list(&WORDS)) } else { String::new() };
+                let all =
+                    if near.is_empty() { format!("; rules are {}", list(&WORDS)) } else { String::new() };
                 Err(syn::Error::new(word.span(), format!("no rule `{name}`{near}{all}")))
             }
         }
     }
 }
 
-fn arguments<'i>(word: &Ident, input: ParseStream<'i>, example: &str) -> syn::Result<syn::parse::ParseBuffer<'i>> {
+fn arguments<'i>(
+    word: &Ident,
+    input: ParseStream<'i>,
+    example: &str,
+) -> syn::Result<syn::parse::ParseBuffer<'i>> {
     let parse = || {
         let inner;
         syn::parenthesized!(inner in input);
@@ -67,26 +64,33 @@ fn end(inner: ParseStream<'_>, message: &str) -> syn::Result<()> {
 
 fn task_rule(name: &str, word: &Ident, input: ParseStream<'_>) -> syn::Result<RuleModel> {
     let inner = arguments(word, input, &format!("{name}(\"task id\")"))?;
-    let id: LitStr = inner.parse().map_err(|e| syn::Error::new(e.span(), format!("`{name}` takes a task id in quotes")))?;
+    let id: LitStr = inner
+        .parse()
+        .map_err(|e| syn::Error::new(e.span(), format!("`{name}` takes a task id in quotes")))?;
     end(&inner, "one task id is enough; join rules with `all(..)` or `any(..)`")?;
     Ok(RuleModel { json: json!({ name: id.value() }), tasks: vec![(id.value(), id.span())] })
 }
 
 fn context_rule(word: &Ident, input: ParseStream<'_>) -> syn::Result<RuleModel> {
     let inner = arguments(word, input, "context_value(\"key\", equals, 1)")?;
-    let key: LitStr = inner.parse().map_err(|e| syn::Error::new(e.span(), "`context_value` begins with a key in quotes"))?;
+    let key: LitStr = inner
+        .parse()
+        .map_err(|e| syn::Error::new(e.span(), "`context_value` begins with a key in quotes"))?;
     inner.parse::<Token![,]>()?;
     let operator: Ident = inner.parse()?;
     let name = operator.to_string();
     if !OPERATORS.contains(&name.as_str()) {
         let near = did_you_mean(&name, OPERATORS);
-        let all = if near.is_empty() { format!("; operators are {}", list(&OPERATORS)) } else { String::new() };
+        let all =
+            if near.is_empty() { format!("; operators are {}", list(&OPERATORS)) } else { String::new() };
         return Err(syn::Error::new(operator.span(), format!("no operator `{name}`{near}{all}")));
     }
     let value = if name.ends_with("exists") {
         Value::Null
     } else {
-        inner.parse::<Token![,]>().map_err(|e| syn::Error::new(e.span(), format!("`{name}` compares with a literal")))?;
+        inner
+            .parse::<Token![,]>()
+            .map_err(|e| syn::Error::new(e.span(), format!("`{name}` compares with a literal")))?;
         literal(&inner)?
     };
     if !inner.is_empty() {
@@ -134,7 +138,8 @@ mod tests {
 
     #[test]
     fn nested_rules_become_the_json_that_travels() {
-        let rule = parse(r#"all(task_success("a"), none(context_value("n", less_than, -1.5)), always)"#).expect("rule");
+        let rule = parse(r#"all(task_success("a"), none(context_value("n", less_than, -1.5)), always)"#)
+            .expect("rule");
         let expected = json!({"all": [
             {"task_success": "a"},
             {"none": [{"context_value": {"key": "n", "operator": "less_than", "value": -1.5}}]},

@@ -98,7 +98,8 @@ impl<R: Read + Seek> Archive<R> {
 
     /// The targets there is a library for, sorted.
     pub fn targets(&self) -> Vec<String> {
-        let mut targets: Vec<String> = self.sums.keys().filter_map(|path| target_of(path)).map(str::to_owned).collect();
+        let mut targets: Vec<String> =
+            self.sums.keys().filter_map(|path| target_of(path)).map(str::to_owned).collect();
         targets.dedup();
         targets
     }
@@ -142,7 +143,8 @@ fn check_directory<R: Read + Seek>(
     let mut names = Vec::with_capacity(zip.len());
     let mut unpacked = 0_u64;
     for i in 0..zip.len() {
-        let entry = zip.by_index_raw(i).map_err(|source| Error::NotAnArchive { path: path.to_owned(), source })?;
+        let entry =
+            zip.by_index_raw(i).map_err(|source| Error::NotAnArchive { path: path.to_owned(), source })?;
         let broken = |source| Error::NotAnArchive { path: path.to_owned(), source };
         let name = entry.name().map_err(broken)?.into_owned();
         within("the length of an entry's name", name.len() as u64, limits.name_bytes)?;
@@ -263,7 +265,8 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        Manifest::parse("[package]\nname = \"p\"\nversion = \"1.0.0\"\nsdk = \"0.1.0\"\ninterface = 2\n").expect("good")
+        Manifest::parse("[package]\nname = \"p\"\nversion = \"1.0.0\"\nsdk = \"0.1.0\"\ninterface = 2\n")
+            .expect("good")
     }
 
     fn library(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -325,14 +328,16 @@ mod tests {
 
     #[test]
     fn links_are_refused() {
-        let bytes = hostile(|w| w.add_symlink("link", "/etc/passwd", SimpleFileOptions::default()).expect("link"));
+        let bytes =
+            hostile(|w| w.add_symlink("link", "/etc/passwd", SimpleFileOptions::default()).expect("link"));
         assert!(matches!(open(&bytes), Err(Error::NotAFile { .. })));
     }
 
     #[test]
     fn too_many_entries_and_too_much_content_are_refused() {
         let limits = ArchiveLimits { entries: 2, entry_bytes: 100, ..ArchiveLimits::default() };
-        let read = |bytes: Vec<u8>| Archive::read(Cursor::new(bytes), Path::new("p"), limits).expect_err("over");
+        let read =
+            |bytes: Vec<u8>| Archive::read(Cursor::new(bytes), Path::new("p"), limits).expect_err("over");
         let many = hostile(|w| {
             for name in ["a", "b", "c"] {
                 w.start_file(name, SimpleFileOptions::default()).expect("start");

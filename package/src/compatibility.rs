@@ -245,9 +245,15 @@ mod tests {
     fn a_drifted_field_is_named_with_both_sides() {
         let mut record = this_release();
         record.wire = record.wire.replace("attempt:u32", "attempt:u64");
-        assert_eq!(refusals(&record), ["wire type StartTask: field `attempt` is u64 in the package and u32 here"]);
+        assert_eq!(
+            refusals(&record),
+            ["wire type StartTask: field `attempt` is u64 in the package and u32 here"]
+        );
         record.wire = record.wire.replace("attempt:u64,", "");
-        assert_eq!(refusals(&record), ["wire type StartTask: field `attempt` (u32) is here and not in the package"]);
+        assert_eq!(
+            refusals(&record),
+            ["wire type StartTask: field `attempt` (u32) is here and not in the package"]
+        );
     }
 
     #[test]
@@ -261,7 +267,12 @@ mod tests {
     fn a_package_of_version_one_needs_only_its_own_types() {
         let mut record = this_release();
         record.interface_version = 1;
-        record.wire = record.wire.lines().filter(|l| !l.starts_with("Trigger") && !l.starts_with("Poll")).map(|l| format!("{l}\n")).collect();
+        record.wire = record
+            .wire
+            .lines()
+            .filter(|l| !l.starts_with("Trigger") && !l.starts_with("Poll"))
+            .map(|l| format!("{l}\n"))
+            .collect();
         assert_eq!(refusals(&record), Vec::<String>::new());
         record.interface_version = 2;
         assert!(!refusals(&record).is_empty());

@@ -35,7 +35,8 @@ impl Declared {
             let params: Vec<&str> = w.params.iter().map(|(name, ..)| name.as_str()).collect();
             entry("workflow", &[&w.tenant, &w.name], params.join(","))
         });
-        let tasks = record.tasks.iter().map(|t| task(&t.tenant, &t.workflow, &t.id, &t.dependencies, &t.fingerprint));
+        let tasks =
+            record.tasks.iter().map(|t| task(&t.tenant, &t.workflow, &t.id, &t.dependencies, &t.fingerprint));
         let triggers = record.triggers.iter().map(|t| {
             let interval = t.poll_interval_ms.parse().unwrap_or(0);
             trigger(&t.name, &t.workflow, &t.cron, &t.timezone, interval)
@@ -49,9 +50,12 @@ impl Declared {
             let params: Vec<&str> = w.params.iter().map(|p| p.name.as_str()).collect();
             entry("workflow", &[&w.tenant, &w.name], params.join(","))
         });
-        let triggers =
-            triggers.triggers.iter().map(|t| trigger(&t.name, &t.workflow, &t.cron, &t.timezone, t.poll_interval_ms));
-        let tasks = tasks.tasks.iter().map(|t| task(&t.tenant, &t.workflow, &t.id, &t.dependencies, &t.fingerprint));
+        let triggers = triggers
+            .triggers
+            .iter()
+            .map(|t| trigger(&t.name, &t.workflow, &t.cron, &t.timezone, t.poll_interval_ms));
+        let tasks =
+            tasks.tasks.iter().map(|t| task(&t.tenant, &t.workflow, &t.id, &t.dependencies, &t.fingerprint));
         Self { entries: workflows.chain(tasks).chain(triggers).collect() }
     }
 
@@ -67,8 +71,14 @@ impl Declared {
 
     /// What `self` (the record) and `live` disagree about, one sentence each.
     pub fn differences(&self, live: &Self) -> Vec<String> {
-        let missing = self.entries.difference(&live.entries).map(|e| format!("{e} is in the static record and not in the library"));
-        let extra = live.entries.difference(&self.entries).map(|e| format!("{e} is in the library and not in the static record"));
+        let missing = self
+            .entries
+            .difference(&live.entries)
+            .map(|e| format!("{e} is in the static record and not in the library"));
+        let extra = live
+            .entries
+            .difference(&self.entries)
+            .map(|e| format!("{e} is in the library and not in the static record"));
         missing.chain(extra).collect()
     }
 }

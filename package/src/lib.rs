@@ -1,7 +1,7 @@
 //! Packages as files, read without running a line of them.
 //!
 //! - [`Archive`]: the `.longshore` file, read under [`ArchiveLimits`], written deterministically.
-//! - [`Manifest`]: `package.toml`.
+//! - [`Manifest`], the file `package.toml`.
 //! - [`Digest`]: the name of a package everywhere.
 //! - [`StaticRecord`]: what the macros left in the library's `.longshore` section.
 //! - [`compatibility`]: whether this host can call the library, and which field drifted if not.

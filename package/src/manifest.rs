@@ -84,7 +84,8 @@ impl Manifest {
             && name.len() <= MAX_NAME
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !good_name {
-            let message = format!("`{name}` is no package name: 1 to {MAX_NAME} ASCII letters, digits, `-` and `_`");
+            let message =
+                format!("`{name}` is no package name: 1 to {MAX_NAME} ASCII letters, digits, `-` and `_`");
             return Err(at_value(text, "name", message));
         }
         let good_version = !version.is_empty()
@@ -102,7 +103,8 @@ impl Manifest {
 
 /// An error at the line that assigns `key`.
 fn at_value(text: &str, key: &str, message: String) -> Error {
-    let starts = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|r| r.trim_start().starts_with('='));
+    let starts =
+        |line: &str| line.trim_start().strip_prefix(key).is_some_and(|r| r.trim_start().starts_with('='));
     let line = text.lines().position(starts).unwrap_or(0);
     let column = text.lines().nth(line).and_then(|l| l.find('=')).map_or(1, |at| at + 3);
     Error::Manifest { line: line + 1, column, message }

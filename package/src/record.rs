@@ -133,7 +133,10 @@ impl StaticRecord {
         let package = raw.iter().position(|(kind, _)| *kind == RecordKind::Package).ok_or(Error::NoRecord)?;
         let (_, package) = raw.swap_remove(package);
         if raw.iter().any(|(kind, _)| *kind == RecordKind::Package) {
-            return Err(Error::BrokenRecord { at: 0, message: "two packages describe themselves in one library".into() });
+            return Err(Error::BrokenRecord {
+                at: 0,
+                message: "two packages describe themselves in one library".into(),
+            });
         }
         let of = |kind| raw.iter().filter(move |(k, _)| *k == kind).map(|(_, fields)| fields);
         let mut workflows = of(RecordKind::Workflow).map(workflow).collect::<Result<Vec<_>, _>>()?;
@@ -205,7 +208,8 @@ fn read_len<const N: usize>(bytes: &[u8], at: &mut usize) -> Result<usize, Error
 }
 
 fn read_text(bytes: &[u8], at: &mut usize, len: usize, offset: usize) -> Result<String, Error> {
-    let text = bytes.get(*at..at.saturating_add(len)).ok_or_else(|| broken(offset + *at, "a field is cut"))?;
+    let text =
+        bytes.get(*at..at.saturating_add(len)).ok_or_else(|| broken(offset + *at, "a field is cut"))?;
     *at += len;
     String::from_utf8(text.to_vec()).map_err(|_| broken(offset + *at, "a field is not UTF-8"))
 }
@@ -288,7 +292,8 @@ mod tests {
     use proptest::prelude::*;
 
     const PACKAGE: &[(&str, &str)] = &[("name", "p"), ("interface_version", "2"), ("panic", "unwind")];
-    const FLOW: &[(&str, &str)] = &[("module", "p::flow"), ("name", "flow"), ("tenant", "public"), ("params", "[]")];
+    const FLOW: &[(&str, &str)] =
+        &[("module", "p::flow"), ("name", "flow"), ("tenant", "public"), ("params", "[]")];
     const TASK: &[(&str, &str)] = &[("module", "p::flow"), ("id", "a"), ("dependencies", "[\"b\"]")];
 
     fn section() -> Vec<u8> {

@@ -15,7 +15,11 @@ pub fn read_section(library: &[u8]) -> Result<&[u8], Error> {
     let file = object::File::parse(library).map_err(not_a_library)?;
     let section = file.section_by_name(".longshore").ok_or(Error::NoRecord)?;
     if section.size() > MAX_SECTION {
-        return Err(Error::OverLimit { what: "the static record".into(), actual: section.size(), limit: MAX_SECTION });
+        return Err(Error::OverLimit {
+            what: "the static record".into(),
+            actual: section.size(),
+            limit: MAX_SECTION,
+        });
     }
     section.data().map_err(not_a_library)
 }

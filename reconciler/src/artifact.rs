@@ -2,8 +2,8 @@
 
 use crate::error::Error;
 use longshore_package::{
-    Archive, ArchiveLimits, Declared, Digest, Error as PackageError, Limits, Manifest, PackageSection, Policy,
-    StaticRecord, check_compatibility, host_target, sha256_hex, target_path,
+    Archive, ArchiveLimits, Declared, Digest, Error as PackageError, Limits, Manifest, PackageSection,
+    Policy, StaticRecord, check_compatibility, host_target, sha256_hex, target_path,
 };
 use std::fs;
 use std::io::Write;

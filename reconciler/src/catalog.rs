@@ -2,7 +2,9 @@
 
 use crate::generation::Generation;
 use arc_swap::ArcSwap;
-use longshore_engine::{BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused, TriggerDef, WorkflowDef};
+use longshore_engine::{
+    BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused, TriggerDef, WorkflowDef,
+};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;

@@ -118,7 +118,14 @@ impl Generation {
         };
         let limited = |def: WorkflowDef| def.with_limits(limits.task_timeout_ms, limits.run_timeout_ms);
         let workflows = workflows.into_iter().map(limited).collect();
-        Ok(Self { id: GenerationId::new(), workflows, triggers, shared, lanes: Mutex::new(Some(lanes)), artifact })
+        Ok(Self {
+            id: GenerationId::new(),
+            workflows,
+            triggers,
+            shared,
+            lanes: Mutex::new(Some(lanes)),
+            artifact,
+        })
     }
 
     /// Its id in the records.
@@ -282,7 +289,9 @@ impl Lanes {
                 let library = &library;
                 let poller = std::thread::Builder::new().name(poll_name);
                 // Without a second thread polls are skipped; the host is short of threads and says so.
-                if let Err(error) = poller.spawn_scoped(scope, move || poll_jobs.iter().for_each(|job| job(library))) {
+                if let Err(error) =
+                    poller.spawn_scoped(scope, move || poll_jobs.iter().for_each(|job| job(library)))
+                {
                     tracing::error!(%error, "no thread for polls");
                 }
                 call_jobs.iter().for_each(|job| job(library));

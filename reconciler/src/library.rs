@@ -62,13 +62,18 @@ impl OpenLibrary {
         let plugin = library.plugins.remove(0);
         let info = &plugin.info;
         if info.interface_hash != INTERFACE_HASH || info.interface_version > INTERFACE_VERSION {
-            let message = format!("it speaks interface version {} ({:016x})", info.interface_version, info.interface_hash);
+            let message = format!(
+                "it speaks interface version {} ({:016x})",
+                info.interface_version, info.interface_hash
+            );
             return Err(Error::Load { message });
         }
         let interface_version = info.interface_version;
         let expected = Method::ALL.iter().filter(|m| m.since() <= interface_version).count();
         if plugin.method_count as usize != expected {
-            return Err(Error::Load { message: format!("it has {} methods, not {expected}", plugin.method_count) });
+            return Err(Error::Load {
+                message: format!("it has {} methods, not {expected}", plugin.method_count),
+            });
         }
         let handle = PluginHandle::configure_from_loaded(plugin, &ByteBuf::from(config.encode()));
         Ok(Self { handle: handle.map_err(|e| load_error(&e))?, interface_version })
@@ -88,7 +93,10 @@ impl OpenLibrary {
 
     /// Asks for everything the library declares.
     pub(crate) fn metadata(&self) -> Result<Metadata, Error> {
-        Ok(Metadata { tasks: self.ask(Method::GetTaskMetadata)?, triggers: self.ask(Method::GetTriggerMetadata)? })
+        Ok(Metadata {
+            tasks: self.ask(Method::GetTaskMetadata)?,
+            triggers: self.ask(Method::GetTriggerMetadata)?,
+        })
     }
 
     fn ask<T: Wire + Default>(&self, method: Method) -> Result<T, Error> {

@@ -109,7 +109,12 @@ pub struct Plan {
 }
 
 /// Compares what sources offer with what is loaded.
-pub fn plan(desired: &[Desired], observed: &[Observed], failures: &BTreeMap<Digest, Failure>, now: i64) -> Plan {
+pub fn plan(
+    desired: &[Desired],
+    observed: &[Observed],
+    failures: &BTreeMap<Digest, Failure>,
+    now: i64,
+) -> Plan {
     let mut plan = Plan::default();
     let winners = winners(desired, &mut plan);
     for (name, package) in &winners {
@@ -145,7 +150,9 @@ pub fn plan(desired: &[Desired], observed: &[Observed], failures: &BTreeMap<Dige
 /// The offer that counts for each name: the highest version, then the first path.
 fn winners<'d>(desired: &'d [Desired], plan: &mut Plan) -> BTreeMap<&'d str, &'d Desired> {
     let mut sorted: Vec<&Desired> = desired.iter().collect();
-    sorted.sort_by(|a, b| version_key(&b.version).cmp(&version_key(&a.version)).then_with(|| a.path.cmp(&b.path)));
+    sorted.sort_by(|a, b| {
+        version_key(&b.version).cmp(&version_key(&a.version)).then_with(|| a.path.cmp(&b.path))
+    });
     let mut winners: BTreeMap<&str, &Desired> = BTreeMap::new();
     let mut digests = BTreeSet::new();
     for package in sorted {
@@ -174,7 +181,8 @@ fn version_key(version: &str) -> (Vec<u64>, bool, String) {
 
 /// The pause after the `times`-th failure in a row; `draw` is uniform in `0.0..1.0`.
 pub fn backoff_ms(times: u32, draw: f64) -> i64 {
-    let full = FIRST_BACKOFF_MS.saturating_mul(1_i64.checked_shl(times.saturating_sub(1).min(20)).unwrap_or(i64::MAX));
+    let full = FIRST_BACKOFF_MS
+        .saturating_mul(1_i64.checked_shl(times.saturating_sub(1).min(20)).unwrap_or(i64::MAX));
     let full = full.min(MAX_BACKOFF_MS);
     full / 2 + (full as f64 / 2.0 * draw.clamp(0.0, 1.0)) as i64
 }
@@ -190,7 +198,12 @@ mod tests {
 
     fn offer(name: &str, version: &str) -> Desired {
         let path = PathBuf::from(format!("/packages/{name}-{version}.longshore"));
-        Desired { name: name.into(), version: version.into(), digest: digest(&format!("{name}{version}")), path }
+        Desired {
+            name: name.into(),
+            version: version.into(),
+            digest: digest(&format!("{name}{version}")),
+            path,
+        }
     }
 
     fn loaded(package: &Desired, active: bool, pinned_runs: u64) -> Observed {

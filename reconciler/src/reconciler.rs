@@ -162,7 +162,11 @@ impl Reconciler {
                     next
                 }
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, code = error.code(), "a pass failed; it is repeated");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        code = error.code(),
+                        "a pass failed; it is repeated"
+                    );
                     self.options.interval
                 }
             };
@@ -231,7 +235,9 @@ impl Reconciler {
             files.insert(found.clone(), known);
         }
         // What is left of the old map is gone or changed.
-        cured.extend(self.files.iter().filter(|(_, k)| matches!(k, Known::Broken)).map(|(f, _)| file_subject(&f.path)));
+        cured.extend(
+            self.files.iter().filter(|(_, k)| matches!(k, Known::Broken)).map(|(f, _)| file_subject(&f.path)),
+        );
         let still_broken = |subject: &String| {
             files.iter().any(|(f, k)| matches!(k, Known::Broken) && file_subject(&f.path) == *subject)
         };

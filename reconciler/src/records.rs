@@ -6,8 +6,8 @@ use crate::generation::{Generation, Released};
 use crate::plan::Desired;
 use longshore_engine::{TriggerWhen, WorkflowDef};
 use longshore_store::{
-    ArtifactRow, ConditionRow, EntryRow, EventRow, GenerationRow, HostId, NewArtifact, NewCondition, NewGeneration,
-    PackageRow, Store, Tx,
+    ArtifactRow, ConditionRow, EntryRow, EventRow, GenerationRow, HostId, NewArtifact, NewCondition,
+    NewGeneration, PackageRow, Store, Tx,
 };
 use serde_json::json;
 
@@ -43,7 +43,12 @@ impl Records {
         Ok(self.store.commit(tx).await?)
     }
 
-    pub(crate) async fn probed(&self, artifact: &VerifiedArtifact, answer: &str, now: i64) -> Result<(), Error> {
+    pub(crate) async fn probed(
+        &self,
+        artifact: &VerifiedArtifact,
+        answer: &str,
+        now: i64,
+    ) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
         insert_artifact(&mut tx, artifact, now).await?;
         ArtifactRow::set_probe(&mut tx, artifact.digest().as_str(), answer, now).await?;
@@ -51,7 +56,12 @@ impl Records {
     }
 
     /// A generation is loaded and about to be published: everything about it in one transaction.
-    pub(crate) async fn loading(&self, package: &Desired, generation: &Generation, now: i64) -> Result<(), Error> {
+    pub(crate) async fn loading(
+        &self,
+        package: &Desired,
+        generation: &Generation,
+        now: i64,
+    ) -> Result<(), Error> {
         let artifact = generation.artifact();
         let digest = artifact.digest().as_str();
         let mut tx = self.store.begin().await?;
@@ -104,7 +114,8 @@ impl Records {
         if warnings.is_empty() {
             condition(&mut tx, &subject, "Warned", "false", "Ok", "", digest, now).await?;
         } else {
-            condition(&mut tx, &subject, "Warned", "true", "LS0208", &warnings.join("; "), digest, now).await?;
+            condition(&mut tx, &subject, "Warned", "true", "LS0208", &warnings.join("; "), digest, now)
+                .await?;
         }
         condition(&mut tx, &subject, "Quarantined", "false", "Ok", "", digest, now).await?;
         EventRow::append(&mut tx, &subject, "loaded", &message, now).await?;
@@ -112,13 +123,22 @@ impl Records {
     }
 
     /// A package, or a file that is none, was refused.
-    pub(crate) async fn refused(&self, subject: &str, digest: &str, error: &Error, now: i64) -> Result<(), Error> {
+    pub(crate) async fn refused(
+        &self,
+        subject: &str,
+        digest: &str,
+        error: &Error,
+        now: i64,
+    ) -> Result<(), Error> {
         let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
         let mut tx = self.store.begin().await?;
         condition(&mut tx, subject, "Accepted", "false", error.code(), &message, digest, now).await?;
         let probe_failed = matches!(
             error,
-            Error::ProbeCrashed { .. } | Error::ProbeHung { .. } | Error::ProbeRefused { .. } | Error::Quarantined { .. }
+            Error::ProbeCrashed { .. }
+                | Error::ProbeHung { .. }
+                | Error::ProbeRefused { .. }
+                | Error::Quarantined { .. }
         );
         if probe_failed {
             condition(&mut tx, subject, "Quarantined", "true", error.code(), &message, digest, now).await?;
@@ -142,8 +162,25 @@ impl Records {
             updated_at: now,
         };
         row.put(&mut tx).await?;
-        condition(&mut tx, &subject, "Ready", "false", "Removed", "its file is gone", generation.digest(), now).await?;
-        EventRow::append(&mut tx, &subject, "retired", "its file is gone; runs that started on it go on", now).await?;
+        condition(
+            &mut tx,
+            &subject,
+            "Ready",
+            "false",
+            "Removed",
+            "its file is gone",
+            generation.digest(),
+            now,
+        )
+        .await?;
+        EventRow::append(
+            &mut tx,
+            &subject,
+            "retired",
+            "its file is gone; runs that started on it go on",
+            now,
+        )
+        .await?;
         Ok(self.store.commit(tx).await?)
     }
 
@@ -223,7 +260,8 @@ fn entries(generation: &Generation) -> Vec<EntryRow> {
     };
     let tasks = |def: &WorkflowDef| -> Vec<EntryRow> {
         let task = |task: &longshore_engine::TaskDef| {
-            let dependencies: Vec<&str> = task.dependencies.iter().map(|d| def.tasks[*d].id.as_str()).collect();
+            let dependencies: Vec<&str> =
+                task.dependencies.iter().map(|d| def.tasks[*d].id.as_str()).collect();
             let detail = json!({
                 "dependencies": dependencies,
                 "rule": task.rule,

@@ -47,7 +47,8 @@ pub fn directories_of_environment() -> Vec<PathBuf> {
 /// Whether a file name is that of an archive, or of a library of this platform.
 pub fn is_package_name(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
-    let library = name.starts_with(std::env::consts::DLL_PREFIX) && name.ends_with(std::env::consts::DLL_SUFFIX);
+    let library =
+        name.starts_with(std::env::consts::DLL_PREFIX) && name.ends_with(std::env::consts::DLL_SUFFIX);
     (name.ends_with(".longshore") || library) && !name.starts_with('.')
 }
 
@@ -115,10 +116,20 @@ mod tests {
     #[test]
     fn archives_and_libraries_are_found_to_a_depth() {
         let folder = tempfile::tempdir().expect("folder");
-        for name in ["a.longshore", "one/two/three/b.longshore", "one/two/three/four/c.longshore", "notes.txt", ".hidden.longshore"] {
+        for name in [
+            "a.longshore",
+            "one/two/three/b.longshore",
+            "one/two/three/four/c.longshore",
+            "notes.txt",
+            ".hidden.longshore",
+        ] {
             write(&folder.path().join(name));
         }
-        write(&folder.path().join(format!("{}d{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)));
+        write(&folder.path().join(format!(
+            "{}d{}",
+            std::env::consts::DLL_PREFIX,
+            std::env::consts::DLL_SUFFIX
+        )));
         let listing = list(&[folder.path().to_owned()], later());
         let names: Vec<_> = listing.files.iter().filter_map(|f| f.path.file_stem()?.to_str()).collect();
         assert_eq!(names, ["a", "libd", "b"]);

@@ -91,7 +91,10 @@ fn enter_workflows(generation: &Generation, draft: &mut Draft) -> Result<(), Ste
         if let Some(other) = draft.workflows.get(&def.key())
             && other.digest != def.digest
         {
-            let message = format!("package `{}` has a workflow `{}` already (tenant `{}`)", other.package, def.name, def.tenant);
+            let message = format!(
+                "package `{}` has a workflow `{}` already (tenant `{}`)",
+                other.package, def.name, def.tenant
+            );
             return Err(StepFailed { code: "LS0401", message });
         }
         draft.workflows.insert(def.key(), Arc::clone(def));

@@ -132,7 +132,9 @@ impl Error {
     pub fn fix(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "check the path or the server, and that this user may open it",
-            Self::Locked { .. } => "end the other program (a shell with an open transaction, a backup), then try again",
+            Self::Locked { .. } => {
+                "end the other program (a shell with an open transaction, a backup), then try again"
+            }
             Self::ReadOnly { .. } => "make the file and its folder writable for this user",
             Self::DiskFull { .. } => "free space on that disk; nothing acknowledged was lost",
             Self::NotADatabase { .. } => "point --database at a Longshore database, or move the file away",
@@ -144,7 +146,9 @@ impl Error {
             Self::LockFile { .. } => "make the database's folder writable for this user",
             Self::BadUrl { .. } => "write sqlite:PATH",
             Self::BadId { .. } => "copy the id from `longshore runs list`",
-            Self::BadRow { .. } => "the row was changed by hand or by a newer program: restore it from a backup",
+            Self::BadRow { .. } => {
+                "the row was changed by hand or by a newer program: restore it from a backup"
+            }
             Self::Query { .. } => "see the cause below; this is likely a bug in Longshore",
         }
     }

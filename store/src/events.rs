@@ -69,7 +69,13 @@ impl EventRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn append(tx: &mut Tx, subject: &str, kind: &str, message: &str, now: i64) -> Result<(), Error> {
+    pub async fn append(
+        tx: &mut Tx,
+        subject: &str,
+        kind: &str,
+        message: &str,
+        now: i64,
+    ) -> Result<(), Error> {
         sqlx::query("INSERT INTO events (id, at, subject, kind, message) VALUES ($1, $2, $3, $4, $5)")
             .bind(Uuid::now_v7().to_string())
             .bind(now)

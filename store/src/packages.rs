@@ -115,7 +115,8 @@ pub struct EntryRow {
     pub detail: String,
 }
 
-const GENERATION: &str = "id, host_id, digest, package, version, state, step, loaded_at, unloaded_at, released";
+const GENERATION: &str =
+    "id, host_id, digest, package, version, state, step, loaded_at, unloaded_at, released";
 
 impl Store {
     /// Records that a host started; older hosts of this file are marked stopped.
@@ -258,9 +259,9 @@ impl EntryRow {
     /// [`Error`] of the database.
     pub async fn insert(tx: &mut Tx, digest: &str, entries: &[Self]) -> Result<(), Error> {
         for chunk in entries.chunks(MAX_ROWS) {
-            let rows = chunk
-                .iter()
-                .map(|e| vec![digest.into(), e.kind.clone().into(), e.name.clone().into(), e.detail.clone().into()]);
+            let rows = chunk.iter().map(|e| {
+                vec![digest.into(), e.kind.clone().into(), e.name.clone().into(), e.detail.clone().into()]
+            });
             let rows = Rows::padded(rows.collect());
             let sql = format!(
                 "INSERT INTO entries (digest, kind, name, detail) VALUES {} ON CONFLICT DO NOTHING",

@@ -41,7 +41,9 @@ impl RunState {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled].into_iter().find(|s| s.as_str() == text)
+        [Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|s| s.as_str() == text)
     }
 }
 
@@ -227,7 +229,8 @@ impl NewRun {
                 "SELECT dedup_key, id FROM runs WHERE dedup_key IN ({})",
                 placeholders(1, chunk.len())
             );
-            let query = chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind((*key).clone()));
+            let query =
+                chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind((*key).clone()));
             for row in query.fetch_all(&mut **tx).await.map_err(|e| Error::of("look up dedup keys", e))? {
                 existing.insert(get(&row, "dedup_key")?, RunId::parse(&get::<String>(&row, "id")?)?);
             }
@@ -267,10 +270,14 @@ impl RunRow {
                  FROM v WHERE runs.id = v.id RETURNING runs.id, open_tasks, failed_tasks",
                 rows.values
             );
-            let rows = rows.query(sql).fetch_all(&mut **tx).await.map_err(|e| Error::of("count down runs", e))?;
+            let rows =
+                rows.query(sql).fetch_all(&mut **tx).await.map_err(|e| Error::of("count down runs", e))?;
             for row in rows {
                 let id = RunId::parse(&get::<String>(&row, "id")?)?;
-                left.insert(id, RunCounts { open: get(&row, "open_tasks")?, failed: get(&row, "failed_tasks")? });
+                left.insert(
+                    id,
+                    RunCounts { open: get(&row, "open_tasks")?, failed: get(&row, "failed_tasks")? },
+                );
             }
         }
         Ok(left)
@@ -280,7 +287,11 @@ impl RunRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn finish(tx: &mut Tx, runs: &[(RunId, RunState, Option<String>)], now: i64) -> Result<(), Error> {
+    pub async fn finish(
+        tx: &mut Tx,
+        runs: &[(RunId, RunState, Option<String>)],
+        now: i64,
+    ) -> Result<(), Error> {
         for chunk in runs.chunks(MAX_ROWS) {
             let rows = chunk
                 .iter()
@@ -377,8 +388,7 @@ impl RunRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn newest(store: &Store, state: Option<RunState>, limit: i64) -> Result<Vec<Self>, Error> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM runs WHERE $1 = '' OR state = $1 ORDER BY id DESC LIMIT $2");
+        let sql = format!("SELECT {COLUMNS} FROM runs WHERE $1 = '' OR state = $1 ORDER BY id DESC LIMIT $2");
         let rows = sqlx::query_as::<_, RawRun>(AssertSqlSafe(sql))
             .bind(state.map_or("", RunState::as_str))
             .bind(limit)

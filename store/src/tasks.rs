@@ -262,7 +262,12 @@ impl Claimed {
         let claimed = rows.iter().map(|row| {
             let run = RunId::parse(&get::<String>(row, "run_id")?)?;
             let key = TaskKey { run, idx: get(row, "idx")? };
-            Ok(Self { key, attempt: get(row, "attempt")?, lost: get(row, "lost")?, tainted: get(row, "tainted")? })
+            Ok(Self {
+                key,
+                attempt: get(row, "attempt")?,
+                lost: get(row, "lost")?,
+                tainted: get(row, "tainted")?,
+            })
         });
         claimed.collect()
     }
@@ -300,7 +305,8 @@ impl TaskUpdate {
                  AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx",
                 rows.values
             );
-            let rows = rows.query(sql).fetch_all(&mut **tx).await.map_err(|e| Error::of("commit outcomes", e))?;
+            let rows =
+                rows.query(sql).fetch_all(&mut **tx).await.map_err(|e| Error::of("commit outcomes", e))?;
             for row in rows {
                 let run = RunId::parse(&get::<String>(&row, "run_id")?)?;
                 applied.push(TaskKey { run, idx: get(&row, "idx")? });
@@ -315,7 +321,11 @@ impl TaskRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn resolve(tx: &mut Tx, dependants: &HashMap<TaskKey, Resolution>, now: i64) -> Result<(), Error> {
+    pub async fn resolve(
+        tx: &mut Tx,
+        dependants: &HashMap<TaskKey, Resolution>,
+        now: i64,
+    ) -> Result<(), Error> {
         let all: Vec<_> = dependants.iter().collect();
         for chunk in all.chunks(MAX_ROWS) {
             let rows = chunk.iter().map(|(key, r)| {
@@ -363,7 +373,9 @@ impl TaskRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn orphans(tx: &mut Tx, host: HostId) -> Result<Vec<Self>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND host_id <> $1 ORDER BY run_id, idx");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND host_id <> $1 ORDER BY run_id, idx"
+        );
         let rows = sqlx::query_as::<_, RawTask>(AssertSqlSafe(sql))
             .bind(host.to_string())
             .fetch_all(&mut **tx)

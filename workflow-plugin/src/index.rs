@@ -1,6 +1,8 @@
 //! The inventory, walked once, sorted, and indexed by position.
 
-use longshore_workflow::private::{GraphEntry, ReactorEntry, TaskEntry, TriggerEntry, WorkflowEntry, inventory};
+use longshore_workflow::private::{
+    GraphEntry, ReactorEntry, TaskEntry, TriggerEntry, WorkflowEntry, inventory,
+};
 use std::sync::OnceLock;
 
 /// A task with the workflow that encloses it.
@@ -55,8 +57,10 @@ impl Index {
         graphs: Vec<&'static GraphEntry>,
     ) -> Self {
         workflows.sort_by_key(|w| (w.tenant, w.name));
-        let mut tasks: Vec<_> =
-            tasks.into_iter().map(|entry| IndexedTask { entry, workflow: enclosing(&workflows, entry.module) }).collect();
+        let mut tasks: Vec<_> = tasks
+            .into_iter()
+            .map(|entry| IndexedTask { entry, workflow: enclosing(&workflows, entry.module) })
+            .collect();
         tasks.sort_by_key(|t| (t.tenant(), t.workflow_name(), t.entry.id));
         triggers.sort_by_key(|t| t.name);
         reactors.sort_by_key(|r| r.name);

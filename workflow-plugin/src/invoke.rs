@@ -59,14 +59,22 @@ impl Attempt {
     }
 
     fn handle(&self) -> TaskHandle {
-        let slot = HostSlot { lease: self.start.lease, host: Arc::clone(&self.host), resume: Arc::clone(&self.resume) };
+        let slot = HostSlot {
+            lease: self.start.lease,
+            host: Arc::clone(&self.host),
+            resume: Arc::clone(&self.resume),
+        };
         let run = hyphenated(&self.start.run);
         TaskHandle::new(format!("{run}/{}", self.task.entry.id), Arc::new(slot))
     }
 }
 
 fn timed_out(deadline_ms: u64) -> TaskFailure {
-    TaskFailure { message: format!("timed out after {deadline_ms} ms"), timed_out: true, ..TaskFailure::default() }
+    TaskFailure {
+        message: format!("timed out after {deadline_ms} ms"),
+        timed_out: true,
+        ..TaskFailure::default()
+    }
 }
 
 /// A run id the way it is written everywhere else.
@@ -89,7 +97,10 @@ pub(crate) fn failure_of(error: &(dyn Error + 'static)) -> TaskFailure {
 /// Polls a future on this thread until it is ready, inside the runtime.
 ///
 /// Most calls are ready at the first poll: that one is made without the runtime's machinery for parking.
-pub(crate) fn block_on<T>(runtime: &tokio::runtime::Handle, mut future: Pin<Box<dyn Future<Output = T> + '_>>) -> T {
+pub(crate) fn block_on<T>(
+    runtime: &tokio::runtime::Handle,
+    mut future: Pin<Box<dyn Future<Output = T> + '_>>,
+) -> T {
     {
         let _inside = runtime.enter();
         let mut cx = std::task::Context::from_waker(Waker::noop());

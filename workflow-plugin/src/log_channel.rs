@@ -1,8 +1,8 @@
 //! The package's log lines, on their way to the host's tracing.
 
+use crate::interface::LongshoreHost;
 use crate::panics::current_lease;
 use crate::wire::{LogRecord, Wire};
-use crate::interface::LongshoreHost;
 use serde_bytes::ByteBuf;
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -43,7 +43,8 @@ pub(crate) fn install_hook() {
 }
 
 fn note(info: &PanicHookInfo<'_>) -> TaskFailure {
-    let place = info.location().map(|l| format!(" at {}:{}:{}", l.file(), l.line(), l.column())).unwrap_or_default();
+    let place =
+        info.location().map(|l| format!(" at {}:{}:{}", l.file(), l.line(), l.column())).unwrap_or_default();
     let mut backtrace = Backtrace::force_capture().to_string();
     let cut = backtrace.floor_char_boundary(MAX_BACKTRACE);
     backtrace.truncate(cut);

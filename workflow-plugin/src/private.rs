@@ -60,9 +60,10 @@ pub type Config = ByteBuf;
 /// Makes the instance. Called across the boundary, so it must not unwind: a configuration that does not
 /// decode counts as none.
 pub fn instance(config: &Config, name: &str, version: &str) -> Shell {
-    let config = ShellConfig::decode(config)
-        .unwrap_or(ShellConfig { workers: 2, log_level: 0, shutdown_ms: 5000 });
-    let package = PackageMeta { name: name.to_owned(), version: version.to_owned(), sdk: SDK_VERSION.to_owned() };
+    let config =
+        ShellConfig::decode(config).unwrap_or(ShellConfig { workers: 2, log_level: 0, shutdown_ms: 5000 });
+    let package =
+        PackageMeta { name: name.to_owned(), version: version.to_owned(), sdk: SDK_VERSION.to_owned() };
     let host: Arc<dyn LongshoreHost> = match LongshoreHostClient::bound() {
         Ok(client) => Arc::new(BoundHost(client)),
         Err(_) => Arc::new(NoHost),

@@ -2,8 +2,8 @@
 
 use crate::index::{Index, IndexedTask};
 use crate::wire::{
-    AccumulatorMeta, EdgeMeta, GraphMeta, GraphMetadata, PackageMeta, ParamMeta, ReactorMeta, ReactorMetadata,
-    RetryMeta, TaskMeta, TaskMetadata, TriggerMeta, TriggerMetadata, WorkflowMeta,
+    AccumulatorMeta, EdgeMeta, GraphMeta, GraphMetadata, PackageMeta, ParamMeta, ReactorMeta,
+    ReactorMetadata, RetryMeta, TaskMeta, TaskMetadata, TriggerMeta, TriggerMetadata, WorkflowMeta,
 };
 use longshore_workflow::private::{
     AccumulatorEntry, GraphEntry, ParamEntry, ReactorEntry, TriggerEntry, TriggerKind, WorkflowEntry,

@@ -8,8 +8,8 @@ use crate::log_channel::LogChannel;
 use crate::panics;
 use crate::project;
 use crate::wire::{
-    GraphFailure, GraphReply, GraphRequest, PackageMeta, PollReply, PollRequest, Reader, ShellConfig, StartTask,
-    TaskFailure, TaskReply, TaskRequest, Wire, WireError,
+    GraphFailure, GraphReply, GraphRequest, PackageMeta, PollReply, PollRequest, Reader, ShellConfig,
+    StartTask, TaskFailure, TaskReply, TaskRequest, Wire, WireError,
 };
 use longshore_workflow::private::{GraphCall, GraphEntry, TriggerKind, read_frame, write_frame};
 use longshore_workflow::{Context, GraphError, InputCache};
@@ -101,8 +101,13 @@ impl Shell {
         };
         let (lease, detached) = (start.lease, start.detached);
         let resume = Arc::new(Notify::new());
-        let attempt =
-            Attempt { task: *task, start, context, host: Arc::clone(&self.host), resume: Arc::clone(&resume) };
+        let attempt = Attempt {
+            task: *task,
+            start,
+            context,
+            host: Arc::clone(&self.host),
+            resume: Arc::clone(&resume),
+        };
         if !detached {
             return block_on(&runtime, Box::pin(attempt.run()));
         }
@@ -130,7 +135,9 @@ impl Shell {
         let trigger = self.index.triggers.get(request.trigger as usize);
         let poll = match trigger.map(|t| t.kind) {
             Some(TriggerKind::Poll { poll, .. }) => poll,
-            Some(TriggerKind::Cron { .. }) => return Err(PollReply::Failed("a cron trigger is not polled".into())),
+            Some(TriggerKind::Cron { .. }) => {
+                return Err(PollReply::Failed("a cron trigger is not polled".into()));
+            }
             None => return Err(PollReply::Failed(format!("no trigger has the index {}", request.trigger))),
         };
         let runtime = self.runtime().map_err(|failure| PollReply::Failed(failure.message))?;
@@ -167,7 +174,9 @@ impl Shell {
                 }
                 call(cache)
             }
-            GraphCall::Context(call) => call(Context::from_frame(Arc::from(input)).map_err(|e| full_text(&e))?),
+            GraphCall::Context(call) => {
+                call(Context::from_frame(Arc::from(input)).map_err(|e| full_text(&e))?)
+            }
         };
         let runtime = self.runtime().map_err(|failure| failure.message)?;
         let guarded = panics::Guarded::new(u64::MAX, future);
@@ -194,7 +203,10 @@ impl Shell {
         }
         match runtime.as_ref() {
             Some(runtime) => Ok(runtime.handle().clone()),
-            None => Err(TaskFailure { message: "the package's runtime has ended".into(), ..TaskFailure::default() }),
+            None => Err(TaskFailure {
+                message: "the package's runtime has ended".into(),
+                ..TaskFailure::default()
+            }),
         }
     }
 }

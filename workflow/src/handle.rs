@@ -53,7 +53,11 @@ impl TaskHandle {
     ///
     /// # Errors
     /// [`TaskError`] when the host is stopping and no slot will come back.
-    pub async fn defer_until<F, Fut>(&mut self, condition: F, poll_interval: Duration) -> Result<(), TaskError>
+    pub async fn defer_until<F, Fut>(
+        &mut self,
+        condition: F,
+        poll_interval: Duration,
+    ) -> Result<(), TaskError>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = bool>,

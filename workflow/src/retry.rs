@@ -59,7 +59,8 @@ pub enum RetryCondition {
 }
 
 /// Words in an error's text that mark it as passing.
-const TRANSIENT_WORDS: [&str; 6] = ["timeout", "timed out", "connection", "network", "temporar", "unavailable"];
+const TRANSIENT_WORDS: [&str; 6] =
+    ["timeout", "timed out", "connection", "network", "temporar", "unavailable"];
 
 impl RetryCondition {
     /// Whether an error with this text is retried.
@@ -201,7 +202,10 @@ mod tests {
         let seconds = |p: &RetryPolicy| [1, 2, 3, 9].map(|a| p.calculate_delay(a).as_secs());
         assert_eq!(seconds(&policy(BackoffStrategy::Fixed)), [1, 1, 1, 1]);
         assert_eq!(seconds(&policy(BackoffStrategy::Linear { multiplier: 1.0 })), [1, 2, 3, 5]);
-        assert_eq!(seconds(&policy(BackoffStrategy::Exponential { base: 2.0, multiplier: 1.0 })), [1, 2, 4, 5]);
+        assert_eq!(
+            seconds(&policy(BackoffStrategy::Exponential { base: 2.0, multiplier: 1.0 })),
+            [1, 2, 4, 5]
+        );
     }
 
     #[test]

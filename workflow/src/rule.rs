@@ -62,7 +62,9 @@ impl RuleOperator {
             Self::NotExists => actual.is_none(),
             Self::Equals => actual.is_some_and(|a| equal(a, expected)),
             Self::NotEquals => !actual.is_some_and(|a| equal(a, expected)),
-            Self::GreaterThan => actual.is_some_and(|a| order(a, expected) == Some(std::cmp::Ordering::Greater)),
+            Self::GreaterThan => {
+                actual.is_some_and(|a| order(a, expected) == Some(std::cmp::Ordering::Greater))
+            }
             Self::LessThan => actual.is_some_and(|a| order(a, expected) == Some(std::cmp::Ordering::Less)),
             Self::Contains => actual.is_some_and(|a| contains(a, expected)),
             Self::NotContains => !actual.is_some_and(|a| contains(a, expected)),
@@ -99,7 +101,9 @@ impl Rule {
         match self {
             Self::Always | Self::ContextValue { .. } => Vec::new(),
             Self::TaskSuccess(id) | Self::TaskFailed(id) | Self::TaskSkipped(id) => vec![id],
-            Self::All(rules) | Self::Any(rules) | Self::None(rules) => rules.iter().flat_map(Self::tasks).collect(),
+            Self::All(rules) | Self::Any(rules) | Self::None(rules) => {
+                rules.iter().flat_map(Self::tasks).collect()
+            }
         }
     }
 

@@ -86,7 +86,11 @@ fn print(accepted: &Accepted, compatibility: &Compatibility) {
             println!("  param {name}: {ty}{default}");
         }
         for task in tasks.iter().filter(|t| t.workflow == workflow.name && t.tenant == workflow.tenant) {
-            let after = if task.dependencies.is_empty() { String::new() } else { format!(" after {}", task.dependencies.join(", ")) };
+            let after = if task.dependencies.is_empty() {
+                String::new()
+            } else {
+                format!(" after {}", task.dependencies.join(", "))
+            };
             println!("  task {}{after}", task.id);
             if let Some(what) = task.what.lines().next() {
                 println!("       {what}");

@@ -49,7 +49,8 @@ pub(crate) fn run(args: &New, json: bool) -> anyhow::Result<ExitCode> {
     let dependency = |krate: &str, folder: &str| -> anyhow::Result<String> {
         Ok(match &args.longshore {
             Some(checkout) => {
-                let place = checkout.join(folder).canonicalize().context("no checkout of Longshore is there")?;
+                let place =
+                    checkout.join(folder).canonicalize().context("no checkout of Longshore is there")?;
                 format!("{krate} = {{ path = {:?} }}", place)
             }
             None => format!("{krate} = \"{}\"", env!("CARGO_PKG_VERSION")),
@@ -65,7 +66,12 @@ pub(crate) fn run(args: &New, json: bool) -> anyhow::Result<ExitCode> {
         dependency("longshore-build", "build-helper")?,
     );
     let lib_rs = LIB_RS.replace("NAME_IDENT", &name.replace('-', "_")).replace("NAME", &name);
-    for (file, content) in [("Cargo.toml", &*cargo_toml), ("build.rs", BUILD_RS), ("src/lib.rs", &lib_rs), (".gitignore", "/target\n")] {
+    for (file, content) in [
+        ("Cargo.toml", &*cargo_toml),
+        ("build.rs", BUILD_RS),
+        ("src/lib.rs", &lib_rs),
+        (".gitignore", "/target\n"),
+    ] {
         write(&path.join(file), content)?;
     }
     if json {
@@ -77,6 +83,7 @@ pub(crate) fn run(args: &New, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn write(path: &Path, content: &str) -> anyhow::Result<()> {
-    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, content));
+    let written =
+        path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, content));
     written.with_context(|| format!("cannot write {}", path.display()))
 }

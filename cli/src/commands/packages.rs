@@ -31,7 +31,14 @@ pub(crate) async fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
             package.source.clone(),
         ]);
         for condition in conditions.iter().filter(|c| c.subject == subject && wrong(c)) {
-            rows.push(vec![String::new(), String::new(), String::new(), condition.reason.clone(), String::new(), condition.message.clone()]);
+            rows.push(vec![
+                String::new(),
+                String::new(),
+                String::new(),
+                condition.reason.clone(),
+                String::new(),
+                condition.message.clone(),
+            ]);
         }
     }
     if rows.is_empty() {

@@ -34,10 +34,7 @@ pub(crate) async fn run(args: Run, json: bool) -> anyhow::Result<ExitCode> {
     let mut host = Host::open(&args.home, kind).await?;
     let result = run_on(&mut host, &args, named, params, json).await;
     host.close(Duration::ZERO).await;
-    let report = match result? {
-        Some(report) => report,
-        None => return Ok(ExitCode::from(INTERRUPTED)),
-    };
+    let Some(report) = result? else { return Ok(ExitCode::from(INTERRUPTED)) };
     if json {
         output::json(&report)?;
     } else {
@@ -71,7 +68,10 @@ fn params(given: &[String]) -> anyhow::Result<Map<String, Value>> {
     given
         .iter()
         .map(|text| {
-            let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| Failure::BadParam { text: text.clone() })?;
+            let (key, value) = text
+                .split_once('=')
+                .filter(|(key, _)| !key.is_empty())
+                .ok_or_else(|| Failure::BadParam { text: text.clone() })?;
             let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
             Ok((key.to_owned(), value))
         })
@@ -91,13 +91,20 @@ async fn run_on(
         match outcome {
             // The one file that was named must load; of many, the others may be broken.
             Outcome::Refused { error, .. } if named.is_none() => return Err(error.into()),
-            Outcome::Refused { name, error } => tracing::warn!(name, code = error.code(), "refused: {}", error.full()),
+            Outcome::Refused { name, error } => {
+                tracing::warn!(name, code = error.code(), "refused: {}", error.full())
+            }
             _ => {}
         }
     }
     let def = choose(host, args.workflow.clone().or(named))?;
     let mut events = host.engine.progress();
-    let request = StartRequest { tenant: def.tenant.clone(), workflow: def.name.clone(), params, ..StartRequest::default() };
+    let request = StartRequest {
+        tenant: def.tenant.clone(),
+        workflow: def.name.clone(),
+        params,
+        ..StartRequest::default()
+    };
     let run = host.engine.start(request).await?.run;
     if !json {
         eprintln!("{} {} of {} {} ({})", def.name, run, def.package, def.version, &def.digest[..12]);
@@ -133,17 +140,21 @@ async fn run_on(
 fn choose(host: &Host, wanted: Option<String>) -> anyhow::Result<Arc<WorkflowDef>> {
     let catalog = host.reconciler.loaded().catalog();
     let mut all: Vec<_> = catalog.workflows.values().cloned().collect();
-    all.sort_by(|a, b| a.key().cmp(&b.key()));
+    all.sort_by_key(|def| def.key());
     if let Some(wanted) = wanted {
         let known = all.iter().map(|def| def.name.clone()).collect();
         let found = all.into_iter().find(|def| def.name == wanted);
         let tenant = "public".to_owned();
-        return found.ok_or(longshore_engine::Error::UnknownWorkflow { tenant, workflow: wanted, known }.into());
+        return found
+            .ok_or(longshore_engine::Error::UnknownWorkflow { tenant, workflow: wanted, known }.into());
     }
     match all.len() {
         0 => Err(Failure::NoWorkflow { package: "of this file".into() }.into()),
         1 => Ok(all.remove(0)),
-        _ => Err(Failure::SeveralWorkflows { workflows: all.iter().map(|def| def.name.clone()).collect() }.into()),
+        _ => {
+            Err(Failure::SeveralWorkflows { workflows: all.iter().map(|def| def.name.clone()).collect() }
+                .into())
+        }
     }
 }
 
@@ -164,7 +175,8 @@ fn print(report: &RunReport, database: &Path) {
         println!("  {error}");
     }
     for task in report.tasks.iter().filter(|t| t.state == TaskState::Failed) {
-        let backtrace = task.history.last().and_then(|a| a.error.as_ref()?.get("backtrace")?.as_str().map(str::to_owned));
+        let backtrace =
+            task.history.last().and_then(|a| a.error.as_ref()?.get("backtrace")?.as_str().map(str::to_owned));
         if let Some(backtrace) = backtrace {
             println!("  backtrace of {}:\n{backtrace}", task.id);
         }

@@ -34,9 +34,20 @@ async fn list(home: &Home, state: Option<String>, limit: u32, json: bool) -> any
     } else {
         let row = |run: &RunRow| {
             let took = run.finished_at.map(|end| span(end - run.created_at)).unwrap_or_default();
-            vec![run.id.to_string(), run.workflow.clone(), run.version.clone(), run.state.as_str().to_owned(), time(run.created_at), took, run.origin.clone()]
+            vec![
+                run.id.to_string(),
+                run.workflow.clone(),
+                run.version.clone(),
+                run.state.as_str().to_owned(),
+                time(run.created_at),
+                took,
+                run.origin.clone(),
+            ]
         };
-        output::table(&["RUN", "WORKFLOW", "VERSION", "STATE", "STARTED", "TOOK", "BY"], runs.iter().map(row).collect());
+        output::table(
+            &["RUN", "WORKFLOW", "VERSION", "STATE", "STARTED", "TOOK", "BY"],
+            runs.iter().map(row).collect(),
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -65,16 +76,29 @@ async fn show(home: &Home, run: &str, json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("run      {}", report.run_id);
-    println!("workflow {} of {} {} ({})", report.workflow, report.package, report.version, &report.digest.get(..12).unwrap_or(&report.digest));
+    println!(
+        "workflow {} of {} {} ({})",
+        report.workflow,
+        report.package,
+        report.version,
+        &report.digest.get(..12).unwrap_or(&report.digest)
+    );
     println!("state    {}, started {} by {}", report.state.as_str(), time(report.created_at), report.origin);
     if let Some(error) = &report.error {
         println!("error    {error}");
     }
     let mut rows = Vec::new();
     for task in &report.tasks {
-        let took = task.started_at.zip(task.finished_at).map(|(start, end)| span(end - start)).unwrap_or_default();
+        let took =
+            task.started_at.zip(task.finished_at).map(|(start, end)| span(end - start)).unwrap_or_default();
         let error = task.error.as_deref().and_then(|e| e.lines().next()).unwrap_or_default();
-        rows.push(vec![task.id.clone(), task.state.as_str().to_owned(), task.attempts.to_string(), took, error.to_owned()]);
+        rows.push(vec![
+            task.id.clone(),
+            task.state.as_str().to_owned(),
+            task.attempts.to_string(),
+            took,
+            error.to_owned(),
+        ]);
     }
     println!();
     output::table(&["TASK", "STATE", "ATTEMPTS", "TOOK", "ERROR"], rows);

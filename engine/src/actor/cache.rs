@@ -26,7 +26,8 @@ impl RunCache {
     pub(super) fn started(run: &NewRun, def: Arc<WorkflowDef>) -> Self {
         // The engine wrote this text a moment ago.
         let input = ContextMap::from_json(&run.input).unwrap_or_default();
-        let task = |_| TaskCache { state: TaskState::Waiting, attempts: 0, error: String::new(), patch: None };
+        let task =
+            |_| TaskCache { state: TaskState::Waiting, attempts: 0, error: String::new(), patch: None };
         Self { tasks: def.tasks.iter().map(task).collect(), def, input }
     }
 

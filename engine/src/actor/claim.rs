@@ -12,7 +12,12 @@ use std::sync::Arc;
 impl Actor {
     /// Claims as many tasks as there are free slots. Skipped tasks take no slot: their dependants, which may
     /// have become ready by that, are claimed in the same transaction.
-    pub(super) async fn claim(&mut self, tx: &mut Tx, now: i64, effects: &mut Effects) -> Result<(), StoreError> {
+    pub(super) async fn claim(
+        &mut self,
+        tx: &mut Tx,
+        now: i64,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
         let packages = Arc::clone(&self.packages);
         let catalog = packages.catalog();
         loop {
@@ -23,7 +28,8 @@ impl Actor {
             self.next_token += 1;
             let token = self.next_token;
             let (dialect, host) = (self.store.dialect(), self.host);
-            let claimed = Claimed::claim(tx, dialect, &catalog.digests, host, token, free as i64, now).await?;
+            let claimed =
+                Claimed::claim(tx, dialect, &catalog.digests, host, token, free as i64, now).await?;
             if claimed.is_empty() {
                 break;
             }
@@ -34,7 +40,9 @@ impl Actor {
                 effects.touched.insert(claim.key.run);
                 match self.decide(&claim) {
                     Some(Readiness::Run) => self.lease(&claim, token, now, effects),
-                    Some(Readiness::Skip { reason, taints }) => skipped.push(skip(&claim, token, now, reason, taints)),
+                    Some(Readiness::Skip { reason, taints }) => {
+                        skipped.push(skip(&claim, token, now, reason, taints))
+                    }
                     None => skipped.push(unreadable(&claim, token, now)),
                 }
             }
@@ -90,7 +98,10 @@ impl Actor {
             message: None,
         });
         if context.len() > MAX_CONTEXT_BYTES {
-            let message = format!("its context has {} bytes, over the limit of {MAX_CONTEXT_BYTES} (LS0604)", context.len());
+            let message = format!(
+                "its context has {} bytes, over the limit of {MAX_CONTEXT_BYTES} (LS0604)",
+                context.len()
+            );
             let failure = AttemptFailure { message, permanent: true, ..AttemptFailure::default() };
             effects.ended.push((held, AttemptOutcome::Failed(failure)));
             return;

@@ -188,7 +188,8 @@ impl Actor {
 
     fn refuse_starts(&mut self, error: &longshore_store::Error) {
         for start in self.starts.drain(..) {
-            let refused = Error::NotRecorded { code: error.code(), message: error.to_string(), fix: error.fix() };
+            let refused =
+                Error::NotRecorded { code: error.code(), message: error.to_string(), fix: error.fix() };
             let _ = start.reply.send(Err(refused));
         }
     }
@@ -290,7 +291,8 @@ impl Actor {
     async fn stop_if_done(&mut self) -> bool {
         let Some(stopping) = &mut self.stopping else { return false };
         let expired = Instant::now() >= stopping.deadline;
-        if expired && !stopping.cancelled {
+        let idle = self.leases.is_empty() && self.ended.is_empty();
+        if !idle && expired && !stopping.cancelled {
             stopping.cancelled = true;
             stopping.deadline = Instant::now() + CANCEL_GRACE;
             for (lease, held) in &self.leases {
@@ -298,8 +300,7 @@ impl Actor {
             }
             return false;
         }
-        let idle = self.leases.is_empty() && self.ended.is_empty();
-        if !idle && !(expired && stopping.cancelled) {
+        if !idle && !expired {
             return false;
         }
         if let Err(error) = transact::sign_off(&self.store, self.host).await {

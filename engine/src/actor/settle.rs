@@ -6,8 +6,8 @@ use crate::context::Patch;
 use crate::decide::{AfterFailure, TaskEnd, after_failure, is_poison, run_end};
 use crate::packages::{AttemptFailure, AttemptOutcome};
 use longshore_store::{
-    Error as StoreError, EventRow, NewAttempt, Resolution, RunCounts, RunId, RunRow, RunState, TaskKey, TaskRow,
-    TaskState, TaskUpdate, Tx,
+    Error as StoreError, EventRow, NewAttempt, Resolution, RunCounts, RunId, RunRow, RunState, TaskKey,
+    TaskRow, TaskState, TaskUpdate, Tx,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,11 +26,17 @@ pub(super) struct Settled {
 
 impl Actor {
     /// Turns ended attempts into rows.
-    pub(super) async fn commit_outcomes(&mut self, tx: &mut Tx, now: i64, effects: &mut Effects) -> Result<(), StoreError> {
+    pub(super) async fn commit_outcomes(
+        &mut self,
+        tx: &mut Tx,
+        now: i64,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
         if self.ended.is_empty() {
             return Ok(());
         }
-        let runs: Vec<RunId> = self.ended.iter().filter(|(held, _)| !held.cancelled).map(|(held, _)| held.key.run).collect();
+        let runs: Vec<RunId> =
+            self.ended.iter().filter(|(held, _)| !held.cancelled).map(|(held, _)| held.key.run).collect();
         self.load_missing(tx, runs.into_iter()).await?;
         let mut attempts = Vec::with_capacity(self.ended.len());
         let mut settled = Vec::with_capacity(self.ended.len());
@@ -67,7 +73,11 @@ impl Actor {
                     settled.patch = settled.update.patch.is_some().then(|| Arc::new(patch));
                 }
                 Err(error) => {
-                    let failure = AttemptFailure { message: error.to_string(), permanent: true, ..AttemptFailure::default() };
+                    let failure = AttemptFailure {
+                        message: error.to_string(),
+                        permanent: true,
+                        ..AttemptFailure::default()
+                    };
                     self.settle_failure(held, &failure, now, &mut settled);
                 }
             },
@@ -81,7 +91,8 @@ impl Actor {
                 // Without the definition nobody can tell the dependants: then it is the next host's turn.
                 if is_poison(held.lost + 1) && self.runs.contains_key(&held.key.run) {
                     settled.update.state = TaskState::Failed;
-                    settled.update.error = Some(format!("given up: {} attempts were lost ({reason})", held.lost + 1));
+                    settled.update.error =
+                        Some(format!("given up: {} attempts were lost ({reason})", held.lost + 1));
                     settled.taints = true;
                 } else {
                     settled.update.state = TaskState::Ready;
@@ -93,7 +104,8 @@ impl Actor {
     }
 
     fn settle_failure(&self, held: &Held, failure: &AttemptFailure, now: i64, settled: &mut Settled) {
-        let text = std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join(": ");
+        let text =
+            std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join(": ");
         settled.update.error = Some(cut(text));
         let policy = self.runs.get(&held.key.run).map(|run| &run.def.tasks[held.key.idx as usize].retry);
         let next = policy.map_or(AfterFailure::Fail, |policy| {
@@ -102,7 +114,8 @@ impl Actor {
         match next {
             AfterFailure::Retry(delay) => {
                 settled.update.state = TaskState::Ready;
-                settled.update.due_at = now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
+                settled.update.due_at =
+                    now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
             }
             AfterFailure::Fail => {
                 settled.update.state = TaskState::Failed;
@@ -181,11 +194,17 @@ impl Actor {
             let (state, error) = if counts.failed == 0 {
                 (RunState::Succeeded, None)
             } else {
-                let end = |t: &super::cache::TaskCache| TaskEnd { state: t.state, attempts: t.attempts, error: t.error.clone() };
+                let end = |t: &super::cache::TaskCache| TaskEnd {
+                    state: t.state,
+                    attempts: t.attempts,
+                    error: t.error.clone(),
+                };
                 run_end(&run.def, &run.tasks.iter().map(end).collect::<Vec<_>>())
             };
             for (key, overruled, winner) in run.conflicts() {
-                let message = format!("`{overruled}` and `{winner}` both changed `{key}`; `{winner}` comes later and won");
+                let message = format!(
+                    "`{overruled}` and `{winner}` both changed `{key}`; `{winner}` comes later and won"
+                );
                 EventRow::append(tx, &format!("run/{id}"), "context_conflict", &message, now).await?;
             }
             finished.push((*id, state, error));

@@ -5,8 +5,8 @@ use super::{Actor, CANCEL_LOOK, HEARTBEAT, Held};
 use crate::engine::{ProgressEvent, Started, now_ms};
 use crate::packages::{AttemptOutcome, Lease};
 use longshore_store::{
-    Error as StoreError, EventRow, GenerationRow, HostId, NewRun, RunId, RunRow, RunState, Store, TaskKey, TaskRow,
-    TaskState, Tx,
+    Error as StoreError, EventRow, GenerationRow, HostId, NewRun, RunId, RunRow, RunState, Store, TaskKey,
+    TaskRow, TaskState, Tx,
 };
 use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
@@ -53,11 +53,15 @@ pub(super) async fn take_over(
     let lost = GenerationRow::mark_lost(&mut tx, host, now).await?;
     let orphans = TaskRow::orphans(&mut tx, host).await?;
     if lost > 0 || !orphans.is_empty() {
-        let message = format!("took over {} running tasks and {lost} generations of a host that died", orphans.len());
+        let message =
+            format!("took over {} running tasks and {lost} generations of a host that died", orphans.len());
         EventRow::append(&mut tx, &format!("host/{host}"), "took_over", &message, now).await?;
     }
     store.commit(tx).await?;
-    Ok(orphans.into_iter().map(|task| (orphan(task, now), AttemptOutcome::Lost("its host died".into()))).collect())
+    Ok(orphans
+        .into_iter()
+        .map(|task| (orphan(task, now), AttemptOutcome::Lost("its host died".into())))
+        .collect())
 }
 
 fn orphan(task: TaskRow, now: i64) -> Held {
@@ -112,7 +116,12 @@ impl Actor {
         Ok(())
     }
 
-    async fn record_starts(&mut self, tx: &mut Tx, now: i64, effects: &mut Effects) -> Result<(), StoreError> {
+    async fn record_starts(
+        &mut self,
+        tx: &mut Tx,
+        now: i64,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
         if self.starts.is_empty() {
             return Ok(());
         }
@@ -121,7 +130,8 @@ impl Actor {
         for start in &self.starts {
             if !effects.taken.contains_key(&start.run.id) {
                 effects.touched.insert(start.run.id);
-                self.runs.insert(start.run.id, RunCache::started(&start.run, std::sync::Arc::clone(&start.def)));
+                self.runs
+                    .insert(start.run.id, RunCache::started(&start.run, std::sync::Arc::clone(&start.def)));
                 if start.def.tasks.is_empty() {
                     RunRow::finish(tx, &[(start.run.id, RunState::Succeeded, None)], now).await?;
                     effects.finished.push(start.run.id);
@@ -141,7 +151,14 @@ impl Actor {
                 (RunState::Failed, Some("the run took longer than its run_timeout_ms".to_owned()))
             };
             RunRow::finish(tx, &[(run, state, error)], now).await?;
-            EventRow::append(tx, &format!("run/{run}"), "cancelled", if asked { "on request" } else { "out of time" }, now).await?;
+            EventRow::append(
+                tx,
+                &format!("run/{run}"),
+                "cancelled",
+                if asked { "on request" } else { "out of time" },
+                now,
+            )
+            .await?;
             effects.finished.push(run);
         }
         self.look_for_cancelled = false;

@@ -95,7 +95,12 @@ mod tests {
 
     #[test]
     fn missing_unknown_and_wrong_params_are_refused() {
-        for wrong in [json!({}), json!({"city": "Oslo", "town": 1}), json!({"city": 1}), json!({"city": "O", "days": 1.5})] {
+        for wrong in [
+            json!({}),
+            json!({"city": "Oslo", "town": 1}),
+            json!({"city": 1}),
+            json!({"city": "O", "days": 1.5}),
+        ] {
             assert_eq!(given(&wrong), Err("LS0602"), "{wrong}");
         }
     }

@@ -88,7 +88,10 @@ mod tests {
     fn a_rule_that_does_not_hold_skips_without_tainting() {
         let rule = Rule::TaskFailed("up".into());
         assert_eq!(decide(Some(rule.clone()), true, TaskState::Failed, "{}"), Readiness::Run);
-        assert!(matches!(decide(Some(rule), false, TaskState::Succeeded, "{}"), Readiness::Skip { taints: false, .. }));
+        assert!(matches!(
+            decide(Some(rule), false, TaskState::Succeeded, "{}"),
+            Readiness::Skip { taints: false, .. }
+        ));
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub fn after_failure(
     draw: f64,
 ) -> AfterFailure {
     let own = i32::try_from(attempt - lost).unwrap_or(i32::MAX).max(1);
-    let text = std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join(": ");
+    let text =
+        std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join(": ");
     if !failure.permanent && policy.should_retry_message(&text, own) {
         AfterFailure::Retry(policy.jittered_delay(own, draw))
     } else {

@@ -27,11 +27,16 @@ pub fn run_end(def: &WorkflowDef, ends: &[TaskEnd]) -> (RunState, Option<String>
                 && def.tasks[d].rule.as_ref().is_some_and(|rule| rule.takes_up_failure_of(&task.id))
         });
         if !taken_up {
-            let attempts = if end.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", end.attempts) };
+            let attempts =
+                if end.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", end.attempts) };
             unhandled.push(format!("`{}` failed after {attempts}: {}", task.id, end.error));
         }
     }
-    if unhandled.is_empty() { (RunState::Succeeded, None) } else { (RunState::Failed, Some(unhandled.join("; "))) }
+    if unhandled.is_empty() {
+        (RunState::Succeeded, None)
+    } else {
+        (RunState::Failed, Some(unhandled.join("; ")))
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +61,10 @@ mod tests {
     fn a_failure_is_taken_up_only_by_a_success() {
         let mut def = flow(&[("a", &[]), ("b", &["a"])]).expect("two tasks");
         def.tasks[1].rule = Some(Rule::TaskFailed("a".into()));
-        assert_eq!(run_end(&def, &[end(TaskState::Failed), end(TaskState::Succeeded)]).0, RunState::Succeeded);
+        assert_eq!(
+            run_end(&def, &[end(TaskState::Failed), end(TaskState::Succeeded)]).0,
+            RunState::Succeeded
+        );
         assert_eq!(run_end(&def, &[end(TaskState::Failed), end(TaskState::Failed)]).0, RunState::Failed);
     }
 }

@@ -104,7 +104,9 @@ mod tests {
         let mut now = at(start);
         let next = |_| {
             now = schedule.next_after(now).expect("fires");
-            DateTime::from_timestamp_millis(now).expect("a time").to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+            DateTime::from_timestamp_millis(now)
+                .expect("a time")
+                .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
         };
         (0..count).map(next).collect()
     }
@@ -127,7 +129,8 @@ mod tests {
     fn missed_fires_are_made_up_for_once() {
         let schedule = Schedule::parse("0 * * * *", "UTC").expect("hourly");
         let fire = schedule.due(at("2024-01-01T01:00:00Z"), at("2024-01-01T04:30:00Z")).expect("due");
-        let expected = Fire { instant: at("2024-01-01T04:00:00Z"), missed: 3, next: Some(at("2024-01-01T05:00:00Z")) };
+        let expected =
+            Fire { instant: at("2024-01-01T04:00:00Z"), missed: 3, next: Some(at("2024-01-01T05:00:00Z")) };
         assert_eq!(fire, expected);
         assert_eq!(schedule.due(at("2024-01-01T05:00:00Z"), at("2024-01-01T04:30:00Z")), None);
     }

@@ -13,7 +13,8 @@ use weather as _;
 async fn main() -> Result<(), Box<dyn Error>> {
     let store = Store::open_file(Path::new("target/embedded/longshore.db"), Access::Host).await?;
     let packages = Embedded::from_inventory(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))?;
-    let engine = Engine::open(store, Arc::new(packages), Options { triggers: false, ..Options::default() }).await?;
+    let engine =
+        Engine::open(store, Arc::new(packages), Options { triggers: false, ..Options::default() }).await?;
 
     let mut request = StartRequest { workflow: "weather".into(), ..StartRequest::default() };
     request.params.insert("out".into(), "target/embedded".into());

@@ -6,7 +6,8 @@ use std::fmt::Write;
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
 const MARGIN: f64 = 48.0;
-const NAMES: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const NAMES: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Degrees at the bottom and at the top.
 const DEGREES: (f64, f64) = (0.0, 30.0);
@@ -50,8 +51,14 @@ fn axes(out: &mut String) {
         let at = y(share);
         let _ = writeln!(out, "<line x1=\"{left}\" y1=\"{at}\" x2=\"{right}\" y2=\"{at}\" stroke=\"#ddd\"/>");
         let (rain, heat) = (MILLIMETRES * share, DEGREES.0 + (DEGREES.1 - DEGREES.0) * share);
-        let _ = writeln!(out, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#36c\">{rain} mm</text>", left - 6.0, at + 4.0);
-        let _ = writeln!(out, "<text x=\"{}\" y=\"{}\" fill=\"#c63\">{heat} °C</text>", right + 4.0, at + 4.0);
+        let _ = writeln!(
+            out,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#36c\">{rain} mm</text>",
+            left - 6.0,
+            at + 4.0
+        );
+        let _ =
+            writeln!(out, "<text x=\"{}\" y=\"{}\" fill=\"#c63\">{heat} °C</text>", right + 4.0, at + 4.0);
     }
 }
 
@@ -65,7 +72,12 @@ fn bar(out: &mut String, month: &Month) {
         bottom - top,
         month.precipitation
     );
-    let _ = writeln!(out, "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{name}</text>", x(month.month), bottom + 18.0);
+    let _ = writeln!(
+        out,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{name}</text>",
+        x(month.month),
+        bottom + 18.0
+    );
 }
 
 fn band(out: &mut String, months: &[Month]) {
@@ -73,6 +85,10 @@ fn band(out: &mut String, months: &[Month]) {
         months.iter().map(|m| format!("{:.1},{:.1} ", x(m.month), degrees(value(m)))).collect()
     };
     for (points, colour) in [(line(|m| m.temp_max), "#c63"), (line(|m| m.temp_min), "#e9a")] {
-        let _ = writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", points.trim_end());
+        let _ = writeln!(
+            out,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            points.trim_end()
+        );
     }
 }

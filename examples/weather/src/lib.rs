@@ -152,7 +152,8 @@ pub mod weather {
 
     fn write(context: &Context<Value>, name: &str, text: &str) -> Result<String, TaskError> {
         let path = folder(context)?.join(name);
-        std::fs::write(&path, text).map_err(|e| TaskError::failed(format!("cannot write {}: {e}", path.display())))?;
+        std::fs::write(&path, text)
+            .map_err(|e| TaskError::failed(format!("cannot write {}: {e}", path.display())))?;
         Ok(path.display().to_string())
     }
 }

@@ -98,9 +98,8 @@ pub struct Extremes {
 impl Extremes {
     /// The first of each.
     pub fn of(days: &[Day]) -> Self {
-        let most = |value: fn(&Day) -> f64| {
-            days.iter().rev().max_by(|a, b| value(a).total_cmp(&value(b))).cloned()
-        };
+        let most =
+            |value: fn(&Day) -> f64| days.iter().rev().max_by(|a, b| value(a).total_cmp(&value(b))).cloned();
         Self {
             hottest: most(|d| d.temp_max),
             coldest: most(|d| -d.temp_min),

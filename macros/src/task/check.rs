@@ -50,7 +50,10 @@ fn signature(model: &TaskModel, function: &ItemFn, diag: &mut Diagnostics) {
         diag.error(unsafety.span(), "a task is called by the host and cannot be unsafe");
     }
     if let Some(FnArg::Receiver(receiver)) = sig.inputs.first() {
-        diag.error(receiver.span(), "a task is a free function: its first parameter is `&mut Context<Value>`");
+        diag.error(
+            receiver.span(),
+            "a task is a free function: its first parameter is `&mut Context<Value>`",
+        );
         return;
     }
     match &model.context {
@@ -64,7 +67,10 @@ fn signature(model: &TaskModel, function: &ItemFn, diag: &mut Diagnostics) {
         reference(param, "handle", "&mut TaskHandle", diag);
     }
     for extra in sig.inputs.iter().skip(2) {
-        diag.error(extra.span(), "a task takes a context and at most a handle; pass data through the context");
+        diag.error(
+            extra.span(),
+            "a task takes a context and at most a handle; pass data through the context",
+        );
     }
     if matches!(sig.output, ReturnType::Default) {
         diag.error(sig.ident.span(), "a task returns `Result<(), TaskError>`");

@@ -31,7 +31,8 @@ fn entry(model: &TaskModel, private: &TokenStream) -> TokenStream {
     let rule = model.rule.as_ref().map(|r| r.json.to_string()).unwrap_or_default();
     let requires_handle = model.handle.is_some();
     let retry = &model.retry;
-    let (attempts, backoff, condition, jitter) = (retry.attempts, &retry.backoff, &retry.condition, retry.jitter);
+    let (attempts, backoff, condition, jitter) =
+        (retry.attempts, &retry.backoff, &retry.condition, retry.jitter);
     let (delay_ms, max_delay_ms) = (retry.delay_ms, retry.max_delay_ms);
     quote! {
         #private::TaskEntry {

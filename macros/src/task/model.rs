@@ -108,7 +108,10 @@ fn condition(args: &Args, diag: &mut Diagnostics) -> String {
     let Some(literal) = args.string("retry_condition", diag) else { return "all".to_owned() };
     let text = literal.value();
     if text.split(',').all(|pattern| pattern.trim().is_empty()) {
-        diag.error(literal.span(), "`retry_condition` is empty: write `never`, `all`, `transient`, or patterns");
+        diag.error(
+            literal.span(),
+            "`retry_condition` is empty: write `never`, `all`, `transient`, or patterns",
+        );
     }
     // One word a letter or two away from a keyword is a typo, not a pattern.
     if !WORDS.contains(&text.as_str()) && !text.contains(',') {

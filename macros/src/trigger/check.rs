@@ -9,13 +9,18 @@ use syn::{ItemFn, LitStr, ReturnType};
 pub(super) fn check(model: &TriggerModel, function: &ItemFn, diag: &mut Diagnostics) {
     match &model.names.on {
         None => diag.error(model.at, "a trigger starts a workflow: write `on = \"workflow name\"`"),
-        Some(on) if on.value().is_empty() => diag.error(on.span(), "`on` is empty: name the workflow to start"),
+        Some(on) if on.value().is_empty() => {
+            diag.error(on.span(), "`on` is empty: name the workflow to start")
+        }
         Some(_) => {}
     }
     match (&model.cron, &model.poll_interval) {
         (Some(cron), Some(_)) => diag.error(cron.span(), "a trigger has `cron` or `poll_interval`, not both"),
         (None, None) => {
-            diag.error(model.at, "when does it fire? Write `cron = \"0 6 * * *\"` or `poll_interval = \"5s\"`");
+            diag.error(
+                model.at,
+                "when does it fire? Write `cron = \"0 6 * * *\"` or `poll_interval = \"5s\"`",
+            );
         }
         (Some(cron), None) => check_cron(cron, diag),
         (None, Some(_)) => {}

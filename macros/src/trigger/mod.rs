@@ -21,7 +21,9 @@ pub(crate) fn macro_impl(args: TokenStream, item: TokenStream) -> TokenStream {
     check::check(&model, &function, &mut diag);
     let private = diag.keep(crate::paths::private());
     match (private, model.when) {
-        (Some(private), Some(when)) if !diag.any() => expand::expand(&model.names, &when, &function, &private),
+        (Some(private), Some(when)) if !diag.any() => {
+            expand::expand(&model.names, &when, &function, &private)
+        }
         _ => {
             let errors = diag.into_tokens();
             quote!(#errors #function)

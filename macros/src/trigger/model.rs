@@ -65,7 +65,8 @@ impl TriggerModel {
 
 /// Reads `100ms`, `5s`, `2m` or `1h`.
 fn interval_ms(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no interval: write a whole number and `ms`, `s`, `m` or `h`, as in `5s`");
+    let wrong =
+        || format!("`{text}` is no interval: write a whole number and `ms`, `s`, `m` or `h`, as in `5s`");
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
     let unit = match &text[digits..] {
@@ -87,8 +88,13 @@ mod tests {
 
     #[test]
     fn intervals_have_a_number_and_a_unit() {
-        assert_eq!(["100ms", "5s", "2m", "1h"].map(|t| interval_ms(t).ok()), [100, 5000, 120_000, 3_600_000].map(Some));
-        for wrong in ["", "5", "s", "5 s", "-1s", "0s", "1d", "99999999999999999999s", "18446744073709551615h"] {
+        assert_eq!(
+            ["100ms", "5s", "2m", "1h"].map(|t| interval_ms(t).ok()),
+            [100, 5000, 120_000, 3_600_000].map(Some)
+        );
+        for wrong in
+            ["", "5", "s", "5 s", "-1s", "0s", "1d", "99999999999999999999s", "18446744073709551615h"]
+        {
             assert!(interval_ms(wrong).is_err(), "{wrong}");
         }
     }

@@ -20,8 +20,14 @@ fn name(model: &WorkflowModel, diag: &mut Diagnostics) {
         None => diag.error(model.at, "a workflow has a name: write `#[workflow(name = \"..\")]`"),
         Some(name) => {
             let text = name.value();
-            if text.is_empty() || text.len() > MAX_NAME || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-                diag.error(name.span(), format!("a workflow name has 1 to {MAX_NAME} characters and no white space"));
+            if text.is_empty()
+                || text.len() > MAX_NAME
+                || text.chars().any(|c| c.is_control() || c.is_whitespace())
+            {
+                diag.error(
+                    name.span(),
+                    format!("a workflow name has 1 to {MAX_NAME} characters and no white space"),
+                );
             }
         }
     }
@@ -43,7 +49,10 @@ fn inputs(model: &WorkflowModel, diag: &mut Diagnostics) {
     }
     for (i, secret) in model.secrets.iter().enumerate() {
         if model.params.iter().any(|param| param.name == *secret) {
-            diag.error(secret.span(), format!("secret `{secret}` has the name of a param; rename one of them"));
+            diag.error(
+                secret.span(),
+                format!("secret `{secret}` has the name of a param; rename one of them"),
+            );
         }
         if model.secrets[..i].contains(secret) {
             diag.error(secret.span(), format!("secret `{secret}` is declared twice"));
@@ -73,13 +82,17 @@ fn unknown_dependencies(model: &WorkflowModel, diag: &mut Diagnostics) {
                 continue;
             }
             let near = did_you_mean(text, ids());
-            diag.error(dependency.span, format!("`{}` depends on `{text}`, which this workflow does not have{near}", task.id.text));
+            diag.error(
+                dependency.span,
+                format!("`{}` depends on `{text}`, which this workflow does not have{near}", task.id.text),
+            );
         }
     }
 }
 
 fn cycles(tasks: &[TaskRef], diag: &mut Diagnostics) {
-    let by_id: HashMap<&str, usize> = tasks.iter().enumerate().map(|(i, t)| (t.id.text.as_str(), i)).collect();
+    let by_id: HashMap<&str, usize> =
+        tasks.iter().enumerate().map(|(i, t)| (t.id.text.as_str(), i)).collect();
     let mut state = vec![Mark::New; tasks.len()];
     for start in 0..tasks.len() {
         let mut path = Vec::new();
@@ -94,9 +107,9 @@ enum Mark {
     Done,
 }
 
-fn visit<'t>(
+fn visit(
     at: usize,
-    tasks: &'t [TaskRef],
+    tasks: &[TaskRef],
     by_id: &HashMap<&str, usize>,
     state: &mut [Mark],
     path: &mut Vec<usize>,

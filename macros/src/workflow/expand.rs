@@ -62,8 +62,10 @@ fn record(model: &WorkflowModel, private: &TokenStream) -> TokenStream {
     let name = text(model.name.as_ref());
     let tenant = tenant(model);
     let (description, author) = (&model.description, &model.author);
-    let triggers = serde_json::json!(model.triggers.iter().map(LitStr::value).collect::<Vec<_>>()).to_string();
-    let secrets = serde_json::json!(model.secrets.iter().map(ToString::to_string).collect::<Vec<_>>()).to_string();
+    let triggers =
+        serde_json::json!(model.triggers.iter().map(LitStr::value).collect::<Vec<_>>()).to_string();
+    let secrets =
+        serde_json::json!(model.secrets.iter().map(ToString::to_string).collect::<Vec<_>>()).to_string();
     let params: Vec<_> = model
         .params
         .iter()

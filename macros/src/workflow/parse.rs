@@ -9,8 +9,8 @@ use syn::{Expr, ItemMod, Token, Type};
 const ARGUMENTS: [&str; 7] = ["name", "description", "author", "tenant", "triggers", "params", "secrets"];
 
 pub(super) fn module(item: TokenStream) -> syn::Result<ItemMod> {
-    let module: ItemMod =
-        syn::parse2(item).map_err(|e| syn::Error::new(e.span(), "`#[workflow]` goes on a module that holds tasks"))?;
+    let module: ItemMod = syn::parse2(item)
+        .map_err(|e| syn::Error::new(e.span(), "`#[workflow]` goes on a module that holds tasks"))?;
     if module.content.is_none() {
         let message = "`#[workflow]` needs the module's body here: write `mod name { .. }`, not `mod name;`";
         return Err(syn::Error::new(module.ident.span(), message));
@@ -33,7 +33,9 @@ impl Parse for Param {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let name: Ident = input.parse()?;
         let colon = input.parse::<Token![:]>();
-        colon.map_err(|_| syn::Error::new(name.span(), format!("write `{name}: Type` or `{name}: Type = default`")))?;
+        colon.map_err(|_| {
+            syn::Error::new(name.span(), format!("write `{name}: Type` or `{name}: Type = default`"))
+        })?;
         let ty = input.parse()?;
         let default = if input.peek(Token![=]) {
             input.parse::<Token![=]>()?;

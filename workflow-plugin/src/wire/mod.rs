@@ -9,12 +9,12 @@ mod task;
 
 pub use codec::{Reader, Wire, WireError};
 pub use metadata::{
-    AccumulatorMeta, EdgeMeta, GraphMeta, GraphMetadata, PackageMeta, ParamMeta, ReactorMeta, ReactorMetadata,
-    RetryMeta, TaskMeta, TaskMetadata, TriggerMeta, TriggerMetadata, WorkflowMeta,
+    AccumulatorMeta, EdgeMeta, GraphMeta, GraphMetadata, PackageMeta, ParamMeta, ReactorMeta,
+    ReactorMetadata, RetryMeta, TaskMeta, TaskMetadata, TriggerMeta, TriggerMetadata, WorkflowMeta,
 };
 pub use task::{
-    GraphFailure, GraphReply, GraphRequest, LogRecord, PollReply, PollRequest, ShellConfig, StartTask, TaskFailure,
-    TaskReply, TaskRequest,
+    GraphFailure, GraphReply, GraphRequest, LogRecord, PollReply, PollRequest, ShellConfig, StartTask,
+    TaskFailure, TaskReply, TaskRequest,
 };
 
 use crate::interface::Method;
@@ -30,14 +30,18 @@ pub const fn schemas_of(method: Method) -> &'static [&'static str] {
             TaskMeta::SCHEMA,
             RetryMeta::SCHEMA,
         ],
-        Method::ExecuteTask => &[TaskRequest::SCHEMA, StartTask::SCHEMA, TaskReply::SCHEMA, TaskFailure::SCHEMA],
+        Method::ExecuteTask => {
+            &[TaskRequest::SCHEMA, StartTask::SCHEMA, TaskReply::SCHEMA, TaskFailure::SCHEMA]
+        }
         Method::GetGraphMetadata | Method::GetTriggerlessGraphMetadata => {
             &[GraphMetadata::SCHEMA, GraphMeta::SCHEMA, EdgeMeta::SCHEMA]
         }
         Method::ExecuteGraph | Method::InvokeTriggerlessGraph => {
             &[GraphRequest::SCHEMA, GraphReply::SCHEMA, GraphFailure::SCHEMA]
         }
-        Method::GetReactorMetadata => &[ReactorMetadata::SCHEMA, ReactorMeta::SCHEMA, AccumulatorMeta::SCHEMA],
+        Method::GetReactorMetadata => {
+            &[ReactorMetadata::SCHEMA, ReactorMeta::SCHEMA, AccumulatorMeta::SCHEMA]
+        }
         Method::GetTriggerMetadata => &[TriggerMetadata::SCHEMA, TriggerMeta::SCHEMA],
         Method::InvokeTriggerPoll => &[PollRequest::SCHEMA, PollReply::SCHEMA],
     }

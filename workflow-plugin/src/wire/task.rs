@@ -265,11 +265,15 @@ mod tests {
     #[test]
     fn every_variant_survives_the_crossing() {
         let start = StartTask { lease: 7, task: 2, attempt: 1, run: [9; 16], deadline_ms: 5, detached: true };
-        for request in [TaskRequest::Start(start), TaskRequest::Cancel { lease: 1 }, TaskRequest::Resume { lease: 2 }] {
+        for request in
+            [TaskRequest::Start(start), TaskRequest::Cancel { lease: 1 }, TaskRequest::Resume { lease: 2 }]
+        {
             assert_eq!(TaskRequest::decode(&request.encode()), Ok(request));
         }
-        let failed = TaskReply::Failed(TaskFailure { message: "no".into(), panicked: true, ..TaskFailure::default() });
-        for reply in [TaskReply::Done, failed, TaskReply::Accepted, TaskReply::Cancelled, TaskReply::Unknown] {
+        let failed =
+            TaskReply::Failed(TaskFailure { message: "no".into(), panicked: true, ..TaskFailure::default() });
+        for reply in [TaskReply::Done, failed, TaskReply::Accepted, TaskReply::Cancelled, TaskReply::Unknown]
+        {
             assert_eq!(TaskReply::decode(&reply.encode()), Ok(reply));
         }
         for reply in [PollReply::Skip, PollReply::Fire, PollReply::Failed("no".into())] {

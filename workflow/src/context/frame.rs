@@ -53,7 +53,8 @@ pub(super) fn index(frame: &[u8]) -> Result<Vec<Span>, FrameError> {
         let value_len = read_u32(frame, &mut at)?;
         let key = take(frame, &mut at, key_len)?;
         let value = take(frame, &mut at, value_len)?;
-        let text = std::str::from_utf8(slice(frame, key)).map_err(|_| FrameError::Key { at: key.0 as usize })?;
+        let text =
+            std::str::from_utf8(slice(frame, key)).map_err(|_| FrameError::Key { at: key.0 as usize })?;
         if previous.is_some_and(|p| p >= text) {
             return Err(FrameError::Order { key: text.to_owned() });
         }

@@ -157,8 +157,10 @@ where
             if self.removed.contains(key) || data.contains_key(key) {
                 continue;
             }
-            let value =
-                entry.value.into_inner().unwrap_or_else(|| serde_json::from_slice(entry.span.value(&self.bytes)).ok());
+            let value = entry
+                .value
+                .into_inner()
+                .unwrap_or_else(|| serde_json::from_slice(entry.span.value(&self.bytes)).ok());
             if let Some(value) = value {
                 data.insert(key.to_owned(), value);
             }
@@ -222,10 +224,11 @@ where
         if self.set.is_empty() && self.removed.is_empty() {
             return Ok(out);
         }
-        let mut changed: BTreeMap<&str, Vec<u8>> = self.removed.iter().map(|k| (k.as_str(), Vec::new())).collect();
+        let mut changed: BTreeMap<&str, Vec<u8>> =
+            self.removed.iter().map(|k| (k.as_str(), Vec::new())).collect();
         for (key, value) in &self.set {
-            let json = serde_json::to_vec(value)
-                .map_err(|e| FrameError::Value { key: key.clone(), source: e })?;
+            let json =
+                serde_json::to_vec(value).map_err(|e| FrameError::Value { key: key.clone(), source: e })?;
             changed.insert(key, json);
         }
         frame::write(changed.iter().map(|(k, v)| (*k, v.as_slice())), &mut out);

@@ -187,13 +187,16 @@ pub struct AccumulatorEntry {
     pub config: &'static str,
 }
 
+/// The bytes of each terminal's value, by terminal.
+pub type GraphOutputs = Result<Vec<(String, Vec<u8>)>, GraphError>;
+
 /// How a graph is called.
 #[derive(Debug, Clone, Copy)]
 pub enum GraphCall {
     /// With the boundary values of the reactor's sources.
-    Cache(fn(InputCache) -> EntryFuture<'static, Result<Vec<(String, Vec<u8>)>, GraphError>>),
+    Cache(fn(InputCache) -> EntryFuture<'static, GraphOutputs>),
     /// With the context of the task that calls it.
-    Context(fn(Context<Value>) -> EntryFuture<'static, Result<Vec<(String, Vec<u8>)>, GraphError>>),
+    Context(fn(Context<Value>) -> EntryFuture<'static, GraphOutputs>),
 }
 
 /// A computation graph.

@@ -9,8 +9,8 @@ pub use crate::error::TaskError;
 pub use crate::handle::{Slot, TaskHandle};
 pub use chrono;
 pub use entry::{
-    AccumulatorEntry, EntryFuture, GraphCall, GraphEntry, ParamEntry, ReactorEntry, RetryEntry, TaskEntry, TaskRun,
-    TriggerEntry, TriggerKind, WorkflowEntry,
+    AccumulatorEntry, EntryFuture, GraphCall, GraphEntry, GraphOutputs, ParamEntry, ReactorEntry, RetryEntry,
+    TaskEntry, TaskRun, TriggerEntry, TriggerKind, WorkflowEntry,
 };
 pub use inventory;
 pub use record::{RECORD_MAGIC, RecordKind, encode, encoded_len};
