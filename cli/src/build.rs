@@ -127,6 +127,7 @@ fn cargo(package: &Package, manifest_path: &Path, how: &How) -> anyhow::Result<C
     let mut rustc: Vec<String> = Vec::new();
     if !has_feature {
         rustc.extend(["--cfg".into(), "feature=\"packaged\"".into()]);
+        rustc.extend(["--check-cfg".into(), "cfg(feature, values(\"packaged\"))".into()]);
     }
     let configured = package.dependencies.iter().any(|d| d.name == "longshore-build");
     if !configured {

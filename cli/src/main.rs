@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     longshore_reconciler::probe::serve_if_asked();
-    #[cfg(feature = "failpoints")]
+    // Does nothing unless failpoints are compiled in, which only tests do.
     let _failpoints = fail::FailScenario::setup();
     let args = args::Args::parse();
     output::init_logs(args.verbose, args.json);

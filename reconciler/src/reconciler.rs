@@ -200,6 +200,7 @@ impl Reconciler {
         self.packages.publish(Snapshot::default());
         for generation in snapshot.generations.values() {
             let released = generation.close().await;
+            fail::fail_point!("reconciler.closed");
             if let Err(error) = self.records.unloaded(generation, released, false, now_ms()).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "an unload was not recorded");
             }

@@ -9,10 +9,14 @@ macro_rules! package {
     () => {
         #[cfg(feature = "packaged")]
         #[doc(hidden)]
-        #[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications, unreachable_pub)]
-        mod __longshore_package_is_called_once {
+        #[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications, unreachable_pub, non_upper_case_globals)]
+        mod __longshore_package {
             use $crate::private as __longshore;
             use __longshore::{LongshorePackage, Method, __fidius_LongshorePackage};
+
+            /// A second call in the crate defines this symbol again, which the compiler refuses by its name.
+            #[unsafe(no_mangle)]
+            static a_crate_calls_package_once: u8 = 0;
 
             pub struct Package(__longshore::PackageShell);
 

@@ -19,7 +19,7 @@ pub(super) struct WorkflowModel {
     pub(super) params: Vec<Param>,
     pub(super) secrets: Vec<Ident>,
     pub(super) tasks: Vec<TaskRef>,
-    /// Functions whose attributes may be `#[task]` under another name.
+    /// Ids of functions whose attributes may be `#[task]` under another name.
     pub(super) maybe_tasks: Vec<String>,
     pub(super) at: Span,
 }
@@ -69,9 +69,7 @@ impl WorkflowModel {
 
     fn collect_function(&mut self, function: &ItemFn) {
         let Some(attr) = function.attrs.iter().find(|a| is(a, "task")) else {
-            if !function.attrs.is_empty() {
-                self.maybe_tasks.push(function.sig.ident.to_string());
-            }
+            self.maybe_tasks.extend(function.attrs.iter().map(|attr| renamed_id(attr, function)));
             return;
         };
         // `#[task]` reports its own mistakes; here they would stand twice.
@@ -81,6 +79,13 @@ impl WorkflowModel {
         let conditional = function.attrs.iter().any(|a| is(a, "cfg"));
         self.tasks.push(TaskRef { id, dependencies, conditional });
     }
+}
+
+/// The id that a function has if the attribute is `#[task]` under another name.
+fn renamed_id(attr: &Attribute, function: &ItemFn) -> String {
+    let mut elsewhere = Diagnostics::default();
+    let args = Args::parse("task", task_tokens(attr), &TASK_ARGUMENTS, &mut elsewhere);
+    read_identity(&args, function, &mut elsewhere).0.text
 }
 
 fn is(attr: &Attribute, name: &str) -> bool {

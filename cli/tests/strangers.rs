@@ -1,0 +1,185 @@
+//! Crates outside the workspace, as strangers write them: good ones run, and bad ones get the error they need.
+
+mod support;
+
+use support::{Crate, Longshore, one_task};
+
+#[test]
+fn a_crate_of_three_renamed_dependencies_and_several_modules_builds_and_runs() {
+    let stranger = Crate::new(&[
+        (
+            "Cargo.toml",
+            r#"
+[package]
+name = "stranger"
+version = "1.2.3"
+edition = "2021"
+
+[dependencies]
+flows = { package = "longshore-workflow", path = "REPOSITORY/workflow", default-features = false, features = ["macros"] }
+marks = { package = "longshore-macros", path = "REPOSITORY/macros" }
+shell = { package = "longshore-workflow-plugin", path = "REPOSITORY/workflow-plugin", default-features = false }
+
+[workspace]
+
+[profile.dev]
+debug = false
+"#,
+        ),
+        (
+            "src/lib.rs",
+            r#"
+#![forbid(unsafe_code)]
+#![deny(warnings)]
+mod steps;
+pub mod more;
+
+#[cfg(feature = "packaged")]
+shell::package!();
+"#,
+        ),
+        (
+            "src/steps.rs",
+            r#"
+use flows::*;
+
+type Ctx = Context;
+
+#[marks::workflow(name = "stranger", tenant = "public", params(count: Vec<u32> = vec![1, 2], label: Option<String> = None))]
+pub mod inner {
+    use super::*;
+    use marks::task as step;
+
+    /// what: doubles
+    /// WHY: because
+    #[step(id = "double", on_success = told)]
+    pub fn doubled(c: &mut Ctx) -> Result<(), TaskError> {
+        let count: Vec<u32> = c.get_required("count")?;
+        c.insert_as("doubled", count.iter().map(|n| n * 2).collect::<Vec<_>>())
+    }
+
+    async fn told(_id: &str, _context: &Ctx) -> Result<(), String> {
+        Ok(())
+    }
+
+    #[cfg(any())]
+    #[task(id = "never")]
+    fn never_a(_c: &mut Ctx) -> Result<(), TaskError> { Ok(()) }
+
+    #[task(dependencies = ["double"], trigger_rules = all(task_success("double"), context_value("doubled", contains, 4)))]
+    pub async fn last(context: &mut Ctx, handle: &mut TaskHandle) -> Result<(), String2> {
+        context.insert_as("id", handle.task_execution_id()).map_err(String2)
+    }
+
+    pub struct String2(TaskError);
+    impl From<String2> for TaskError {
+        fn from(error: String2) -> Self { error.0 }
+    }
+}
+"#,
+        ),
+        (
+            "src/more.rs",
+            r#"
+use flows::{TriggerError, TriggerResult, trigger};
+
+#[trigger(on = "stranger", poll_interval = "1h", name = "hourly")]
+pub async fn looks() -> Result<TriggerResult, TriggerError> {
+    Ok(TriggerResult::Skip)
+}
+"#,
+        ),
+    ]);
+    let longshore = Longshore::new();
+    let ended = longshore.run(&["run", stranger.path(), "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let report = ended.json();
+    assert_eq!(report["state"], "succeeded", "{report}");
+    assert_eq!((&report["package"], &report["version"]), (&"stranger".into(), &"1.2.3".into()));
+    assert_eq!(report["context"]["doubled"], serde_json::json!([2, 4]));
+    let key = format!("{}/last", report["run_id"].as_str().expect("an id"));
+    assert_eq!(report["context"]["id"], key.as_str());
+}
+
+#[test]
+fn a_new_crate_builds_and_runs() {
+    let longshore = Longshore::new();
+    let root = support::repository();
+    let made = longshore.run(&["new", "my-flow", "--longshore", root.to_str().expect("UTF-8")]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    std::fs::copy(root.join("Cargo.lock"), longshore.home.path().join("my-flow/Cargo.lock")).expect("copies");
+    let ended = longshore.run(&["run", "my-flow", "-p", "name=Ada", "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.json()["context"]["greeting"], "Hello, Ada!");
+    assert_eq!(longshore.run(&["new", "my-flow", "--json"]).error_code(), "LS0707");
+}
+
+#[test]
+fn crates_that_are_no_packages_say_what_is_missing() {
+    let longshore = Longshore::new();
+    let code = |krate: &Crate| longshore.run(&["build", krate.path(), "--json"]).error_code();
+    let plain = "[package]\nname = \"plain\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n";
+    assert_eq!(code(&Crate::new(&[("Cargo.toml", plain), ("src/lib.rs", "")])), "LS0702");
+    assert_eq!(code(&Crate::of_source("silent", "//! Never calls the macro.\n")), "LS0704");
+    assert_eq!(code(&Crate::of_source("broken", "fn f() -> u32 { \"text\" }\n")), "LS0703");
+}
+
+#[test]
+fn two_package_calls_are_a_compile_error_that_says_so() {
+    let source = format!("{}\nmod again {{ longshore::package!(); }}\n", one_task("twice", "Ok(())"));
+    let twice = Crate::of_source("twice", &source);
+    let longshore = Longshore::new();
+    let ended = longshore.run(&["build", twice.path()]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("a_crate_calls_package_once"), "{}", ended.stderr);
+}
+
+#[test]
+fn libraries_that_would_hurt_the_host_are_refused_and_named() {
+    let longshore = Longshore::new();
+    let code = |name: &str, extra: &str, manifest: &str| {
+        let krate = Crate::of_source(name, &format!("{}\n{extra}", one_task(name, "Ok(())")));
+        let path = krate.folder.path().join("Cargo.toml");
+        let text = std::fs::read_to_string(&path).expect("reads");
+        std::fs::write(&path, format!("{text}{manifest}")).expect("writes");
+        longshore.run(&["run", krate.path(), "--json"]).error_code()
+    };
+    let constructor = |body: &str| {
+        format!(
+            "#[used]\n#[unsafe(link_section = \".init_array\")]\nstatic INIT: extern \"C\" fn() = init;\n\
+             extern \"C\" fn init() {{ {body} }}\n"
+        )
+    };
+    let segfault = constructor("unsafe { std::ptr::null_mut::<u8>().write_volatile(1) }");
+    assert_eq!(code("segfaults", &segfault, ""), "LS0303");
+    assert_eq!(code("hangs", &constructor("loop { std::thread::park() }"), ""), "LS0304");
+    assert_eq!(code("exits", &constructor("std::process::exit(0)"), ""), "LS0303");
+    assert_eq!(code("aborts", "", "panic = \"abort\"\n"), "LS0207");
+}
+
+#[test]
+fn a_panicking_task_fails_its_run_and_a_failing_one_names_its_cause() {
+    let longshore = Longshore::new();
+    let report = |name: &str, body: &str| {
+        let krate = Crate::of_source(name, &one_task(name, body));
+        let ended = longshore.run(&["run", krate.path(), "--json"]);
+        assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+        ended.json()
+    };
+    let panicked = report("panicker", "let _ = context; panic!(\"the sky fell\")");
+    let error = panicked["tasks"][0]["error"].as_str().expect("an error");
+    assert!(error.contains("panicked at") && error.contains("the sky fell"), "{error}");
+    let failed = report("failer", "context.get_required::<u8>(\"absent\").map(drop)");
+    let error = failed["error"].as_str().expect("an error");
+    assert!(error.contains("`only` failed after 1 attempt: context key `absent` is missing"), "{error}");
+}
+
+#[test]
+fn a_context_over_the_limit_fails_its_task() {
+    let longshore = Longshore::new();
+    let body = "context.insert_as(\"big\", \"x\".repeat(17 << 20))";
+    let krate = Crate::of_source("large", &one_task("large", body));
+    let ended = longshore.run(&["run", krate.path(), "--json"]);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.json()["error"].as_str().is_some_and(|e| e.contains("over the limit")), "{}", ended.stdout);
+}

@@ -1,0 +1,166 @@
+//! The built command, throwaway crates, and homes.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli has a parent").to_owned()
+}
+
+/// The command, with a home of its own.
+pub struct Longshore {
+    pub home: tempfile::TempDir,
+}
+
+/// What a command came to.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The one JSON document on stdout.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("no JSON ({e})\nstdout: {}\nstderr: {}", self.stdout, self.stderr))
+    }
+
+    /// The code of the error in the JSON document.
+    pub fn error_code(&self) -> String {
+        let json = self.json();
+        json["error"]["code"].as_str().unwrap_or_else(|| panic!("no error in {json}")).to_owned()
+    }
+}
+
+impl Longshore {
+    pub fn new() -> Self {
+        Self { home: tempfile::tempdir().expect("a folder") }
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command.args(args).env("LONGSHORE_HOME", self.home.path()).env_remove("LONGSHORE_PATH");
+        // Throwaway crates share what they depend on.
+        command.env("CARGO_TARGET_DIR", repository().join("target/throwaway"));
+        command.current_dir(self.home.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ended {
+        Ended::of(&self.command(args).output().expect("starts"))
+    }
+
+    /// Starts a command that goes on until it is stopped.
+    pub fn spawn(&self, args: &[&str], environment: &[(&str, &str)]) -> Running {
+        let log = std::fs::File::create(self.home.path().join("log")).expect("log");
+        let mut command = self.command(args);
+        command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(log);
+        Running(command.spawn().expect("starts"))
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    pub fn runs(&self) -> Vec<Value> {
+        let ended = self.run(&["runs", "list", "--limit", "1000", "--json"]);
+        if ended.code != Some(0) {
+            return Vec::new();
+        }
+        ended.json()["runs"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until something holds, and says what was there when it never did.
+    pub fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !holds() {
+            assert!(Instant::now() < deadline, "never: {what}\nlog:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// A process that is killed when it is dropped.
+pub struct Running(pub Child);
+
+impl Running {
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+
+    pub fn kill_9(mut self) {
+        self.signal("-KILL");
+        self.0.wait().expect("waits");
+    }
+
+    pub fn stop(mut self) -> Option<i32> {
+        self.signal("-TERM");
+        self.0.wait().expect("waits").code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A crate outside the workspace.
+pub struct Crate {
+    pub folder: tempfile::TempDir,
+}
+
+impl Crate {
+    /// Writes files given as (path, content); `REPOSITORY` in them becomes the path of this repository.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = repository();
+        for (name, content) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+            let content = content.replace("REPOSITORY", &root.display().to_string());
+            std::fs::write(path, content).expect("writes");
+        }
+        // The same versions as here, and no look-up.
+        std::fs::copy(root.join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("copies");
+        Self { folder }
+    }
+
+    /// A crate with one file of source that depends on the facade.
+    pub fn of_source(name: &str, source: &str) -> Self {
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+             longshore = {{ path = \"REPOSITORY\" }}\nserde_json = \"1\"\n\n[workspace]\n\n[profile.dev]\ndebug = false\n"
+        );
+        Self::new(&[("Cargo.toml", &manifest), ("src/lib.rs", source)])
+    }
+
+    pub fn path(&self) -> &str {
+        self.folder.path().to_str().expect("UTF-8")
+    }
+}
+
+/// Source of a package whose workflow `name` has one task that does `body`.
+pub fn one_task(name: &str, body: &str) -> String {
+    format!(
+        "longshore::package!();\n\n#[longshore::workflow(name = \"{name}\")]\npub mod flow {{\n    \
+         use longshore::{{Context, TaskError, task}};\n    use serde_json::Value;\n\n    #[task(retry_attempts = 1)]\n    \
+         pub async fn only(context: &mut Context<Value>) -> Result<(), TaskError> {{\n        {body}\n    }}\n}}\n"
+    )
+}
