@@ -1,1 +1,63 @@
-fn main() {}
+//! Benchmarks of whole systems, each with its floor in the same run.
+
+mod dispatch;
+#[allow(
+    missing_docs,
+    unexpected_cfgs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    reason = "fidius generates the vtable, its shims and its clients beside the trait"
+)]
+mod echo;
+mod latency;
+mod load;
+mod package;
+mod process;
+mod row;
+mod steps;
+mod waiting;
+
+use clap::{Parser, Subcommand};
+
+/// Benchmarks of Longshore. Build with --release.
+#[derive(Parser)]
+struct Args {
+    /// Print one JSON list instead of a table
+    #[arg(long, global = true)]
+    json: bool,
+    /// One short round: whether it works, not how fast
+    #[arg(long, global = true)]
+    smoke: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Clone, Copy)]
+enum What {
+    /// A no-op task through the vtable
+    Dispatch,
+    /// Ten thousand tasks that sleep
+    Waiting,
+    /// Durable no-op steps on SQLite
+    Steps,
+    /// Start to result, one run at a time
+    Latency,
+    /// Packages into a host, and a pass without change
+    Load,
+}
+
+fn main() -> anyhow::Result<()> {
+    longshore_reconciler::probe::serve_if_asked();
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let rows = match args.what {
+        What::Dispatch => dispatch::run(args.smoke)?,
+        What::Waiting => waiting::run(args.smoke)?,
+        What::Steps => runtime.block_on(steps::run(args.smoke))?,
+        What::Latency => runtime.block_on(latency::run(args.smoke))?,
+        What::Load => runtime.block_on(load::run(args.smoke))?,
+    };
+    row::print(&rows, args.json)
+}

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::lock::HostLock;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyPool, AssertSqlSafe, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Transaction};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -157,6 +157,9 @@ impl Store {
 
 async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> Result<AnyPool, Error> {
     let options = AnyConnectOptions::from_str(url).map_err(|_| Error::BadUrl { url: shown.to_owned() })?;
+    if dialect == Dialect::Sqlite {
+        try_out(&options).await.map_err(|e| Error::opening(shown, e))?;
+    }
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
@@ -172,6 +175,15 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
             })
         });
     pool.connect_with(options).await.map_err(|e| Error::opening(shown, e))
+}
+
+/// Opens the file once by itself: a pool would try again and again, and then say only that it timed out.
+async fn try_out(options: &AnyConnectOptions) -> Result<(), sqlx::Error> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    for pragma in pragmas() {
+        sqlx::query(AssertSqlSafe(pragma)).execute(&mut connection).await?;
+    }
+    connection.close().await
 }
 
 fn pragmas() -> [String; 5] {

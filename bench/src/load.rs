@@ -1,0 +1,95 @@
+//! Packages into a host, and a pass without change.
+
+use crate::package::build;
+use crate::process::status;
+use crate::row::{Row, median};
+use anyhow::Context;
+use longshore_engine::{Engine, Options as EngineOptions};
+use longshore_package::{Archive, ArchiveLimits, Manifest, host_target, pack, target_path};
+use longshore_reconciler::{Options, Outcome, Reconciler};
+use longshore_store::{Access, Store};
+use std::path::Path;
+use std::time::Instant;
+
+/// Workflow names of the measured package, which every copy gets anew, of the same length.
+const NAMES: [&str; 6] = ["wf_single", "wf_chain", "wf_fanout", "wf_sleeps", "wf_touches", "wf_many"];
+
+pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
+    let archive = build()?;
+    let mut rows = Vec::new();
+    let counts: &[usize] = if smoke { &[3] } else { &[100, 1000] };
+    for &count in counts {
+        let folder = tempfile::tempdir()?;
+        copies(&archive, &folder.path().join("packages"), count)?;
+        let store = Store::open_file(&folder.path().join("bench.db"), Access::Host).await?;
+        let packages = Reconciler::packages();
+        let options = EngineOptions { triggers: false, ..EngineOptions::default() };
+        let engine = Engine::open(store, packages.clone(), options).await?;
+        let mut options = Options::new(vec![folder.path().join("packages")], folder.path().join("cache"));
+        options.probe = None;
+        let mut reconciler = Reconciler::new(options, packages, engine.clone());
+        // Files that were just written are left alone for a moment.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let before = status("VmRSS");
+        let began = Instant::now();
+        let (report, _) = reconciler.reconcile().await?;
+        let ms = began.elapsed().as_secs_f64() * 1000.0;
+        let loaded = report.outcomes.iter().filter(|o| matches!(o, Outcome::Loaded { .. })).count();
+        anyhow::ensure!(loaded == count, "{loaded} of {count} loaded: {:?}", report.outcomes.first());
+        let kb = status("VmRSS").saturating_sub(before) / count as u64;
+        rows.push(
+            Row::new(format!("load_{count}"), "ms/package", ms / count as f64).with("kb_per_package", kb),
+        );
+        if count == 1000 || smoke {
+            let mut ticks = Vec::new();
+            for _ in 0..50 {
+                let began = Instant::now();
+                reconciler.reconcile().await?;
+                ticks.push(began.elapsed().as_secs_f64() * 1000.0);
+            }
+            // Everything a pass without change looks at is in memory or in the directory.
+            rows.push(Row::new(format!("tick_{count}"), "ms", median(ticks)).with("queries", 0));
+        }
+        engine.shutdown(std::time::Duration::from_secs(1)).await;
+        reconciler.close().await;
+    }
+    Ok(rows)
+}
+
+/// Archives that are copies with names, and so digests, of their own.
+fn copies(archive: &Path, folder: &Path, count: usize) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut original = Archive::open(archive, ArchiveLimits::default())?;
+    let (name, library) = original.library(&host_target())?;
+    for i in 0..count {
+        let mut copy = library.clone();
+        for (n, workflow) in NAMES.iter().enumerate() {
+            rename(&mut copy, workflow, i * NAMES.len() + n)?;
+        }
+        let mut manifest: Manifest = original.manifest().clone();
+        manifest.package.name = format!("copy-{i:04}");
+        let (_, bytes) = pack(&manifest, &[(target_path(&host_target(), &name), copy)])?;
+        std::fs::write(folder.join(format!("copy-{i:04}.longshore")), bytes)?;
+    }
+    Ok(())
+}
+
+/// Replaces a workflow's name wherever it stands as a whole word, by one of the same length.
+fn rename(library: &mut [u8], from: &str, number: usize) -> anyhow::Result<()> {
+    const DIGITS: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
+    let mut to = vec![b'_'; from.len()];
+    let mut rest = number;
+    for byte in &mut to {
+        *byte = DIGITS[rest % DIGITS.len()];
+        rest /= DIGITS.len();
+    }
+    anyhow::ensure!(rest == 0, "too many copies for names of {} letters", from.len());
+    let mut at = 0;
+    let mut found = 0;
+    while let Some(next) = library[at..].windows(from.len()).position(|w| w == from.as_bytes()) {
+        library[at + next..at + next + from.len()].copy_from_slice(&to);
+        at += next + from.len();
+        found += 1;
+    }
+    (found > 0).then_some(()).context("the name is not in the library")
+}

@@ -1,0 +1,135 @@
+//! The package that is measured: written, built in release, and opened.
+
+use anyhow::{Context, bail};
+use fidius_host::PluginHandle;
+use fidius_host::loader::load_library;
+use longshore_workflow_plugin::Method;
+use longshore_workflow_plugin::interface::{LongshoreHost, LongshoreHostBinding};
+use longshore_workflow_plugin::wire::{ShellConfig, TaskMetadata, Wire};
+use serde_bytes::ByteBuf;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+/// Tasks of the workflow `many`.
+pub(crate) const MANY: usize = 1000;
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Builds the package and returns its archive. cargo notices when nothing changed.
+pub(crate) fn build() -> anyhow::Result<PathBuf> {
+    let folder = repository().join("target/bench-package");
+    std::fs::create_dir_all(folder.join("src"))?;
+    let manifest = format!(
+        "[package]\nname = \"measured\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         longshore = {{ path = {:?} }}\nserde_json = \"1\"\ntokio = {{ version = \"1\", features = [\"time\"] }}\n\n\
+         [workspace]\n\n[profile.release]\ndebug = false\n",
+        repository()
+    );
+    write_if_changed(&folder.join("Cargo.toml"), &manifest)?;
+    write_if_changed(&folder.join("src/lib.rs"), &source())?;
+    std::fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    let output = Command::new("cargo")
+        .args(["run", "--release", "--quiet", "-p", "longshore-cli", "--", "build", "--release", "--json"])
+        .arg(&folder)
+        .current_dir(repository())
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        bail!("the measured package does not build: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    let built: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    Ok(built["file"].as_str().context("no file was named")?.into())
+}
+
+fn write_if_changed(path: &Path, content: &str) -> std::io::Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|before| before == content) {
+        return Ok(());
+    }
+    std::fs::write(path, content)
+}
+
+fn source() -> String {
+    let mut out = String::from("longshore::package!();\n");
+    let mut workflow = |name: &str, tasks: &str| {
+        // Writing to a String does not fail.
+        let _ = write!(
+            out,
+            "\n#[longshore::workflow(name = \"{name}\")]\npub mod {name} {{\n    use longshore::{{Context, TaskError, task}};\n    \
+             use serde_json::Value;\n{tasks}}}\n"
+        );
+    };
+    let task = |args: &str, id: &str, body: &str| {
+        format!(
+            "    #[task({args})]\n    pub async fn {id}(context: &mut Context<Value>) -> Result<(), TaskError> {{ {body} }}\n"
+        )
+    };
+    let noop = "let _ = context; Ok(())";
+    workflow("wf_single", &task("", "only", noop));
+    let chain: String = (0..10)
+        .map(|i| {
+            if i == 0 {
+                task("", "c0", noop)
+            } else {
+                task(&format!("dependencies = [\"c{}\"]", i - 1), &format!("c{i}"), noop)
+            }
+        })
+        .collect();
+    workflow("wf_chain", &chain);
+    let fan: String = (0..98).map(|i| task("dependencies = [\"root\"]", &format!("f{i}"), noop)).collect();
+    let all: Vec<String> = (0..98).map(|i| format!("\"f{i}\"")).collect();
+    let join = task(&format!("dependencies = [{}]", all.join(", ")), "last", noop);
+    workflow("wf_fanout", &format!("{}{fan}{join}", task("", "root", noop)));
+    workflow(
+        "wf_sleeps",
+        &task(
+            "",
+            "sleeper",
+            "let _ = context; tokio::time::sleep(std::time::Duration::from_secs(2)).await; Ok(())",
+        ),
+    );
+    workflow("wf_touches", &task("", "touch", "let _ = context.get(\"k0\"); Ok(())"));
+    let many: String = (0..MANY).map(|i| task("", &format!("t{i:04}"), noop)).collect();
+    workflow("wf_many", &many);
+    out
+}
+
+/// The library, opened without a host around it.
+pub(crate) struct Measured {
+    pub(crate) handle: PluginHandle,
+    metadata: TaskMetadata,
+}
+
+impl Measured {
+    /// Opens the archive's library under a path of its own.
+    pub(crate) fn open(
+        archive: &Path,
+        folder: &Path,
+        host: Option<Arc<dyn LongshoreHost>>,
+    ) -> anyhow::Result<Self> {
+        let mut archive =
+            longshore_package::Archive::open(archive, longshore_package::ArchiveLimits::default())?;
+        let (name, bytes) = archive.library(&longshore_package::host_target())?;
+        let path = folder.join(name);
+        std::fs::write(&path, bytes)?;
+        let mut library = load_library(&path)?;
+        if let Some(host) = host {
+            LongshoreHostBinding::bind(&library, host)?;
+        }
+        let config = ShellConfig { workers: 2, log_level: 0, shutdown_ms: 5000 };
+        let handle =
+            PluginHandle::configure_from_loaded(library.plugins.remove(0), &ByteBuf::from(config.encode()))?;
+        let metadata =
+            TaskMetadata::decode(&handle.call_method_raw(Method::GetTaskMetadata.position(), &[])?)?;
+        Ok(Self { handle, metadata })
+    }
+
+    /// The index of a task.
+    pub(crate) fn index(&self, workflow: &str, task: &str) -> anyhow::Result<u32> {
+        let found = self.metadata.tasks.iter().position(|t| t.workflow == workflow && t.id == task);
+        Ok(u32::try_from(found.context("no such task")?)?)
+    }
+}
