@@ -160,7 +160,7 @@ async fn finish(
     for key in applied {
         closed.entry(key.run).or_insert(RunCounts { open: 0, failed: 0 }).open += 1;
     }
-    let left = RunRow::count_down(tx, &closed).await?;
+    let left = RunRow::count_down(tx, &closed, 1).await?;
     let done: Vec<_> = left
         .into_iter()
         .filter(|(_, c)| c.open == 0)

@@ -164,9 +164,9 @@ impl Engine {
             let (reply, ended) = oneshot::channel();
             self.inbox.send(Command::Watch { run, reply }).map_err(|_| Error::Stopped)?;
             ended.await.map_err(|_| Error::Stopped)?;
-            let row = RunRow::find(&self.store, run).await?.ok_or(Error::UnknownRun { run })?;
-            if row.state.is_terminal() {
-                return RunReport::load(&self.store, run).await;
+            let report = RunReport::load(&self.store, run).await?;
+            if report.state.is_terminal() {
+                return Ok(report);
             }
             // The run is open and this host has it not in memory: its digest is not loaded here.
             tokio::time::sleep(REMOTE_LOOK).await;

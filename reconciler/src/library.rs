@@ -10,7 +10,9 @@ use crate::artifact::VerifiedArtifact;
 use crate::error::Error;
 use fidius_host::{CallError, LoadError, PluginHandle};
 use longshore_package::Declared;
-use longshore_workflow_plugin::interface::{INTERFACE_HASH, LongshoreHost, LongshoreHostBinding};
+use longshore_workflow_plugin::interface::{
+    INTERFACE_HASH, LongshoreHost, LongshoreHostBinding, NAME_REQUEST,
+};
 use longshore_workflow_plugin::wire::{ShellConfig, TaskMetadata, TriggerMetadata, Wire};
 use longshore_workflow_plugin::{INTERFACE_VERSION, Method};
 use serde_bytes::ByteBuf;
@@ -89,6 +91,26 @@ impl OpenLibrary {
             Err(CallError::NotImplemented { .. } | CallError::InvalidMethodIndex { .. }) => Ok(None),
             Err(error) => Err(Error::Answer { method: method.name(), message: error.to_string() }),
         }
+    }
+
+    /// Asks every position for its name: fidius fills the vtable in the order of the impl block, so that two
+    /// methods written in the wrong order would answer for each other.
+    pub(crate) fn check_positions(&self) -> Result<(), Error> {
+        if self.interface_version < 2 {
+            return Ok(());
+        }
+        for method in Method::ALL {
+            let name = self.call(method, NAME_REQUEST)?.unwrap_or_default();
+            if name != method.name().as_bytes() {
+                let message = format!(
+                    "position {} calls itself `{}`",
+                    method.position(),
+                    String::from_utf8_lossy(&name)
+                );
+                return Err(Error::Answer { method: method.name(), message });
+            }
+        }
+        Ok(())
     }
 
     /// Asks for everything the library declares.

@@ -139,6 +139,7 @@ fn examine(path: &Path) -> Result<(), Error> {
     let declared = Declared::of_record(&StaticRecord::of_library(&bytes)?);
     let config = ShellConfig { workers: 1, log_level: 0, shutdown_ms: 1000 };
     let library = OpenLibrary::open_path(path, None, &config)?;
+    library.check_positions()?;
     let metadata = library.metadata()?;
     metadata.check(&declared)?;
     longshore_engine::definitions(&metadata.tasks, "probe")?;

@@ -70,7 +70,7 @@ impl NewAttempt {
                  VALUES {} ON CONFLICT DO NOTHING",
                 rows.values
             );
-            rows.query(sql).execute(&mut **tx).await.map_err(|e| Error::of("record attempts", e))?;
+            rows.query(tx, sql).execute(&mut **tx).await.map_err(|e| Error::of("record attempts", e))?;
         }
         Ok(())
     }

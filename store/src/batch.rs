@@ -1,5 +1,6 @@
 //! Statements over many rows at once, the same text on both databases.
 
+use crate::open::Tx;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
@@ -106,11 +107,27 @@ impl Rows {
         self.params.len()
     }
 
-    /// The statement with the rows' parameters bound.
-    pub(crate) fn query(self, sql: String) -> Query<'static, Any, AnyArguments> {
+    /// The statement with the rows' parameters bound. Its placeholders stand in the order of their numbers.
+    ///
+    /// On SQLite they lose their numbers: a numbered placeholder is a named one there, the driver looks each
+    /// name up in a list, and a thousand of them cost more than the statement.
+    pub(crate) fn query(self, tx: &Tx, sql: String) -> Query<'static, Any, AnyArguments> {
+        let sql = if tx.backend_name() == "SQLite" { unnumbered(&sql) } else { sql };
         let query = sqlx::query(AssertSqlSafe(sql));
         self.params.into_iter().fold(query, bind)
     }
+}
+
+fn unnumbered(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        out.push('?');
+        rest = rest[at + 1..].trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    out.push_str(rest);
+    out
 }
 
 /// `$first, $first+1, ..`: placeholders for a list of `count` values.

@@ -267,7 +267,7 @@ impl EntryRow {
                 "INSERT INTO entries (digest, kind, name, detail) VALUES {} ON CONFLICT DO NOTHING",
                 rows.values
             );
-            rows.query(sql).execute(&mut **tx).await.map_err(|e| Error::of("record entries", e))?;
+            rows.query(tx, sql).execute(&mut **tx).await.map_err(|e| Error::of("record entries", e))?;
         }
         Ok(())
     }

@@ -194,7 +194,7 @@ impl NewRun {
                  input, open_tasks, failed_tasks, deadline_at, created_at) VALUES {}",
                 rows.values
             );
-            rows.query(sql).execute(&mut **tx).await.map_err(|e| Error::of("start runs", e))?;
+            rows.query(tx, sql).execute(&mut **tx).await.map_err(|e| Error::of("start runs", e))?;
         }
         let tasks: Vec<(RunId, &NewTask)> =
             fresh.iter().flat_map(|run| run.tasks.iter().map(|task| (run.id, task))).collect();
@@ -248,30 +248,39 @@ where
 }
 
 impl RunRow {
-    /// Takes terminal tasks off the runs' counts and returns what is left.
+    /// Takes terminal tasks off the runs' counts and returns what is left. A run that has nothing left and no
+    /// failure has succeeded with that.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn count_down(
         tx: &mut Tx,
         closed: &HashMap<RunId, RunCounts>,
+        now: i64,
     ) -> Result<HashMap<RunId, RunCounts>, Error> {
         let mut left = HashMap::new();
         let all: Vec<_> = closed.iter().collect();
         for chunk in all.chunks(MAX_ROWS) {
             let rows = chunk
                 .iter()
-                .map(|(id, n)| vec![id.to_string().into(), n.open.into(), n.failed.into()])
+                .map(|(id, n)| vec![id.to_string().into(), n.open.into(), n.failed.into(), now.into()])
                 .collect();
             let rows = Rows::padded(rows);
             let sql = format!(
-                "WITH v(id, closed, failed) AS (VALUES {}) \
-                 UPDATE runs SET open_tasks = open_tasks - v.closed, failed_tasks = failed_tasks + v.failed \
+                "WITH v(id, closed, failed, at) AS (VALUES {}) \
+                 UPDATE runs SET open_tasks = open_tasks - v.closed, failed_tasks = failed_tasks + v.failed, \
+                 state = CASE WHEN open_tasks = v.closed AND failed_tasks + v.failed = 0 AND state = 'running' \
+                 THEN 'succeeded' ELSE state END, \
+                 finished_at = CASE WHEN open_tasks = v.closed AND failed_tasks + v.failed = 0 \
+                 AND state = 'running' THEN v.at ELSE finished_at END \
                  FROM v WHERE runs.id = v.id RETURNING runs.id, open_tasks, failed_tasks",
                 rows.values
             );
-            let rows =
-                rows.query(sql).fetch_all(&mut **tx).await.map_err(|e| Error::of("count down runs", e))?;
+            let rows = rows
+                .query(tx, sql)
+                .fetch_all(&mut **tx)
+                .await
+                .map_err(|e| Error::of("count down runs", e))?;
             for row in rows {
                 let id = RunId::parse(&get::<String>(&row, "id")?)?;
                 left.insert(
@@ -306,7 +315,7 @@ impl RunRow {
                  FROM v WHERE runs.id = v.id AND runs.state = 'running'",
                 rows.values
             );
-            rows.query(sql).execute(&mut **tx).await.map_err(|e| Error::of("finish runs", e))?;
+            rows.query(tx, sql).execute(&mut **tx).await.map_err(|e| Error::of("finish runs", e))?;
         }
         Ok(())
     }

@@ -224,7 +224,7 @@ impl NewTask {
                  FROM (VALUES {}) AS v",
                 rows.values
             );
-            rows.query(sql).execute(&mut **tx).await.map_err(|e| Error::of("record tasks", e))?;
+            rows.query(tx, sql).execute(&mut **tx).await.map_err(|e| Error::of("record tasks", e))?;
         }
         Ok(())
     }
@@ -305,8 +305,11 @@ impl TaskUpdate {
                  AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx",
                 rows.values
             );
-            let rows =
-                rows.query(sql).fetch_all(&mut **tx).await.map_err(|e| Error::of("commit outcomes", e))?;
+            let rows = rows
+                .query(tx, sql)
+                .fetch_all(&mut **tx)
+                .await
+                .map_err(|e| Error::of("commit outcomes", e))?;
             for row in rows {
                 let run = RunId::parse(&get::<String>(&row, "run_id")?)?;
                 applied.push(TaskKey { run, idx: get(&row, "idx")? });
@@ -340,7 +343,7 @@ impl TaskRow {
                  FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx AND tasks.state = 'waiting'",
                 rows.values
             );
-            let query = rows.query(sql).bind(now);
+            let query = rows.query(tx, sql).bind(now);
             query.execute(&mut **tx).await.map_err(|e| Error::of("resolve dependants", e))?;
         }
         Ok(())

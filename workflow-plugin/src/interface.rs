@@ -6,6 +6,10 @@ use serde_bytes::ByteBuf;
 /// The interface version of this release. Version 1 had the first four methods.
 pub const INTERFACE_VERSION: u32 = 2;
 
+/// A request that every method of version 2 answers with its own name, whatever its reply is otherwise: a probe
+/// asks each position who it is before anything is believed.
+pub const NAME_REQUEST: &[u8] = b"\0longshore: who are you?";
+
 /// The nine methods. A method's number is its position in the vtable; this enum is its only owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

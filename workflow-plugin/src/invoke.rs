@@ -8,7 +8,7 @@ use longshore_workflow::private::{EntryFuture, Slot};
 use longshore_workflow::{Context, TaskError, TaskHandle, TriggerError, TriggerResult};
 use std::error::Error;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -23,15 +23,16 @@ pub(crate) fn reply(reply: &TaskReply, payload: &[u8]) -> Vec<u8> {
 }
 
 /// One attempt, ready to be polled.
-pub(crate) struct Attempt {
+pub(crate) struct Attempt<'h> {
     pub(crate) task: IndexedTask,
     pub(crate) start: StartTask,
     pub(crate) context: Context,
-    pub(crate) host: Arc<dyn LongshoreHost>,
-    pub(crate) resume: Arc<Notify>,
+    pub(crate) host: &'h Arc<dyn LongshoreHost>,
+    /// Wakes an attempt that waits for its slot; none for one that is called and not detached.
+    pub(crate) resume: Option<Arc<Notify>>,
 }
 
-impl Attempt {
+impl Attempt<'_> {
     /// Runs the task to its reply. Panics and the deadline end it as failures.
     pub(crate) async fn run(self) -> Vec<u8> {
         let (lease, deadline_ms) = (self.start.lease, self.start.deadline_ms);
@@ -59,11 +60,8 @@ impl Attempt {
     }
 
     fn handle(&self) -> TaskHandle {
-        let slot = HostSlot {
-            lease: self.start.lease,
-            host: Arc::clone(&self.host),
-            resume: Arc::clone(&self.resume),
-        };
+        let (lease, host, resume) = (self.start.lease, Arc::clone(self.host), self.resume.clone());
+        let slot = HostSlot { lease, host, resume };
         let run = hyphenated(&self.start.run);
         TaskHandle::new(format!("{run}/{}", self.task.entry.id), Arc::new(slot))
     }
@@ -97,10 +95,8 @@ pub(crate) fn failure_of(error: &(dyn Error + 'static)) -> TaskFailure {
 /// Polls a future on this thread until it is ready, inside the runtime.
 ///
 /// Most calls are ready at the first poll: that one is made without the runtime's machinery for parking.
-pub(crate) fn block_on<T>(
-    runtime: &tokio::runtime::Handle,
-    mut future: Pin<Box<dyn Future<Output = T> + '_>>,
-) -> T {
+pub(crate) fn block_on<T>(runtime: &tokio::runtime::Handle, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
     {
         let _inside = runtime.enter();
         let mut cx = std::task::Context::from_waker(Waker::noop());
@@ -144,7 +140,7 @@ pub(crate) fn full_text(error: &(dyn Error + 'static)) -> String {
 struct HostSlot {
     lease: u64,
     host: Arc<dyn LongshoreHost>,
-    resume: Arc<Notify>,
+    resume: Option<Arc<Notify>>,
 }
 
 impl Slot for HostSlot {
@@ -155,8 +151,8 @@ impl Slot for HostSlot {
     fn reclaim(&self) -> EntryFuture<'_, Result<(), TaskError>> {
         Box::pin(async {
             let held = self.host.reclaim_slot(self.lease).map_err(|e| TaskError::failed(e.message))?;
-            if !held {
-                self.resume.notified().await;
+            if let Some(resume) = self.resume.as_ref().filter(|_| !held) {
+                resume.notified().await;
             }
             Ok(())
         })

@@ -1,6 +1,7 @@
 //! Panics of author code become failures with their message and place.
 
 use crate::wire::TaskFailure;
+use pin_project_lite::pin_project;
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
@@ -77,24 +78,27 @@ pub(crate) fn guarded<T>(lease: u64, call: impl FnOnce() -> T) -> Result<T, Task
     result.map_err(|payload| failure_of(&*payload))
 }
 
-/// A future of author code: every poll is guarded.
-pub(crate) struct Guarded<F> {
-    lease: u64,
-    future: Pin<Box<F>>,
+pin_project! {
+    /// A future of author code: every poll is guarded.
+    pub(crate) struct Guarded<F> {
+        lease: u64,
+        #[pin]
+        future: F,
+    }
 }
 
 impl<F: Future> Guarded<F> {
     pub(crate) fn new(lease: u64, future: F) -> Self {
-        Self { lease, future: Box::pin(future) }
+        Self { lease, future }
     }
 }
 
 impl<F: Future> Future for Guarded<F> {
     type Output = Result<F::Output, TaskFailure>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let lease = self.lease;
-        match guarded(lease, || self.future.as_mut().poll(cx)) {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match guarded(*this.lease, || this.future.poll(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Err(failure) => Poll::Ready(Err(failure)),

@@ -1,8 +1,8 @@
 //! [`Shell`]: one loaded instance of a package.
 
 use crate::attempts::Attempts;
-use crate::index::Index;
-use crate::interface::{LongshoreHost, Method};
+use crate::index::{Index, IndexedTask};
+use crate::interface::{LongshoreHost, Method, NAME_REQUEST};
 use crate::invoke::{Attempt, block_on, full_text, poll_trigger, reply};
 use crate::log_channel::LogChannel;
 use crate::panics;
@@ -61,37 +61,42 @@ impl Shell {
     ///
     /// A request that does not decode is answered by the method's own form of failure, so that nothing
     /// unwinds into the vtable.
-    #[expect(clippy::needless_pass_by_value, reason = "the vtable hands requests over")]
     pub fn call(&self, method: Method, request: Vec<u8>) -> Vec<u8> {
+        if request == NAME_REQUEST {
+            return method.name().into();
+        }
         match method {
             Method::GetTaskMetadata => project::tasks(self.index, &self.package).encode(),
-            Method::ExecuteTask => self.execute_task(&request),
+            Method::ExecuteTask => self.execute_task(request),
             Method::GetGraphMetadata => project::graphs(&self.index.bound_graphs).encode(),
-            Method::ExecuteGraph => self.call_graph(&self.index.bound_graphs, &request),
+            Method::ExecuteGraph => self.call_graph(&self.index.bound_graphs, request),
             Method::GetReactorMetadata => project::reactors(self.index).encode(),
             Method::GetTriggerMetadata => project::triggers(self.index).encode(),
             Method::InvokeTriggerPoll => self.poll(&request),
             Method::GetTriggerlessGraphMetadata => project::graphs(&self.index.triggerless_graphs).encode(),
-            Method::InvokeTriggerlessGraph => self.call_graph(&self.index.triggerless_graphs, &request),
+            Method::InvokeTriggerlessGraph => self.call_graph(&self.index.triggerless_graphs, request),
         }
     }
 
-    fn execute_task(&self, request: &[u8]) -> Vec<u8> {
-        let mut reader = Reader::new(request);
+    fn execute_task(&self, request: Vec<u8>) -> Vec<u8> {
+        let mut reader = Reader::new(&request);
         let found = |found: bool| if found { TaskReply::Accepted } else { TaskReply::Unknown };
         match TaskRequest::take(&mut reader) {
-            Ok(TaskRequest::Start(start)) => self.start(start, &request[reader.position()..]),
+            Ok(TaskRequest::Start(start)) => {
+                let context_at = reader.position();
+                self.start(start, request, context_at)
+            }
             Ok(TaskRequest::Cancel { lease }) => reply(&found(self.attempts.cancel(lease)), &[]),
             Ok(TaskRequest::Resume { lease }) => reply(&found(self.attempts.resume(lease)), &[]),
             Err(error) => reply(&TaskReply::Failed(malformed(&error)), &[]),
         }
     }
 
-    fn start(&self, start: StartTask, context: &[u8]) -> Vec<u8> {
+    fn start(&self, start: StartTask, request: Vec<u8>, context_at: usize) -> Vec<u8> {
         let Some(task) = self.index.tasks.get(start.task as usize) else {
             return reply(&TaskReply::Unknown, &[]);
         };
-        let context = match Context::from_frame(Arc::from(context)) {
+        let context = match Context::from_frame(request, context_at) {
             Ok(context) => context,
             Err(error) => return reply(&TaskReply::Failed(crate::invoke::failure_of(&error)), &[]),
         };
@@ -99,28 +104,26 @@ impl Shell {
             Ok(runtime) => runtime,
             Err(failure) => return reply(&TaskReply::Failed(failure), &[]),
         };
-        let (lease, detached) = (start.lease, start.detached);
-        let resume = Arc::new(Notify::new());
-        let attempt = Attempt {
-            task: *task,
-            start,
-            context,
-            host: Arc::clone(&self.host),
-            resume: Arc::clone(&resume),
-        };
-        if !detached {
-            return block_on(&runtime, Box::pin(attempt.run()));
+        if !start.detached {
+            let attempt = Attempt { task: *task, start, context, host: &self.host, resume: None };
+            return block_on(runtime, attempt.run());
         }
-        self.attempts.enter(lease, resume);
+        self.spawn(*task, start, context, runtime);
+        reply(&TaskReply::Accepted, &[])
+    }
+
+    fn spawn(&self, task: IndexedTask, start: StartTask, context: Context, runtime: &Handle) {
+        let lease = start.lease;
+        let resume = Arc::new(Notify::new());
+        self.attempts.enter(lease, Arc::clone(&resume));
         let (attempts, host) = (Arc::clone(&self.attempts), Arc::clone(&self.host));
         let spawned = runtime.spawn(async move {
-            let outcome = attempt.run().await;
+            let outcome = Attempt { task, start, context, host: &host, resume: Some(resume) }.run().await;
             if attempts.leave(lease) {
                 host.finished(lease, ByteBuf::from(outcome));
             }
         });
         self.attempts.spawned(lease, spawned.abort_handle());
-        reply(&TaskReply::Accepted, &[])
     }
 
     fn poll(&self, request: &[u8]) -> Vec<u8> {
@@ -144,7 +147,7 @@ impl Shell {
         Ok(runtime.block_on(async { poll_trigger(poll(), request.deadline_ms).await }))
     }
 
-    fn call_graph(&self, graphs: &[&'static GraphEntry], request: &[u8]) -> Vec<u8> {
+    fn call_graph(&self, graphs: &[&'static GraphEntry], request: Vec<u8>) -> Vec<u8> {
         match self.graph_outputs(graphs, request) {
             Ok(outputs) => {
                 let sorted: BTreeMap<String, Vec<u8>> = outputs.into_iter().collect();
@@ -159,35 +162,35 @@ impl Shell {
     fn graph_outputs(
         &self,
         graphs: &[&'static GraphEntry],
-        request: &[u8],
+        request: Vec<u8>,
     ) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let mut reader = Reader::new(request);
+        let mut reader = Reader::new(&request);
         let header = GraphRequest::take(&mut reader).map_err(|e| full_text(&e))?;
-        let input = &request[reader.position()..];
+        let input_at = reader.position();
         let graph = graphs.get(header.graph as usize);
         let graph = graph.ok_or_else(|| format!("no graph has the index {}", header.graph))?;
         let future = match graph.call {
             GraphCall::Cache(call) => {
                 let mut cache = InputCache::new();
-                for (source, bytes) in read_frame(input).map_err(|e| full_text(&e))? {
+                for (source, bytes) in read_frame(&request[input_at..]).map_err(|e| full_text(&e))? {
                     cache.update(source.into(), bytes.to_vec());
                 }
                 call(cache)
             }
             GraphCall::Context(call) => {
-                call(Context::from_frame(Arc::from(input)).map_err(|e| full_text(&e))?)
+                call(Context::from_frame(request, input_at).map_err(|e| full_text(&e))?)
             }
         };
         let runtime = self.runtime().map_err(|failure| failure.message)?;
         let guarded = panics::Guarded::new(u64::MAX, future);
         let outcome: Result<_, GraphError> =
-            block_on(&runtime, Box::pin(guarded)).map_err(|failure: TaskFailure| failure.message)?;
+            block_on(runtime, guarded).map_err(|failure: TaskFailure| failure.message)?;
         outcome.map_err(|error| full_text(&error))
     }
 
-    fn runtime(&self) -> Result<Handle, TaskFailure> {
+    fn runtime(&self) -> Result<&Handle, TaskFailure> {
         if let Some(handle) = self.handle.get() {
-            return Ok(handle.clone());
+            return Ok(handle);
         }
         let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
         if runtime.is_none() {
@@ -198,11 +201,10 @@ impl Shell {
                 message: format!("the package's runtime did not start: {error}"),
                 ..TaskFailure::default()
             })?;
-            let _ = self.handle.set(built.handle().clone());
             *runtime = Some(built);
         }
         match runtime.as_ref() {
-            Some(runtime) => Ok(runtime.handle().clone()),
+            Some(runtime) => Ok(self.handle.get_or_init(|| runtime.handle().clone())),
             None => Err(TaskFailure {
                 message: "the package's runtime has ended".into(),
                 ..TaskFailure::default()

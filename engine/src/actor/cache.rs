@@ -1,8 +1,9 @@
 //! Open runs in memory: what deciding the next step needs, read from the database when it is not there.
 
 use crate::context::{ContextMap, Patch};
+use crate::decide::{TaskEnd, run_end};
 use crate::definition::WorkflowDef;
-use longshore_store::{Error as StoreError, NewRun, RunId, RunRow, TaskRow, TaskState, Tx};
+use longshore_store::{Error as StoreError, NewRun, RunId, RunRow, RunState, TaskRow, TaskState, Tx};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -55,6 +56,12 @@ impl RunCache {
             }
         }
         context
+    }
+
+    /// How the run ends, its tasks being terminal.
+    pub(super) fn end(&self) -> (RunState, Option<String>) {
+        let end = |t: &TaskCache| TaskEnd { state: t.state, attempts: t.attempts, error: t.error.clone() };
+        run_end(&self.def, &self.tasks.iter().map(end).collect::<Vec<_>>())
     }
 
     /// Where a task is, by its id.

@@ -18,9 +18,12 @@ impl Actor {
         now: i64,
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
+        if self.next_due.is_some_and(|due| due <= now) {
+            self.may_be_ready = true;
+        }
         let packages = Arc::clone(&self.packages);
         let catalog = packages.catalog();
-        loop {
+        while self.may_be_ready {
             let free = self.slots.saturating_sub(self.held_slots + effects.leases.len());
             if free == 0 || self.stopping.is_some() {
                 break;
@@ -31,7 +34,7 @@ impl Actor {
             let claimed =
                 Claimed::claim(tx, dialect, &catalog.digests, host, token, free as i64, now).await?;
             if claimed.is_empty() {
-                break;
+                return self.nothing_ready(tx, now).await;
             }
             self.load_missing(tx, claimed.iter().map(|c| c.key.run)).await?;
             let mut skipped = Vec::new();
@@ -49,10 +52,18 @@ impl Actor {
             let any_skipped = !skipped.is_empty();
             self.settle(tx, skipped, now, effects).await?;
             if count < free && !any_skipped {
-                break;
+                return self.nothing_ready(tx, now).await;
             }
         }
-        self.next_due = TaskRow::next_due(tx, now).await?;
+        Ok(())
+    }
+
+    /// Every due task is claimed: looks up when the next one is due, if any was put back for later.
+    async fn nothing_ready(&mut self, tx: &mut Tx, now: i64) -> Result<(), StoreError> {
+        self.may_be_ready = false;
+        if self.next_due.is_some() {
+            self.next_due = TaskRow::next_due(tx, now).await?;
+        }
         Ok(())
     }
 

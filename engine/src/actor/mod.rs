@@ -97,7 +97,10 @@ pub(crate) struct Actor {
     ended: Vec<(Held, AttemptOutcome)>,
     next_lease: u64,
     next_token: i64,
+    /// When the earliest task is due that was put back for later.
     next_due: Option<i64>,
+    /// Whether a task may have become ready since the last claim.
+    may_be_ready: bool,
     look_for_cancelled: bool,
     last_heartbeat: Instant,
     last_cancel_look: Instant,
@@ -132,7 +135,9 @@ impl Actor {
             next_lease: 1,
             // Later than every token of an earlier host on this database, as its clock ran.
             next_token: now,
-            next_due: None,
+            // Tasks that an earlier host put back: the first claim looks up when they are due.
+            next_due: Some(now),
+            may_be_ready: true,
             look_for_cancelled: true,
             last_heartbeat: Instant::now(),
             last_cancel_look: Instant::now(),
@@ -178,6 +183,7 @@ impl Actor {
                     "a transaction failed; outcomes are kept and tried again"
                 );
                 self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+                self.may_be_ready = true;
                 for run in failed.touched {
                     self.forget(run);
                 }
@@ -201,7 +207,7 @@ impl Actor {
             Command::ReleaseSlot { lease } => self.release_slot(lease),
             Command::ReclaimSlot { lease } => self.wanting.push_back(lease),
             Command::LookForCancelled => self.look_for_cancelled = true,
-            Command::Wake => {}
+            Command::Wake => self.may_be_ready = true,
             Command::Watch { run, reply } => self.watch(run, reply),
             Command::CountInFlight { digest, reply } => {
                 let count = self.leases.values().filter(|held| held.digest == digest).count();

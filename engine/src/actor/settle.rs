@@ -1,9 +1,10 @@
 //! Outcomes to rows: the task, its attempt, its dependants, its run.
 
 use super::{Actor, Held};
+use crate::actor::cache::RunCache;
 use crate::actor::transact::{Change, Effects};
 use crate::context::Patch;
-use crate::decide::{AfterFailure, TaskEnd, after_failure, is_poison, run_end};
+use crate::decide::{AfterFailure, after_failure, is_poison};
 use crate::packages::{AttemptFailure, AttemptOutcome};
 use longshore_store::{
     Error as StoreError, EventRow, NewAttempt, Resolution, RunCounts, RunId, RunRow, RunState, TaskKey,
@@ -147,6 +148,10 @@ impl Actor {
                 message: settled.update.error.clone(),
             });
             self.remember(settled);
+            if settled.update.state == TaskState::Ready {
+                let due = settled.update.due_at;
+                self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
+            }
             if settled.update.state.is_terminal() {
                 let counts = closed.entry(key.run).or_insert(RunCounts { open: 0, failed: 0 });
                 counts.open += 1;
@@ -154,8 +159,9 @@ impl Actor {
                 self.resolve_dependants(settled, &mut dependants);
             }
         }
+        self.may_be_ready |= !dependants.is_empty();
         TaskRow::resolve(tx, &dependants, now).await?;
-        let left = RunRow::count_down(tx, &closed).await?;
+        let left = RunRow::count_down(tx, &closed, now).await?;
         self.finish_runs(tx, &left, now, effects).await
     }
 
@@ -188,30 +194,22 @@ impl Actor {
         now: i64,
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
-        let mut finished = Vec::new();
+        let mut failed = Vec::new();
         for (id, counts) in left.iter().filter(|(_, counts)| counts.open <= 0) {
-            let Some(run) = self.runs.get(id) else { continue };
-            let (state, error) = if counts.failed == 0 {
-                (RunState::Succeeded, None)
-            } else {
-                let end = |t: &super::cache::TaskCache| TaskEnd {
-                    state: t.state,
-                    attempts: t.attempts,
-                    error: t.error.clone(),
-                };
-                run_end(&run.def, &run.tasks.iter().map(end).collect::<Vec<_>>())
-            };
-            for (key, overruled, winner) in run.conflicts() {
+            effects.finished.push(*id);
+            let run = self.runs.get(id);
+            if counts.failed > 0 {
+                let (state, error) = run.map_or((RunState::Failed, None), RunCache::end);
+                failed.push((*id, state, error));
+            }
+            for (key, overruled, winner) in run.map(RunCache::conflicts).unwrap_or_default() {
                 let message = format!(
                     "`{overruled}` and `{winner}` both changed `{key}`; `{winner}` comes later and won"
                 );
                 EventRow::append(tx, &format!("run/{id}"), "context_conflict", &message, now).await?;
             }
-            finished.push((*id, state, error));
         }
-        RunRow::finish(tx, &finished, now).await?;
-        effects.finished.extend(finished.into_iter().map(|(id, ..)| id));
-        Ok(())
+        RunRow::finish(tx, &failed, now).await
     }
 }
 

@@ -127,6 +127,7 @@ impl Actor {
         }
         let runs: Vec<NewRun> = self.starts.iter().map(|start| (*start.run).clone()).collect();
         effects.taken = NewRun::insert(tx, &runs, now).await?;
+        self.may_be_ready = true;
         for start in &self.starts {
             if !effects.taken.contains_key(&start.run.id) {
                 effects.touched.insert(start.run.id);

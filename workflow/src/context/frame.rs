@@ -32,15 +32,16 @@ fn slice(frame: &[u8], (start, len): (u32, u32)) -> &[u8] {
     frame.get(start..start + len as usize).unwrap_or_default()
 }
 
-/// Reads the positions of all entries, checking lengths, order and encoding of the keys.
+/// Reads the positions of all entries of the frame that begins at `start`, checking lengths, order and
+/// encoding of the keys.
 ///
 /// # Errors
 /// [`FrameError`] with the offset at which the frame is wrong.
-pub(super) fn index(frame: &[u8]) -> Result<Vec<Span>, FrameError> {
-    if frame.is_empty() {
+pub(super) fn index(frame: &[u8], start: usize) -> Result<Vec<Span>, FrameError> {
+    if frame.len() <= start {
         return Ok(Vec::new());
     }
-    let mut at = 0_usize;
+    let mut at = start;
     let count = read_u32(frame, &mut at)? as usize;
     // An entry takes at least its two lengths: a count beyond that is a lie, not a reason to allocate.
     if count > (frame.len() - at) / 8 {
@@ -106,33 +107,33 @@ mod tests {
     #[test]
     fn a_written_frame_reads_back() {
         let frame = frame_of(&[("a", "1"), ("b", "\"two\"")]);
-        let spans = index(&frame).expect("own frame");
+        let spans = index(&frame, 0).expect("own frame");
         let read: Vec<_> = spans.iter().map(|s| (s.key(&frame), s.value(&frame))).collect();
         assert_eq!(read, [("a", &b"1"[..]), ("b", &b"\"two\""[..])]);
     }
 
     #[test]
     fn unsorted_and_repeated_keys_are_refused() {
-        assert!(matches!(index(&frame_of(&[("b", "1"), ("a", "1")])), Err(FrameError::Order { .. })));
-        assert!(matches!(index(&frame_of(&[("a", "1"), ("a", "1")])), Err(FrameError::Order { .. })));
+        assert!(matches!(index(&frame_of(&[("b", "1"), ("a", "1")]), 0), Err(FrameError::Order { .. })));
+        assert!(matches!(index(&frame_of(&[("a", "1"), ("a", "1")]), 0), Err(FrameError::Order { .. })));
     }
 
     #[test]
     fn a_lying_count_allocates_nothing() {
         let frame = u32::MAX.to_le_bytes();
-        assert!(matches!(index(&frame), Err(FrameError::Count { .. })));
+        assert!(matches!(index(&frame, 0), Err(FrameError::Count { .. })));
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = index(&bytes);
+            let _ = index(&bytes, 0);
         }
 
         #[test]
         fn every_truncation_is_an_error(cut in 1_usize..30) {
             let frame = frame_of(&[("alpha", "[1,2,3]"), ("beta", "{}")]);
-            prop_assert!(index(&frame[..frame.len() - cut]).is_err());
+            prop_assert!(index(&frame[..frame.len() - cut], 0).is_err());
         }
     }
 }

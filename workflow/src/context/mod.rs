@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// The largest context that crosses into a task or comes back from one, in bytes of its frame.
 ///
@@ -57,7 +57,7 @@ struct Arrived<T> {
 /// # Ok::<(), longshore_workflow::TaskError>(())
 /// ```
 pub struct Context<T = Value> {
-    bytes: Arc<[u8]>,
+    bytes: Vec<u8>,
     arrived: Vec<Arrived<T>>,
     set: HashMap<String, T>,
     removed: BTreeSet<String>,
@@ -171,7 +171,7 @@ where
     /// A context that holds `data`.
     pub fn from_data(data: HashMap<String, T>) -> Self {
         Self {
-            bytes: Arc::default(),
+            bytes: Vec::new(),
             arrived: Vec::new(),
             set: data,
             removed: BTreeSet::new(),
@@ -205,13 +205,15 @@ where
         Ok(Self::from_data(serde_json::from_str(&json)?))
     }
 
-    /// A context over a frame, whose values are parsed when they are touched.
+    /// A context over the frame that begins at `start` of a message, whose values are parsed when they are
+    /// touched. The message is kept as it is: nothing is copied.
     #[doc(hidden)]
-    pub fn from_frame(bytes: Arc<[u8]>) -> Result<Self, FrameError> {
-        if bytes.len() > MAX_CONTEXT_BYTES {
-            return Err(FrameError::TooLarge { bytes: bytes.len(), limit: MAX_CONTEXT_BYTES });
+    pub fn from_frame(bytes: Vec<u8>, start: usize) -> Result<Self, FrameError> {
+        let len = bytes.len().saturating_sub(start);
+        if len > MAX_CONTEXT_BYTES {
+            return Err(FrameError::TooLarge { bytes: len, limit: MAX_CONTEXT_BYTES });
         }
-        let spans = frame::index(&bytes)?;
+        let spans = frame::index(&bytes, start)?;
         let arrived = spans.into_iter().map(|span| Arrived { span, value: OnceLock::new() }).collect();
         Ok(Self { bytes, arrived, set: HashMap::new(), removed: BTreeSet::new(), whole: OnceLock::new() })
     }
@@ -319,7 +321,7 @@ where
 /// Reads a frame into its keys and raw JSON values; a patch's removed keys have empty values.
 #[doc(hidden)]
 pub fn read_frame(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, FrameError> {
-    Ok(frame::index(bytes)?.into_iter().map(|s| (s.key(bytes), s.value(bytes))).collect())
+    Ok(frame::index(bytes, 0)?.into_iter().map(|s| (s.key(bytes), s.value(bytes))).collect())
 }
 
 /// Writes a frame from entries sorted by key.
@@ -336,7 +338,7 @@ mod tests {
     fn arrived(entries: &[(&str, &str)]) -> Context {
         let mut frame = Vec::new();
         write_frame(entries.iter().map(|(k, v)| (*k, v.as_bytes())), &mut frame);
-        Context::from_frame(frame.into()).expect("own frame")
+        Context::from_frame(frame, 0).expect("own frame")
     }
 
     fn patch_of(context: &Context) -> Vec<(String, String)> {

@@ -1,0 +1,286 @@
+//! Every statement on both databases: SQLite in a file, PostgreSQL in an instance of its own.
+
+use longshore_store::{
+    Access, ArtifactRow, AttemptRow, Claimed, ConditionRow, EntryRow, EventRow, GenerationId, GenerationRow,
+    HostId, NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, PackageRow, Resolution,
+    RunCounts, RunId, RunRow, RunState, ScheduleRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate,
+};
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn the_whole_life_of_a_run_works_on_sqlite() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
+    whole_life(&store).await;
+    packages(&store).await;
+}
+
+#[tokio::test]
+async fn the_whole_life_of_a_run_works_on_postgres() {
+    let server = Postgres::start();
+    let store = Store::open(&server.url(), Access::Host).await.expect("opens");
+    whole_life(&store).await;
+    packages(&store).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("test.db");
+    let store = Store::open_file(&path, Access::Host).await.expect("opens");
+    let mut tx = store.begin().await.expect("begins");
+    let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                  VALUES (9999, 'future', TRUE, x'00', 0)";
+    sqlx::query(insert).execute(&mut *tx).await.expect("inserts");
+    store.commit(tx).await.expect("commits");
+    store.close().await;
+    drop(store);
+    for access in [Access::Host, Access::Guest] {
+        assert_eq!(Store::open_file(&path, access).await.expect_err("newer").code(), "LS0506");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_was_changed_by_hand_is_named() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
+    let run = start(&store, None).await;
+    let mut tx = store.begin().await.expect("begins");
+    sqlx::query("UPDATE runs SET state = 'resting'").execute(&mut *tx).await.expect("updates");
+    store.commit(tx).await.expect("commits");
+    let error = RunRow::find(&store, run).await.expect_err("a bad row").to_string();
+    assert_eq!(error, format!("table runs, row {run}: column state holds `resting`"));
+}
+
+fn new_run(dedup_key: Option<&str>) -> NewRun {
+    let task = |idx, id: &str, waiting| NewTask { idx, id: id.into(), waiting };
+    NewRun {
+        id: RunId::new(),
+        tenant: "public".into(),
+        workflow: "flow".into(),
+        package: "p".into(),
+        version: "1".into(),
+        digest: "d".into(),
+        origin: "manual".into(),
+        dedup_key: dedup_key.map(str::to_owned),
+        input: "{}".into(),
+        deadline_at: Some(1_000_000),
+        tasks: vec![task(0, "a", 0), task(1, "b", 1)],
+    }
+}
+
+async fn start(store: &Store, dedup_key: Option<&str>) -> RunId {
+    let run = new_run(dedup_key);
+    let mut tx = store.begin().await.expect("begins");
+    NewRun::insert(&mut tx, std::slice::from_ref(&run), 10).await.expect("starts");
+    store.commit(tx).await.expect("commits");
+    run.id
+}
+
+fn update(key: TaskKey, token: i64, state: TaskState) -> TaskUpdate {
+    let (error, patch) = (Some("why".to_owned()), Some("{}".to_owned()));
+    TaskUpdate { key, token, state, lost: 0, unbegun: 0, due_at: 20, error, patch }
+}
+
+async fn whole_life(store: &Store) {
+    let host = HostId::new();
+    let run = start(store, Some("key")).await;
+    let mut tx = store.begin().await.expect("begins");
+    Store::register_host(&mut tx, host, "test", 1, 10).await.expect("registers");
+    Store::heartbeat(&mut tx, host, false, 11).await.expect("beats");
+    let again = new_run(Some("key"));
+    let taken = NewRun::insert(&mut tx, std::slice::from_ref(&again), 10).await.expect("starts");
+    assert_eq!(taken, HashMap::from([(again.id, run)]));
+    assert!(RunRow::origin_is_busy(&mut tx, "manual").await.expect("looks"));
+
+    let digests = ["d".to_owned(), "other".to_owned()];
+    let claimed = Claimed::claim(&mut tx, store.dialect(), &digests, host, 5, 10, 12).await.expect("claims");
+    let first = TaskKey { run, idx: 0 };
+    assert_eq!(claimed, [Claimed { key: first, attempt: 1, lost: 0, tainted: 0 }]);
+    assert!(TaskRow::orphans(&mut tx, host).await.expect("looks").is_empty());
+    let fenced =
+        TaskUpdate::apply(&mut tx, &[update(first, 4, TaskState::Succeeded)], 13).await.expect("fenced");
+    assert!(fenced.is_empty());
+    let applied =
+        TaskUpdate::apply(&mut tx, &[update(first, 5, TaskState::Succeeded)], 13).await.expect("applies");
+    assert_eq!(applied, [first]);
+    let attempt = NewAttempt {
+        key: first,
+        attempt: 1,
+        host: host.to_string(),
+        started_at: 12,
+        finished_at: 13,
+        outcome: "succeeded",
+        error: None,
+    };
+    NewAttempt::insert(&mut tx, &[attempt.clone(), attempt.clone(), attempt]).await.expect("records once");
+    let second = TaskKey { run, idx: 1 };
+    TaskRow::resolve(&mut tx, &HashMap::from([(second, Resolution { resolved: 1, tainted: 1 })]), 14)
+        .await
+        .expect("resolves");
+    let left = RunRow::count_down(&mut tx, &HashMap::from([(run, RunCounts { open: 1, failed: 0 })]), 14)
+        .await
+        .expect("counts");
+    assert_eq!(left, HashMap::from([(run, RunCounts { open: 1, failed: 0 })]));
+    assert_eq!(TaskRow::next_due(&mut tx, 0).await.expect("looks"), Some(14));
+    let claimed = Claimed::claim(&mut tx, store.dialect(), &digests, host, 6, 10, 15).await.expect("claims");
+    assert_eq!(claimed, [Claimed { key: second, attempt: 1, lost: 0, tainted: 1 }]);
+    assert!(RunRow::to_cancel(&mut tx, 16).await.expect("looks").is_empty());
+    assert_eq!(RunRow::load(&mut tx, &[run]).await.expect("loads").len(), 1);
+    assert_eq!(TaskRow::of_runs(&mut tx, &[run]).await.expect("loads").len(), 2);
+    store.commit(tx).await.expect("commits");
+
+    assert!(RunRow::request_cancel(store, run, 17).await.expect("asks"));
+    let mut tx = store.begin().await.expect("begins");
+    assert_eq!(RunRow::to_cancel(&mut tx, 18).await.expect("looks"), [(run, true)]);
+    assert_eq!(TaskRow::cancel_all(&mut tx, run, 18).await.expect("cancels"), [second]);
+    RunRow::finish(&mut tx, &[(run, RunState::Cancelled, None)], 18).await.expect("finishes");
+    store.commit(tx).await.expect("commits");
+
+    let row = RunRow::find(store, run).await.expect("finds").expect("is there");
+    assert_eq!((row.state, row.finished_at), (RunState::Cancelled, Some(18)));
+    assert_eq!(RunRow::newest(store, Some(RunState::Cancelled), 5).await.expect("lists").len(), 1);
+    assert_eq!(RunRow::pinned_to(store, "d").await.expect("counts"), 0);
+    assert_eq!(TaskRow::of_run(store, run).await.expect("loads")[1].state, TaskState::Cancelled);
+    assert_eq!(AttemptRow::of_run(store, run).await.expect("loads").len(), 1);
+}
+
+async fn packages(store: &Store) {
+    let (host, id) = (HostId::new(), GenerationId::new());
+    let mut tx = store.begin().await.expect("begins");
+    let artifact = NewArtifact { digest: "d", name: "p", version: "1", target: "t", bytes: 1, manifest: "" };
+    artifact.insert(&mut tx, 1).await.expect("records");
+    ArtifactRow::set_probe(&mut tx, "d", "passed", 2).await.expect("records");
+    NewGeneration { id, host, digest: "d", package: "p", version: "1" }
+        .insert(&mut tx, 3)
+        .await
+        .expect("records");
+    GenerationRow::set_step(&mut tx, id, "active", 6).await.expect("records");
+    assert_eq!(GenerationRow::mark_lost(&mut tx, host, 4).await.expect("marks"), 0);
+    let entry = EntryRow { kind: "task".into(), name: "a".into(), detail: "{}".into() };
+    EntryRow::insert(&mut tx, "d", &[entry.clone(), entry.clone(), entry]).await.expect("records once");
+    let condition = |status| NewCondition {
+        subject: "package/p",
+        kind: "Ready",
+        status,
+        reason: "Ok",
+        message: "",
+        digest: "d",
+    };
+    condition("true").set(&mut tx, 5).await.expect("sets");
+    condition("true").set(&mut tx, 6).await.expect("sets");
+    let row = PackageRow {
+        name: "p".into(),
+        version: "1".into(),
+        digest: "d".into(),
+        source: "s".into(),
+        state: "desired".into(),
+        actor: "test".into(),
+        reason: "r".into(),
+        updated_at: 7,
+    };
+    row.put(&mut tx).await.expect("puts");
+    row.put(&mut tx).await.expect("puts again");
+    let schedule = ScheduleRow {
+        name: "s".into(),
+        workflow: "w".into(),
+        expression: "e".into(),
+        timezone: "UTC".into(),
+        next_at: None,
+    };
+    schedule.put(&mut tx, 8).await.expect("puts");
+    EventRow::append(&mut tx, "package/p", "loaded", "m", 9).await.expect("appends");
+    store.commit(tx).await.expect("commits");
+
+    assert_eq!(
+        ArtifactRow::find(store, "d").await.expect("finds").expect("is there").probe.as_deref(),
+        Some("passed")
+    );
+    assert_eq!(EntryRow::of(store, "d").await.expect("lists").len(), 1);
+    assert_eq!(ConditionRow::all(store).await.expect("lists")[0].since, 5);
+    assert_eq!(PackageRow::all(store).await.expect("lists"), [row]);
+    assert_eq!(ScheduleRow::all(store).await.expect("lists"), [schedule]);
+    assert_eq!(EventRow::newest(store, "package/p", 5).await.expect("lists").len(), 1);
+
+    let mut tx = store.begin().await.expect("begins");
+    GenerationRow::set_unloaded(&mut tx, id, "unmapped", 10).await.expect("records");
+    ConditionRow::clear(&mut tx, "package/p").await.expect("clears");
+    ScheduleRow::remove(&mut tx, "s").await.expect("removes");
+    store.commit(tx).await.expect("commits");
+    assert_eq!(
+        GenerationRow::newest(store, "p", 5).await.expect("lists")[0].released.as_deref(),
+        Some("unmapped")
+    );
+}
+
+/// A PostgreSQL of this test's own, on a free port, gone with it.
+struct Postgres {
+    folder: tempfile::TempDir,
+    binaries: PathBuf,
+    port: u16,
+}
+
+impl Postgres {
+    fn start() -> Self {
+        let binaries = binaries().expect("PostgreSQL is installed: run .ci/setup");
+        let folder = tempfile::tempdir().expect("folder");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let server = Self { folder, binaries, port };
+        // PostgreSQL does not run as root.
+        let owned = Command::new("chown").arg("postgres").arg(server.folder.path()).status();
+        assert!(!is_root() || owned.is_ok_and(|s| s.success()));
+        server.run("initdb", &["--auth=trust", "--username=postgres", "--no-sync", "-D", &server.data()]);
+        let options =
+            format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off");
+        let log = format!("{}/log", server.folder.path().display());
+        server.run("pg_ctl", &["start", "--wait", "-l", &log, "-o", &options, "-D", &server.data()]);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "PostgreSQL does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    fn data(&self) -> String {
+        self.folder.path().join("data").display().to_string()
+    }
+
+    fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    fn run(&self, program: &str, args: &[&str]) {
+        let program = self.binaries.join(program);
+        let mut command = if is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        let status = command.args(args).current_dir("/").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        assert!(status.is_ok_and(|s| s.success()), "{args:?}");
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.run("pg_ctl", &["stop", "-m", "immediate", "-D", &self.data()]);
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.starts_with(b"0\n"))
+}
+
+fn binaries() -> Option<PathBuf> {
+    let versions = std::fs::read_dir(Path::new("/usr/lib/postgresql")).ok()?;
+    versions.flatten().map(|v| v.path().join("bin")).find(|bin| bin.join("initdb").is_file())
+}
