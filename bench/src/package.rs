@@ -21,16 +21,27 @@ fn repository() -> &'static Path {
 
 /// Builds the package and returns its archive. cargo notices when nothing changed.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
-    let folder = repository().join("target/bench-package");
+    build_crate("measured", &source())
+}
+
+/// A package of one workflow with one task, named `wf_single`.
+pub(crate) fn build_small() -> anyhow::Result<PathBuf> {
+    let mut out = String::from("longshore::package!();\n");
+    workflow(&mut out, "wf_single", &task("", "only", NOOP));
+    build_crate("small", &out)
+}
+
+fn build_crate(name: &str, source: &str) -> anyhow::Result<PathBuf> {
+    let folder = repository().join("target/bench-packages").join(name);
     std::fs::create_dir_all(folder.join("src"))?;
     let manifest = format!(
-        "[package]\nname = \"measured\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+        "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
          longshore = {{ path = {:?} }}\nserde_json = \"1\"\ntokio = {{ version = \"1\", features = [\"time\"] }}\n\n\
          [workspace]\n\n[profile.release]\ndebug = false\n",
         repository()
     );
     write_if_changed(&folder.join("Cargo.toml"), &manifest)?;
-    write_if_changed(&folder.join("src/lib.rs"), &source())?;
+    write_if_changed(&folder.join("src/lib.rs"), source)?;
     std::fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock"))?;
     let output = Command::new("cargo")
         .args(["run", "--release", "--quiet", "-p", "longshore-cli", "--", "build", "--release", "--json"])
@@ -52,48 +63,38 @@ fn write_if_changed(path: &Path, content: &str) -> std::io::Result<()> {
     std::fs::write(path, content)
 }
 
+const NOOP: &str = "let _ = context; Ok(())";
+
+fn workflow(out: &mut String, name: &str, tasks: &str) {
+    // Writing to a String does not fail.
+    let _ = write!(
+        out,
+        "\n#[longshore::workflow(name = \"{name}\")]\npub mod {name} {{\n    \
+         use longshore::{{Context, TaskError, task}};\n    use serde_json::Value;\n{tasks}}}\n"
+    );
+}
+
+fn task(args: &str, id: &str, body: &str) -> String {
+    format!(
+        "    #[task({args})]\n    pub async fn {id}(context: &mut Context<Value>) -> Result<(), TaskError> {{ {body} }}\n"
+    )
+}
+
 fn source() -> String {
     let mut out = String::from("longshore::package!();\n");
-    let mut workflow = |name: &str, tasks: &str| {
-        // Writing to a String does not fail.
-        let _ = write!(
-            out,
-            "\n#[longshore::workflow(name = \"{name}\")]\npub mod {name} {{\n    use longshore::{{Context, TaskError, task}};\n    \
-             use serde_json::Value;\n{tasks}}}\n"
-        );
-    };
-    let task = |args: &str, id: &str, body: &str| {
-        format!(
-            "    #[task({args})]\n    pub async fn {id}(context: &mut Context<Value>) -> Result<(), TaskError> {{ {body} }}\n"
-        )
-    };
-    let noop = "let _ = context; Ok(())";
-    workflow("wf_single", &task("", "only", noop));
-    let chain: String = (0..10)
-        .map(|i| {
-            if i == 0 {
-                task("", "c0", noop)
-            } else {
-                task(&format!("dependencies = [\"c{}\"]", i - 1), &format!("c{i}"), noop)
-            }
-        })
-        .collect();
-    workflow("wf_chain", &chain);
-    let fan: String = (0..98).map(|i| task("dependencies = [\"root\"]", &format!("f{i}"), noop)).collect();
+    workflow(&mut out, "wf_single", &task("", "only", NOOP));
+    let after = |i: i32| if i == 0 { String::new() } else { format!("dependencies = [\"c{}\"]", i - 1) };
+    let chain: String = (0..10).map(|i| task(&after(i), &format!("c{i}"), NOOP)).collect();
+    workflow(&mut out, "wf_chain", &chain);
+    let fan: String = (0..98).map(|i| task("dependencies = [\"root\"]", &format!("f{i}"), NOOP)).collect();
     let all: Vec<String> = (0..98).map(|i| format!("\"f{i}\"")).collect();
-    let join = task(&format!("dependencies = [{}]", all.join(", ")), "last", noop);
-    workflow("wf_fanout", &format!("{}{fan}{join}", task("", "root", noop)));
-    workflow(
-        "wf_sleeps",
-        &task(
-            "",
-            "sleeper",
-            "let _ = context; tokio::time::sleep(std::time::Duration::from_secs(2)).await; Ok(())",
-        ),
-    );
-    workflow("wf_touches", &task("", "touch", "let _ = context.get(\"k0\"); Ok(())"));
-    let many: String = (0..MANY).map(|i| task("", &format!("t{i:04}"), noop)).collect();
-    workflow("wf_many", &many);
+    let join = task(&format!("dependencies = [{}]", all.join(", ")), "last", NOOP);
+    workflow(&mut out, "wf_fanout", &format!("{}{fan}{join}", task("", "root", NOOP)));
+    let sleep = "let _ = context; tokio::time::sleep(std::time::Duration::from_secs(2)).await; Ok(())";
+    workflow(&mut out, "wf_sleeps", &task("", "sleeper", sleep));
+    workflow(&mut out, "wf_touches", &task("", "touch", "let _ = context.get(\"k0\"); Ok(())"));
+    let many: String = (0..MANY).map(|i| task("", &format!("t{i:04}"), NOOP)).collect();
+    workflow(&mut out, "wf_many", &many);
     out
 }
 

@@ -5,7 +5,7 @@
 
 use crate::artifact::VerifiedArtifact;
 use crate::error::Error;
-use crate::library::{Metadata, OpenLibrary};
+use crate::library::{Mapping, Metadata, OpenLibrary};
 use crate::logs::{self, Named};
 use longshore_engine::embedded::{POLL_DEADLINE_MS, read_poll, read_reply, start_request, triggers};
 use longshore_engine::{
@@ -57,6 +57,7 @@ struct Lanes {
     calls: Sender<Job>,
     polls: Sender<Job>,
     thread: JoinHandle<()>,
+    mapping: Arc<OnceLock<Mapping>>,
 }
 
 /// Whether a closed library's memory was given back.
@@ -271,6 +272,8 @@ impl Lanes {
         let (opened, answer) = oneshot::channel();
         let name = format!("lane-{}", artifact.digest().short());
         let poll_name = format!("poll-{}", artifact.digest().short());
+        let mapping: Arc<OnceLock<Mapping>> = Arc::default();
+        let mapped = Arc::clone(&mapping);
         let run = move || {
             let library = match OpenLibrary::open(&artifact, Some(host), &config) {
                 Ok(library) => library,
@@ -279,6 +282,7 @@ impl Lanes {
                     return;
                 }
             };
+            mapped.get_or_init(|| library.mapping());
             let metadata = library.metadata();
             let failed = metadata.is_err();
             let _ = opened.send(metadata);
@@ -300,15 +304,19 @@ impl Lanes {
         let thread = std::thread::Builder::new().name(name).spawn(run);
         // A host that cannot start a thread cannot do anything; there is no way on from here.
         let thread = thread.unwrap_or_else(|error| panic!("no thread for a package: {error}"));
-        (Self { calls, polls, thread }, answer)
+        (Self { calls, polls, thread, mapping }, answer)
     }
 
     async fn close(self) {
         drop(self.calls);
         drop(self.polls);
-        let thread = self.thread;
-        // The lane drops instance and library; a package whose destructor panics has lost its own thread.
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let (thread, mapping) = (self.thread, self.mapping);
+        let close = move || {
+            // The lane drops the instance; a package whose destructor panics has lost its own thread.
+            let _ = thread.join();
+            drop(mapping);
+        };
+        let _ = tokio::task::spawn_blocking(close).await;
     }
 }
 

@@ -16,16 +16,22 @@ use longshore_workflow_plugin::interface::{
 use longshore_workflow_plugin::wire::{ShellConfig, TaskMetadata, TriggerMetadata, Wire};
 use longshore_workflow_plugin::{INTERFACE_VERSION, Method};
 use serde_bytes::ByteBuf;
+use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
 /// The name fidius gives the interface.
 const INTERFACE: &str = "LongshorePackage";
 
-/// An open library with its one instance. Dropping it ends the instance, then closes the library; both must
-/// happen on a thread that belongs to the generation.
+/// What keeps a library mapped. The C library keeps it for ever when it is closed while a thread lives that
+/// has thread-locals of it: the last of these is dropped after every lane has ended.
+pub(crate) type Mapping = Arc<dyn Any + Send + Sync>;
+
+/// An open library with its one instance. Dropping it ends the instance, which must happen on a thread that
+/// belongs to the generation.
 pub(crate) struct OpenLibrary {
     handle: PluginHandle,
+    mapping: Mapping,
     interface_version: u32,
 }
 
@@ -61,6 +67,7 @@ impl OpenLibrary {
         if let Some(host) = host {
             LongshoreHostBinding::bind(&library, host).map_err(|e| load_error(&e))?;
         }
+        let mapping: Mapping = Arc::clone(&library.library) as Mapping;
         let plugin = library.plugins.remove(0);
         let info = &plugin.info;
         if info.interface_hash != INTERFACE_HASH || info.interface_version > INTERFACE_VERSION {
@@ -78,7 +85,12 @@ impl OpenLibrary {
             });
         }
         let handle = PluginHandle::configure_from_loaded(plugin, &ByteBuf::from(config.encode()));
-        Ok(Self { handle: handle.map_err(|e| load_error(&e))?, interface_version })
+        Ok(Self { handle: handle.map_err(|e| load_error(&e))?, mapping, interface_version })
+    }
+
+    /// What keeps the library mapped beyond this value.
+    pub(crate) fn mapping(&self) -> Mapping {
+        Arc::clone(&self.mapping)
     }
 
     /// Calls a method. `None` when the package was built before the method existed.

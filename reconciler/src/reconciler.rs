@@ -95,7 +95,17 @@ pub struct Report {
 /// What is known of a file, as long as it does not change.
 enum Known {
     Package(Desired),
-    Broken,
+    /// It does not read; what its path held before may still be loaded.
+    Broken(Option<Desired>),
+}
+
+impl Known {
+    fn package(&self) -> Option<&Desired> {
+        match self {
+            Self::Package(package) | Self::Broken(Some(package)) => Some(package),
+            Self::Broken(None) => None,
+        }
+    }
 }
 
 /// Makes what is loaded what the sources offer. It takes no input but their state, so that any pass may be
@@ -209,7 +219,7 @@ impl Reconciler {
 
     fn next_look(&self, listing: &Listing, kept: &[Kept]) -> Duration {
         let mut next = self.options.interval;
-        if listing.unsettled {
+        if !listing.unsettled.is_empty() {
             next = next.min(Duration::from_millis(200));
         }
         for kept in kept {
@@ -225,56 +235,64 @@ impl Reconciler {
     }
 
     /// Names the files: what is unchanged since the last pass is not read again.
+    ///
+    /// A file that is just being written, or that was replaced by one that does not read, stands for what it
+    /// was before: a bad copy does not take a good package away.
     async fn read(&mut self, listing: &Listing, report: &mut Report) -> Result<Vec<Desired>, Error> {
-        let mut files = HashMap::with_capacity(listing.files.len());
-        let mut cured: Vec<String> = Vec::new();
+        let mut before = std::mem::take(&mut self.files);
+        let was_broken: Vec<PathBuf> = before
+            .iter()
+            .filter(|(_, k)| matches!(k, Known::Broken(_)))
+            .map(|(f, _)| f.path.clone())
+            .collect();
         for found in &listing.files {
-            let known = match self.files.remove(found) {
+            let known = match before.remove(found) {
                 Some(known) => known,
-                None => self.identify(found, report, &mut cured).await?,
+                None => {
+                    let last = before.iter().find(|(f, _)| f.path == found.path);
+                    let last = last.and_then(|(_, known)| known.package().cloned());
+                    self.identify(found, last, report).await?
+                }
             };
-            files.insert(found.clone(), known);
+            self.files.insert(found.clone(), known);
         }
-        // What is left of the old map is gone or changed.
-        cured.extend(
-            self.files.iter().filter(|(_, k)| matches!(k, Known::Broken)).map(|(f, _)| file_subject(&f.path)),
-        );
-        let still_broken = |subject: &String| {
-            files.iter().any(|(f, k)| matches!(k, Known::Broken) && file_subject(&f.path) == *subject)
-        };
-        cured.retain(|subject| !still_broken(subject));
+        let unsettled = |found: &Found| listing.unsettled.binary_search(&found.path).is_ok();
+        self.files.extend(before.into_iter().filter(|(found, _)| unsettled(found)));
+        let broken =
+            |path: &PathBuf| self.files.iter().any(|(f, k)| f.path == *path && matches!(k, Known::Broken(_)));
+        let cured: Vec<String> =
+            was_broken.iter().filter(|path| !broken(path)).map(|path| file_subject(path)).collect();
         self.records.forget(&cured).await?;
-        self.files = files;
-        let packages = listing.files.iter().filter_map(|found| match self.files.get(found) {
-            Some(Known::Package(desired)) => Some(desired.clone()),
-            _ => None,
+        let loaded = |package: &&Desired| {
+            self.active.get(&package.name).is_some_and(|g| *g.artifact().digest() == package.digest)
+        };
+        let offered = self.files.values().filter_map(|known| match known {
+            Known::Package(package) => Some(package.clone()),
+            Known::Broken(last) => last.as_ref().filter(loaded).cloned(),
         });
-        Ok(packages.collect())
+        Ok(offered.collect())
     }
 
     async fn identify(
         &self,
         found: &Found,
+        last: Option<Desired>,
         report: &mut Report,
-        cured: &mut Vec<String>,
     ) -> Result<Known, Error> {
         let (path, checks) = (found.path.clone(), self.options.checks.clone());
         let identified = tokio::task::spawn_blocking(move || identify(&path, &checks)).await;
         let identified = identified.unwrap_or_else(|e| Err(Error::Load { message: e.to_string() }));
         match identified {
-            Ok((digest, package)) => {
-                cured.push(file_subject(&found.path));
-                Ok(Known::Package(Desired {
-                    name: package.name,
-                    version: package.version,
-                    digest,
-                    path: found.path.clone(),
-                }))
-            }
+            Ok((digest, package)) => Ok(Known::Package(Desired {
+                name: package.name,
+                version: package.version,
+                digest,
+                path: found.path.clone(),
+            })),
             Err(error) => {
                 self.records.refused(&file_subject(&found.path), "", &error, now_ms()).await?;
                 report.outcomes.push(Outcome::Refused { name: found.path.display().to_string(), error });
-                Ok(Known::Broken)
+                Ok(Known::Broken(last))
             }
         }
     }

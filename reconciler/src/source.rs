@@ -34,8 +34,8 @@ pub struct Listing {
     pub files: Vec<Found>,
     /// Directories that could not be read.
     pub unreadable: Vec<PathBuf>,
-    /// Whether some file was changed a moment ago and is left for the next look.
-    pub unsettled: bool,
+    /// Files that were changed a moment ago and are left for the next look, sorted.
+    pub unsettled: Vec<PathBuf>,
 }
 
 /// The directories of `LONGSHORE_PATH`.
@@ -65,6 +65,7 @@ pub fn list(directories: &[PathBuf], now: SystemTime) -> Listing {
         }
     }
     listing.files.sort();
+    listing.unsettled.sort();
     listing.files.dedup_by(|a, b| a.path == b.path);
     listing
 }
@@ -94,7 +95,7 @@ fn consider(path: &Path, now: SystemTime, listing: &mut Listing) {
     let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     let age = now.duration_since(modified).unwrap_or(SETTLE);
     if age < SETTLE {
-        listing.unsettled = true;
+        listing.unsettled.push(path.to_owned());
     } else if metadata.is_file() {
         listing.files.push(Found { path: path.to_owned(), bytes: metadata.len(), modified });
     }
@@ -140,7 +141,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         write(&folder.path().join("a.longshore"));
         let listing = list(&[folder.path().to_owned()], SystemTime::now());
-        assert!(listing.files.is_empty() && listing.unsettled);
+        assert!(listing.files.is_empty() && listing.unsettled.len() == 1);
     }
 
     #[test]

@@ -22,6 +22,10 @@ impl Span {
         std::str::from_utf8(slice(frame, self.key)).unwrap_or_default()
     }
 
+    pub(super) fn key_bytes<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
+        slice(frame, self.key)
+    }
+
     pub(super) fn value<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
         slice(frame, self.value)
     }
@@ -37,7 +41,7 @@ fn slice(frame: &[u8], (start, len): (u32, u32)) -> &[u8] {
 ///
 /// # Errors
 /// [`FrameError`] with the offset at which the frame is wrong.
-pub(super) fn index(frame: &[u8], start: usize) -> Result<Vec<Span>, FrameError> {
+pub(super) fn index<T: From<Span>>(frame: &[u8], start: usize) -> Result<Vec<T>, FrameError> {
     if frame.len() <= start {
         return Ok(Vec::new());
     }
@@ -48,19 +52,21 @@ pub(super) fn index(frame: &[u8], start: usize) -> Result<Vec<Span>, FrameError>
         return Err(FrameError::Count { count, bytes: frame.len() });
     }
     let mut spans = Vec::with_capacity(count);
-    let mut previous: Option<&str> = None;
+    let mut previous: Option<&[u8]> = None;
     for _ in 0..count {
         let key_len = read_u32(frame, &mut at)?;
         let value_len = read_u32(frame, &mut at)?;
         let key = take(frame, &mut at, key_len)?;
         let value = take(frame, &mut at, value_len)?;
-        let text =
-            std::str::from_utf8(slice(frame, key)).map_err(|_| FrameError::Key { at: key.0 as usize })?;
-        if previous.is_some_and(|p| p >= text) {
-            return Err(FrameError::Order { key: text.to_owned() });
+        let bytes = slice(frame, key);
+        if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
+            return Err(FrameError::Key { at: key.0 as usize });
         }
-        previous = Some(text);
-        spans.push(Span { key, value });
+        if previous.is_some_and(|p| p >= bytes) {
+            return Err(FrameError::Order { key: String::from_utf8_lossy(bytes).into_owned() });
+        }
+        previous = Some(bytes);
+        spans.push(Span { key, value }.into());
     }
     if at == frame.len() { Ok(spans) } else { Err(FrameError::Trailing { at, bytes: frame.len() }) }
 }
@@ -107,33 +113,39 @@ mod tests {
     #[test]
     fn a_written_frame_reads_back() {
         let frame = frame_of(&[("a", "1"), ("b", "\"two\"")]);
-        let spans = index(&frame, 0).expect("own frame");
+        let spans = index::<Span>(&frame, 0).expect("own frame");
         let read: Vec<_> = spans.iter().map(|s| (s.key(&frame), s.value(&frame))).collect();
         assert_eq!(read, [("a", &b"1"[..]), ("b", &b"\"two\""[..])]);
     }
 
     #[test]
     fn unsorted_and_repeated_keys_are_refused() {
-        assert!(matches!(index(&frame_of(&[("b", "1"), ("a", "1")]), 0), Err(FrameError::Order { .. })));
-        assert!(matches!(index(&frame_of(&[("a", "1"), ("a", "1")]), 0), Err(FrameError::Order { .. })));
+        assert!(matches!(
+            index::<Span>(&frame_of(&[("b", "1"), ("a", "1")]), 0),
+            Err(FrameError::Order { .. })
+        ));
+        assert!(matches!(
+            index::<Span>(&frame_of(&[("a", "1"), ("a", "1")]), 0),
+            Err(FrameError::Order { .. })
+        ));
     }
 
     #[test]
     fn a_lying_count_allocates_nothing() {
         let frame = u32::MAX.to_le_bytes();
-        assert!(matches!(index(&frame, 0), Err(FrameError::Count { .. })));
+        assert!(matches!(index::<Span>(&frame, 0), Err(FrameError::Count { .. })));
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = index(&bytes, 0);
+            let _ = index::<Span>(&bytes, 0);
         }
 
         #[test]
         fn every_truncation_is_an_error(cut in 1_usize..30) {
             let frame = frame_of(&[("alpha", "[1,2,3]"), ("beta", "{}")]);
-            prop_assert!(index(&frame[..frame.len() - cut], 0).is_err());
+            prop_assert!(index::<Span>(&frame[..frame.len() - cut], 0).is_err());
         }
     }
 }

@@ -42,6 +42,12 @@ struct Arrived<T> {
     value: OnceLock<Option<T>>,
 }
 
+impl<T> From<frame::Span> for Arrived<T> {
+    fn from(span: frame::Span) -> Self {
+        Self { span, value: OnceLock::new() }
+    }
+}
+
 /// The data of a run as one task sees it: keys with JSON values.
 ///
 /// A task reads what its predecessors wrote and writes what its successors will read. Values arrive as raw
@@ -213,8 +219,7 @@ where
         if len > MAX_CONTEXT_BYTES {
             return Err(FrameError::TooLarge { bytes: len, limit: MAX_CONTEXT_BYTES });
         }
-        let spans = frame::index(&bytes, start)?;
-        let arrived = spans.into_iter().map(|span| Arrived { span, value: OnceLock::new() }).collect();
+        let arrived = frame::index(&bytes, start)?;
         Ok(Self { bytes, arrived, set: HashMap::new(), removed: BTreeSet::new(), whole: OnceLock::new() })
     }
 
@@ -241,7 +246,7 @@ where
     }
 
     fn find(&self, key: &str) -> Option<usize> {
-        self.arrived.binary_search_by(|a| a.span.key(&self.bytes).cmp(key)).ok()
+        self.arrived.binary_search_by(|a| a.span.key_bytes(&self.bytes).cmp(key.as_bytes())).ok()
     }
 
     fn arrived(&self, key: &str) -> Option<&T> {
@@ -321,7 +326,7 @@ where
 /// Reads a frame into its keys and raw JSON values; a patch's removed keys have empty values.
 #[doc(hidden)]
 pub fn read_frame(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, FrameError> {
-    Ok(frame::index(bytes, 0)?.into_iter().map(|s| (s.key(bytes), s.value(bytes))).collect())
+    Ok(frame::index::<frame::Span>(bytes, 0)?.into_iter().map(|s| (s.key(bytes), s.value(bytes))).collect())
 }
 
 /// Writes a frame from entries sorted by key.

@@ -1,0 +1,201 @@
+//! Packages in a host of this process: swap, pinning, conflicts, triggers.
+
+mod support;
+
+use longshore_engine::{Engine, Options as EngineOptions, Packages, StartRequest};
+use longshore_reconciler::probe::ProbeOptions;
+use longshore_reconciler::{Options, Outcome, Reconciler, Report};
+use longshore_store::{Access, RunRow, RunState, Store};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use support::{Crate, Longshore, one_task};
+
+/// A host on a folder of packages.
+struct Host {
+    engine: Engine,
+    reconciler: Reconciler,
+    packages: PathBuf,
+}
+
+impl Host {
+    async fn open(folder: &Path) -> Self {
+        let packages = folder.join("packages");
+        std::fs::create_dir_all(&packages).expect("folder");
+        let store = Store::open_file(&folder.join("test.db"), Access::Host).await.expect("opens");
+        let loaded = Reconciler::packages();
+        let engine = Engine::open(store, loaded.clone(), EngineOptions::default()).await.expect("starts");
+        let mut options = Options::new(vec![packages.clone()], folder.join("cache"));
+        options.probe = Some(ProbeOptions {
+            program: env!("CARGO_BIN_EXE_longshore").into(),
+            limit: Duration::from_secs(20),
+        });
+        let reconciler = Reconciler::new(options, loaded, engine.clone());
+        Self { engine, reconciler, packages }
+    }
+
+    /// Passes until one does something.
+    async fn reconcile(&mut self) -> Report {
+        for _ in 0..100 {
+            let (report, _) = self.reconciler.reconcile().await.expect("a pass");
+            if !report.outcomes.is_empty() {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nothing happened");
+    }
+
+    fn put(&self, built: &Path, name: &str) {
+        std::fs::copy(built, self.packages.join(name)).expect("copies");
+    }
+
+    async fn close(mut self) {
+        self.engine.shutdown(Duration::from_secs(5)).await;
+        self.reconciler.close().await;
+    }
+}
+
+fn build(krate: &Crate, folder: &Path) -> PathBuf {
+    let longshore = Longshore::new();
+    let out = folder.join("built");
+    let ended = longshore.run(&["build", krate.path(), "-o", out.to_str().expect("UTF-8"), "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    PathBuf::from(ended.json()["file"].as_str().expect("a file"))
+}
+
+/// A crate whose one task says its version once the file named by the context's key `gate` is there.
+fn gated(version: &str) -> Crate {
+    let body = format!(
+        "let gate: String = context.get_required(\"gate\")?;\n        \
+         while !std::path::Path::new(&gate).exists() {{ tokio::time::sleep(std::time::Duration::from_millis(10)).await; }}\n        \
+         context.insert_as(\"version\", \"{version}\")"
+    );
+    let krate = Crate::of_source("gated", &one_task("gated", &body));
+    let path = krate.folder.path().join("Cargo.toml");
+    let text = std::fs::read_to_string(&path).expect("reads").replace("0.1.0", version);
+    let text = text.replace(
+        "serde_json = \"1\"",
+        "serde_json = \"1\"\ntokio = { version = \"1\", features = [\"time\"] }",
+    );
+    std::fs::write(&path, text).expect("writes");
+    krate
+}
+
+fn request(workflow: &str, gate: &Path) -> StartRequest {
+    let mut request = StartRequest { workflow: workflow.into(), ..StartRequest::default() };
+    request.params.insert("gate".into(), gate.display().to_string().into());
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_pins_running_runs_and_lets_the_old_generation_go_when_they_end() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (old, new) = (build(&gated("1.0.0"), folder.path()), build(&gated("2.0.0"), folder.path()));
+    let gate = folder.path().join("gate");
+    let mut host = Host::open(folder.path()).await;
+    host.put(&old, "gated.longshore");
+    let report = host.reconcile().await;
+    assert!(
+        matches!(&report.outcomes[..], [Outcome::Loaded { version, .. }] if version == "1.0.0"),
+        "{report:?}"
+    );
+    let first = host.engine.start(request("gated", &gate)).await.expect("starts").run;
+
+    host.put(&new, "gated.longshore");
+    let report = host.reconcile().await;
+    assert!(
+        matches!(&report.outcomes[..], [Outcome::Loaded { version, .. }] if version == "2.0.0"),
+        "{report:?}"
+    );
+    let second = host.engine.start(request("gated", &gate)).await.expect("starts").run;
+    assert_eq!(host.reconciler.loaded().catalog().digests.len(), 2, "the old generation drains");
+
+    std::fs::write(&gate, "").expect("opens the gate");
+    for (run, version) in [(first, "1.0.0"), (second, "2.0.0")] {
+        let report = host.engine.wait(run).await.expect("ends");
+        assert_eq!((report.state, report.version.as_str()), (RunState::Succeeded, version));
+        assert!(report.context.get().contains(&format!("\"version\":\"{version}\"")), "{}", report.context);
+    }
+    let report = host.reconcile().await;
+    let released = match &report.outcomes[..] {
+        [Outcome::Unloaded { released, .. }] => released.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(released, "unmapped");
+
+    // A copy that went wrong does not take the package away.
+    let bytes = std::fs::read(&new).expect("reads");
+    std::fs::write(host.packages.join("gated.longshore"), &bytes[..1000]).expect("writes");
+    let report = host.reconcile().await;
+    assert!(matches!(&report.outcomes[..], [Outcome::Refused { .. }]), "{report:?}");
+    assert!(host.engine.start(request("gated", &gate)).await.is_ok());
+    assert_eq!(host.reconciler.loaded().catalog().digests.len(), 1);
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_packages_with_one_workflow_name_the_second_is_refused_and_the_first_runs() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = build(
+        &Crate::of_source("claims-first", &one_task("contested", "let _ = context; Ok(())")),
+        folder.path(),
+    );
+    let second = build(
+        &Crate::of_source("claims-second", &one_task("contested", "let _ = context; Ok(())")),
+        folder.path(),
+    );
+    let mut host = Host::open(folder.path()).await;
+    host.put(&first, "a.longshore");
+    host.reconcile().await;
+    host.put(&second, "b.longshore");
+    let report = host.reconcile().await;
+    match &report.outcomes[..] {
+        [Outcome::Refused { name, error }] => {
+            assert_eq!((name.as_str(), error.code()), ("claims-second", "LS0401"))
+        }
+        other => panic!("{other:?}"),
+    }
+    let run =
+        host.engine.start(StartRequest { workflow: "contested".into(), ..StartRequest::default() }).await;
+    assert_eq!(host.engine.wait(run.expect("starts").run).await.expect("ends").package, "claims-first");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_of_a_package_start_its_workflow_and_those_of_nobody_are_noted() {
+    let folder = tempfile::tempdir().expect("folder");
+    let triggers = r#"
+#[longshore::trigger(on = "fired", poll_interval = "50ms", allow_concurrent = true)]
+pub async fn looks() -> Result<longshore::TriggerResult, longshore::TriggerError> {
+    let mut context = longshore::Context::new();
+    context.insert("by", serde_json::json!("poll"))?;
+    Ok(longshore::TriggerResult::Fire(Some(context)))
+}
+
+#[longshore::trigger(on = "fired", cron = "* * * * * *")]
+pub async fn every_second() {}
+
+#[longshore::trigger(on = "nobody-has-this", cron = "* * * * * *", name = "lost")]
+pub async fn lost() {}
+"#;
+    let source = format!("{}{triggers}", one_task("fired", "let _ = context; Ok(())"));
+    let built = build(&Crate::of_source("fired", &source), folder.path());
+    let mut host = Host::open(folder.path()).await;
+    host.put(&built, "fired.longshore");
+    host.reconcile().await;
+    let store = host.engine.store().clone();
+    let mut seen = Vec::new();
+    for _ in 0..200 {
+        let runs = RunRow::newest(&store, Some(RunState::Succeeded), 1000).await.expect("lists");
+        seen = runs.into_iter().map(|run| (run.origin, run.input)).collect();
+        let events = longshore_store::EventRow::newest(&store, "schedule/lost", 10).await.expect("lists");
+        let noted = events.iter().any(|e| e.kind == "not_started" && e.message.starts_with("LS0601"));
+        let has = |origin: &str, input: &str| seen.iter().any(|(o, i)| o == origin && i == input);
+        if noted && has("poll:looks", r#"{"by":"poll"}"#) && has("cron:every_second", "{}") {
+            host.close().await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the triggers did not fire: {seen:?}");
+}
