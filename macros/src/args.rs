@@ -72,7 +72,13 @@ impl Args {
         N: std::str::FromStr<Err: std::fmt::Display>,
     {
         let literal: LitInt = self.value(key, diag)?;
-        diag.keep(literal.base10_parse())
+        let fits = literal.base10_parse().map_err(|_| {
+            syn::Error::new(
+                literal.span(),
+                format!("`{key}` takes a whole number that is not negative and not huge"),
+            )
+        });
+        diag.keep(fits)
     }
 
     /// A bool.

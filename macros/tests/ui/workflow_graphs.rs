@@ -30,6 +30,26 @@ mod everything {
     }
 }
 
+#[workflow(name = "circle")]
+mod circle {
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task(dependencies = ["last"])]
+    async fn first(_c: &mut Context) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    #[task(dependencies = ["first"])]
+    async fn middle(_c: &mut Context) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    #[task(dependencies = ["middle"])]
+    async fn last(_c: &mut Context) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
 #[workflow]
 mod nameless {}
 
