@@ -12,3 +12,8 @@ pub use longshore_engine as engine;
 
 #[doc(hidden)]
 pub use longshore_workflow_plugin::private;
+
+/// The README's code is compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -18,13 +18,16 @@ use proc_macro::TokenStream;
 
 /// Makes a function a task.
 ///
-/// ```ignore
+/// ```
+/// use longshore_workflow::{Context, TaskError, task};
+///
 /// /// what: reads the measurements
 /// /// why: everything else works on them
 /// #[task(id = "read", dependencies = ["fetch"], retry_attempts = 5)]
 /// async fn read(context: &mut Context<serde_json::Value>) -> Result<(), TaskError> {
 ///     context.insert_as("rows", 1461)
 /// }
+/// # fn main() {}
 /// ```
 ///
 /// | argument | type | default |
