@@ -4,12 +4,11 @@ mod support;
 
 use support::{Crate, Longshore, one_task};
 
-#[test]
-fn a_crate_of_three_renamed_dependencies_and_several_modules_builds_and_runs() {
-    let stranger = Crate::new(&[
-        (
-            "Cargo.toml",
-            r#"
+/// A stranger's crate: three renamed dependencies, several modules, aliases, globs, cfgs, no build script.
+const STRANGER: &[(&str, &str)] = &[
+    (
+        "Cargo.toml",
+        r#"
 [package]
 name = "stranger"
 version = "1.2.3"
@@ -25,10 +24,10 @@ shell = { package = "longshore-workflow-plugin", path = "REPOSITORY/workflow-plu
 [profile.dev]
 debug = false
 "#,
-        ),
-        (
-            "src/lib.rs",
-            r#"
+    ),
+    (
+        "src/lib.rs",
+        r#"
 #![forbid(unsafe_code)]
 #![deny(warnings)]
 mod steps;
@@ -37,10 +36,10 @@ pub mod more;
 #[cfg(feature = "packaged")]
 shell::package!();
 "#,
-        ),
-        (
-            "src/steps.rs",
-            r#"
+    ),
+    (
+        "src/steps.rs",
+        r#"
 use flows::*;
 
 type Ctx = Context;
@@ -77,10 +76,10 @@ pub mod inner {
     }
 }
 "#,
-        ),
-        (
-            "src/more.rs",
-            r#"
+    ),
+    (
+        "src/more.rs",
+        r#"
 use flows::{TriggerError, TriggerResult, trigger};
 
 #[trigger(on = "stranger", poll_interval = "1h", name = "hourly")]
@@ -88,8 +87,12 @@ pub async fn looks() -> Result<TriggerResult, TriggerError> {
     Ok(TriggerResult::Skip)
 }
 "#,
-        ),
-    ]);
+    ),
+];
+
+#[test]
+fn a_crate_of_three_renamed_dependencies_and_several_modules_builds_and_runs() {
+    let stranger = Crate::new(STRANGER);
     let longshore = Longshore::new();
     let ended = longshore.run(&["run", stranger.path(), "--json"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -110,9 +110,11 @@ async fn is_busy(engine: &Engine, origin: &str) -> Result<bool, Error> {
 }
 
 /// Fires what is due and returns when to look again.
+///
+/// The row of a trigger that is not in the catalog stays: its package may not be loaded yet, and what it
+/// missed meanwhile is made up for when it is.
 async fn fire_due(engine: &Engine, triggers: &[Arc<TriggerDef>]) -> Result<Option<i64>, Error> {
     let recorded = ScheduleRow::all(engine.store()).await?;
-    forget_gone(engine, triggers, &recorded).await?;
     let mut earliest = None;
     for trigger in triggers {
         let TriggerWhen::Cron { expression, timezone } = &trigger.when else { continue };
@@ -137,19 +139,6 @@ async fn fire_due(engine: &Engine, triggers: &[Arc<TriggerDef>]) -> Result<Optio
         earliest = earliest.into_iter().chain(next).min();
     }
     Ok(earliest)
-}
-
-async fn forget_gone(
-    engine: &Engine,
-    triggers: &[Arc<TriggerDef>],
-    rows: &[ScheduleRow],
-) -> Result<(), Error> {
-    for row in rows.iter().filter(|row| !triggers.iter().any(|t| t.name == row.name)) {
-        let mut tx = engine.store().begin().await?;
-        ScheduleRow::remove(&mut tx, &row.name).await?;
-        engine.store().commit(tx).await?;
-    }
-    Ok(())
 }
 
 async fn record(
@@ -197,7 +186,7 @@ async fn fire(
         };
         match engine.start(request).await {
             Ok(_) => {}
-            Err(error @ (Error::Store(_) | Error::Stopped)) => return Err(error),
+            Err(error @ (Error::Store(_) | Error::NotRecorded { .. } | Error::Stopped)) => return Err(error),
             // A workflow that nobody has, or that wants params: the next fire may find it otherwise.
             Err(error) => {
                 note(engine, &subject, "not_started", &format!("{}: {error}", error.code())).await?

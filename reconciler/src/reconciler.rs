@@ -127,6 +127,13 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A condition of a file that was not written is not worth forgetting what the file held: the log has it.
+fn log_failure(recorded: Result<(), Error>) {
+    if let Err(error) = recorded {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a condition was not recorded");
+    }
+}
+
 impl Reconciler {
     /// The packages that an engine is opened with, before there is a reconciler.
     pub fn packages() -> Arc<LoadedPackages> {
@@ -190,7 +197,8 @@ impl Reconciler {
     pub async fn reconcile(&mut self) -> Result<(Report, Duration), Error> {
         let directories = self.options.directories.clone();
         let listing = tokio::task::spawn_blocking(move || list(&directories, SystemTime::now())).await;
-        let listing = listing.unwrap_or_default();
+        // Without a listing nothing is known, and nothing is done.
+        let Ok(listing) = listing else { return Ok((Report::default(), self.options.interval)) };
         let mut report = Report::default();
         let desired = self.read(&listing, &mut report).await?;
         let observed = self.observe().await?;
@@ -251,18 +259,21 @@ impl Reconciler {
                 None => {
                     let last = before.iter().find(|(f, _)| f.path == found.path);
                     let last = last.and_then(|(_, known)| known.package().cloned());
-                    self.identify(found, last, report).await?
+                    self.identify(found, last, report).await
                 }
             };
             self.files.insert(found.clone(), known);
         }
-        let unsettled = |found: &Found| listing.unsettled.binary_search(&found.path).is_ok();
-        self.files.extend(before.into_iter().filter(|(found, _)| unsettled(found)));
+        let unknown = |found: &Found| {
+            listing.unsettled.binary_search(&found.path).is_ok()
+                || listing.unreadable.iter().any(|directory| found.path.starts_with(directory))
+        };
+        self.files.extend(before.into_iter().filter(|(found, _)| unknown(found)));
         let broken =
             |path: &PathBuf| self.files.iter().any(|(f, k)| f.path == *path && matches!(k, Known::Broken(_)));
         let cured: Vec<String> =
             was_broken.iter().filter(|path| !broken(path)).map(|path| file_subject(path)).collect();
-        self.records.forget(&cured).await?;
+        log_failure(self.records.forget(&cured).await);
         let loaded = |package: &&Desired| {
             self.active.get(&package.name).is_some_and(|g| *g.artifact().digest() == package.digest)
         };
@@ -273,26 +284,21 @@ impl Reconciler {
         Ok(offered.collect())
     }
 
-    async fn identify(
-        &self,
-        found: &Found,
-        last: Option<Desired>,
-        report: &mut Report,
-    ) -> Result<Known, Error> {
+    async fn identify(&self, found: &Found, last: Option<Desired>, report: &mut Report) -> Known {
         let (path, checks) = (found.path.clone(), self.options.checks.clone());
         let identified = tokio::task::spawn_blocking(move || identify(&path, &checks)).await;
         let identified = identified.unwrap_or_else(|e| Err(Error::Load { message: e.to_string() }));
         match identified {
-            Ok((digest, package)) => Ok(Known::Package(Desired {
+            Ok((digest, package)) => Known::Package(Desired {
                 name: package.name,
                 version: package.version,
                 digest,
                 path: found.path.clone(),
-            })),
+            }),
             Err(error) => {
-                self.records.refused(&file_subject(&found.path), "", &error, now_ms()).await?;
+                log_failure(self.records.refused(&file_subject(&found.path), "", &error, now_ms()).await);
                 report.outcomes.push(Outcome::Refused { name: found.path.display().to_string(), error });
-                Ok(Known::Broken(last))
+                Known::Broken(last)
             }
         }
     }
@@ -341,9 +347,11 @@ impl Reconciler {
                 }
             },
             Action::Retire { name, .. } => {
-                if let Some(generation) = self.active.remove(&name) {
-                    self.records.retired(&generation, now_ms()).await?;
+                if let Some(generation) = self.active.get(&name).cloned() {
                     self.publish_without(&generation, false);
+                    // Until this is recorded the generation counts as active, and is retired again.
+                    self.records.retired(&generation, now_ms()).await?;
+                    self.active.remove(&name);
                     report.outcomes.push(Outcome::Retired { name });
                 }
             }

@@ -53,17 +53,4 @@ impl ScheduleRow {
         .map_err(|e| Error::of("record a schedule", e))?;
         Ok(())
     }
-
-    /// Forgets a schedule.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn remove(tx: &mut Tx, name: &str) -> Result<(), Error> {
-        sqlx::query("DELETE FROM schedules WHERE name = $1")
-            .bind(name)
-            .execute(&mut **tx)
-            .await
-            .map_err(|e| Error::of("remove a schedule", e))?;
-        Ok(())
-    }
 }

@@ -210,7 +210,6 @@ async fn packages(store: &Store) {
     let mut tx = store.begin().await.expect("begins");
     GenerationRow::set_unloaded(&mut tx, id, "unmapped", 10).await.expect("records");
     ConditionRow::clear(&mut tx, "package/p").await.expect("clears");
-    ScheduleRow::remove(&mut tx, "s").await.expect("removes");
     store.commit(tx).await.expect("commits");
     assert_eq!(
         GenerationRow::newest(store, "p", 5).await.expect("lists")[0].released.as_deref(),

@@ -118,7 +118,10 @@ impl Shell {
         self.attempts.enter(lease, Arc::clone(&resume));
         let (attempts, host) = (Arc::clone(&self.attempts), Arc::clone(&self.host));
         let spawned = runtime.spawn(async move {
-            let outcome = Attempt { task, start, context, host: &host, resume: Some(resume) }.run().await;
+            let attempt = Attempt { task, start, context, host: &host, resume: Some(resume) };
+            // Guarded once more: author code that is dropped at its deadline may panic outside its own polls.
+            let outcome = panics::Guarded::new(lease, attempt.run()).await;
+            let outcome = outcome.unwrap_or_else(|failure| reply(&TaskReply::Failed(failure), &[]));
             if attempts.leave(lease) {
                 host.finished(lease, ByteBuf::from(outcome));
             }

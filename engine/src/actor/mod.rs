@@ -284,7 +284,9 @@ impl Actor {
         if !self.runs.is_empty() {
             wait = wait.min(CANCEL_LOOK.saturating_sub(self.last_cancel_look.elapsed()));
         }
-        if let Some(due) = self.next_due {
+        // Without a free slot nothing is claimed: the outcome that frees one wakes this loop.
+        let may_claim = self.stopping.is_none() && self.held_slots < self.slots;
+        if let Some(due) = self.next_due.filter(|_| may_claim) {
             wait = wait.min(Duration::from_millis(due.saturating_sub(now_ms()).max(0) as u64));
         }
         if let Some(stopping) = &self.stopping {

@@ -213,9 +213,10 @@ impl Actor {
     }
 }
 
+/// An error's text as databases take it: not too long, and without the NUL that PostgreSQL refuses.
 fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_ERROR));
-    text
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
 /// The record of an attempt; none for one that is taken back.
