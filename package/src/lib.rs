@@ -4,7 +4,7 @@
 //! - [`Manifest`], the file `package.toml`.
 //! - [`Digest`]: the name of a package everywhere.
 //! - [`StaticRecord`]: what the macros left in the library's `.longshore` section.
-//! - [`compatibility`]: whether this host can call the library, and which field drifted if not.
+//! - [`check_compatibility`]: whether this host can call the library, and which field drifted if not.
 //! - [`Declared`]: the entries of a package in one comparable form, from the record or from the live library.
 
 mod archive;

@@ -200,7 +200,7 @@ impl Reconciler {
         // Without a listing nothing is known, and nothing is done.
         let Ok(listing) = listing else { return Ok((Report::default(), self.options.interval)) };
         let mut report = Report::default();
-        let desired = self.read(&listing, &mut report).await?;
+        let desired = self.read(&listing, &mut report).await;
         let observed = self.observe().await?;
         let Plan { actions, kept } = plan(&desired, &observed, &self.failures, now_ms());
         for action in actions {
@@ -246,7 +246,7 @@ impl Reconciler {
     ///
     /// A file that is just being written, or that was replaced by one that does not read, stands for what it
     /// was before: a bad copy does not take a good package away.
-    async fn read(&mut self, listing: &Listing, report: &mut Report) -> Result<Vec<Desired>, Error> {
+    async fn read(&mut self, listing: &Listing, report: &mut Report) -> Vec<Desired> {
         let mut before = std::mem::take(&mut self.files);
         let was_broken: Vec<PathBuf> = before
             .iter()
@@ -281,7 +281,7 @@ impl Reconciler {
             Known::Package(package) => Some(package.clone()),
             Known::Broken(last) => last.as_ref().filter(loaded).cloned(),
         });
-        Ok(offered.collect())
+        offered.collect()
     }
 
     async fn identify(&self, found: &Found, last: Option<Desired>, report: &mut Report) -> Known {
