@@ -21,7 +21,16 @@ async fn the_whole_life_of_a_run_works_on_sqlite() {
 
 #[tokio::test]
 async fn the_whole_life_of_a_run_works_on_postgres() {
-    let server = Postgres::start();
+    let Some(binaries) = binaries() else {
+        // A newcomer needs only Rust and a C compiler; the project's own checks install PostgreSQL and insist.
+        assert!(
+            std::env::var_os("LONGSHORE_REQUIRE_POSTGRES").is_none(),
+            "PostgreSQL is missing: run .ci/setup"
+        );
+        eprintln!("skipped: PostgreSQL is not installed; .ci/setup installs it");
+        return;
+    };
+    let server = Postgres::start(binaries);
     let store = Store::open(&server.url(), Access::Host).await.expect("opens");
     whole_life(&store).await;
     packages(&store).await;
@@ -225,8 +234,7 @@ struct Postgres {
 }
 
 impl Postgres {
-    fn start() -> Self {
-        let binaries = binaries().expect("PostgreSQL is installed: run .ci/setup");
+    fn start(binaries: PathBuf) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let server = Self { folder, binaries, port };
