@@ -89,7 +89,7 @@ async fn poll_loop(engine: Engine, trigger: Arc<TriggerDef>, interval_ms: u64) {
 
 async fn poll_fired(engine: &Engine, trigger: &TriggerDef, frame: &[u8]) -> Result<(), Error> {
     let origin = format!("poll:{}", trigger.name);
-    if !trigger.allow_concurrent && is_busy(engine, &origin).await? {
+    if !trigger.allow_concurrent && RunRow::origin_is_busy(engine.store(), &origin).await? {
         tracing::debug!(trigger = trigger.name, "skipped: its earlier run is still going");
         return Ok(());
     }
@@ -102,11 +102,6 @@ async fn poll_fired(engine: &Engine, trigger: &TriggerDef, frame: &[u8]) -> Resu
     let request =
         StartRequest { workflow: trigger.workflow.clone(), params, origin, ..StartRequest::default() };
     engine.start(request).await.map(drop)
-}
-
-async fn is_busy(engine: &Engine, origin: &str) -> Result<bool, Error> {
-    let mut tx = engine.store().begin().await?;
-    Ok(RunRow::origin_is_busy(&mut tx, origin).await?)
 }
 
 /// Fires what is due and returns when to look again.
@@ -175,7 +170,7 @@ async fn fire(
         note(engine, &subject, "missed", &message).await?;
     }
     let origin = format!("cron:{}", trigger.name);
-    if !trigger.allow_concurrent && is_busy(engine, &origin).await? {
+    if !trigger.allow_concurrent && RunRow::origin_is_busy(engine.store(), &origin).await? {
         note(engine, &subject, "skipped", "its earlier run is still going").await?;
     } else {
         let request = StartRequest {

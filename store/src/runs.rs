@@ -411,10 +411,10 @@ impl RunRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn origin_is_busy(tx: &mut Tx, origin: &str) -> Result<bool, Error> {
+    pub async fn origin_is_busy(store: &Store, origin: &str) -> Result<bool, Error> {
         let row = sqlx::query("SELECT id FROM runs WHERE finished_at IS NULL AND origin = $1 LIMIT 1")
             .bind(origin)
-            .fetch_optional(&mut **tx)
+            .fetch_optional(store.reader())
             .await
             .map_err(|e| Error::of("look for overlapping runs", e))?;
         Ok(row.is_some())

@@ -118,7 +118,7 @@ async fn whole_life(store: &Store) {
     let again = new_run(Some("key"));
     let taken = NewRun::insert(&mut tx, std::slice::from_ref(&again), 10).await.expect("starts");
     assert_eq!(taken, HashMap::from([(again.id, run)]));
-    assert!(RunRow::origin_is_busy(&mut tx, "manual").await.expect("looks"));
+    assert!(RunRow::origin_is_busy(store, "manual").await.expect("looks"));
 
     let digests = ["d".to_owned(), "other".to_owned()];
     let claimed = Claimed::claim(&mut tx, store.dialect(), &digests, host, 5, 10, 12).await.expect("claims");

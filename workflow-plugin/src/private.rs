@@ -115,3 +115,15 @@ const fn hex(value: u64) -> [u8; 16] {
 
 pub use crate::shell::Shell as PackageShell;
 pub use crate::wire::WIRE_SCHEMA;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_states_the_versions_that_the_interface_has() {
+        assert_eq!(INTERFACE_VERSION_TEXT, INTERFACE_VERSION.to_string());
+        assert_eq!(INTERFACE_VERSION, __fidius_LongshorePackage::LongshorePackage_INTERFACE_VERSION);
+        assert_eq!(INTERFACE_HASH_TEXT, format!("{INTERFACE_HASH:016x}"));
+    }
+}

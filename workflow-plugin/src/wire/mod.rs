@@ -90,17 +90,11 @@ const fn join_schemas<const N: usize>() -> [u8; N] {
     out
 }
 
-static JOINED: [u8; schema_len()] = JOINED_CONST;
-const JOINED_CONST: [u8; schema_len()] = join_schemas();
+const JOINED: [u8; schema_len()] = join_schemas();
 
 /// The schemas of all wire types, one a line, in the order of the methods; a type that several methods use
 /// stands several times. A package's static record carries this text.
-pub const WIRE_SCHEMA: &str = match std::str::from_utf8(&JOINED_CONST) {
+pub const WIRE_SCHEMA: &str = match std::str::from_utf8(&JOINED) {
     Ok(text) => text,
     Err(_) => panic!("identifiers are UTF-8"),
 };
-
-/// [`WIRE_SCHEMA`] as it stands in this binary.
-pub fn wire_schema() -> &'static str {
-    std::str::from_utf8(&JOINED).unwrap_or_default()
-}
