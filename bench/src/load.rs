@@ -3,7 +3,6 @@
 use crate::package::build_small;
 use crate::process::status;
 use crate::row::{Row, median};
-use anyhow::Context;
 use longshore_engine::{Engine, Options as EngineOptions};
 use longshore_package::{Archive, ArchiveLimits, Manifest, host_target, pack, target_path};
 use longshore_reconciler::{Options, Outcome, Reconciler};
@@ -11,7 +10,7 @@ use longshore_store::{Access, Store};
 use std::path::Path;
 use std::time::Instant;
 
-/// The workflow's name, which every copy gets anew, of the same length.
+/// The name of package and workflow, which every copy gets anew, of the same length.
 const NAME: &str = "wf_single";
 
 pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
@@ -60,20 +59,19 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
 fn copies(archive: &Path, folder: &Path, count: usize) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut original = Archive::open(archive, ArchiveLimits::default())?;
-    let (name, library) = original.library(&host_target())?;
+    let library = original.library(&host_target())?;
     for i in 0..count {
-        let mut copy = library.clone();
-        rename(&mut copy, NAME, i)?;
+        let mut copy = library.bytes.clone();
         let mut manifest: Manifest = original.manifest().clone();
-        manifest.package.name = format!("copy-{i:04}");
-        let (_, bytes) = pack(&manifest, &[(target_path(&host_target(), &name), copy)])?;
+        manifest.package.name = rename(&mut copy, NAME, i)?;
+        let (_, bytes) = pack(&manifest, &[(target_path(&host_target(), &library.name), copy)])?;
         std::fs::write(folder.join(format!("copy-{i:04}.longshore")), bytes)?;
     }
     Ok(())
 }
 
-/// Replaces a workflow's name wherever it stands as a whole word, by one of the same length.
-fn rename(library: &mut [u8], from: &str, number: usize) -> anyhow::Result<()> {
+/// Replaces a name wherever it stands, by one of the same length, which it returns.
+fn rename(library: &mut [u8], from: &str, number: usize) -> anyhow::Result<String> {
     const DIGITS: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
     let mut to = vec![b'_'; from.len()];
     let mut rest = number;
@@ -89,5 +87,6 @@ fn rename(library: &mut [u8], from: &str, number: usize) -> anyhow::Result<()> {
         at += next + from.len();
         found += 1;
     }
-    (found > 0).then_some(()).context("the name is not in the library")
+    anyhow::ensure!(found > 0, "the name is not in the library");
+    Ok(String::from_utf8(to)?)
 }

@@ -24,11 +24,11 @@ pub(crate) fn build() -> anyhow::Result<PathBuf> {
     build_crate("measured", &source())
 }
 
-/// A package of one workflow with one task, named `wf_single`.
+/// A package of one workflow with one task, both it and the workflow named `wf_single`.
 pub(crate) fn build_small() -> anyhow::Result<PathBuf> {
     let mut out = String::from("longshore::package!();\n");
     workflow(&mut out, "wf_single", &task("", "only", NOOP));
-    build_crate("small", &out)
+    build_crate("wf_single", &out)
 }
 
 fn build_crate(name: &str, source: &str) -> anyhow::Result<PathBuf> {
@@ -113,9 +113,9 @@ impl Measured {
     ) -> anyhow::Result<Self> {
         let mut archive =
             longshore_package::Archive::open(archive, longshore_package::ArchiveLimits::default())?;
-        let (name, bytes) = archive.library(&longshore_package::host_target())?;
-        let path = folder.join(name);
-        std::fs::write(&path, bytes)?;
+        let library = archive.library(&longshore_package::host_target())?;
+        let path = folder.join(library.name);
+        std::fs::write(&path, library.bytes)?;
         let mut library = load_library(&path)?;
         if let Some(host) = host {
             LongshoreHostBinding::bind(&library, host)?;

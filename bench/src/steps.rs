@@ -47,8 +47,8 @@ impl Host {
         let one = || async {
             let request = StartRequest { workflow: workflow.into(), ..StartRequest::default() };
             let run = self.engine.start(request).await?.run;
-            let report = self.engine.wait(run).await?;
-            anyhow::ensure!(report.state == RunState::Succeeded, "a run ended as {:?}", report.error);
+            let state = self.engine.ended(run).await?;
+            anyhow::ensure!(state == RunState::Succeeded, "a run ended as {state:?}");
             Ok(())
         };
         let mut waiting = Vec::with_capacity(runs);

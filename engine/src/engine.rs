@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::packages::{Outcomes, Packages};
 use crate::report::RunReport;
 use crate::scheduler;
-use longshore_store::{HostId, NewRun, NewTask, RunId, RunRow, Store, TaskState};
+use longshore_store::{HostId, NewRun, NewTask, RunId, RunRow, RunState, Store, TaskState};
 use longshore_workflow::MAX_CONTEXT_BYTES;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -160,13 +160,24 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownRun`], [`Error::Store`], [`Error::Stopped`].
     pub async fn wait(&self, run: RunId) -> Result<RunReport, Error> {
+        self.ended(run).await?;
+        RunReport::load(&self.store, run).await
+    }
+
+    /// Waits until a run has ended and returns how, without reading its record when this host ended it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRun`], [`Error::Store`], [`Error::Stopped`].
+    pub async fn ended(&self, run: RunId) -> Result<RunState, Error> {
         loop {
             let (reply, ended) = oneshot::channel();
             self.inbox.send(Command::Watch { run, reply }).map_err(|_| Error::Stopped)?;
-            ended.await.map_err(|_| Error::Stopped)?;
-            let report = RunReport::load(&self.store, run).await?;
-            if report.state.is_terminal() {
-                return Ok(report);
+            if let Some(state) = ended.await.map_err(|_| Error::Stopped)? {
+                return Ok(state);
+            }
+            let row = RunRow::find(&self.store, run).await?.ok_or(Error::UnknownRun { run })?;
+            if row.state.is_terminal() {
+                return Ok(row.state);
             }
             // The run is open and this host has it not in memory: its digest is not loaded here.
             tokio::time::sleep(REMOTE_LOOK).await;
@@ -193,7 +204,7 @@ impl Engine {
         let _ = self.inbox.send(Command::Wake);
     }
 
-    /// How many attempts of a digest this host executes right now.
+    /// How many attempts of a digest this host executes right now, and runs it is about to start on it.
     pub async fn in_flight(&self, digest: &str) -> usize {
         let (reply, count) = oneshot::channel();
         let _ = self.inbox.send(Command::CountInFlight { digest: digest.to_owned(), reply });

@@ -105,7 +105,7 @@ impl RunReport {
 
 fn bad_context(row: &RunRow) -> Error {
     let (key, value) = (row.id.to_string(), row.input.clone());
-    Error::Store(longshore_store::Error::BadRow { table: "runs", key, column: "input", value })
+    Error::Store(longshore_store::Error::BadRow { table: "runs", key, column: "input".into(), value })
 }
 
 /// The start context and every patch, in topological order.
@@ -115,7 +115,7 @@ fn final_context(row: &RunRow, tasks: &[TaskRow]) -> Result<ContextMap, Error> {
         let Some(text) = &task.patch else { continue };
         let patch = Patch::from_json(text).map_err(|_| {
             let (key, value) = (format!("{} {}", row.id, task.key.idx), text.clone());
-            longshore_store::Error::BadRow { table: "tasks", key, column: "patch", value }
+            longshore_store::Error::BadRow { table: "tasks", key, column: "patch".into(), value }
         })?;
         context.apply(&patch);
     }

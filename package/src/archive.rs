@@ -104,18 +104,19 @@ impl<R: Read + Seek> Archive<R> {
         targets
     }
 
-    /// The library for a target: its file name and its verified bytes. No other library is unpacked.
+    /// The library for a target, verified. No other library is unpacked.
     ///
     /// # Errors
     /// [`Error::NoTarget`] with the targets there are; [`Error::SumMismatch`] when the bytes were changed.
-    pub fn library(&mut self, target: &str) -> Result<(String, Vec<u8>), Error> {
+    pub fn library(&mut self, target: &str) -> Result<PackedLibrary, Error> {
         let path = self.sums.keys().find(|path| target_of(path) == Some(target)).cloned();
         let Some(path) = path else {
             return Err(Error::NoTarget { wanted: target.to_owned(), has: self.targets() });
         };
         let bytes = self.file(&path)?;
         let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
-        Ok((name, bytes))
+        // A file that verifies has a sum.
+        Ok(PackedLibrary { name, bytes, sha256: self.sums.get(&path).cloned().unwrap_or_default() })
     }
 
     /// The verified bytes of one file.
@@ -127,6 +128,17 @@ impl<R: Read + Seek> Archive<R> {
         verify(name, &bytes, &self.sums)?;
         Ok(bytes)
     }
+}
+
+/// A library of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedLibrary {
+    /// The file name.
+    pub name: String,
+    /// The verified bytes.
+    pub bytes: Vec<u8>,
+    /// Their SHA-256 in hex.
+    pub sha256: String,
 }
 
 fn within(what: &str, actual: u64, limit: u64) -> Result<(), Error> {
@@ -291,7 +303,9 @@ mod tests {
         let mut archive = open(&bytes).expect("opens");
         assert_eq!(*archive.digest(), digest);
         assert_eq!(archive.targets(), ["here"]);
-        assert_eq!(archive.library("here").expect("library"), ("libp.so".to_owned(), b"code".to_vec()));
+        let library = archive.library("here").expect("library");
+        assert_eq!((library.name.as_str(), library.bytes.as_slice()), ("libp.so", &b"code"[..]));
+        assert_eq!(library.sha256, sha256_hex(b"code"));
     }
 
     #[test]
@@ -355,7 +369,7 @@ mod tests {
     fn a_highly_compressible_archive_is_honest() {
         let (_, bytes) = pack(&manifest(), &library(&vec![0; 4 << 20])).expect("packs");
         assert!(bytes.len() < 16 << 10);
-        assert_eq!(open(&bytes).expect("opens").library("here").expect("library").1.len(), 4 << 20);
+        assert_eq!(open(&bytes).expect("opens").library("here").expect("library").bytes.len(), 4 << 20);
     }
 
     #[test]

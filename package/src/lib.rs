@@ -16,7 +16,7 @@ mod manifest;
 mod record;
 mod section;
 
-pub use archive::{Archive, ArchiveLimits, MANIFEST_PATH, SUMS_PATH, pack, target_path};
+pub use archive::{Archive, ArchiveLimits, MANIFEST_PATH, PackedLibrary, SUMS_PATH, pack, target_path};
 pub use compatibility::{Compatibility, Drift, Policy, check as check_compatibility};
 pub use declared::{Declared, DeclaredEntry};
 pub use digest::{Digest, sha256_hex};

@@ -1,12 +1,15 @@
 //! The checks before loading: archive, digest, manifest, target, private copy, static record, compatibility.
+//!
+//! The private copy outlives its source: a digest that runs are pinned to is loaded from there again, by
+//! [`from_cache`].
 
 use crate::error::Error;
 use longshore_package::{
     Archive, ArchiveLimits, Declared, Digest, Error as PackageError, Limits, Manifest, PackageSection,
-    Policy, StaticRecord, check_compatibility, host_target, sha256_hex, target_path,
+    PackedLibrary, Policy, StaticRecord, check_compatibility, host_target, sha256_hex, target_path,
 };
+use longshore_store::ArtifactRow;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What the checks go by.
@@ -31,12 +34,11 @@ pub struct Accepted {
     pub record: StaticRecord,
     /// What the operator should be told.
     pub warnings: Vec<longshore_package::Drift>,
-    library_name: String,
-    library: Vec<u8>,
+    library: PackedLibrary,
 }
 
-/// A library in the host's private place, with the bytes that were checked. Only [`Accepted::store`] makes
-/// one, and loading takes nothing else.
+/// A library in the host's private place, with the bytes that were checked. Only [`Accepted::store`] and
+/// [`from_cache`] make one, and loading takes nothing else.
 #[derive(Debug, Clone)]
 pub struct VerifiedArtifact {
     digest: Digest,
@@ -44,6 +46,7 @@ pub struct VerifiedArtifact {
     target: String,
     path: PathBuf,
     bytes: u64,
+    sha256: String,
     record: StaticRecord,
 }
 
@@ -72,31 +75,31 @@ pub fn accept(path: &Path, checks: &Checks) -> Result<Accepted, Error> {
     let target = host_target();
     if is_archive(path) {
         let mut archive = Archive::open(path, checks.limits)?;
-        let (name, library) = archive.library(&target)?;
+        let library = archive.library(&target)?;
         let (digest, manifest) = (archive.digest().clone(), archive.manifest().clone());
-        return check(digest, Some(manifest), target, name, library, checks);
+        return check(digest, Some(manifest), target, library, checks);
     }
     let read = |source| PackageError::Read { path: path.to_owned(), source };
-    let bytes = fs::metadata(path).map_err(read)?.len();
-    if bytes > checks.limits.entry_bytes {
+    let size = fs::metadata(path).map_err(read)?.len();
+    if size > checks.limits.entry_bytes {
         let (what, limit) = ("the library".to_owned(), checks.limits.entry_bytes);
-        return Err(PackageError::OverLimit { what, actual: bytes, limit }.into());
+        return Err(PackageError::OverLimit { what, actual: size, limit }.into());
     }
-    let library = fs::read(path).map_err(read)?;
+    let bytes = fs::read(path).map_err(read)?;
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let digest = Digest::of_files([(target_path(&target, &name).as_str(), sha256_hex(&library).as_str())]);
-    check(digest, None, target, name, library, checks)
+    let sha256 = sha256_hex(&bytes);
+    let digest = Digest::of_files([(target_path(&target, &name).as_str(), sha256.as_str())]);
+    check(digest, None, target, PackedLibrary { name, bytes, sha256 }, checks)
 }
 
 fn check(
     digest: Digest,
     manifest: Option<Manifest>,
     target: String,
-    library_name: String,
-    library: Vec<u8>,
+    library: PackedLibrary,
     checks: &Checks,
 ) -> Result<Accepted, Error> {
-    let record = StaticRecord::of_library(&library)?;
+    let record = StaticRecord::of_library(&library.bytes)?;
     let compatibility = check_compatibility(&record.package, checks.policy);
     if !compatibility.refusals.is_empty() {
         return Err(Error::Incompatible { drifts: compatibility.refusals, sdk: compatibility.sdk });
@@ -105,7 +108,32 @@ fn check(
         Some(manifest) => manifest,
         None => manifest_of(&record)?,
     };
-    Ok(Accepted { digest, manifest, target, record, warnings: compatibility.warnings, library_name, library })
+    let (said, is) = (&manifest.package, &record.package);
+    if said.name != is.name || said.version != is.version {
+        let manifest = format!("{} {}", said.name, said.version);
+        return Err(Error::OtherPackage { manifest, record: format!("{} {}", is.name, is.version) });
+    }
+    Ok(Accepted { digest, manifest, target, record, warnings: compatibility.warnings, library })
+}
+
+/// A digest from the private place, where an earlier load put it.
+///
+/// # Errors
+/// [`Error::NoCopy`] when its bytes are not there, or not those that were checked then.
+pub fn from_cache(row: &ArtifactRow, cache: &Path, checks: &Checks) -> Result<VerifiedArtifact, Error> {
+    let no_copy = |message: String| Error::NoCopy { digest: row.digest.clone(), message };
+    let digest = Digest::parse(&row.digest).ok_or_else(|| no_copy("its digest is none".into()))?;
+    let (Some(name), Some(sha256)) = (&row.library, &row.library_sha256) else {
+        return Err(no_copy("an older release recorded it, without what the copy is checked against".into()));
+    };
+    let path = cache.join(digest.as_str()).join(name);
+    let bytes = fs::read(&path).map_err(|e| no_copy(format!("{}: {e}", path.display())))?;
+    if sha256_hex(&bytes) != *sha256 {
+        return Err(no_copy(format!("{} was changed", path.display())));
+    }
+    let library = PackedLibrary { name: name.clone(), bytes, sha256: sha256.clone() };
+    let accepted = check(digest, Some(Manifest::parse(&row.manifest)?), row.target.clone(), library, checks)?;
+    Ok(accepted.at(path))
 }
 
 /// The manifest of a bare library.
@@ -135,22 +163,27 @@ impl Accepted {
     /// [`Error::Copy`].
     pub fn store(self, cache: &Path) -> Result<VerifiedArtifact, Error> {
         let folder = cache.join(self.digest.as_str());
-        let path = folder.join(&self.library_name);
+        let path = folder.join(&self.library.name);
         let failed = |source| Error::Copy { path: path.clone(), source };
         private_folder(&folder).map_err(failed)?;
-        let same = fs::read(&path).is_ok_and(|bytes| bytes == self.library);
+        let same = fs::read(&path).is_ok_and(|bytes| bytes == self.library.bytes);
         if !same {
-            write_atomically(&folder, &path, &self.library).map_err(failed)?;
+            write_atomically(&folder, &path, &self.library.bytes).map_err(failed)?;
         }
         fail::fail_point!("reconciler.copied");
-        Ok(VerifiedArtifact {
+        Ok(self.at(path))
+    }
+
+    fn at(self, path: PathBuf) -> VerifiedArtifact {
+        VerifiedArtifact {
             digest: self.digest,
             manifest: self.manifest,
             target: self.target,
-            bytes: self.library.len() as u64,
+            bytes: self.library.bytes.len() as u64,
+            sha256: self.library.sha256,
             record: self.record,
             path,
-        })
+        }
     }
 }
 
@@ -165,9 +198,8 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
 fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = folder.join(format!(".{}.new", std::process::id()));
     let written = (|| {
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        // Not synced: a copy that power loss damaged is found out before it is opened, and written anew.
+        fs::write(&temporary, bytes)?;
         fs::rename(&temporary, path)
     })();
     if written.is_err() {
@@ -197,9 +229,19 @@ impl VerifiedArtifact {
         &self.path
     }
 
+    /// The library's file name.
+    pub fn library_name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
     /// Size of the library.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// SHA-256 of the library, in hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// What the library says about itself.

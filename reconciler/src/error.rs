@@ -98,6 +98,28 @@ pub enum Error {
         /// The code.
         code: &'static str,
     },
+    /// The manifest speaks of another package than the library's record.
+    #[error("the manifest says `{manifest}`, the library's record says `{record}`")]
+    OtherPackage {
+        /// Name and version in the manifest.
+        manifest: String,
+        /// Name and version in the record.
+        record: String,
+    },
+    /// The file was replaced while it was looked at.
+    #[error("{} was replaced while it was read", path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Runs are pinned to a digest that is nowhere.
+    #[error("runs are pinned to digest {digest}, which cannot be loaded from the private copy: {message}")]
+    NoCopy {
+        /// The digest.
+        digest: String,
+        /// Why not.
+        message: String,
+    },
     /// Two files carry the same package.
     #[error("`{name}` is also in {}, which is newer", winner.display())]
     Superseded {
@@ -126,6 +148,9 @@ impl Error {
             Self::Answer { .. } => "LS0308",
             Self::Definition(_) => "LS0309",
             Self::Step { code, .. } => code,
+            Self::OtherPackage { .. } => "LS0310",
+            Self::Replaced { .. } => "LS0311",
+            Self::NoCopy { .. } => "LS0312",
             Self::Superseded { .. } => "LS0403",
         }
     }
@@ -154,6 +179,11 @@ impl Error {
             Self::Definition(_) => "correct the workflow, then build it again".into(),
             Self::Step { code: "LS0401", .. } => "rename one of the workflows, or give one of them another tenant".into(),
             Self::Step { .. } => "rename one of the triggers".into(),
+            Self::OtherPackage { .. } => "pack the archive again with `longshore build`".into(),
+            Self::Replaced { .. } => "nothing: it is read again at the next pass".into(),
+            Self::NoCopy { .. } => {
+                "put the package of that digest back, or cancel the runs: `longshore runs cancel ID`".into()
+            }
             Self::Superseded { .. } => "remove the older file".into(),
         }
     }

@@ -285,6 +285,7 @@ impl Lanes {
             mapped.get_or_init(|| library.mapping());
             let metadata = library.metadata();
             let failed = metadata.is_err();
+            let polled = metadata.as_ref().is_ok_and(Metadata::has_polls);
             let _ = opened.send(metadata);
             if failed {
                 return;
@@ -292,10 +293,9 @@ impl Lanes {
             std::thread::scope(|scope| {
                 let library = &library;
                 let poller = std::thread::Builder::new().name(poll_name);
+                let poll = move || poll_jobs.iter().for_each(|job| job(library));
                 // Without a second thread polls are skipped; the host is short of threads and says so.
-                if let Err(error) =
-                    poller.spawn_scoped(scope, move || poll_jobs.iter().for_each(|job| job(library)))
-                {
+                if polled && let Err(error) = poller.spawn_scoped(scope, poll) {
                     tracing::error!(%error, "no thread for polls");
                 }
                 call_jobs.iter().for_each(|job| job(library));

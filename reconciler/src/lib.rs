@@ -4,7 +4,7 @@
 //! - [`artifact`]: the checks before loading, none of which runs a line of the package.
 //! - [`probe`]: the last check, in a child process.
 //! - [`generation`]: a loaded digest, and the threads that may call it.
-//! - [`plan`]: what to do, decided purely.
+//! - [`plan`]: what to do, decided purely: load, restore, retire, unload.
 //! - [`Reconciler`]: does it, records it, repeats.
 //!
 //! # Guarantees
@@ -18,8 +18,10 @@
 pub mod artifact;
 mod catalog;
 mod error;
+mod files;
 pub mod generation;
 mod library;
+mod loader;
 mod logs;
 pub mod plan;
 pub mod probe;

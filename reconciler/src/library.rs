@@ -144,6 +144,11 @@ impl OpenLibrary {
 }
 
 impl Metadata {
+    /// Whether some trigger is polled.
+    pub(crate) fn has_polls(&self) -> bool {
+        self.triggers.triggers.iter().any(|trigger| trigger.cron.is_empty())
+    }
+
     /// Compares with what the static record declares.
     pub(crate) fn check(&self, declared: &Declared) -> Result<(), Error> {
         let differences = declared.differences(&Declared::of_library(&self.tasks, &self.triggers));

@@ -1,8 +1,10 @@
 //! What to do, decided from what is desired and what is loaded.
 
 use longshore_package::Digest;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// First pause after a failure; doubles up to [`MAX_BACKOFF_MS`].
 pub const FIRST_BACKOFF_MS: i64 = 1_000;
@@ -51,7 +53,7 @@ pub enum Action {
     /// Load a package; `replaces` is retired in the same moment.
     Load {
         /// What to load.
-        package: Desired,
+        package: Arc<Desired>,
         /// The digest that is active now.
         replaces: Option<Digest>,
     },
@@ -61,6 +63,13 @@ pub enum Action {
         name: String,
         /// The digest.
         digest: Digest,
+    },
+    /// Runs are pinned to a digest that no source offers and that is not open: open it for them.
+    Restore {
+        /// The digest.
+        digest: Digest,
+        /// How many.
+        pinned_runs: u64,
     },
     /// It is retired and nothing needs it: close it.
     Unload {
@@ -76,7 +85,7 @@ pub enum Action {
 pub enum Kept {
     /// It failed, and its time has not come.
     BackingOff {
-        /// The package.
+        /// The package, or the digest.
         name: String,
         /// When it is tried again.
         retry_at: i64,
@@ -93,7 +102,7 @@ pub enum Kept {
     /// A newer version of the same package is there too.
     Superseded {
         /// The file that does not count.
-        package: Desired,
+        package: Arc<Desired>,
         /// The file that does.
         winner: PathBuf,
     },
@@ -108,31 +117,39 @@ pub struct Plan {
     pub kept: Vec<Kept>,
 }
 
-/// Compares what sources offer with what is loaded.
-pub fn plan(
-    desired: &[Desired],
-    observed: &[Observed],
-    failures: &BTreeMap<Digest, Failure>,
-    now: i64,
-) -> Plan {
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'s> {
+    /// What the sources offer.
+    pub desired: &'s [Arc<Desired>],
+    /// What is open.
+    pub observed: &'s [Observed],
+    /// Unfinished runs by the digest they are pinned to.
+    pub pins: &'s BTreeMap<Digest, u64>,
+    /// Digests that failed.
+    pub failures: &'s BTreeMap<Digest, Failure>,
+}
+
+/// Compares what is wanted with what is open.
+pub fn plan(sight: Sight<'_>, now: i64) -> Plan {
     let mut plan = Plan::default();
-    let winners = winners(desired, &mut plan);
+    let winners = winners(sight.desired, &mut plan);
+    let active: HashMap<&str, &Digest> =
+        sight.observed.iter().filter(|o| o.active).map(|o| (o.name.as_str(), &o.digest)).collect();
+    let backing_off = |digest: &Digest| sight.failures.get(digest).filter(|f| f.retry_at > now);
     for (name, package) in &winners {
-        let active = observed.iter().find(|o| o.active && o.name == **name);
-        if active.is_some_and(|o| o.digest == package.digest) {
+        let replaces = active.get(name).copied();
+        if replaces == Some(&package.digest) {
             continue;
         }
-        match failures.get(&package.digest) {
-            Some(failure) if failure.retry_at > now => {
-                plan.kept.push(Kept::BackingOff { name: (*name).to_owned(), retry_at: failure.retry_at });
-            }
-            _ => {
-                let replaces = active.map(|o| o.digest.clone());
-                plan.actions.push(Action::Load { package: (*package).clone(), replaces });
-            }
+        if let Some(failure) = backing_off(&package.digest) {
+            plan.kept.push(Kept::BackingOff { name: (*name).to_owned(), retry_at: failure.retry_at });
+        } else {
+            plan.actions.push(Action::Load { package: Arc::clone(package), replaces: replaces.cloned() });
         }
     }
-    for loaded in observed {
+    restore(&sight, &winners, backing_off, &mut plan);
+    for loaded in sight.observed {
         let (name, digest) = (loaded.name.clone(), loaded.digest.clone());
         if loaded.active {
             if !winners.contains_key(loaded.name.as_str()) {
@@ -147,26 +164,49 @@ pub fn plan(
     plan
 }
 
-/// The offer that counts for each name: the highest version, then the first path.
-fn winners<'d>(desired: &'d [Desired], plan: &mut Plan) -> BTreeMap<&'d str, &'d Desired> {
-    let mut sorted: Vec<&Desired> = desired.iter().collect();
-    sorted.sort_by(|a, b| {
-        version_key(&b.version).cmp(&version_key(&a.version)).then_with(|| a.path.cmp(&b.path))
-    });
-    let mut winners: BTreeMap<&str, &Desired> = BTreeMap::new();
-    let mut digests = BTreeSet::new();
-    for package in sorted {
-        match winners.get(package.name.as_str()) {
-            None => {
-                digests.insert(&package.digest);
-                winners.insert(&package.name, package);
+/// Opens what runs are pinned to and nobody offers any more.
+fn restore<'s>(
+    sight: &Sight<'s>,
+    winners: &BTreeMap<&str, &Arc<Desired>>,
+    backing_off: impl Fn(&Digest) -> Option<&'s Failure>,
+    plan: &mut Plan,
+) {
+    if sight.pins.is_empty() {
+        return;
+    }
+    let mut at_hand: HashSet<&Digest> = winners.values().map(|package| &package.digest).collect();
+    at_hand.extend(sight.observed.iter().map(|loaded| &loaded.digest));
+    for (digest, pinned_runs) in sight.pins.iter().filter(|(digest, _)| !at_hand.contains(digest)) {
+        match backing_off(digest) {
+            Some(failure) => {
+                let name = digest.as_str().to_owned();
+                plan.kept.push(Kept::BackingOff { name, retry_at: failure.retry_at });
             }
-            // The same package in two places is no conflict.
-            Some(_) if digests.contains(&package.digest) => {}
-            Some(winner) => {
-                plan.kept.push(Kept::Superseded { package: package.clone(), winner: winner.path.clone() });
+            None => {
+                plan.actions.push(Action::Restore { digest: digest.clone(), pinned_runs: *pinned_runs });
             }
         }
+    }
+}
+
+/// The offer that counts for each name: the highest version, then the first path.
+fn winners<'d>(desired: &'d [Arc<Desired>], plan: &mut Plan) -> BTreeMap<&'d str, &'d Arc<Desired>> {
+    let mut offers: BTreeMap<&str, Vec<&Arc<Desired>>> = BTreeMap::new();
+    for package in desired {
+        offers.entry(&package.name).or_default().push(package);
+    }
+    let mut winners = BTreeMap::new();
+    for (name, mut offers) in offers {
+        if offers.len() > 1 {
+            offers.sort_by_cached_key(|o| (Reverse(version_key(&o.version)), o.path.clone()));
+        }
+        let winner = offers[0];
+        // The same package in two places is no conflict.
+        for package in offers.iter().filter(|other| other.digest != winner.digest) {
+            let (package, winner) = (Arc::clone(package), winner.path.clone());
+            plan.kept.push(Kept::Superseded { package, winner });
+        }
+        winners.insert(name, winner);
     }
     winners
 }
@@ -196,14 +236,15 @@ mod tests {
         Digest::of_files([(name, "sum")])
     }
 
-    fn offer(name: &str, version: &str) -> Desired {
+    fn offer(name: &str, version: &str) -> Arc<Desired> {
         let path = PathBuf::from(format!("/packages/{name}-{version}.longshore"));
-        Desired {
-            name: name.into(),
-            version: version.into(),
-            digest: digest(&format!("{name}{version}")),
-            path,
-        }
+        let digest = digest(&format!("{name}{version}"));
+        Arc::new(Desired { name: name.into(), version: version.into(), digest, path })
+    }
+
+    fn planned(desired: &[Arc<Desired>], observed: &[Observed]) -> Plan {
+        let (pins, failures) = (BTreeMap::new(), BTreeMap::new());
+        plan(Sight { desired, observed, pins: &pins, failures: &failures }, 0)
     }
 
     fn loaded(package: &Desired, active: bool, pinned_runs: u64) -> Observed {
@@ -214,37 +255,54 @@ mod tests {
     fn nothing_changes_when_everything_is_as_it_should_be() {
         let package = offer("a", "1.0.0");
         let observed = [loaded(&package, true, 3)];
-        assert_eq!(plan(&[package], &observed, &BTreeMap::new(), 0), Plan::default());
+        assert_eq!(planned(&[package], &observed), Plan::default());
     }
 
     #[test]
     fn a_new_version_replaces_the_old_one() {
         let (old, new) = (offer("a", "1.9.0"), offer("a", "1.10.0"));
-        let plan = plan(std::slice::from_ref(&new), &[loaded(&old, true, 1)], &BTreeMap::new(), 0);
-        assert_eq!(plan.actions, [Action::Load { package: new, replaces: Some(old.digest) }]);
+        let plan = planned(std::slice::from_ref(&new), &[loaded(&old, true, 1)]);
+        assert_eq!(plan.actions, [Action::Load { package: new, replaces: Some(old.digest.clone()) }]);
     }
 
     #[test]
     fn of_two_versions_side_by_side_the_higher_one_counts() {
         let (low, high) = (offer("a", "1.9.0"), offer("a", "1.10.0"));
-        let plan = plan(&[low.clone(), high.clone()], &[], &BTreeMap::new(), 0);
+        let plan = planned(&[low.clone(), high.clone()], &[]);
         assert_eq!(plan.actions, [Action::Load { package: high.clone(), replaces: None }]);
-        assert_eq!(plan.kept, [Kept::Superseded { package: low, winner: high.path }]);
+        assert_eq!(plan.kept, [Kept::Superseded { package: low, winner: high.path.clone() }]);
     }
 
     #[test]
     fn a_retired_generation_stays_until_its_runs_are_over() {
         let old = offer("a", "1.0.0");
-        let plan = |pinned| plan(&[], &[loaded(&old, false, pinned)], &BTreeMap::new(), 0);
+        let plan = |pinned| planned(&[], &[loaded(&old, false, pinned)]);
         assert!(matches!(plan(2).kept[..], [Kept::Draining { pinned_runs: 2, .. }]));
         assert!(matches!(plan(0).actions[..], [Action::Unload { .. }]));
+    }
+
+    #[test]
+    fn a_digest_that_runs_are_pinned_to_is_opened_for_them_unless_it_is_at_hand() {
+        let (offered, open, gone) = (offer("a", "1.0.0"), offer("b", "1.0.0"), offer("c", "1.0.0"));
+        let pins = [&offered, &open, &gone].map(|package| (package.digest.clone(), 2)).into();
+        let sight = Sight {
+            desired: &[offered],
+            observed: &[loaded(&open, false, 2)],
+            pins: &pins,
+            failures: &BTreeMap::new(),
+        };
+        let actions = plan(sight, 0).actions;
+        assert!(matches!(&actions[..], [Action::Load { .. }, Action::Restore { digest, pinned_runs: 2 }]
+            if *digest == gone.digest));
     }
 
     #[test]
     fn a_failure_is_tried_again_when_its_time_comes() {
         let package = offer("a", "1.0.0");
         let failures = BTreeMap::from([(package.digest.clone(), Failure { times: 1, retry_at: 10 })]);
-        let plan = |now| plan(std::slice::from_ref(&package), &[], &failures, now);
+        let desired = [package];
+        let sight = Sight { desired: &desired, observed: &[], pins: &BTreeMap::new(), failures: &failures };
+        let plan = |now| plan(sight, now);
         assert!(plan(9).actions.is_empty());
         assert_eq!(plan(10).actions.len(), 1);
     }
@@ -262,7 +320,7 @@ mod tests {
             before in proptest::collection::vec((0_u8..4, 0_u8..3, any::<bool>()), 0..6),
         ) {
             let named = |name: u8, version: u8| offer(&format!("p{name}"), &format!("{version}.0.0"));
-            let desired: Vec<Desired> = offered.into_iter().map(|(n, v)| named(n, v)).collect();
+            let desired: Vec<Arc<Desired>> = offered.into_iter().map(|(n, v)| named(n, v)).collect();
             let mut observed: Vec<Observed> = Vec::new();
             for (n, v, active) in before {
                 let package = named(n, v);
@@ -272,11 +330,11 @@ mod tests {
                 }
             }
             for _ in 0..2 {
-                for action in plan(&desired, &observed, &BTreeMap::new(), 0).actions {
+                for action in planned(&desired, &observed).actions {
                     carry_out(action, &mut observed);
                 }
             }
-            prop_assert_eq!(plan(&desired, &observed, &BTreeMap::new(), 0).actions, vec![]);
+            prop_assert_eq!(planned(&desired, &observed).actions, vec![]);
         }
     }
 
@@ -292,6 +350,7 @@ mod tests {
             Action::Retire { digest, .. } => {
                 observed.iter_mut().filter(|o| o.digest == digest).for_each(|o| o.active = false);
             }
+            Action::Restore { .. } => unreachable!("no run is pinned here"),
             Action::Unload { digest, .. } => observed.retain(|o| o.digest != digest),
         }
     }

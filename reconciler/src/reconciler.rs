@@ -1,23 +1,33 @@
 //! [`Reconciler`]: plans, acts, records, repeats.
 
-use crate::artifact::{Accepted, Checks, accept, identify};
+use crate::artifact::Checks;
 use crate::catalog::{LoadedPackages, Snapshot};
 use crate::error::Error;
+use crate::files::{Files, News};
 use crate::generation::{Generation, Released};
-use crate::plan::{Action, Desired, Failure, Kept, Observed, Plan, backoff_ms, plan};
-use crate::probe::{ProbeOptions, probe};
-use crate::records::{Records, file_subject, package_subject};
-use crate::source::{Found, Listing, list};
+use crate::loader::{Loader, Prepared};
+use crate::plan::{Action, Desired, Failure, Kept, Observed, Plan, Sight, backoff_ms, plan};
+use crate::probe::ProbeOptions;
+use crate::records::{Entered, Records, file_subject, package_subject};
 use crate::steps::Draft;
 use crate::watch::FileEvents;
+use futures_util::StreamExt;
 use longshore_engine::Engine;
 use longshore_package::Digest;
 use longshore_store::RunRow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
+
+/// Packages that are read, probed and opened at the same time: what that costs is processor time.
+pub(crate) static PARALLEL: LazyLock<usize> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(2, usize::from));
+
+/// Packages that are published together: one copy of the catalog and two transactions for all of them, and
+/// the first ones do not wait for the last.
+const TOGETHER: usize = 64;
 
 /// How a reconciler works.
 #[derive(Debug, Clone)]
@@ -69,6 +79,13 @@ pub enum Outcome {
         /// Why.
         error: Error,
     },
+    /// A digest was opened from the private copy, for the runs that are pinned to it.
+    Restored {
+        /// The package.
+        name: String,
+        /// Its digest.
+        digest: Digest,
+    },
     /// No new runs start on it.
     Retired {
         /// The package.
@@ -92,37 +109,26 @@ pub struct Report {
     pub kept: Vec<Kept>,
 }
 
-/// What is known of a file, as long as it does not change.
-enum Known {
-    Package(Desired),
-    /// It does not read; what its path held before may still be loaded.
-    Broken(Option<Desired>),
-}
-
-impl Known {
-    fn package(&self) -> Option<&Desired> {
-        match self {
-            Self::Package(package) | Self::Broken(Some(package)) => Some(package),
-            Self::Broken(None) => None,
-        }
-    }
-}
-
 /// Makes what is loaded what the sources offer. It takes no input but their state, so that any pass may be
 /// the first or the last.
 pub struct Reconciler {
-    options: Options,
+    interval: Duration,
+    loader: Loader,
+    files: Files,
     packages: Arc<LoadedPackages>,
     engine: Engine,
     records: Records,
-    files: HashMap<Found, Known>,
     failures: BTreeMap<Digest, Failure>,
     /// Digests on which new runs start, by package.
     active: BTreeMap<String, Arc<Generation>>,
-    changed: Arc<Notify>,
+    /// Published, and not recorded as such: the database failed at that moment.
+    unrecorded: Vec<Entered>,
+    /// Files that were reported as superseded.
+    superseded: HashSet<PathBuf>,
+    woken: Arc<Notify>,
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
@@ -143,15 +149,27 @@ impl Reconciler {
     /// A reconciler that feeds an engine.
     pub fn new(options: Options, packages: Arc<LoadedPackages>, engine: Engine) -> Self {
         let records = Records { store: engine.store().clone(), host: engine.host() };
+        let woken: Arc<Notify> = Arc::default();
+        let events = FileEvents::watch(&options.directories, Arc::clone(&woken));
+        let loader = Loader {
+            checks: options.checks.clone(),
+            cache: options.cache,
+            probe: options.probe,
+            log_level: options.log_level,
+            records: records.clone(),
+        };
         Self {
-            options,
+            interval: options.interval,
+            loader,
+            files: Files::new(options.directories, options.checks, events),
             packages,
             engine,
             records,
-            files: HashMap::new(),
             failures: BTreeMap::new(),
             active: BTreeMap::new(),
-            changed: Arc::default(),
+            unrecorded: Vec::new(),
+            superseded: HashSet::new(),
+            woken,
         }
     }
 
@@ -163,12 +181,11 @@ impl Reconciler {
     /// Reconciles whenever files change or the timer goes, until it is dropped. `report` gets every pass
     /// that did something.
     pub async fn run(&mut self, mut report: impl FnMut(&Report)) {
-        let _events = FileEvents::watch(&self.options.directories, Arc::clone(&self.changed));
         let mut wait = Duration::ZERO;
         loop {
-            let changed = Arc::clone(&self.changed);
+            let woken = Arc::clone(&self.woken);
             tokio::select! {
-                () = changed.notified() => {}
+                () = woken.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
             wait = match self.reconcile().await {
@@ -184,34 +201,37 @@ impl Reconciler {
                         code = error.code(),
                         "a pass failed; it is repeated"
                     );
-                    self.options.interval
+                    self.interval
                 }
             };
         }
     }
 
-    /// One pass.
+    /// One pass. Without a change it costs one query.
     ///
     /// # Errors
     /// [`Error::Store`] when the database fails; what is wrong with a package is in the report.
     pub async fn reconcile(&mut self) -> Result<(Report, Duration), Error> {
-        let directories = self.options.directories.clone();
-        let listing = tokio::task::spawn_blocking(move || list(&directories, SystemTime::now())).await;
-        // Without a listing nothing is known, and nothing is done.
-        let Ok(listing) = listing else { return Ok((Report::default(), self.options.interval)) };
         let mut report = Report::default();
-        let desired = self.read(&listing, &mut report).await;
-        let observed = self.observe().await?;
-        let Plan { actions, kept } = plan(&desired, &observed, &self.failures, now_ms());
-        for action in actions {
-            self.apply(action, &mut report).await?;
-        }
-        let next = self.next_look(&listing, &kept);
+        let news = self.files.look().await;
+        let unsettled = news.unsettled;
+        self.note_news(news, &mut report).await;
+        self.record_late().await?;
+        let (observed, pins) = self.observe().await?;
+        let is_active = |package: &Desired| {
+            self.active.get(&package.name).is_some_and(|g| *g.artifact().digest() == package.digest)
+        };
+        let desired = self.files.offered(is_active);
+        let sight = Sight { desired: &desired, observed: &observed, pins: &pins, failures: &self.failures };
+        let Plan { actions, kept } = plan(sight, now_ms());
+        self.apply(actions, &mut report).await?;
+        self.note_superseded(&kept).await;
+        let next = self.next_look(unsettled, &kept);
         report.kept = kept;
         Ok((report, next))
     }
 
-    /// Everything that is loaded, closed in reverse. For the end of the host.
+    /// Everything that is loaded, closed. For the end of the host.
     pub async fn close(&mut self) {
         self.active.clear();
         let snapshot = self.packages.snapshot();
@@ -225,9 +245,9 @@ impl Reconciler {
         }
     }
 
-    fn next_look(&self, listing: &Listing, kept: &[Kept]) -> Duration {
-        let mut next = self.options.interval;
-        if !listing.unsettled.is_empty() {
+    fn next_look(&self, unsettled: bool, kept: &[Kept]) -> Duration {
+        let mut next = self.interval;
+        if unsettled {
             next = next.min(Duration::from_millis(200));
         }
         for kept in kept {
@@ -242,121 +262,119 @@ impl Reconciler {
         next
     }
 
-    /// Names the files: what is unchanged since the last pass is not read again.
-    ///
-    /// A file that is just being written, or that was replaced by one that does not read, stands for what it
-    /// was before: a bad copy does not take a good package away.
-    async fn read(&mut self, listing: &Listing, report: &mut Report) -> Vec<Desired> {
-        let mut before = std::mem::take(&mut self.files);
-        let was_broken: Vec<PathBuf> = before
-            .iter()
-            .filter(|(_, k)| matches!(k, Known::Broken(_)))
-            .map(|(f, _)| f.path.clone())
-            .collect();
-        for found in &listing.files {
-            let known = match before.remove(found) {
-                Some(known) => known,
-                None => {
-                    let last = before.iter().find(|(f, _)| f.path == found.path);
-                    let last = last.and_then(|(_, known)| known.package().cloned());
-                    self.identify(found, last, report).await
-                }
-            };
-            self.files.insert(found.clone(), known);
+    async fn note_news(&self, news: News, report: &mut Report) {
+        for (path, error) in news.refused {
+            log_failure(self.records.refused(&file_subject(&path), "", &error, now_ms()).await);
+            report.outcomes.push(Outcome::Refused { name: path.display().to_string(), error });
         }
-        let unknown = |found: &Found| {
-            listing.unsettled.binary_search(&found.path).is_ok()
-                || listing.unreadable.iter().any(|directory| found.path.starts_with(directory))
-        };
-        self.files.extend(before.into_iter().filter(|(found, _)| unknown(found)));
-        let broken =
-            |path: &PathBuf| self.files.iter().any(|(f, k)| f.path == *path && matches!(k, Known::Broken(_)));
-        let cured: Vec<String> =
-            was_broken.iter().filter(|path| !broken(path)).map(|path| file_subject(path)).collect();
+        let cured: Vec<String> = news.cured.iter().map(|path| file_subject(path)).collect();
         log_failure(self.records.forget(&cured).await);
-        let loaded = |package: &&Desired| {
-            self.active.get(&package.name).is_some_and(|g| *g.artifact().digest() == package.digest)
-        };
-        let offered = self.files.values().filter_map(|known| match known {
-            Known::Package(package) => Some(package.clone()),
-            Known::Broken(last) => last.as_ref().filter(loaded).cloned(),
-        });
-        offered.collect()
     }
 
-    async fn identify(&self, found: &Found, last: Option<Desired>, report: &mut Report) -> Known {
-        let (path, checks) = (found.path.clone(), self.options.checks.clone());
-        let identified = tokio::task::spawn_blocking(move || identify(&path, &checks)).await;
-        let identified = identified.unwrap_or_else(|e| Err(Error::Load { message: e.to_string() }));
-        match identified {
-            Ok((digest, package)) => Known::Package(Desired {
-                name: package.name,
-                version: package.version,
-                digest,
-                path: found.path.clone(),
-            }),
-            Err(error) => {
-                log_failure(self.records.refused(&file_subject(&found.path), "", &error, now_ms()).await);
-                report.outcomes.push(Outcome::Refused { name: found.path.display().to_string(), error });
-                Known::Broken(last)
+    /// Says once of each file that another one counts in its place, and takes it back when that ends.
+    async fn note_superseded(&mut self, kept: &[Kept]) {
+        let mut now = HashSet::new();
+        for kept in kept {
+            let Kept::Superseded { package, winner } = kept else { continue };
+            now.insert(package.path.clone());
+            if !self.superseded.contains(&package.path) {
+                let error = Error::Superseded { name: package.name.clone(), winner: winner.clone() };
+                let subject = file_subject(&package.path);
+                log_failure(self.records.refused(&subject, package.digest.as_str(), &error, now_ms()).await);
             }
         }
+        let over: Vec<String> = self.superseded.difference(&now).map(|path| file_subject(path)).collect();
+        log_failure(self.records.forget(&over).await);
+        self.superseded = now;
     }
 
-    async fn observe(&self) -> Result<Vec<Observed>, Error> {
+    async fn record_late(&mut self) -> Result<(), Error> {
+        if !self.unrecorded.is_empty() {
+            self.records.loaded(&self.unrecorded, now_ms()).await?;
+            self.unrecorded.clear();
+        }
+        Ok(())
+    }
+
+    /// What is open, and what runs are pinned to.
+    async fn observe(&self) -> Result<(Vec<Observed>, BTreeMap<Digest, u64>), Error> {
         let snapshot = self.packages.snapshot();
-        let mut observed = Vec::with_capacity(snapshot.generations.len());
-        for generation in snapshot.generations.values() {
-            let active = self.is_active(generation);
-            let pinned = if active { 0 } else { self.pinned_runs(generation).await? };
-            observed.push(Observed {
+        let retired = snapshot.generations.values().filter(|generation| !self.is_active(generation));
+        let mut flying = BTreeMap::new();
+        // Before the database is asked: a start that is on its way now is in the one or the other.
+        for generation in retired {
+            flying.insert(generation.digest(), self.engine.in_flight(generation.digest()).await as u64);
+        }
+        let pins = RunRow::pins(&self.records.store).await?;
+        let pinned = |digest: &str| {
+            let open = pins.get(digest).map_or(0, |n| u64::try_from(*n).unwrap_or(0));
+            open.max(flying.get(digest).copied().unwrap_or(0))
+        };
+        let mut observed: Vec<Observed> = snapshot
+            .generations
+            .values()
+            .map(|generation| Observed {
                 name: generation.package().to_owned(),
                 digest: generation.artifact().digest().clone(),
-                active,
-                pinned_runs: pinned,
-            });
-        }
+                active: self.is_active(generation),
+                pinned_runs: pinned(generation.digest()),
+            })
+            .collect();
         observed.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(observed)
+        // Runs of programs that embed an engine are pinned to no package.
+        let packaged = pins.iter().filter_map(|(digest, n)| Some((Digest::parse(digest)?, *n)));
+        Ok((observed, packaged.map(|(digest, n)| (digest, u64::try_from(n).unwrap_or(0))).collect()))
     }
 
     fn is_active(&self, generation: &Generation) -> bool {
         self.active.get(generation.package()).is_some_and(|active| active.digest() == generation.digest())
     }
 
-    async fn pinned_runs(&self, generation: &Generation) -> Result<u64, Error> {
-        let open = RunRow::pinned_to(&self.records.store, generation.digest()).await?;
-        let flying = self.engine.in_flight(generation.digest()).await;
-        Ok(u64::try_from(open).unwrap_or(0).max(flying as u64))
+    async fn apply(&mut self, actions: Vec<Action>, report: &mut Report) -> Result<(), Error> {
+        let mut loads = Vec::new();
+        for action in actions {
+            match action {
+                Action::Load { package, .. } => loads.push(package),
+                Action::Restore { digest, pinned_runs } => self.restore(digest, pinned_runs, report).await?,
+                Action::Retire { name, .. } => self.retire(name, report).await?,
+                Action::Unload { name, digest } => self.unload(name, &digest, report).await?,
+            }
+        }
+        for together in loads.chunks(TOGETHER) {
+            self.load(together, report).await?;
+        }
+        Ok(())
     }
 
-    async fn apply(&mut self, action: Action, report: &mut Report) -> Result<(), Error> {
-        match action {
-            Action::Load { package, replaces } => match self.load(&package, replaces.as_ref()).await {
-                Ok(()) => {
-                    self.failures.remove(&package.digest);
-                    let Desired { name, version, digest, .. } = package;
-                    report.outcomes.push(Outcome::Loaded { name, version, digest });
-                }
-                Err(Error::Store(error)) => return Err(Error::Store(error)),
-                Err(error) => {
-                    self.note_failure(&package.digest);
-                    let subject = package_subject(&package.name);
-                    self.records.refused(&subject, package.digest.as_str(), &error, now_ms()).await?;
-                    report.outcomes.push(Outcome::Refused { name: package.name, error });
-                }
-            },
-            Action::Retire { name, .. } => {
-                if let Some(generation) = self.active.get(&name).cloned() {
-                    self.publish_without(&generation, false);
-                    // Until this is recorded the generation counts as active, and is retired again.
-                    self.records.retired(&generation, now_ms()).await?;
-                    self.active.remove(&name);
-                    report.outcomes.push(Outcome::Retired { name });
-                }
+    /// Prepares packages side by side, then enters those that came through into one catalog.
+    async fn load(&mut self, packages: &[Arc<Desired>], report: &mut Report) -> Result<(), Error> {
+        let snapshot = self.packages.snapshot();
+        let prepared = packages.iter().map(|package| {
+            let (loader, package) = (self.loader.clone(), Arc::clone(package));
+            let open = snapshot.generations.get(package.digest.as_str()).cloned();
+            async move { (Arc::clone(&package), loader.prepare(package, open).await) }
+        });
+        let prepared: Vec<_> = futures_util::stream::iter(prepared).buffered(*PARALLEL).collect().await;
+        let mut ready = Vec::with_capacity(prepared.len());
+        let mut failed = None;
+        for (package, prepared) in prepared {
+            match prepared {
+                Ok(prepared) => ready.push(prepared),
+                Err(Error::Store(error)) => failed = Some(Error::Store(error)),
+                Err(error) => self.refuse(&package, error, report).await?,
             }
-            Action::Unload { name, digest } => self.unload(name, &digest, report).await?,
         }
+        self.enter(ready, report).await?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn refuse(&mut self, package: &Desired, error: Error, report: &mut Report) -> Result<(), Error> {
+        if !matches!(error, Error::Replaced { .. }) {
+            self.note_failure(&package.digest);
+        }
+        let subject = package_subject(&package.name);
+        self.records.refused(&subject, package.digest.as_str(), &error, now_ms()).await?;
+        report.outcomes.push(Outcome::Refused { name: package.name.clone(), error });
         Ok(())
     }
 
@@ -366,98 +384,124 @@ impl Reconciler {
         self.failures.insert(digest.clone(), Failure { times, retry_at });
     }
 
-    async fn load(&mut self, package: &Desired, replaces: Option<&Digest>) -> Result<(), Error> {
-        let (path, checks) = (package.path.clone(), self.options.checks.clone());
-        let accepted = tokio::task::spawn_blocking(move || accept(&path, &checks)).await;
-        let accepted: Accepted = accepted.unwrap_or_else(|e| Err(Error::Load { message: e.to_string() }))?;
-        let warnings: Vec<String> = accepted.warnings.iter().map(ToString::to_string).collect();
-        let cache = self.options.cache.clone();
-        let artifact = tokio::task::spawn_blocking(move || accepted.store(&cache)).await;
-        let artifact = artifact.unwrap_or_else(|e| Err(Error::Load { message: e.to_string() }))?;
-        self.probe(&artifact).await?;
-        let known = self.packages.snapshot().generations.get(artifact.digest().as_str()).cloned();
-        let generation = match known {
-            // It was retired and is wanted again before it was unloaded.
-            Some(generation) => generation,
-            None => Arc::new(Generation::open(artifact, self.options.log_level).await?),
-        };
-        let entered = self.enter(package, &generation, replaces, &warnings).await;
-        if entered.is_err() && !self.packages.snapshot().generations.contains_key(generation.digest()) {
-            generation.close().await;
-        }
-        entered
-    }
-
-    /// Takes a generation through the load steps, records it, and publishes it.
-    async fn enter(
-        &mut self,
-        package: &Desired,
-        generation: &Arc<Generation>,
-        replaces: Option<&Digest>,
-        warnings: &[String],
-    ) -> Result<(), Error> {
-        let replaced = replaces.and_then(|digest| {
-            self.active.get(&package.name).filter(|old| old.artifact().digest() == digest).cloned()
-        });
+    /// Takes generations through the load steps, records them, and publishes them in one store.
+    async fn enter(&mut self, prepared: Vec<Prepared>, report: &mut Report) -> Result<(), Error> {
         let snapshot = self.packages.snapshot();
         let mut draft = Draft::of(&snapshot.catalog);
-        if let Some(old) = &replaced {
-            draft.leave(old);
-        }
-        draft.enter(generation)?;
-        let fresh = !snapshot.generations.contains_key(generation.digest());
-        if fresh {
-            self.records.loading(package, generation, now_ms()).await?;
-        }
-        fail::fail_point!("reconciler.loading_recorded");
-        let mut next = Snapshot::clone(&snapshot);
-        next.generations.insert(generation.digest().to_owned(), Arc::clone(generation));
-        next.catalog = Arc::new(draft.finish(next.generations.keys().cloned().collect()));
-        self.packages.publish(next);
-        self.active.insert(package.name.clone(), Arc::clone(generation));
-        fail::fail_point!("reconciler.published");
-        self.engine.wake();
-        self.records.loaded(package, generation, replaced.as_deref(), warnings, now_ms()).await
-    }
-
-    async fn probe(&self, artifact: &crate::artifact::VerifiedArtifact) -> Result<(), Error> {
-        let Some(options) = &self.options.probe else { return Ok(()) };
-        match self.records.probe_of(artifact.digest().as_str()).await?.as_deref() {
-            Some("passed") => return Ok(()),
-            Some(message) => return Err(Error::Quarantined { message: message.to_owned() }),
-            None => {}
-        }
-        let probed = probe(artifact, options).await;
-        fail::fail_point!("reconciler.probed");
-        match &probed {
-            Ok(()) => self.records.probed(artifact, "passed", now_ms()).await?,
-            // That the child could not be started says nothing about the library.
-            Err(Error::ProbeStart { .. }) => self.records.accepted(artifact, now_ms()).await?,
-            Err(error) => {
-                let text = format!("{} {}", error.code(), error.full());
-                self.records.probed(artifact, &text, now_ms()).await?;
+        let mut entered: Vec<Entered> = Vec::with_capacity(prepared.len());
+        for Prepared { package, generation, warnings } in prepared {
+            let replaced = self.active.get(&package.name).cloned();
+            if let Some(old) = &replaced {
+                draft.leave(old);
+            }
+            match draft.enter(&generation) {
+                Ok(()) => entered.push(Entered { package, generation, replaced, warnings }),
+                Err(error) => {
+                    if let Some(old) = &replaced {
+                        draft.enter(old)?;
+                    }
+                    self.drop_unpublished(&generation).await;
+                    self.refuse(&package, error, report).await?;
+                }
             }
         }
-        probed
+        if entered.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.record_loading(&entered).await {
+            for entered in &entered {
+                self.drop_unpublished(&entered.generation).await;
+            }
+            return Err(error);
+        }
+        fail::fail_point!("reconciler.loading_recorded");
+        self.publish(draft, |generations| {
+            generations.extend(
+                entered.iter().map(|e| (e.generation.digest().to_owned(), Arc::clone(&e.generation))),
+            );
+        });
+        fail::fail_point!("reconciler.published");
+        for Entered { package, generation, .. } in &entered {
+            self.active.insert(package.name.clone(), Arc::clone(generation));
+            self.failures.remove(&package.digest);
+            let Desired { name, version, digest, .. } = (**package).clone();
+            report.outcomes.push(Outcome::Loaded { name, version, digest });
+        }
+        self.unrecorded.extend(entered);
+        self.record_late().await
     }
 
-    fn publish_without(&self, generation: &Generation, close: bool) {
-        let snapshot = self.packages.snapshot();
-        let mut draft = Draft::of(&snapshot.catalog);
-        draft.leave(generation);
-        let mut next = Snapshot::clone(&snapshot);
-        if close {
-            next.generations.remove(generation.digest());
+    async fn record_loading(&self, entered: &[Entered]) -> Result<(), Error> {
+        let open = self.packages.snapshot();
+        let fresh = entered.iter().map(|e| &*e.generation);
+        let fresh: Vec<_> = fresh.filter(|g| !open.generations.contains_key(g.digest())).collect();
+        if fresh.is_empty() { Ok(()) } else { self.records.loading(&fresh, now_ms()).await }
+    }
+
+    /// Closes a generation that nobody can have seen.
+    async fn drop_unpublished(&self, generation: &Generation) {
+        if !self.packages.snapshot().generations.contains_key(generation.digest()) {
+            generation.close().await;
         }
+    }
+
+    /// Publishes a draft with other generations than now, and tells the engine.
+    fn publish(&self, draft: Draft, change: impl FnOnce(&mut HashMap<String, Arc<Generation>>)) {
+        let mut next = Snapshot::clone(&self.packages.snapshot());
+        change(&mut next.generations);
         next.catalog = Arc::new(draft.finish(next.generations.keys().cloned().collect()));
         self.packages.publish(next);
+        self.engine.wake();
+    }
+
+    /// Opens a digest for the runs that are pinned to it; no new run starts on it.
+    async fn restore(&mut self, digest: Digest, pinned_runs: u64, report: &mut Report) -> Result<(), Error> {
+        let generation = match self.loader.restore(&digest).await {
+            Ok(generation) => generation,
+            Err(Error::Store(error)) => return Err(Error::Store(error)),
+            Err(error) => {
+                self.note_failure(&digest);
+                let subject = format!("digest/{digest}");
+                self.records.refused(&subject, digest.as_str(), &error, now_ms()).await?;
+                report.outcomes.push(Outcome::Refused { name: digest.as_str().to_owned(), error });
+                return Ok(());
+            }
+        };
+        if let Err(error) = self.records.loading(&[&generation], now_ms()).await {
+            generation.close().await;
+            return Err(error);
+        }
+        let draft = Draft::of(&self.packages.snapshot().catalog);
+        self.publish(draft, |generations| {
+            generations.insert(generation.digest().to_owned(), Arc::clone(&generation));
+        });
+        self.failures.remove(&digest);
+        self.records.restored(&generation, pinned_runs, now_ms()).await?;
+        report.outcomes.push(Outcome::Restored { name: generation.package().to_owned(), digest });
+        Ok(())
+    }
+
+    async fn retire(&mut self, name: String, report: &mut Report) -> Result<(), Error> {
+        let Some(generation) = self.active.get(&name).cloned() else { return Ok(()) };
+        let mut draft = Draft::of(&self.packages.snapshot().catalog);
+        draft.leave(&generation);
+        self.publish(draft, |_| {});
+        // Until this is recorded the generation counts as active, and is retired again.
+        self.records.retired(&generation, now_ms()).await?;
+        self.active.remove(&name);
+        report.outcomes.push(Outcome::Retired { name });
+        Ok(())
     }
 
     async fn unload(&mut self, name: String, digest: &Digest, report: &mut Report) -> Result<(), Error> {
-        let Some(generation) = self.packages.snapshot().generations.get(digest.as_str()).cloned() else {
-            return Ok(());
-        };
-        self.publish_without(&generation, true);
+        let snapshot = self.packages.snapshot();
+        let Some(generation) = snapshot.generations.get(digest.as_str()).cloned() else { return Ok(()) };
+        let mut draft = Draft::of(&snapshot.catalog);
+        draft.leave(&generation);
+        self.publish(draft, |generations| {
+            generations.remove(digest.as_str());
+        });
+        drop(snapshot);
         // A claim that was made on the snapshot before this one is refused by the lane, and put back.
         let released = generation.close().await;
         fail::fail_point!("reconciler.closed");

@@ -6,13 +6,33 @@ use crate::generation::{Generation, Released};
 use crate::plan::Desired;
 use longshore_engine::{TriggerWhen, WorkflowDef};
 use longshore_store::{
-    ArtifactRow, ConditionRow, EntryRow, EventRow, GenerationRow, HostId, NewArtifact, NewCondition,
-    NewGeneration, PackageRow, Store, Tx,
+    ArtifactRow, ConditionKind, ConditionRow, ConditionStatus, EntryRow, EventRow, GenerationId,
+    GenerationRow, GenerationState, HostId, NewArtifact, NewCondition, NewEvent, NewGeneration, PackageRow,
+    PackageState, Store, Tx,
 };
 use serde_json::json;
+use std::sync::Arc;
 
 /// The number of the last load step.
 const LAST_STEP: i64 = 6;
+
+/// A generation that was published.
+pub(crate) struct Entered {
+    pub(crate) package: Arc<Desired>,
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) replaced: Option<Arc<Generation>>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Entered {
+    fn message(&self) -> String {
+        let version = &self.package.version;
+        match &self.replaced {
+            Some(old) => format!("{version} replaced {}", old.artifact().manifest().package.version),
+            None => format!("{version} loaded"),
+        }
+    }
+}
 
 /// Writes to the database in the name of a host.
 #[derive(Debug, Clone)]
@@ -37,12 +57,6 @@ impl Records {
         Ok(ArtifactRow::find(&self.store, digest).await?.and_then(|row| row.probe))
     }
 
-    pub(crate) async fn accepted(&self, artifact: &VerifiedArtifact, now: i64) -> Result<(), Error> {
-        let mut tx = self.store.begin().await?;
-        insert_artifact(&mut tx, artifact, now).await?;
-        Ok(self.store.commit(tx).await?)
-    }
-
     pub(crate) async fn probed(
         &self,
         artifact: &VerifiedArtifact,
@@ -50,75 +64,63 @@ impl Records {
         now: i64,
     ) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
-        insert_artifact(&mut tx, artifact, now).await?;
+        insert_artifacts(&mut tx, [artifact], now).await?;
         ArtifactRow::set_probe(&mut tx, artifact.digest().as_str(), answer, now).await?;
         Ok(self.store.commit(tx).await?)
     }
 
-    /// A generation is loaded and about to be published: everything about it in one transaction.
-    pub(crate) async fn loading(
-        &self,
-        package: &Desired,
-        generation: &Generation,
-        now: i64,
-    ) -> Result<(), Error> {
-        let artifact = generation.artifact();
-        let digest = artifact.digest().as_str();
+    /// Generations are open and about to be published: everything about them in one transaction.
+    pub(crate) async fn loading(&self, opened: &[&Generation], now: i64) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
-        insert_artifact(&mut tx, artifact, now).await?;
-        let row = NewGeneration {
-            id: generation.id(),
-            host: self.host,
-            digest,
-            package: &package.name,
-            version: &package.version,
-        };
-        row.insert(&mut tx, now).await?;
-        EntryRow::insert(&mut tx, digest, &entries(generation)).await?;
+        insert_artifacts(&mut tx, opened.iter().map(|generation| generation.artifact()), now).await?;
+        let rows: Vec<_> = opened.iter().map(|generation| self.new_generation(generation)).collect();
+        NewGeneration::insert(&mut tx, &rows, now).await?;
+        let entries: Vec<_> =
+            opened.iter().flat_map(|g| entries(g).into_iter().map(|entry| (g.digest(), entry))).collect();
+        EntryRow::insert(&mut tx, &entries).await?;
         Ok(self.store.commit(tx).await?)
     }
 
-    pub(crate) async fn loaded(
+    fn new_generation<'g>(&self, generation: &'g Generation) -> NewGeneration<'g> {
+        let package = &generation.artifact().manifest().package;
+        NewGeneration {
+            id: generation.id(),
+            host: self.host,
+            digest: generation.digest(),
+            package: &package.name,
+            version: &package.version,
+        }
+    }
+
+    /// Generations were published.
+    pub(crate) async fn loaded(&self, entered: &[Entered], now: i64) -> Result<(), Error> {
+        let mut rows = LoadedRows::default();
+        let subjects: Vec<String> = entered.iter().map(|e| package_subject(&e.package.name)).collect();
+        let messages: Vec<String> = entered.iter().map(Entered::message).collect();
+        for ((entered, subject), message) in entered.iter().zip(&subjects).zip(&messages) {
+            rows.add(entered, subject, message, now);
+        }
+        let mut tx = self.store.begin().await?;
+        GenerationRow::set_state(&mut tx, &rows.states).await?;
+        PackageRow::put(&mut tx, &rows.packages).await?;
+        NewCondition::set(&mut tx, &rows.conditions, now).await?;
+        EventRow::append_all(&mut tx, &rows.events, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    /// A digest was opened again for the runs that are pinned to it.
+    pub(crate) async fn restored(
         &self,
-        package: &Desired,
         generation: &Generation,
-        replaced: Option<&Generation>,
-        warnings: &[String],
+        pinned_runs: u64,
         now: i64,
     ) -> Result<(), Error> {
-        let subject = package_subject(&package.name);
-        let digest = generation.digest();
+        let subject = package_subject(generation.package());
+        let version = &generation.artifact().manifest().package.version;
+        let message = format!("{version} opened from the private copy for {pinned_runs} runs");
         let mut tx = self.store.begin().await?;
-        GenerationRow::set_step(&mut tx, generation.id(), "active", LAST_STEP).await?;
-        let row = PackageRow {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            digest: digest.to_owned(),
-            source: package.path.display().to_string(),
-            state: "desired".into(),
-            actor: "directory".into(),
-            reason: "the file is there".into(),
-            updated_at: now,
-        };
-        row.put(&mut tx).await?;
-        let message = match replaced {
-            Some(old) => {
-                GenerationRow::set_step(&mut tx, old.id(), "draining", 0).await?;
-                format!("{} replaced {}", package.version, old.artifact().manifest().package.version)
-            }
-            None => format!("{} loaded", package.version),
-        };
-        for kind in ["Accepted", "Loaded", "Ready"] {
-            condition(&mut tx, &subject, kind, "true", "Ok", &message, digest, now).await?;
-        }
-        if warnings.is_empty() {
-            condition(&mut tx, &subject, "Warned", "false", "Ok", "", digest, now).await?;
-        } else {
-            condition(&mut tx, &subject, "Warned", "true", "LS0208", &warnings.join("; "), digest, now)
-                .await?;
-        }
-        condition(&mut tx, &subject, "Quarantined", "false", "Ok", "", digest, now).await?;
-        EventRow::append(&mut tx, &subject, "loaded", &message, now).await?;
+        GenerationRow::set_state(&mut tx, &[(generation.id(), GenerationState::Draining, LAST_STEP)]).await?;
+        EventRow::append(&mut tx, &subject, "restored", &message, now).await?;
         Ok(self.store.commit(tx).await?)
     }
 
@@ -131,8 +133,15 @@ impl Records {
         now: i64,
     ) -> Result<(), Error> {
         let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
-        let mut tx = self.store.begin().await?;
-        condition(&mut tx, subject, "Accepted", "false", error.code(), &message, digest, now).await?;
+        let condition = |kind, status| NewCondition {
+            subject,
+            kind,
+            status,
+            reason: error.code(),
+            message: message.clone(),
+            digest,
+        };
+        let mut conditions = vec![condition(ConditionKind::Accepted, ConditionStatus::False)];
         let probe_failed = matches!(
             error,
             Error::ProbeCrashed { .. }
@@ -141,46 +150,40 @@ impl Records {
                 | Error::Quarantined { .. }
         );
         if probe_failed {
-            condition(&mut tx, subject, "Quarantined", "true", error.code(), &message, digest, now).await?;
+            conditions.push(condition(ConditionKind::Quarantined, ConditionStatus::True));
         }
+        let mut tx = self.store.begin().await?;
+        NewCondition::set(&mut tx, &conditions, now).await?;
         EventRow::append(&mut tx, subject, "refused", &format!("{} {message}", error.code()), now).await?;
         Ok(self.store.commit(tx).await?)
     }
 
     pub(crate) async fn retired(&self, generation: &Generation, now: i64) -> Result<(), Error> {
         let subject = package_subject(generation.package());
-        let mut tx = self.store.begin().await?;
-        GenerationRow::set_step(&mut tx, generation.id(), "draining", 0).await?;
         let row = PackageRow {
             name: generation.package().to_owned(),
             version: generation.artifact().manifest().package.version.clone(),
             digest: generation.digest().to_owned(),
             source: String::new(),
-            state: "removed".into(),
+            state: PackageState::Removed,
             actor: "directory".into(),
             reason: "the file is gone".into(),
             updated_at: now,
         };
-        row.put(&mut tx).await?;
-        condition(
-            &mut tx,
-            &subject,
-            "Ready",
-            "false",
-            "Removed",
-            "its file is gone",
-            generation.digest(),
-            now,
-        )
-        .await?;
-        EventRow::append(
-            &mut tx,
-            &subject,
-            "retired",
-            "its file is gone; runs that started on it go on",
-            now,
-        )
-        .await?;
+        let not_ready = NewCondition {
+            subject: &subject,
+            kind: ConditionKind::Ready,
+            status: ConditionStatus::False,
+            reason: "Removed",
+            message: "its file is gone".into(),
+            digest: generation.digest(),
+        };
+        let message = "its file is gone; runs that started on it go on";
+        let mut tx = self.store.begin().await?;
+        GenerationRow::set_state(&mut tx, &[(generation.id(), GenerationState::Draining, 0)]).await?;
+        PackageRow::put(&mut tx, &[row]).await?;
+        NewCondition::set(&mut tx, &[not_ready], now).await?;
+        EventRow::append(&mut tx, &subject, "retired", message, now).await?;
         Ok(self.store.commit(tx).await?)
     }
 
@@ -215,31 +218,71 @@ impl Records {
     }
 }
 
-async fn insert_artifact(tx: &mut Tx, artifact: &VerifiedArtifact, now: i64) -> Result<(), Error> {
+async fn insert_artifacts<'a>(
+    tx: &mut Tx,
+    artifacts: impl IntoIterator<Item = &'a VerifiedArtifact>,
+    now: i64,
+) -> Result<(), Error> {
+    let artifacts: Vec<(&VerifiedArtifact, String)> =
+        artifacts.into_iter().map(|artifact| (artifact, artifact.manifest().to_toml())).collect();
+    let rows: Vec<NewArtifact<'_>> =
+        artifacts.iter().map(|(artifact, manifest)| artifact_row(artifact, manifest)).collect();
+    Ok(NewArtifact::insert(tx, &rows, now).await?)
+}
+
+fn artifact_row<'a>(artifact: &'a VerifiedArtifact, manifest: &'a str) -> NewArtifact<'a> {
     let package = &artifact.manifest().package;
-    let row = NewArtifact {
+    NewArtifact {
         digest: artifact.digest().as_str(),
         name: &package.name,
         version: &package.version,
         target: artifact.target(),
         bytes: i64::try_from(artifact.bytes()).unwrap_or(i64::MAX),
-        manifest: &artifact.manifest().to_toml(),
-    };
-    Ok(row.insert(tx, now).await?)
+        library: artifact.library_name(),
+        library_sha256: artifact.sha256(),
+        manifest,
+    }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the columns of a condition, in the order of the table")]
-async fn condition(
-    tx: &mut Tx,
-    subject: &str,
-    kind: &str,
-    status: &str,
-    reason: &str,
-    message: &str,
-    digest: &str,
-    now: i64,
-) -> Result<(), Error> {
-    Ok(NewCondition { subject, kind, status, reason, message, digest }.set(tx, now).await?)
+/// The rows of generations that were published.
+#[derive(Default)]
+struct LoadedRows<'a> {
+    states: Vec<(GenerationId, GenerationState, i64)>,
+    packages: Vec<PackageRow>,
+    conditions: Vec<NewCondition<'a>>,
+    events: Vec<NewEvent<'a>>,
+}
+
+impl<'a> LoadedRows<'a> {
+    fn add(&mut self, entered: &'a Entered, subject: &'a str, message: &'a str, now: i64) {
+        let Entered { package, generation, replaced, warnings } = entered;
+        let digest = generation.digest();
+        self.states.push((generation.id(), GenerationState::Active, LAST_STEP));
+        self.states.extend(replaced.iter().map(|old| (old.id(), GenerationState::Draining, 0)));
+        self.packages.push(PackageRow {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            digest: digest.to_owned(),
+            source: package.path.display().to_string(),
+            state: PackageState::Desired,
+            actor: "directory".into(),
+            reason: "the file is there".into(),
+            updated_at: now,
+        });
+        let mut condition = |kind, status, reason, message| {
+            self.conditions.push(NewCondition { subject, kind, status, reason, message, digest });
+        };
+        for kind in [ConditionKind::Accepted, ConditionKind::Loaded, ConditionKind::Ready] {
+            condition(kind, ConditionStatus::True, "Ok", message.to_owned());
+        }
+        let (warned, reason) = match warnings.is_empty() {
+            true => (ConditionStatus::False, "Ok"),
+            false => (ConditionStatus::True, "LS0208"),
+        };
+        condition(ConditionKind::Warned, warned, reason, warnings.join("; "));
+        condition(ConditionKind::Quarantined, ConditionStatus::False, "Ok", String::new());
+        self.events.push(NewEvent { subject, kind: "loaded", message });
+    }
 }
 
 fn capitalised(text: &str) -> String {

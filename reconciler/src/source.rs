@@ -36,6 +36,8 @@ pub struct Listing {
     pub unreadable: Vec<PathBuf>,
     /// Files that were changed a moment ago and are left for the next look, sorted.
     pub unsettled: Vec<PathBuf>,
+    /// Directories that were looked into, and when each was changed; for a source that is a file, that file.
+    pub folders: Vec<(PathBuf, SystemTime)>,
 }
 
 /// The directories of `LONGSHORE_PATH`.
@@ -60,6 +62,7 @@ pub fn list(directories: &[PathBuf], now: SystemTime) -> Listing {
         if directory.is_file() {
             // The operator named this very file: it is complete.
             consider(directory, now + SETTLE, &mut listing);
+            note_change(directory, &mut listing);
         } else {
             walk(directory, 0, now, &mut listing);
         }
@@ -70,7 +73,15 @@ pub fn list(directories: &[PathBuf], now: SystemTime) -> Listing {
     listing
 }
 
+fn note_change(path: &Path, listing: &mut Listing) {
+    // A folder without a time stamp is never taken for unchanged.
+    let changed = std::fs::metadata(path).and_then(|m| m.modified()).unwrap_or_else(|_| SystemTime::now());
+    listing.folders.push((path.to_owned(), changed));
+}
+
 fn walk(directory: &Path, depth: usize, now: SystemTime, listing: &mut Listing) {
+    // Before the entries: what changes while they are read changes the stamp.
+    note_change(directory, listing);
     let Ok(entries) = std::fs::read_dir(directory) else {
         listing.unreadable.push(directory.to_owned());
         return;

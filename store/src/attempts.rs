@@ -1,6 +1,6 @@
 //! Attempts: every execution of a task, as it ended.
 
-use crate::batch::{MAX_ROWS, Rows};
+use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many};
 use crate::error::Error;
 use crate::ids::RunId;
 use crate::open::{Store, Tx};
@@ -45,6 +45,13 @@ pub struct AttemptRow {
     pub error: Option<String>,
 }
 
+static INSERT: Many = Many::new(
+    "INSERT INTO attempts (run_id, idx, attempt, host_id, started_at, finished_at, outcome, error) \
+     SELECT * FROM (VALUES ",
+    &[Text, Int, Int, Text, Int, Int, Text, Text],
+    ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT DO NOTHING",
+);
+
 impl NewAttempt {
     /// Records attempts.
     ///
@@ -52,8 +59,8 @@ impl NewAttempt {
     /// [`Error`] of the database.
     pub async fn insert(tx: &mut Tx, attempts: &[Self]) -> Result<(), Error> {
         for chunk in attempts.chunks(MAX_ROWS) {
-            let rows = chunk.iter().map(|a| {
-                vec![
+            let rows = chunk.iter().flat_map(|a| {
+                [
                     a.key.run.to_string().into(),
                     a.key.idx.into(),
                     a.attempt.into(),
@@ -64,13 +71,8 @@ impl NewAttempt {
                     a.error.clone().into(),
                 ]
             });
-            let rows = Rows::padded(rows.collect());
-            let sql = format!(
-                "INSERT INTO attempts (run_id, idx, attempt, host_id, started_at, finished_at, outcome, error) \
-                 VALUES {} ON CONFLICT DO NOTHING",
-                rows.values
-            );
-            rows.query(tx, sql).execute(&mut **tx).await.map_err(|e| Error::of("record attempts", e))?;
+            let query = INSERT.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record attempts", e))?;
         }
         Ok(())
     }

@@ -1,136 +1,154 @@
 //! Statements over many rows at once, the same text on both databases.
 
 use crate::open::Tx;
+use sqlx::Any;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
-use sqlx::{Any, AssertSqlSafe};
+use std::sync::OnceLock;
 
 /// Most rows of one statement: 65,535 parameters (PostgreSQL's wire limit) over the widest row we write.
 pub(crate) const MAX_ROWS: usize = 1024;
 
+/// Numbers of rows that a statement has a text for: the powers of two up to [`MAX_ROWS`].
+const SIZES: usize = MAX_ROWS.ilog2() as usize + 1;
+
+/// The type of a column of the rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Column {
+    Text,
+    Int,
+}
+
 /// A parameter of a row.
 #[derive(Debug, Clone)]
 pub(crate) enum Param {
-    Text(String),
-    MaybeText(Option<String>),
-    Int(i64),
-    MaybeInt(Option<i64>),
+    Text(Option<String>),
+    Int(Option<i64>),
 }
 
 impl From<&str> for Param {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::Text(Some(text.to_owned()))
     }
 }
 
 impl From<String> for Param {
     fn from(text: String) -> Self {
-        Self::Text(text)
+        Self::Text(Some(text))
     }
 }
 
 impl From<Option<String>> for Param {
     fn from(text: Option<String>) -> Self {
-        Self::MaybeText(text)
+        Self::Text(text)
     }
 }
 
 impl From<i64> for Param {
     fn from(number: i64) -> Self {
-        Self::Int(number)
+        Self::Int(Some(number))
     }
 }
 
 impl From<Option<i64>> for Param {
     fn from(number: Option<i64>) -> Self {
-        Self::MaybeInt(number)
+        Self::Int(number)
     }
 }
 
-impl Param {
-    fn sql_type(&self) -> &'static str {
-        match self {
-            Self::Text(_) | Self::MaybeText(_) => "TEXT",
-            Self::Int(_) | Self::MaybeInt(_) => "BIGINT",
+/// A statement over rows that stand as `VALUES` in its middle.
+///
+/// Its text is made once for each power of two. What is missing to the next one is filled with rows of `NULL`:
+/// they match no key in an update, and an insert leaves them out by `WHERE v.column1 IS NOT NULL`. So a
+/// connection prepares few texts, and composing one costs nothing under load.
+pub(crate) struct Many {
+    before: &'static str,
+    after: &'static str,
+    columns: &'static [Column],
+    sqlite: [OnceLock<&'static str>; SIZES],
+    postgres: [OnceLock<&'static str>; SIZES],
+}
+
+impl Many {
+    pub(crate) const fn new(before: &'static str, columns: &'static [Column], after: &'static str) -> Self {
+        Self {
+            before,
+            after,
+            columns,
+            sqlite: [const { OnceLock::new() }; SIZES],
+            postgres: [const { OnceLock::new() }; SIZES],
         }
+    }
+
+    /// The statement with rows bound: one after the other, at most [`MAX_ROWS`].
+    pub(crate) fn query(&'static self, tx: &Tx, rows: Vec<Param>) -> Query<'static, Any, AnyArguments> {
+        let count = rows.len() / self.columns.len();
+        debug_assert!(count <= MAX_ROWS && rows.len() == count * self.columns.len());
+        let size = count.next_power_of_two();
+        let query = rows.into_iter().fold(sqlx::query(self.text(is_sqlite(tx), size)), bind);
+        (count..size).flat_map(|_| self.columns).fold(query, |query, column| match column {
+            Column::Text => query.bind(None::<String>),
+            Column::Int => query.bind(None::<i64>),
+        })
+    }
+
+    fn text(&self, sqlite: bool, rows: usize) -> &'static str {
+        let texts = if sqlite { &self.sqlite } else { &self.postgres };
+        texts[rows.ilog2() as usize].get_or_init(|| {
+            let values = if sqlite { self.plain(rows) } else { self.cast(rows) };
+            // Bounded: statements of this crate, times two databases, times SIZES.
+            Box::leak(format!("{}{values}{}", self.before, self.after).into_boxed_str())
+        })
+    }
+
+    /// `(?, ?), (?, ?)`: a numbered placeholder is a named one on SQLite, the driver looks each name up in a
+    /// list, and a thousand of them cost more than the statement.
+    fn plain(&self, rows: usize) -> String {
+        let row = format!("({})", vec!["?"; self.columns.len()].join(","));
+        vec![row; rows].join(",")
+    }
+
+    /// `(CAST($1 AS TEXT), CAST($2 AS BIGINT)), ..`: PostgreSQL takes the type of a parameter from where it
+    /// stands, and here it stands nowhere.
+    fn cast(&self, rows: usize) -> String {
+        let mut number = 0;
+        let mut row = || {
+            let casts = self.columns.iter().map(|column| {
+                number += 1;
+                let sql_type = match column {
+                    Column::Text => "TEXT",
+                    Column::Int => "BIGINT",
+                };
+                format!("CAST(${number} AS {sql_type})")
+            });
+            format!("({})", casts.collect::<Vec<_>>().join(", "))
+        };
+        (0..rows).map(|_| row()).collect::<Vec<_>>().join(", ")
     }
 }
 
 /// Binds a parameter.
-pub(crate) fn bind<'q>(query: Query<'q, Any, AnyArguments>, param: Param) -> Query<'q, Any, AnyArguments> {
+fn bind<'q>(query: Query<'q, Any, AnyArguments>, param: Param) -> Query<'q, Any, AnyArguments> {
     match param {
         Param::Text(text) => query.bind(text),
-        Param::MaybeText(text) => query.bind(text),
         Param::Int(number) => query.bind(number),
-        Param::MaybeInt(number) => query.bind(number),
     }
 }
 
-/// `(CAST($1 AS TEXT), CAST($2 AS BIGINT)), (..)` for rows, numbered from `$1`.
-///
-/// The casts are for PostgreSQL, which takes the type of a parameter from where it stands. The number of rows
-/// is padded to a power of two by repeating the last row, so that a connection prepares few texts: both
-/// databases update a target once, however many rows of `FROM` match it.
-pub(crate) struct Rows {
-    pub(crate) values: String,
-    params: Vec<Param>,
+fn is_sqlite(tx: &Tx) -> bool {
+    tx.backend_name() == "SQLite"
 }
 
-impl Rows {
-    pub(crate) fn padded(mut rows: Vec<Vec<Param>>) -> Self {
-        if let Some(last) = rows.last().cloned() {
-            rows.resize(rows.len().next_power_of_two(), last);
-        }
-        Self::exact(rows)
-    }
-
-    /// As many rows as there are: for inserts, where a row that stands twice is two rows.
-    pub(crate) fn exact(rows: Vec<Vec<Param>>) -> Self {
-        use std::fmt::Write;
-        let mut values = String::with_capacity(rows.len() * rows.first().map_or(0, Vec::len) * 22);
-        let mut number = 0;
-        for (i, row) in rows.iter().enumerate() {
-            values.push_str(if i == 0 { "(" } else { ", (" });
-            for (j, param) in row.iter().enumerate() {
-                number += 1;
-                let comma = if j == 0 { "" } else { ", " };
-                // Writing to a String does not fail.
-                let _ = write!(values, "{comma}CAST(${number} AS {})", param.sql_type());
-            }
-            values.push(')');
-        }
-        Self { values, params: rows.into_iter().flatten().collect() }
-    }
-
-    /// How many parameters the rows take: the next one is one higher.
-    pub(crate) fn len(&self) -> usize {
-        self.params.len()
-    }
-
-    /// The statement with the rows' parameters bound. Its placeholders stand in the order of their numbers.
-    ///
-    /// On SQLite they lose their numbers: a numbered placeholder is a named one there, the driver looks each
-    /// name up in a list, and a thousand of them cost more than the statement.
-    pub(crate) fn query(self, tx: &Tx, sql: String) -> Query<'static, Any, AnyArguments> {
-        let sql = if tx.backend_name() == "SQLite" { unnumbered(&sql) } else { sql };
-        let query = sqlx::query(AssertSqlSafe(sql));
-        self.params.into_iter().fold(query, bind)
+/// `IN (..)` over the texts of the JSON array that is parameter `number`: one text for lists of any length.
+pub(crate) fn in_json(tx: &Tx, number: usize) -> String {
+    if is_sqlite(tx) {
+        format!("IN (SELECT value FROM json_each(${number}))")
+    } else {
+        format!("IN (SELECT json_array_elements_text(CAST(${number} AS json)))")
     }
 }
 
-fn unnumbered(sql: &str) -> String {
-    let mut out = String::with_capacity(sql.len());
-    let mut rest = sql;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        out.push('?');
-        rest = rest[at + 1..].trim_start_matches(|c: char| c.is_ascii_digit());
-    }
-    out.push_str(rest);
-    out
-}
-
-/// `$first, $first+1, ..`: placeholders for a list of `count` values.
-pub(crate) fn placeholders(first: usize, count: usize) -> String {
-    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+/// The array for [`in_json`].
+pub(crate) fn json_of<T: ToString>(texts: impl IntoIterator<Item = T>) -> String {
+    serde_json::Value::from_iter(texts.into_iter().map(|text| text.to_string())).to_string()
 }

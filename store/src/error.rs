@@ -1,5 +1,7 @@
 //! What can go wrong with a database.
 
+use crate::words::UnknownWord;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// Why a database operation failed.
@@ -94,7 +96,7 @@ pub enum Error {
         /// The row's key.
         key: String,
         /// The column.
-        column: &'static str,
+        column: Cow<'static, str>,
         /// What it holds.
         value: String,
     },
@@ -176,6 +178,19 @@ impl Error {
             (Some(14), _) => Self::Unreachable { url: "in use".to_owned(), source },
             _ => Self::Query { operation, source },
         }
+    }
+
+    /// A row whose columns are not of the types that they have.
+    pub(crate) fn undecodable(table: &'static str, key: String, error: sqlx::Error) -> Self {
+        let (column, source) = match error {
+            sqlx::Error::ColumnDecode { index, source } => (Cow::Owned(index.trim_matches('"').to_owned()), source),
+            other => (Cow::Borrowed("?"), other.to_string().into()),
+        };
+        let value = match (source.downcast_ref::<UnknownWord>(), source.downcast_ref::<Self>()) {
+            (Some(UnknownWord(word)), _) | (_, Some(Self::BadId { text: word, .. })) => word.clone(),
+            _ => source.to_string(),
+        };
+        Self::BadRow { table, key, column, value }
     }
 
     /// As [`Error::of`], for errors met while opening `url`.

@@ -51,6 +51,8 @@ macro_rules! id {
                 Self::parse(&text)
             }
         }
+
+        crate::words::column!($name, |text: String| $name::parse(&text));
     };
 }
 

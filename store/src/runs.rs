@@ -1,49 +1,33 @@
 //! Runs.
 
-use crate::batch::{MAX_ROWS, Rows, placeholders};
+use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, Param, in_json, json_of};
 use crate::error::Error;
 use crate::ids::RunId;
 use crate::open::{Store, Tx};
 use crate::tasks::NewTask;
-use serde::{Deserialize, Serialize};
+use crate::words::{read_rows, words};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow, Row};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Where a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunState {
-    /// Some task is not terminal.
-    Running,
-    /// No task failed, or every failure was taken up.
-    Succeeded,
-    /// A failure was not taken up.
-    Failed,
-    /// Stopped on request.
-    Cancelled,
+words! {
+    /// Where a run is.
+    RunState {
+        /// Some task is not terminal.
+        Running = "running",
+        /// No task failed, or every failure was taken up.
+        Succeeded = "succeeded",
+        /// A failure was not taken up.
+        Failed = "failed",
+        /// Stopped on request.
+        Cancelled = "cancelled",
+    }
 }
 
 impl RunState {
-    /// The word in the database, in JSON and on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
     /// Whether nothing more will happen to it.
     pub fn is_terminal(self) -> bool {
         self != Self::Running
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled]
-            .into_iter()
-            .find(|s| s.as_str() == text)
     }
 }
 
@@ -75,7 +59,7 @@ pub struct NewRun {
 }
 
 /// A run as recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct RunRow {
     /// Its id.
     pub id: RunId,
@@ -116,55 +100,33 @@ pub struct RunCounts {
     pub failed: i64,
 }
 
-#[derive(FromRow)]
-struct RawRun {
-    id: String,
-    tenant: String,
-    workflow: String,
-    package: String,
-    version: String,
-    digest: String,
-    state: String,
-    origin: String,
-    input: String,
-    error: Option<String>,
-    cancel_requested_at: Option<i64>,
-    deadline_at: Option<i64>,
-    created_at: i64,
-    finished_at: Option<i64>,
-}
-
-impl TryFrom<RawRun> for RunRow {
-    type Error = Error;
-
-    fn try_from(raw: RawRun) -> Result<Self, Error> {
-        let bad = |column, value: &str| Error::BadRow {
-            table: "runs",
-            key: raw.id.clone(),
-            column,
-            value: value.to_owned(),
-        };
-        Ok(Self {
-            id: RunId::parse(&raw.id).map_err(|_| bad("id", &raw.id))?,
-            state: RunState::parse(&raw.state).ok_or_else(|| bad("state", &raw.state))?,
-            tenant: raw.tenant,
-            workflow: raw.workflow,
-            package: raw.package,
-            version: raw.version,
-            digest: raw.digest,
-            origin: raw.origin,
-            input: raw.input,
-            error: raw.error,
-            cancel_requested_at: raw.cancel_requested_at,
-            deadline_at: raw.deadline_at,
-            created_at: raw.created_at,
-            finished_at: raw.finished_at,
-        })
-    }
-}
-
 const COLUMNS: &str = "id, tenant, workflow, package, version, digest, state, origin, input, error, \
      cancel_requested_at, deadline_at, created_at, finished_at";
+
+static INSERT: Many = Many::new(
+    "INSERT INTO runs (id, tenant, workflow, package, version, digest, state, origin, dedup_key, input, \
+     open_tasks, failed_tasks, deadline_at, created_at) SELECT * FROM (VALUES ",
+    &[Text, Text, Text, Text, Text, Text, Text, Text, Text, Text, Int, Int, Int, Int],
+    ") AS v WHERE v.column1 IS NOT NULL",
+);
+
+static COUNT_DOWN: Many = Many::new(
+    "WITH v(id, closed, failed, at) AS (VALUES ",
+    &[Text, Int, Int, Int],
+    ") UPDATE runs SET open_tasks = open_tasks - v.closed, failed_tasks = failed_tasks + v.failed, \
+     state = CASE WHEN open_tasks = v.closed AND failed_tasks + v.failed = 0 AND state = 'running' \
+     THEN 'succeeded' ELSE state END, \
+     finished_at = CASE WHEN open_tasks = v.closed AND failed_tasks + v.failed = 0 \
+     AND state = 'running' THEN v.at ELSE finished_at END \
+     FROM v WHERE runs.id = v.id RETURNING runs.id, open_tasks, failed_tasks",
+);
+
+static FINISH: Many = Many::new(
+    "WITH v(id, state, error, at) AS (VALUES ",
+    &[Text, Text, Text, Int],
+    ") UPDATE runs SET state = v.state, error = v.error, finished_at = v.at \
+     FROM v WHERE runs.id = v.id AND runs.state = 'running'",
+);
 
 impl NewRun {
     /// Records runs and their tasks. A run whose dedup key is taken is left out: the map gives, for each such
@@ -188,13 +150,8 @@ impl NewRun {
             }
         }
         for chunk in fresh.chunks(MAX_ROWS) {
-            let rows = Rows::exact(chunk.iter().map(|run| run.params(now)).collect());
-            let sql = format!(
-                "INSERT INTO runs (id, tenant, workflow, package, version, digest, state, origin, dedup_key, \
-                 input, open_tasks, failed_tasks, deadline_at, created_at) VALUES {}",
-                rows.values
-            );
-            rows.query(tx, sql).execute(&mut **tx).await.map_err(|e| Error::of("start runs", e))?;
+            let query = INSERT.query(tx, chunk.iter().flat_map(|run| run.params(now)).collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("start runs", e))?;
         }
         let tasks: Vec<(RunId, &NewTask)> =
             fresh.iter().flat_map(|run| run.tasks.iter().map(|task| (run.id, task))).collect();
@@ -202,8 +159,8 @@ impl NewRun {
         Ok(taken)
     }
 
-    fn params(&self, now: i64) -> Vec<crate::batch::Param> {
-        vec![
+    fn params(&self, now: i64) -> [Param; 14] {
+        [
             self.id.to_string().into(),
             self.tenant.clone().into(),
             self.workflow.clone().into(),
@@ -224,16 +181,13 @@ impl NewRun {
     async fn existing(tx: &mut Tx, runs: &[Self]) -> Result<HashMap<String, RunId>, Error> {
         let keys: Vec<&String> = runs.iter().filter_map(|run| run.dedup_key.as_ref()).collect();
         let mut existing = HashMap::new();
-        for chunk in keys.chunks(MAX_ROWS) {
-            let sql = format!(
-                "SELECT dedup_key, id FROM runs WHERE dedup_key IN ({})",
-                placeholders(1, chunk.len())
-            );
-            let query =
-                chunk.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind((*key).clone()));
-            for row in query.fetch_all(&mut **tx).await.map_err(|e| Error::of("look up dedup keys", e))? {
-                existing.insert(get(&row, "dedup_key")?, RunId::parse(&get::<String>(&row, "id")?)?);
-            }
+        if keys.is_empty() {
+            return Ok(existing);
+        }
+        let sql = format!("SELECT dedup_key, id FROM runs WHERE dedup_key {}", in_json(tx, 1));
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(json_of(keys));
+        for row in query.fetch_all(&mut **tx).await.map_err(|e| Error::of("look up dedup keys", e))? {
+            existing.insert(get(&row, "dedup_key")?, RunId::parse(&get::<String>(&row, "id")?)?);
         }
         Ok(existing)
     }
@@ -263,24 +217,9 @@ impl RunRow {
         for chunk in all.chunks(MAX_ROWS) {
             let rows = chunk
                 .iter()
-                .map(|(id, n)| vec![id.to_string().into(), n.open.into(), n.failed.into(), now.into()])
-                .collect();
-            let rows = Rows::padded(rows);
-            let sql = format!(
-                "WITH v(id, closed, failed, at) AS (VALUES {}) \
-                 UPDATE runs SET open_tasks = open_tasks - v.closed, failed_tasks = failed_tasks + v.failed, \
-                 state = CASE WHEN open_tasks = v.closed AND failed_tasks + v.failed = 0 AND state = 'running' \
-                 THEN 'succeeded' ELSE state END, \
-                 finished_at = CASE WHEN open_tasks = v.closed AND failed_tasks + v.failed = 0 \
-                 AND state = 'running' THEN v.at ELSE finished_at END \
-                 FROM v WHERE runs.id = v.id RETURNING runs.id, open_tasks, failed_tasks",
-                rows.values
-            );
-            let rows = rows
-                .query(tx, sql)
-                .fetch_all(&mut **tx)
-                .await
-                .map_err(|e| Error::of("count down runs", e))?;
+                .flat_map(|(id, n)| [id.to_string().into(), n.open.into(), n.failed.into(), now.into()]);
+            let query = COUNT_DOWN.query(tx, rows.collect());
+            let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("count down runs", e))?;
             for row in rows {
                 let id = RunId::parse(&get::<String>(&row, "id")?)?;
                 left.insert(
@@ -302,20 +241,11 @@ impl RunRow {
         now: i64,
     ) -> Result<(), Error> {
         for chunk in runs.chunks(MAX_ROWS) {
-            let rows = chunk
-                .iter()
-                .map(|(id, state, error)| {
-                    vec![id.to_string().into(), state.as_str().into(), error.clone().into(), now.into()]
-                })
-                .collect();
-            let rows = Rows::padded(rows);
-            let sql = format!(
-                "WITH v(id, state, error, at) AS (VALUES {}) \
-                 UPDATE runs SET state = v.state, error = v.error, finished_at = v.at \
-                 FROM v WHERE runs.id = v.id AND runs.state = 'running'",
-                rows.values
-            );
-            rows.query(tx, sql).execute(&mut **tx).await.map_err(|e| Error::of("finish runs", e))?;
+            let rows = chunk.iter().flat_map(|(id, state, error)| {
+                [id.to_string().into(), state.as_str().into(), error.clone().into(), now.into()]
+            });
+            let query = FINISH.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("finish runs", e))?;
         }
         Ok(())
     }
@@ -346,6 +276,7 @@ impl RunRow {
     pub async fn to_cancel(tx: &mut Tx, now: i64) -> Result<Vec<(RunId, bool)>, Error> {
         let rows = sqlx::query(
             "SELECT id, cancel_requested_at FROM runs WHERE finished_at IS NULL \
+             AND (cancel_requested_at IS NOT NULL OR deadline_at IS NOT NULL) \
              AND (cancel_requested_at IS NOT NULL OR deadline_at <= $1) ORDER BY id LIMIT 1000",
         )
         .bind(now)
@@ -360,22 +291,20 @@ impl RunRow {
             .collect()
     }
 
-    /// Runs by id, inside a transaction.
+    /// Runs by id, inside a transaction. A row that does not read is an error of its own, so that it does not
+    /// keep the others from being read.
     ///
     /// # Errors
-    /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn load(tx: &mut Tx, ids: &[RunId]) -> Result<Vec<Self>, Error> {
-        let mut runs = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(MAX_ROWS) {
-            let sql = format!("SELECT {COLUMNS} FROM runs WHERE id IN ({})", placeholders(1, chunk.len()));
-            let query = sqlx::query_as::<_, RawRun>(AssertSqlSafe(sql));
-            let query = chunk.iter().fold(query, |query, id| query.bind(id.to_string()));
-            let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("load runs", e))?;
-            for row in rows {
-                runs.push(row.try_into()?);
-            }
-        }
-        Ok(runs)
+    /// [`Error`] of the database.
+    pub async fn load(tx: &mut Tx, ids: &[RunId]) -> Result<Vec<(RunId, Result<Self, Error>)>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM runs WHERE id {}", in_json(tx, 1));
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(json_of(ids));
+        let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("load runs", e))?;
+        let run = |row: &AnyRow| {
+            let id = RunId::parse(&get::<String>(row, "id")?)?;
+            Ok((id, Self::from_row(row).map_err(|e| Error::undecodable("runs", id.to_string(), e))))
+        };
+        rows.iter().map(run).collect()
     }
 
     /// One run.
@@ -384,12 +313,9 @@ impl RunRow {
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn find(store: &Store, id: RunId) -> Result<Option<Self>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM runs WHERE id = $1");
-        let row = sqlx::query_as::<_, RawRun>(AssertSqlSafe(sql))
-            .bind(id.to_string())
-            .fetch_optional(store.reader())
-            .await
-            .map_err(|e| Error::of("find a run", e))?;
-        row.map(Self::try_from).transpose()
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_all(store.reader()).await;
+        let rows = rows.map_err(|e| Error::of("find a run", e))?;
+        Ok(read_rows("runs", "id", &rows)?.pop())
     }
 
     /// The newest runs, newest first.
@@ -398,37 +324,38 @@ impl RunRow {
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn newest(store: &Store, state: Option<RunState>, limit: i64) -> Result<Vec<Self>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM runs WHERE $1 = '' OR state = $1 ORDER BY id DESC LIMIT $2");
-        let rows = sqlx::query_as::<_, RawRun>(AssertSqlSafe(sql))
+        let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(state.map_or("", RunState::as_str))
             .bind(limit)
             .fetch_all(store.reader())
             .await
             .map_err(|e| Error::of("list runs", e))?;
-        rows.into_iter().map(Self::try_from).collect()
+        read_rows("runs", "id", &rows)
     }
 
-    /// Whether an unfinished run of this origin exists.
+    /// Whether an unfinished run of this trigger exists.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn origin_is_busy(store: &Store, origin: &str) -> Result<bool, Error> {
-        let row = sqlx::query("SELECT id FROM runs WHERE finished_at IS NULL AND origin = $1 LIMIT 1")
-            .bind(origin)
-            .fetch_optional(store.reader())
-            .await
-            .map_err(|e| Error::of("look for overlapping runs", e))?;
+        let row = sqlx::query(
+            "SELECT id FROM runs WHERE finished_at IS NULL AND origin <> 'manual' AND origin = $1 LIMIT 1",
+        )
+        .bind(origin)
+        .fetch_optional(store.reader())
+        .await
+        .map_err(|e| Error::of("look for overlapping runs", e))?;
         Ok(row.is_some())
     }
 
-    /// How many unfinished runs are pinned to a digest.
+    /// How many unfinished runs are pinned to each digest.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pinned_to(store: &Store, digest: &str) -> Result<i64, Error> {
-        sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE finished_at IS NULL AND digest = $1")
-            .bind(digest)
-            .fetch_one(store.reader())
-            .await
-            .map_err(|e| Error::of("count pinned runs", e))
+    pub async fn pins(store: &Store) -> Result<BTreeMap<String, i64>, Error> {
+        let sql = "SELECT digest, COUNT(*) AS pinned FROM runs WHERE finished_at IS NULL GROUP BY digest";
+        let rows = sqlx::query(sql).fetch_all(store.reader()).await;
+        let rows = rows.map_err(|e| Error::of("count pinned runs", e))?;
+        rows.iter().map(|row| Ok((get(row, "digest")?, get(row, "pinned")?))).collect()
     }
 }

@@ -1,65 +1,38 @@
 //! Tasks of runs: what is claimed, committed, and propagated to dependants.
 
-use crate::batch::{MAX_ROWS, Rows, placeholders};
+use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, in_json, json_of};
 use crate::error::Error;
 use crate::ids::{HostId, RunId};
 use crate::open::{Dialect, Store, Tx};
 use crate::runs::get;
-use serde::{Deserialize, Serialize};
+use crate::words::{read_rows, words};
 use sqlx::{AssertSqlSafe, FromRow};
 use std::collections::HashMap;
 
-/// Where a task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskState {
-    /// Some dependency is not terminal.
-    Waiting,
-    /// To be claimed once it is due.
-    Ready,
-    /// Claimed by a host.
-    Running,
-    /// Done.
-    Succeeded,
-    /// Failed, its attempts spent.
-    Failed,
-    /// Its rule did not hold, or something above it failed and its rule is the default.
-    Skipped,
-    /// Its run was cancelled before it ended.
-    Cancelled,
+words! {
+    /// Where a task is.
+    TaskState {
+        /// Some dependency is not terminal.
+        Waiting = "waiting",
+        /// To be claimed once it is due.
+        Ready = "ready",
+        /// Claimed by a host.
+        Running = "running",
+        /// Done.
+        Succeeded = "succeeded",
+        /// Failed, its attempts spent.
+        Failed = "failed",
+        /// Its rule did not hold, or something above it failed and its rule is the default.
+        Skipped = "skipped",
+        /// Its run was cancelled before it ended.
+        Cancelled = "cancelled",
+    }
 }
 
 impl TaskState {
-    const ALL: [Self; 7] = [
-        Self::Waiting,
-        Self::Ready,
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Skipped,
-        Self::Cancelled,
-    ];
-
-    /// The word in the database, in JSON and on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Ready => "ready",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
     /// Whether nothing more will happen to it.
     pub fn is_terminal(self) -> bool {
         !matches!(self, Self::Waiting | Self::Ready | Self::Running)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
     }
 }
 
@@ -75,9 +48,10 @@ pub struct NewTask {
 }
 
 /// Names a task of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, FromRow)]
 pub struct TaskKey {
     /// The run.
+    #[sqlx(rename = "run_id")]
     pub run: RunId,
     /// The task's place in the run's topological order.
     pub idx: i64,
@@ -127,9 +101,10 @@ pub struct Resolution {
 }
 
 /// A task as recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct TaskRow {
     /// Which.
+    #[sqlx(flatten)]
     pub key: TaskKey,
     /// Its id.
     pub id: String,
@@ -144,6 +119,7 @@ pub struct TaskRow {
     /// When it is due.
     pub due_at: i64,
     /// The host of the current or last attempt.
+    #[sqlx(rename = "host_id")]
     pub host: Option<String>,
     /// When the current or last attempt began.
     pub started_at: Option<i64>,
@@ -155,60 +131,39 @@ pub struct TaskRow {
     pub patch: Option<String>,
 }
 
-#[derive(FromRow)]
-struct RawTask {
-    run_id: String,
-    idx: i64,
-    id: String,
-    state: String,
-    attempt: i64,
-    lost: i64,
-    token: i64,
-    due_at: i64,
-    host_id: Option<String>,
-    started_at: Option<i64>,
-    finished_at: Option<i64>,
-    error: Option<String>,
-    patch: Option<String>,
-}
-
-impl TryFrom<RawTask> for TaskRow {
-    type Error = Error;
-
-    fn try_from(raw: RawTask) -> Result<Self, Error> {
-        let bad = |column, value: &str| Error::BadRow {
-            table: "tasks",
-            key: format!("{} {}", raw.run_id, raw.idx),
-            column,
-            value: value.to_owned(),
-        };
-        let run = RunId::parse(&raw.run_id).map_err(|_| bad("run_id", &raw.run_id))?;
-        Ok(Self {
-            key: TaskKey { run, idx: raw.idx },
-            state: TaskState::parse(&raw.state).ok_or_else(|| bad("state", &raw.state))?,
-            id: raw.id,
-            attempt: raw.attempt,
-            lost: raw.lost,
-            token: raw.token,
-            due_at: raw.due_at,
-            host: raw.host_id,
-            started_at: raw.started_at,
-            finished_at: raw.finished_at,
-            error: raw.error,
-            patch: raw.patch,
-        })
-    }
-}
-
 const COLUMNS: &str =
     "run_id, idx, id, state, attempt, lost, token, due_at, host_id, started_at, finished_at, error, patch";
+
+static INSERT: Many = Many::new(
+    "INSERT INTO tasks (run_id, idx, id, state, waiting, tainted, attempt, lost, token, due_at) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, 0, 0, 0, 0, v.column6 FROM (VALUES ",
+    &[Text, Int, Text, Text, Int, Int],
+    ") AS v WHERE v.column1 IS NOT NULL",
+);
+
+static APPLY: Many = Many::new(
+    "WITH v(run_id, idx, token, state, lost, unbegun, due_at, finished_at, error, patch) AS (VALUES ",
+    &[Text, Int, Int, Text, Int, Int, Int, Int, Text, Text],
+    ") UPDATE tasks SET state = v.state, lost = tasks.lost + v.lost, \
+     attempt = tasks.attempt - v.unbegun, due_at = v.due_at, finished_at = v.finished_at, \
+     error = v.error, patch = v.patch FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx \
+     AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx",
+);
+
+static RESOLVE: Many = Many::new(
+    "WITH v(run_id, idx, resolved, tainted, at) AS (VALUES ",
+    &[Text, Int, Int, Int, Int],
+    ") UPDATE tasks SET waiting = waiting - v.resolved, tainted = tasks.tainted + v.tainted, \
+     state = CASE WHEN waiting = v.resolved THEN 'ready' ELSE state END, due_at = v.at \
+     FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx AND tasks.state = 'waiting'",
+);
 
 impl NewTask {
     pub(crate) async fn insert(tx: &mut Tx, tasks: &[(RunId, &Self)], now: i64) -> Result<(), Error> {
         for chunk in tasks.chunks(MAX_ROWS) {
-            let rows = chunk.iter().map(|(run, task)| {
+            let rows = chunk.iter().flat_map(|(run, task)| {
                 let state = if task.waiting == 0 { TaskState::Ready } else { TaskState::Waiting };
-                vec![
+                [
                     run.to_string().into(),
                     task.idx.into(),
                     task.id.clone().into(),
@@ -217,14 +172,8 @@ impl NewTask {
                     now.into(),
                 ]
             });
-            let rows = Rows::exact(rows.collect());
-            let sql = format!(
-                "INSERT INTO tasks (run_id, idx, id, state, waiting, tainted, attempt, lost, token, due_at) \
-                 SELECT v.column1, v.column2, v.column3, v.column4, v.column5, 0, 0, 0, 0, v.column6 \
-                 FROM (VALUES {}) AS v",
-                rows.values
-            );
-            rows.query(tx, sql).execute(&mut **tx).await.map_err(|e| Error::of("record tasks", e))?;
+            let query = INSERT.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record tasks", e))?;
         }
         Ok(())
     }
@@ -251,14 +200,17 @@ impl Claimed {
         let sql = format!(
             "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3 \
              WHERE (run_id, idx) IN (SELECT t.run_id, t.idx FROM tasks t JOIN runs r ON r.id = t.run_id \
-             WHERE t.state = 'ready' AND t.due_at <= $3 AND r.digest IN ({}) \
+             WHERE t.state = 'ready' AND t.due_at <= $3 AND r.digest {} \
              ORDER BY t.due_at, t.run_id, t.idx LIMIT $4{skip_locked}) \
              RETURNING run_id, idx, attempt, lost, tainted",
-            placeholders(5, digests.len())
+            in_json(tx, 5)
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(token).bind(host.to_string()).bind(now).bind(limit);
-        let query = digests.iter().fold(query, |query, digest| query.bind(digest.clone()));
-        let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("claim tasks", e))?;
+        let rows = query
+            .bind(json_of(digests))
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(|e| Error::of("claim tasks", e))?;
         let claimed = rows.iter().map(|row| {
             let run = RunId::parse(&get::<String>(row, "run_id")?)?;
             let key = TaskKey { run, idx: get(row, "idx")? };
@@ -281,9 +233,9 @@ impl TaskUpdate {
     pub async fn apply(tx: &mut Tx, updates: &[Self], now: i64) -> Result<Vec<TaskKey>, Error> {
         let mut applied = Vec::with_capacity(updates.len());
         for chunk in updates.chunks(MAX_ROWS) {
-            let rows = chunk.iter().map(|u| {
+            let rows = chunk.iter().flat_map(|u| {
                 let finished = u.state.is_terminal().then_some(now);
-                vec![
+                [
                     u.key.run.to_string().into(),
                     u.key.idx.into(),
                     u.token.into(),
@@ -296,20 +248,8 @@ impl TaskUpdate {
                     u.patch.clone().into(),
                 ]
             });
-            let rows = Rows::padded(rows.collect());
-            let sql = format!(
-                "WITH v(run_id, idx, token, state, lost, unbegun, due_at, finished_at, error, patch) AS (VALUES {}) \
-                 UPDATE tasks SET state = v.state, lost = tasks.lost + v.lost, \
-                 attempt = tasks.attempt - v.unbegun, due_at = v.due_at, finished_at = v.finished_at, \
-                 error = v.error, patch = v.patch FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx \
-                 AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx",
-                rows.values
-            );
-            let rows = rows
-                .query(tx, sql)
-                .fetch_all(&mut **tx)
-                .await
-                .map_err(|e| Error::of("commit outcomes", e))?;
+            let query = APPLY.query(tx, rows.collect());
+            let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("commit outcomes", e))?;
             for row in rows {
                 let run = RunId::parse(&get::<String>(&row, "run_id")?)?;
                 applied.push(TaskKey { run, idx: get(&row, "idx")? });
@@ -331,19 +271,10 @@ impl TaskRow {
     ) -> Result<(), Error> {
         let all: Vec<_> = dependants.iter().collect();
         for chunk in all.chunks(MAX_ROWS) {
-            let rows = chunk.iter().map(|(key, r)| {
-                vec![key.run.to_string().into(), key.idx.into(), r.resolved.into(), r.tainted.into()]
+            let rows = chunk.iter().flat_map(|(key, r)| {
+                [key.run.to_string().into(), key.idx.into(), r.resolved.into(), r.tainted.into(), now.into()]
             });
-            let rows = Rows::padded(rows.collect());
-            let due = rows.len() + 1;
-            let sql = format!(
-                "WITH v(run_id, idx, resolved, tainted) AS (VALUES {}) \
-                 UPDATE tasks SET waiting = waiting - v.resolved, tainted = tasks.tainted + v.tainted, \
-                 state = CASE WHEN waiting = v.resolved THEN 'ready' ELSE state END, due_at = ${due} \
-                 FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx AND tasks.state = 'waiting'",
-                rows.values
-            );
-            let query = rows.query(tx, sql).bind(now);
+            let query = RESOLVE.query(tx, rows.collect());
             query.execute(&mut **tx).await.map_err(|e| Error::of("resolve dependants", e))?;
         }
         Ok(())
@@ -379,12 +310,12 @@ impl TaskRow {
         let sql = format!(
             "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND host_id <> $1 ORDER BY run_id, idx"
         );
-        let rows = sqlx::query_as::<_, RawTask>(AssertSqlSafe(sql))
+        let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(host.to_string())
             .fetch_all(&mut **tx)
             .await
             .map_err(|e| Error::of("look for orphaned tasks", e))?;
-        rows.into_iter().map(Self::try_from).collect()
+        read_rows("tasks", "run_id", &rows)
     }
 
     /// When the next ready task that is not due yet will be.
@@ -399,21 +330,27 @@ impl TaskRow {
             .map_err(|e| Error::of("look for the next due task", e))
     }
 
-    /// All tasks of runs, in topological order, inside a transaction.
+    /// All tasks of runs, in topological order, inside a transaction. A run with a row that does not read has
+    /// that error instead, so that it does not keep the others from being read.
     ///
     /// # Errors
-    /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn of_runs(tx: &mut Tx, runs: &[RunId]) -> Result<Vec<Self>, Error> {
-        let mut tasks = Vec::new();
-        for chunk in runs.chunks(MAX_ROWS) {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM tasks WHERE run_id IN ({}) ORDER BY run_id, idx",
-                placeholders(1, chunk.len())
-            );
-            let query = sqlx::query_as::<_, RawTask>(AssertSqlSafe(sql));
-            let query = chunk.iter().fold(query, |query, id| query.bind(id.to_string()));
-            for row in query.fetch_all(&mut **tx).await.map_err(|e| Error::of("load tasks", e))? {
-                tasks.push(row.try_into()?);
+    /// [`Error`] of the database.
+    pub async fn of_runs(
+        tx: &mut Tx,
+        runs: &[RunId],
+    ) -> Result<HashMap<RunId, Result<Vec<Self>, Error>>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM tasks WHERE run_id {} ORDER BY run_id, idx", in_json(tx, 1));
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(json_of(runs));
+        let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("load tasks", e))?;
+        let mut tasks: HashMap<RunId, Result<Vec<Self>, Error>> = HashMap::new();
+        for row in &rows {
+            let run = RunId::parse(&get::<String>(row, "run_id")?)?;
+            let task = Self::from_row(row).map_err(|e| Error::undecodable("tasks", run.to_string(), e));
+            let of_run = tasks.entry(run).or_insert_with(|| Ok(Vec::new()));
+            match (task, &mut *of_run) {
+                (Ok(task), Ok(list)) => list.push(task),
+                (Err(error), Ok(_)) => *of_run = Err(error),
+                (_, Err(_)) => {}
             }
         }
         Ok(tasks)
@@ -425,11 +362,11 @@ impl TaskRow {
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn of_run(store: &Store, run: RunId) -> Result<Vec<Self>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM tasks WHERE run_id = $1 ORDER BY idx");
-        let rows = sqlx::query_as::<_, RawTask>(AssertSqlSafe(sql))
+        let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(run.to_string())
             .fetch_all(store.reader())
             .await
             .map_err(|e| Error::of("load tasks", e))?;
-        rows.into_iter().map(Self::try_from).collect()
+        read_rows("tasks", "run_id", &rows)
     }
 }

@@ -1,11 +1,12 @@
 //! Every statement on both databases: SQLite in a file, PostgreSQL in an instance of its own.
 
 use longshore_store::{
-    Access, ArtifactRow, AttemptRow, Claimed, ConditionRow, EntryRow, EventRow, GenerationId, GenerationRow,
-    HostId, NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, PackageRow, Resolution,
-    RunCounts, RunId, RunRow, RunState, ScheduleRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate,
+    Access, ArtifactRow, AttemptRow, Claimed, ConditionKind, ConditionRow, ConditionStatus, EntryRow,
+    EventRow, GenerationId, GenerationRow, GenerationState, HostId, NewArtifact, NewAttempt, NewCondition,
+    NewGeneration, NewRun, NewTask, PackageRow, PackageState, Resolution, RunCounts, RunId, RunRow, RunState,
+    ScheduleRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -88,7 +89,7 @@ fn new_run(dedup_key: Option<&str>) -> NewRun {
         package: "p".into(),
         version: "1".into(),
         digest: "d".into(),
-        origin: "manual".into(),
+        origin: "cron:nightly".into(),
         dedup_key: dedup_key.map(str::to_owned),
         input: "{}".into(),
         deadline_at: Some(1_000_000),
@@ -118,7 +119,7 @@ async fn whole_life(store: &Store) {
     let again = new_run(Some("key"));
     let taken = NewRun::insert(&mut tx, std::slice::from_ref(&again), 10).await.expect("starts");
     assert_eq!(taken, HashMap::from([(again.id, run)]));
-    assert!(RunRow::origin_is_busy(store, "manual").await.expect("looks"));
+    assert!(RunRow::origin_is_busy(store, "cron:nightly").await.expect("looks"));
 
     let digests = ["d".to_owned(), "other".to_owned()];
     let claimed = Claimed::claim(&mut tx, store.dialect(), &digests, host, 5, 10, 12).await.expect("claims");
@@ -154,7 +155,8 @@ async fn whole_life(store: &Store) {
     assert_eq!(claimed, [Claimed { key: second, attempt: 1, lost: 0, tainted: 1 }]);
     assert!(RunRow::to_cancel(&mut tx, 16).await.expect("looks").is_empty());
     assert_eq!(RunRow::load(&mut tx, &[run]).await.expect("loads").len(), 1);
-    assert_eq!(TaskRow::of_runs(&mut tx, &[run]).await.expect("loads").len(), 2);
+    let tasks = TaskRow::of_runs(&mut tx, &[run]).await.expect("loads").remove(&run).expect("is there");
+    assert_eq!(tasks.expect("read").len(), 2);
     store.commit(tx).await.expect("commits");
 
     assert!(RunRow::request_cancel(store, run, 17).await.expect("asks"));
@@ -167,7 +169,7 @@ async fn whole_life(store: &Store) {
     let row = RunRow::find(store, run).await.expect("finds").expect("is there");
     assert_eq!((row.state, row.finished_at), (RunState::Cancelled, Some(18)));
     assert_eq!(RunRow::newest(store, Some(RunState::Cancelled), 5).await.expect("lists").len(), 1);
-    assert_eq!(RunRow::pinned_to(store, "d").await.expect("counts"), 0);
+    assert_eq!(RunRow::pins(store).await.expect("counts"), BTreeMap::new());
     assert_eq!(TaskRow::of_run(store, run).await.expect("loads")[1].state, TaskState::Cancelled);
     assert_eq!(AttemptRow::of_run(store, run).await.expect("loads").len(), 1);
 }
@@ -175,39 +177,48 @@ async fn whole_life(store: &Store) {
 async fn packages(store: &Store) {
     let (host, id) = (HostId::new(), GenerationId::new());
     let mut tx = store.begin().await.expect("begins");
-    let artifact = NewArtifact { digest: "d", name: "p", version: "1", target: "t", bytes: 1, manifest: "" };
-    artifact.insert(&mut tx, 1).await.expect("records");
+    let artifact = NewArtifact {
+        digest: "d",
+        name: "p",
+        version: "1",
+        target: "t",
+        bytes: 1,
+        library: "l",
+        library_sha256: "s",
+        manifest: "",
+    };
+    NewArtifact::insert(&mut tx, &[artifact], 1).await.expect("records");
     ArtifactRow::set_probe(&mut tx, "d", "passed", 2).await.expect("records");
-    NewGeneration { id, host, digest: "d", package: "p", version: "1" }
-        .insert(&mut tx, 3)
-        .await
-        .expect("records");
-    GenerationRow::set_step(&mut tx, id, "active", 6).await.expect("records");
+    let generation = NewGeneration { id, host, digest: "d", package: "p", version: "1" };
+    NewGeneration::insert(&mut tx, &[generation], 3).await.expect("records");
+    GenerationRow::set_state(&mut tx, &[(id, GenerationState::Active, 6)]).await.expect("records");
     assert_eq!(GenerationRow::mark_lost(&mut tx, host, 4).await.expect("marks"), 0);
     let entry = EntryRow { kind: "task".into(), name: "a".into(), detail: "{}".into() };
-    EntryRow::insert(&mut tx, "d", &[entry.clone(), entry.clone(), entry]).await.expect("records once");
+    let entries = [("d", entry.clone()), ("d", entry.clone()), ("d", entry)];
+    EntryRow::insert(&mut tx, &entries).await.expect("records once");
     let condition = |status| NewCondition {
         subject: "package/p",
-        kind: "Ready",
+        kind: ConditionKind::Ready,
         status,
         reason: "Ok",
-        message: "",
+        message: String::new(),
         digest: "d",
     };
-    condition("true").set(&mut tx, 5).await.expect("sets");
-    condition("true").set(&mut tx, 6).await.expect("sets");
+    NewCondition::set(&mut tx, &[condition(ConditionStatus::True)], 5).await.expect("sets");
+    NewCondition::set(&mut tx, &[condition(ConditionStatus::True)], 6).await.expect("sets");
     let row = PackageRow {
         name: "p".into(),
         version: "1".into(),
         digest: "d".into(),
         source: "s".into(),
-        state: "desired".into(),
+        state: PackageState::Desired,
         actor: "test".into(),
         reason: "r".into(),
         updated_at: 7,
     };
-    row.put(&mut tx).await.expect("puts");
-    row.put(&mut tx).await.expect("puts again");
+    for _ in 0..2 {
+        PackageRow::put(&mut tx, std::slice::from_ref(&row)).await.expect("puts");
+    }
     let schedule = ScheduleRow {
         name: "s".into(),
         workflow: "w".into(),

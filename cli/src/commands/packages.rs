@@ -2,7 +2,7 @@
 
 use crate::args::Home;
 use crate::output;
-use longshore_store::{ConditionRow, GenerationRow, PackageRow};
+use longshore_store::{ConditionKind, ConditionRow, ConditionStatus, GenerationRow, PackageRow};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -56,9 +56,10 @@ pub(crate) async fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
 
 /// Whether a condition is one that an operator should see.
 fn wrong(condition: &ConditionRow) -> bool {
-    match condition.kind.as_str() {
-        "Accepted" => condition.status != "true",
-        "Warned" | "Quarantined" => condition.status == "true",
-        _ => false,
+    let holds = condition.status == ConditionStatus::True;
+    match condition.kind {
+        ConditionKind::Accepted => !holds,
+        ConditionKind::Warned | ConditionKind::Quarantined => holds,
+        ConditionKind::Loaded | ConditionKind::Ready => false,
     }
 }

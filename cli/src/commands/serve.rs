@@ -50,6 +50,9 @@ fn log(report: &Report) {
             Outcome::Refused { name, error } => {
                 tracing::error!(target: "longshore::serve", package = name, code = error.code(), fix = error.fix(), "refused: {}", error.full());
             }
+            Outcome::Restored { name, digest } => {
+                tracing::info!(target: "longshore::serve", package = name, digest = digest.short(), "opened from the private copy for runs that are pinned to it");
+            }
             Outcome::Retired { name } => {
                 tracing::info!(target: "longshore::serve", package = name, "retired: its file is gone");
             }

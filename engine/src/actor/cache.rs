@@ -36,12 +36,12 @@ impl RunCache {
         let input = ContextMap::from_json(&row.input).map_err(|_| StoreError::BadRow {
             table: "runs",
             key: row.id.to_string(),
-            column: "input",
+            column: "input".into(),
             value: row.input.clone(),
         })?;
         if tasks.len() != def.tasks.len() {
             let (key, value) = (row.id.to_string(), format!("{} tasks", tasks.len()));
-            return Err(StoreError::BadRow { table: "tasks", key, column: "idx", value });
+            return Err(StoreError::BadRow { table: "tasks", key, column: "idx".into(), value });
         }
         let tasks = tasks.into_iter().map(TaskCache::recorded).collect::<Result<_, _>>()?;
         Ok(Self { def, input, tasks })
@@ -94,7 +94,7 @@ impl TaskCache {
             Some(text) => Some(Arc::new(Patch::from_json(text).map_err(|_| StoreError::BadRow {
                 table: "tasks",
                 key: format!("{} {}", row.key.run, row.key.idx),
-                column: "patch",
+                column: "patch".into(),
                 value: text.clone(),
             })?)),
         };
@@ -102,32 +102,40 @@ impl TaskCache {
     }
 }
 
-/// Reads runs that are not in memory. A run whose digest is not loaded, or whose rows do not read, is left
-/// out; the latter is logged, so that one bad row does not stop the others.
+/// A run whose rows do not read, with the reason.
+pub(super) type Unreadable = (RunId, StoreError);
+
+/// Reads runs that are not in memory. A run whose digest is not loaded is left out; those whose rows do not
+/// read are returned, so that one bad row does not stop the others.
 pub(super) async fn load_missing(
     tx: &mut Tx,
     runs: &mut HashMap<RunId, RunCache>,
     wanted: impl Iterator<Item = RunId>,
     definition: impl Fn(&RunRow) -> Option<Arc<WorkflowDef>>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Unreadable>, StoreError> {
     let mut missing: Vec<RunId> = wanted.filter(|id| !runs.contains_key(id)).collect();
     missing.sort_unstable();
     missing.dedup();
     if missing.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let mut tasks: HashMap<RunId, Vec<TaskRow>> = HashMap::new();
-    for task in TaskRow::of_runs(tx, &missing).await? {
-        tasks.entry(task.key.run).or_default().push(task);
-    }
-    for row in RunRow::load(tx, &missing).await? {
-        let Some(def) = definition(&row) else { continue };
-        match RunCache::recorded(&row, tasks.remove(&row.id).unwrap_or_default(), def) {
+    let mut tasks = TaskRow::of_runs(tx, &missing).await?;
+    let mut unreadable = Vec::new();
+    for (id, row) in RunRow::load(tx, &missing).await? {
+        let tasks = tasks.remove(&id).unwrap_or_else(|| Ok(Vec::new()));
+        let cache = match (row, tasks) {
+            (Ok(row), Ok(tasks)) => match definition(&row) {
+                Some(def) => RunCache::recorded(&row, tasks, def),
+                None => continue,
+            },
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        match cache {
             Ok(cache) => {
-                runs.insert(row.id, cache);
+                runs.insert(id, cache);
             }
-            Err(error) => tracing::error!(run = %row.id, %error, code = error.code(), "a run does not read"),
+            Err(error) => unreadable.push((id, error)),
         }
     }
-    Ok(())
+    Ok(unreadable)
 }

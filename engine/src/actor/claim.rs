@@ -1,11 +1,13 @@
 //! Claims due tasks, and decides which of them run.
 
 use super::settle::Settled;
-use super::transact::Effects;
+use super::transact::{Effects, RunEnd};
 use super::{Actor, Held};
 use crate::decide::{Readiness, readiness};
 use crate::packages::{AttemptFailure, AttemptOutcome, Lease};
-use longshore_store::{Claimed, Error as StoreError, RunId, RunRow, TaskRow, TaskState, TaskUpdate, Tx};
+use longshore_store::{
+    Claimed, Error as StoreError, RunId, RunRow, RunState, TaskRow, TaskState, TaskUpdate, Tx,
+};
 use longshore_workflow::MAX_CONTEXT_BYTES;
 use std::sync::Arc;
 
@@ -21,9 +23,9 @@ impl Actor {
         if self.next_due.is_some_and(|due| due <= now) {
             self.may_be_ready = true;
         }
-        let packages = Arc::clone(&self.packages);
-        let catalog = packages.catalog();
         while self.may_be_ready {
+            // Looked up each time: what is put back below because its digest went is not claimed again.
+            let catalog = self.packages.catalog();
             let free = self.slots.saturating_sub(self.held_slots + effects.leases.len());
             if free == 0 || self.stopping.is_some() {
                 break;
@@ -36,7 +38,7 @@ impl Actor {
             if claimed.is_empty() {
                 return self.nothing_ready(tx, now).await;
             }
-            self.load_missing(tx, claimed.iter().map(|c| c.key.run)).await?;
+            self.load_missing(tx, claimed.iter().map(|c| c.key.run), now, effects).await?;
             let mut skipped = Vec::new();
             let count = claimed.len();
             for claim in claimed {
@@ -46,7 +48,7 @@ impl Actor {
                     Some(Readiness::Skip { reason, taints }) => {
                         skipped.push(skip(&claim, token, now, reason, taints))
                     }
-                    None => skipped.push(unreadable(&claim, token, now)),
+                    None => skipped.push(put_back(&claim, token, now)),
                 }
             }
             let any_skipped = !skipped.is_empty();
@@ -67,14 +69,23 @@ impl Actor {
         Ok(())
     }
 
+    /// Reads runs that are not in memory, and ends those whose rows do not read.
     pub(super) async fn load_missing(
         &mut self,
         tx: &mut Tx,
         wanted: impl Iterator<Item = RunId>,
+        now: i64,
+        effects: &mut Effects,
     ) -> Result<(), StoreError> {
         let packages = Arc::clone(&self.packages);
         let definition = |row: &RunRow| packages.definition(&row.digest, &row.tenant, &row.workflow);
-        super::cache::load_missing(tx, &mut self.runs, wanted, definition).await
+        for (run, error) in super::cache::load_missing(tx, &mut self.runs, wanted, definition).await? {
+            tracing::error!(%run, %error, code = error.code(), "a run does not read and is ended");
+            let message = format!("{} {error}", error.code());
+            let end = RunEnd { run, state: RunState::Failed, error: Some(&message), kind: "unreadable" };
+            self.end_early(tx, end, now, effects).await?;
+        }
+        Ok(())
     }
 
     fn decide(&self, claim: &Claimed) -> Option<Readiness> {
@@ -150,9 +161,13 @@ fn skip(claim: &Claimed, token: i64, now: i64, reason: String, taints: bool) -> 
     Settled { update, taints, attempt: claim.attempt - 1, patch: None }
 }
 
-/// A task whose run does not read: its rows, or the definition it is pinned to.
-fn unreadable(claim: &Claimed, token: i64, now: i64) -> Settled {
-    let error = "the run's record or its workflow's definition does not read; see the host's log".to_owned();
-    let update = update(claim, token, now, TaskState::Failed, error);
-    Settled { update, taints: true, attempt: claim.attempt - 1, patch: None }
+/// Pause before a task is claimed again whose definition was not there.
+const PUT_BACK_MS: i64 = 1000;
+
+/// A task whose definition is not loaded any more, or whose run was ended a moment ago: for the latter this
+/// changes nothing, because the task is not running.
+fn put_back(claim: &Claimed, token: i64, now: i64) -> Settled {
+    let reason = "its package was unloaded in this moment".to_owned();
+    let update = update(claim, token, now + PUT_BACK_MS, TaskState::Ready, reason);
+    Settled { update, taints: false, attempt: claim.attempt - 1, patch: None }
 }

@@ -1,7 +1,8 @@
 //! The one task that writes: it turns commands into transactions.
 //!
 //! While a transaction is on its way to disk, commands pile up; the next transaction takes all of them. So
-//! one outcome is committed at once, and a thousand share a commit: no delay is configured, and none is paid.
+//! one outcome is committed at once, and a thousand share a commit. Attempts that were handed over together
+//! and end together share one as well: while such outcomes keep arriving, the transaction waits for the lull.
 //!
 //! What a transaction changed in memory is dropped when it fails, and read again from the database.
 
@@ -15,7 +16,7 @@ use crate::engine::{Options, ProgressEvent, Started, now_ms};
 use crate::error::Error;
 use crate::packages::{AttemptOutcome, Lease, Packages};
 use cache::RunCache;
-use longshore_store::{HostId, NewRun, RunId, Store, TaskKey};
+use longshore_store::{HostId, NewRun, RunId, RunState, Store, TaskKey};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// See [`FIRST_PAUSE`].
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
+/// Attempts that were handed over this short a time ago may end together.
+const TOGETHER: Duration = Duration::from_millis(2);
+
+/// The lull that ends a burst of outcomes: several times what one takes to arrive.
+const LULL: Duration = Duration::from_micros(150);
+
 /// How long cancelled attempts get to say so when the engine stops.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
@@ -49,7 +56,7 @@ pub(crate) enum Command {
     ReclaimSlot { lease: u64 },
     LookForCancelled,
     Wake,
-    Watch { run: RunId, reply: oneshot::Sender<()> },
+    Watch { run: RunId, reply: oneshot::Sender<Option<RunState>> },
     CountInFlight { digest: String, reply: oneshot::Sender<usize> },
     Shutdown { drain: Duration, reply: oneshot::Sender<()> },
 }
@@ -92,7 +99,7 @@ pub(crate) struct Actor {
     /// Deferred attempts that want a slot again, in order.
     wanting: VecDeque<u64>,
     runs: HashMap<RunId, RunCache>,
-    watchers: HashMap<RunId, Vec<oneshot::Sender<()>>>,
+    watchers: HashMap<RunId, Vec<oneshot::Sender<Option<RunState>>>>,
     starts: Vec<PendingStart>,
     ended: Vec<(Held, AttemptOutcome)>,
     next_lease: u64,
@@ -102,6 +109,7 @@ pub(crate) struct Actor {
     /// Whether a task may have become ready since the last claim.
     may_be_ready: bool,
     look_for_cancelled: bool,
+    last_dispatch: Instant,
     last_heartbeat: Instant,
     last_cancel_look: Instant,
     pause: Duration,
@@ -139,6 +147,7 @@ impl Actor {
             next_due: Some(now),
             may_be_ready: true,
             look_for_cancelled: true,
+            last_dispatch: Instant::now(),
             last_heartbeat: Instant::now(),
             last_cancel_look: Instant::now(),
             pause: Duration::ZERO,
@@ -162,9 +171,30 @@ impl Actor {
             if !self.pause.is_zero() {
                 tokio::time::sleep(self.pause).await;
             }
+            self.gather(&mut commands).await;
             self.turn().await;
             if self.stop_if_done().await {
                 return;
+            }
+        }
+    }
+
+    /// Waits for the end of a burst. tokio's timers are too coarse for a fraction of a millisecond, so this
+    /// yields to other tasks until the lull; an attempt that takes longer than [`TOGETHER`] is not waited for.
+    async fn gather(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) {
+        let mut last = Instant::now();
+        while !self.ended.is_empty()
+            && !self.leases.is_empty()
+            && self.ended.len() < MAX_BATCH
+            && self.last_dispatch.elapsed() < TOGETHER
+            && last.elapsed() < LULL
+        {
+            match commands.try_recv() {
+                Ok(command) => {
+                    self.take(command);
+                    last = Instant::now();
+                }
+                Err(_) => tokio::task::yield_now().await,
             }
         }
     }
@@ -185,7 +215,7 @@ impl Actor {
                 self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
                 self.may_be_ready = true;
                 for run in failed.touched {
-                    self.forget(run);
+                    self.forget(run, None);
                 }
                 self.refuse_starts(&failed.error);
             }
@@ -210,8 +240,9 @@ impl Actor {
             Command::Wake => self.may_be_ready = true,
             Command::Watch { run, reply } => self.watch(run, reply),
             Command::CountInFlight { digest, reply } => {
-                let count = self.leases.values().filter(|held| held.digest == digest).count();
-                let _ = reply.send(count);
+                let held = self.leases.values().filter(|held| held.digest == digest).count();
+                let queued = self.starts.iter().filter(|start| start.run.digest == digest).count();
+                let _ = reply.send(held + queued);
             }
             Command::Shutdown { drain, reply } => {
                 self.stopping = Some(Stopping { deadline: Instant::now() + drain, cancelled: false, reply });
@@ -220,19 +251,19 @@ impl Actor {
     }
 
     /// Answers when the run has ended; at once when it is not open in memory, where its end may have been.
-    fn watch(&mut self, run: RunId, reply: oneshot::Sender<()>) {
+    fn watch(&mut self, run: RunId, reply: oneshot::Sender<Option<RunState>>) {
         if self.runs.contains_key(&run) {
             self.watchers.entry(run).or_default().push(reply);
         } else {
-            let _ = reply.send(());
+            let _ = reply.send(None);
         }
     }
 
-    /// Drops a run from memory; whoever watches it looks for itself.
-    fn forget(&mut self, run: RunId) {
+    /// Drops a run from memory. Whoever watches it is told how it ended, or looks for itself.
+    fn forget(&mut self, run: RunId, ended: Option<RunState>) {
         self.runs.remove(&run);
         for watcher in self.watchers.remove(&run).into_iter().flatten() {
-            let _ = watcher.send(());
+            let _ = watcher.send(ended);
         }
     }
 

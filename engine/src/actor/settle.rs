@@ -38,7 +38,7 @@ impl Actor {
         }
         let runs: Vec<RunId> =
             self.ended.iter().filter(|(held, _)| !held.cancelled).map(|(held, _)| held.key.run).collect();
-        self.load_missing(tx, runs.into_iter()).await?;
+        self.load_missing(tx, runs.into_iter(), now, effects).await?;
         let mut attempts = Vec::with_capacity(self.ended.len());
         let mut settled = Vec::with_capacity(self.ended.len());
         for (held, outcome) in &self.ended {
@@ -196,12 +196,14 @@ impl Actor {
     ) -> Result<(), StoreError> {
         let mut failed = Vec::new();
         for (id, counts) in left.iter().filter(|(_, counts)| counts.open <= 0) {
-            effects.finished.push(*id);
             let run = self.runs.get(id);
+            let mut ended = RunState::Succeeded;
             if counts.failed > 0 {
                 let (state, error) = run.map_or((RunState::Failed, None), RunCache::end);
+                ended = state;
                 failed.push((*id, state, error));
             }
+            effects.finished.push((*id, ended));
             for (key, overruled, winner) in run.map(RunCache::conflicts).unwrap_or_default() {
                 let message = format!(
                     "`{overruled}` and `{winner}` both changed `{key}`; `{winner}` comes later and won"

@@ -25,7 +25,7 @@ pub(super) struct Effects {
     /// Runs whose memory is wrong if the transaction fails.
     pub(super) touched: HashSet<RunId>,
     pub(super) changes: Vec<Change>,
-    pub(super) finished: Vec<RunId>,
+    pub(super) finished: Vec<(RunId, RunState)>,
     pub(super) leases: Vec<(Held, Lease)>,
     /// Attempts that ended before they began.
     pub(super) ended: Vec<(Held, AttemptOutcome)>,
@@ -33,6 +33,15 @@ pub(super) struct Effects {
     cancelled: Vec<TaskKey>,
     /// For each pending start, the run that has its dedup key.
     taken: HashMap<RunId, RunId>,
+}
+
+/// The end of a run whose tasks are not all terminal.
+pub(super) struct RunEnd<'e> {
+    pub(super) run: RunId,
+    pub(super) state: RunState,
+    pub(super) error: Option<&'e str>,
+    /// The word of its event.
+    pub(super) kind: &'static str,
 }
 
 /// A transaction that was undone.
@@ -135,7 +144,7 @@ impl Actor {
                     .insert(start.run.id, RunCache::started(&start.run, std::sync::Arc::clone(&start.def)));
                 if start.def.tasks.is_empty() {
                     RunRow::finish(tx, &[(start.run.id, RunState::Succeeded, None)], now).await?;
-                    effects.finished.push(start.run.id);
+                    effects.finished.push((start.run.id, RunState::Succeeded));
                 }
             }
         }
@@ -144,26 +153,33 @@ impl Actor {
 
     async fn cancel_runs(&mut self, tx: &mut Tx, now: i64, effects: &mut Effects) -> Result<(), StoreError> {
         for (run, asked) in RunRow::to_cancel(tx, now).await? {
-            effects.touched.insert(run);
-            effects.cancelled.extend(TaskRow::cancel_all(tx, run, now).await?);
-            let (state, error) = if asked {
-                (RunState::Cancelled, None)
+            let end = if asked {
+                RunEnd { run, state: RunState::Cancelled, error: None, kind: "cancelled" }
             } else {
-                (RunState::Failed, Some("the run took longer than its run_timeout_ms".to_owned()))
+                let error = Some("the run took longer than its run_timeout_ms");
+                RunEnd { run, state: RunState::Failed, error, kind: "timed_out" }
             };
-            RunRow::finish(tx, &[(run, state, error)], now).await?;
-            EventRow::append(
-                tx,
-                &format!("run/{run}"),
-                "cancelled",
-                if asked { "on request" } else { "out of time" },
-                now,
-            )
-            .await?;
-            effects.finished.push(run);
+            self.end_early(tx, end, now, effects).await?;
         }
         self.look_for_cancelled = false;
         self.last_cancel_look = Instant::now();
+        Ok(())
+    }
+
+    /// Ends a run whose tasks are not all terminal.
+    pub(super) async fn end_early(
+        &mut self,
+        tx: &mut Tx,
+        end: RunEnd<'_>,
+        now: i64,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
+        let RunEnd { run, state, error, kind } = end;
+        effects.touched.insert(run);
+        effects.cancelled.extend(TaskRow::cancel_all(tx, run, now).await?);
+        RunRow::finish(tx, &[(run, state, error.map(str::to_owned))], now).await?;
+        EventRow::append(tx, &format!("run/{run}"), kind, error.unwrap_or("on request"), now).await?;
+        effects.finished.push((run, state));
         Ok(())
     }
 
@@ -187,8 +203,8 @@ impl Actor {
             });
         }
         self.cancel_attempts(&effects.cancelled);
-        for run in effects.finished {
-            self.forget(run);
+        for (run, state) in effects.finished {
+            self.forget(run, Some(state));
         }
         let mut leases = Vec::with_capacity(effects.leases.len());
         for (held, lease) in effects.leases {

@@ -1,0 +1,103 @@
+//! Everything that comes before a generation is published: checks, private copy, probe, opening.
+//!
+//! Packages go through this side by side; what follows (catalog, records) is done for all of them at once.
+
+use crate::artifact::{Checks, VerifiedArtifact, accept, from_cache};
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::plan::Desired;
+use crate::probe::{ProbeOptions, probe};
+use crate::reconciler::now_ms;
+use crate::records::Records;
+use longshore_package::Digest;
+use longshore_store::ArtifactRow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What loading goes by.
+#[derive(Debug, Clone)]
+pub(crate) struct Loader {
+    pub(crate) checks: Checks,
+    pub(crate) cache: PathBuf,
+    pub(crate) probe: Option<ProbeOptions>,
+    pub(crate) log_level: u8,
+    pub(crate) records: Records,
+}
+
+/// A package that is open and not published yet.
+pub(crate) struct Prepared {
+    pub(crate) package: Arc<Desired>,
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Runs file work on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::Load { message: error.to_string() }))
+}
+
+impl Loader {
+    /// Takes a package through every check and opens it. `open` is its generation when that is open already:
+    /// it was retired and is wanted again before it was unloaded.
+    pub(crate) async fn prepare(
+        &self,
+        package: Arc<Desired>,
+        open: Option<Arc<Generation>>,
+    ) -> Result<Prepared, Error> {
+        let (path, checks, cache) = (package.path.clone(), self.checks.clone(), self.cache.clone());
+        let wanted = package.digest.clone();
+        let (artifact, warnings) = blocking(move || {
+            let accepted = accept(&path, &checks)?;
+            if accepted.digest != wanted {
+                return Err(Error::Replaced { path });
+            }
+            let warnings = accepted.warnings.iter().map(ToString::to_string).collect();
+            Ok((accepted.store(&cache)?, warnings))
+        })
+        .await?;
+        self.probe(&artifact).await?;
+        let generation = match open {
+            Some(generation) => generation,
+            None => Arc::new(Generation::open(artifact, self.log_level).await?),
+        };
+        Ok(Prepared { package, generation, warnings })
+    }
+
+    /// Opens a digest from the private place, for runs that are pinned to it.
+    pub(crate) async fn restore(&self, digest: &Digest) -> Result<Arc<Generation>, Error> {
+        let row = ArtifactRow::find(&self.records.store, digest.as_str()).await?;
+        let row = row.ok_or_else(|| Error::NoCopy {
+            digest: digest.as_str().to_owned(),
+            message: "this database knows nothing of it".to_owned(),
+        })?;
+        let (cache, checks) = (self.cache.clone(), self.checks.clone());
+        let artifact = blocking(move || from_cache(&row, &cache, &checks)).await?;
+        self.probe(&artifact).await?;
+        Ok(Arc::new(Generation::open(artifact, self.log_level).await?))
+    }
+
+    /// Probes a digest, once: the answer is recorded.
+    async fn probe(&self, artifact: &VerifiedArtifact) -> Result<(), Error> {
+        let Some(options) = &self.probe else { return Ok(()) };
+        match self.records.probe_of(artifact.digest().as_str()).await?.as_deref() {
+            Some("passed") => return Ok(()),
+            Some(message) => return Err(Error::Quarantined { message: message.to_owned() }),
+            None => {}
+        }
+        let probed = probe(artifact, options).await;
+        fail::fail_point!("reconciler.probed");
+        match &probed {
+            Ok(()) => self.records.probed(artifact, "passed", now_ms()).await?,
+            // That the child could not be started says nothing about the library.
+            Err(Error::ProbeStart { .. }) => {}
+            Err(error) => {
+                let text = format!("{} {}", error.code(), error.full());
+                self.records.probed(artifact, &text, now_ms()).await?;
+            }
+        }
+        probed
+    }
+}
