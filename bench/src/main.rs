@@ -11,6 +11,7 @@ mod dispatch;
     reason = "fidius generates the vtable, its shims and its clients beside the trait"
 )]
 mod echo;
+mod floor;
 mod latency;
 mod load;
 mod package;

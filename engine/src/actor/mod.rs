@@ -44,6 +44,9 @@ const TOGETHER: Duration = Duration::from_millis(2);
 /// The lull that ends a burst of outcomes: several times what one takes to arrive.
 const LULL: Duration = Duration::from_micros(150);
 
+/// The lull that ends a burst of starts: their callers are in this process, and each waits for its answer.
+const START_LULL: Duration = Duration::from_micros(20);
+
 /// How long cancelled attempts get to say so when the engine stops.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
@@ -179,23 +182,33 @@ impl Actor {
         }
     }
 
-    /// Waits for the end of a burst. tokio's timers are too coarse for a fraction of a millisecond, so this
-    /// yields to other tasks until the lull; an attempt that takes longer than [`TOGETHER`] is not waited for.
+    /// Waits for the end of a burst of starts or outcomes. tokio's timers are too coarse for a fraction of a
+    /// millisecond, so this yields to other tasks until the lull; an attempt that takes longer than
+    /// [`TOGETHER`] is not waited for.
     async fn gather(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) {
         let mut last = Instant::now();
-        while !self.ended.is_empty()
-            && !self.leases.is_empty()
-            && self.ended.len() < MAX_BATCH
-            && self.last_dispatch.elapsed() < TOGETHER
-            && last.elapsed() < LULL
-        {
+        while let Some(lull) = self.expected_lull() {
             match commands.try_recv() {
                 Ok(command) => {
                     self.take(command);
                     last = Instant::now();
                 }
+                Err(_) if last.elapsed() >= lull => return,
                 Err(_) => tokio::task::yield_now().await,
             }
+        }
+    }
+
+    /// How long a pause ends the burst that may be going on; none when nothing more is to be expected.
+    fn expected_lull(&self) -> Option<Duration> {
+        let full = self.ended.len() + self.starts.len() >= MAX_BATCH;
+        let outcomes = !self.ended.is_empty() && !self.leases.is_empty();
+        if full {
+            None
+        } else if outcomes && self.last_dispatch.elapsed() < TOGETHER {
+            Some(LULL)
+        } else {
+            (!self.starts.is_empty()).then_some(START_LULL)
         }
     }
 

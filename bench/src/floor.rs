@@ -1,0 +1,126 @@
+//! The rows of durable steps, written raw: what storage alone allows.
+
+use longshore_store::{Access, Store};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection};
+use std::path::Path;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// Most rows of one statement: SQLite takes 32,766 parameters.
+const ROWS: usize = 1000;
+
+/// Seconds that the rows of `runs` runs of `tasks` tasks take on the driver alone: one transaction for the
+/// starts, then one for each batch of `batch` steps (claim, attempt, outcome, the run's count).
+pub(crate) async fn seconds(runs: usize, tasks: usize, batches: &[usize]) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("floor.db");
+    // Only for its tables.
+    Store::open_file(&path, Access::Host).await?.close().await;
+    let mut connection = open(&path).await?;
+    let runs: Vec<String> = (0..runs).map(|_| Uuid::now_v7().to_string()).collect();
+    let steps: Vec<(&str, i64)> =
+        runs.iter().flat_map(|run| (0..tasks as i64).map(move |idx| (run.as_str(), idx))).collect();
+    let began = Instant::now();
+    start(&mut connection, &runs, &steps, tasks).await?;
+    let mut rest = steps.as_slice();
+    let mut sizes = batches.iter().cycle();
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(rest.len().min(*sizes.next().unwrap_or(&1)));
+        step(&mut connection, batch).await?;
+        rest = after;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    connection.close().await?;
+    Ok(seconds)
+}
+
+async fn open(path: &Path) -> anyhow::Result<SqliteConnection> {
+    let mut connection = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await?;
+    for pragma in ["journal_mode = WAL", "synchronous = FULL", "cache_size = -16384"] {
+        sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}"))).execute(&mut connection).await?;
+    }
+    Ok(connection)
+}
+
+async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> anyhow::Result<()> {
+    sqlx::query(sql).execute(connection).await?;
+    Ok(())
+}
+
+/// `head (row), (row) tail`, with the parameters of each row bound by `bind`.
+macro_rules! many {
+    ($connection:expr, $rows:expr, $head:literal, $row:literal, $tail:literal, |$query:ident, $item:pat_param| $bind:expr) => {
+        for chunk in $rows.chunks(ROWS) {
+            let sql = format!("{} {} {}", $head, vec![$row; chunk.len()].join(","), $tail);
+            let mut $query = sqlx::query(AssertSqlSafe(sql));
+            for $item in chunk {
+                $query = $bind;
+            }
+            $query.execute(&mut *$connection).await?;
+        }
+    };
+}
+
+async fn start(
+    connection: &mut SqliteConnection,
+    runs: &[String],
+    steps: &[(&str, i64)],
+    tasks: usize,
+) -> anyhow::Result<()> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    many!(
+        connection,
+        runs,
+        "INSERT INTO runs (id, tenant, workflow, package, version, digest, state, origin, input, open_tasks, failed_tasks, created_at) VALUES",
+        "(?, 'public', 'floor', 'floor', '1', 'floor', 'running', 'manual', '{}', ?, 0, 1)",
+        "",
+        |query, run| query.bind(run).bind(tasks as i64)
+    );
+    many!(
+        connection,
+        steps,
+        "INSERT INTO tasks (run_id, idx, id, state, waiting, tainted, attempt, lost, token, due_at) VALUES",
+        "(?, ?, 'task', 'ready', 0, 0, 0, 0, 0, 1)",
+        "",
+        |query, (run, idx)| query.bind(*run).bind(*idx)
+    );
+    execute(connection, "COMMIT").await
+}
+
+async fn step(connection: &mut SqliteConnection, steps: &[(&str, i64)]) -> anyhow::Result<()> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    many!(
+        connection,
+        steps,
+        "UPDATE tasks SET state = 'running', attempt = 1, token = 1, host_id = 'floor', started_at = 1 WHERE (run_id, idx) IN (VALUES",
+        "(?, ?)",
+        ")",
+        |query, (run, idx)| query.bind(*run).bind(*idx)
+    );
+    many!(
+        connection,
+        steps,
+        "INSERT INTO attempts (run_id, idx, attempt, host_id, started_at, finished_at, outcome) VALUES",
+        "(?, ?, 1, 'floor', 1, 1, 'succeeded')",
+        "",
+        |query, (run, idx)| query.bind(*run).bind(*idx)
+    );
+    many!(
+        connection,
+        steps,
+        "UPDATE tasks SET state = 'succeeded', finished_at = 1 WHERE (run_id, idx) IN (VALUES",
+        "(?, ?)",
+        ")",
+        |query, (run, idx)| query.bind(*run).bind(*idx)
+    );
+    many!(
+        connection,
+        steps,
+        "UPDATE runs SET open_tasks = open_tasks - 1 WHERE id IN (VALUES",
+        "(?)",
+        ")",
+        |query, (run, _)| query.bind(*run)
+    );
+    execute(connection, "COMMIT").await
+}
