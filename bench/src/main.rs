@@ -15,6 +15,7 @@ mod floor;
 mod latency;
 mod load;
 mod package;
+mod peers;
 mod process;
 mod row;
 mod steps;
@@ -31,6 +32,9 @@ struct Args {
     /// One short round: whether it works, not how fast
     #[arg(long, global = true)]
     smoke: bool,
+    /// Run the closest peer on the same work too (`steps` and `latency`); the first time builds it
+    #[arg(long, global = true)]
+    peers: bool,
     #[command(subcommand)]
     what: What,
 }
@@ -49,16 +53,31 @@ enum What {
     Load,
 }
 
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dispatch => "dispatch",
+            Self::Waiting => "waiting",
+            Self::Steps => "steps",
+            Self::Latency => "latency",
+            Self::Load => "load",
+        }
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     longshore_reconciler::probe::serve_if_asked();
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let rows = match args.what {
+    let mut rows = match args.what {
         What::Dispatch => dispatch::run(args.smoke)?,
         What::Waiting => waiting::run(args.smoke)?,
         What::Steps => runtime.block_on(steps::run(args.smoke))?,
         What::Latency => runtime.block_on(latency::run(args.smoke))?,
         What::Load => runtime.block_on(load::run(args.smoke))?,
     };
+    if args.peers {
+        peers::enter(&mut rows, args.what.name())?;
+    }
     row::print(&rows, args.json)
 }

@@ -65,7 +65,7 @@ pub(crate) fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = comfy_table::Table::new();
-    table.set_header(["name", "ours", "unit", "floor", "ours/floor", "what the floor is", "more"]);
+    table.set_header(["name", "ours", "unit", "floor", "ours/floor", "what the floor is", "peer", "more"]);
     for row in rows {
         let more: Vec<String> = row.more.iter().map(|(key, value)| format!("{key} {value}")).collect();
         table.add_row([
@@ -75,6 +75,7 @@ pub(crate) fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {
             row.floor.map(|floor| format!("{floor:.1}")).unwrap_or_default(),
             row.floor.map(|floor| format!("{:.2}", row.ours / floor)).unwrap_or_default(),
             row.floor_name.unwrap_or_default().to_owned(),
+            row.peer.map(|peer| format!("{peer:.1}")).unwrap_or_default(),
             more.join(", "),
         ]);
     }

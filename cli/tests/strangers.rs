@@ -161,6 +161,44 @@ fn libraries_that_would_hurt_the_host_are_refused_and_named() {
 }
 
 #[test]
+fn a_library_that_never_answers_what_it_declares_is_refused() {
+    let source = one_task("silent", "let _ = context; Ok(())")
+        .replace("name = \"silent\")", "name = \"silent\", params(n: u32 = super::never()))")
+        + "\nfn never() -> u32 { loop { std::thread::park() } }\n";
+    let krate = Crate::of_source("never-answers", &source);
+    assert_eq!(Longshore::new().run(&["run", krate.path(), "--json"]).error_code(), "LS0304");
+}
+
+#[test]
+fn every_entry_survives_a_release_build_with_link_time_optimisation() {
+    let tasks: String = (0..40)
+        .map(|i| {
+            format!(
+                "    #[task]\n    pub async fn t{i:02}(context: &mut Context<Value>) -> Result<(), TaskError> {{\n        \
+                 context.insert_as(\"t{i:02}\", {i})\n    }}\n"
+            )
+        })
+        .collect();
+    let source = format!(
+        "longshore::package!();\nmod unreferenced;\n\n#[longshore::workflow(name = \"wide\")]\npub mod wide {{\n    \
+         use longshore::{{Context, TaskError, task}};\n    use serde_json::Value;\n{tasks}}}\n"
+    );
+    let krate = Crate::of_source("optimised", &source);
+    let trigger = "#[longshore::trigger(on = \"wide\", cron = \"0 0 1 1 *\")]\nasync fn yearly() {}\n";
+    std::fs::write(krate.folder.path().join("src/unreferenced.rs"), trigger).expect("writes");
+    let manifest = krate.folder.path().join("Cargo.toml");
+    let profile = "\n[profile.release]\nlto = \"fat\"\ncodegen-units = 1\nstrip = true\n";
+    let text = std::fs::read_to_string(&manifest).expect("reads");
+    std::fs::write(&manifest, format!("{text}{profile}")).expect("writes");
+    let longshore = Longshore::new();
+    let ended = longshore.run(&["run", krate.path(), "--release", "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.json()["context"].as_object().map(serde_json::Map::len), Some(40));
+    let packages = longshore.run(&["packages", "--json"]).json();
+    assert_eq!(packages["packages"][0]["name"], "optimised");
+}
+
+#[test]
 fn a_panicking_task_fails_its_run_and_a_failing_one_names_its_cause() {
     let longshore = Longshore::new();
     let report = |name: &str, body: &str| {

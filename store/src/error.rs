@@ -174,7 +174,8 @@ impl Error {
         match (primary, code.as_str()) {
             (Some(5 | 6), _) | (_, "55P03") => Self::Locked { operation, source },
             (Some(8), _) | (_, "25006") => Self::ReadOnly { operation, source },
-            (Some(13), _) | (_, "53100") => Self::DiskFull { operation, source },
+            // 4874: the index of the write-ahead log could not grow.
+            (Some(13), _) | (_, "4874" | "53100") => Self::DiskFull { operation, source },
             (Some(14), _) => Self::Unreachable { url: "in use".to_owned(), source },
             _ => Self::Query { operation, source },
         }
@@ -183,7 +184,9 @@ impl Error {
     /// A row whose columns are not of the types that they have.
     pub(crate) fn undecodable(table: &'static str, key: String, error: sqlx::Error) -> Self {
         let (column, source) = match error {
-            sqlx::Error::ColumnDecode { index, source } => (Cow::Owned(index.trim_matches('"').to_owned()), source),
+            sqlx::Error::ColumnDecode { index, source } => {
+                (Cow::Owned(index.trim_matches('"').to_owned()), source)
+            }
             other => (Cow::Borrowed("?"), other.to_string().into()),
         };
         let value = match (source.downcast_ref::<UnknownWord>(), source.downcast_ref::<Self>()) {

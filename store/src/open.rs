@@ -79,8 +79,10 @@ impl Store {
             (Some(path), Access::Host) => Some(Arc::new(HostLock::take(path)?)),
             _ => None,
         };
-        let mode = if access == Access::Host { "?mode=rwc" } else { "?mode=rw" };
-        let full = if dialect == Dialect::Sqlite { format!("{url}{mode}") } else { url.to_owned() };
+        let full = match dialect {
+            Dialect::Sqlite => reachable(url, access).await.map_err(|e| Error::opening(&shown, e))?,
+            Dialect::Postgres => url.to_owned(),
+        };
         let writers = if dialect == Dialect::Sqlite { 1 } else { READERS };
         let writer = connect(&full, &shown, dialect, writers).await?;
         let store = Self { dialect, reader: writer.clone(), writer, url: shown.into(), _lock: lock };
@@ -157,16 +159,14 @@ impl Store {
 
 async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> Result<AnyPool, Error> {
     let options = AnyConnectOptions::from_str(url).map_err(|_| Error::BadUrl { url: shown.to_owned() })?;
-    if dialect == Dialect::Sqlite {
-        try_out(&options).await.map_err(|e| Error::opening(shown, e))?;
-    }
+    let tuned = dialect == Dialect::Sqlite && !url.ends_with("immutable=1");
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(dialect == Dialect::Postgres)
         .after_connect(move |connection, _| {
             Box::pin(async move {
-                if dialect == Dialect::Sqlite {
+                if tuned {
                     for pragma in pragmas() {
                         sqlx::query(AssertSqlSafe(pragma)).execute(&mut *connection).await?;
                     }
@@ -177,12 +177,46 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
     pool.connect_with(options).await.map_err(|e| Error::opening(shown, e))
 }
 
-/// Opens the file once by itself: a pool would try again and again, and then say only that it timed out.
-async fn try_out(options: &AnyConnectOptions) -> Result<(), sqlx::Error> {
-    let mut connection = AnyConnection::connect_with(options).await?;
-    for pragma in pragmas() {
-        sqlx::query(AssertSqlSafe(pragma)).execute(&mut connection).await?;
+/// The URL with which the file opens. It is opened once by itself: a pool would try again and again, and then
+/// say only that it timed out.
+///
+/// On a read-only disk a guest takes the file as unchanging, which it is there: a reader of a write-ahead log
+/// has to write beside it.
+async fn reachable(url: &str, access: Access) -> Result<String, sqlx::Error> {
+    let (first, second) = match access {
+        Access::Host => ("?mode=rwc", None),
+        Access::Guest => ("?mode=rw", Some("?mode=ro&immutable=1")),
+    };
+    let first = format!("{url}{first}");
+    match (try_out(&first).await, second) {
+        (Ok(()), _) => Ok(first),
+        (Err(error), Some(second)) if is_read_only(url) => {
+            let second = format!("{url}{second}");
+            try_out(&second).await.map(|()| second).map_err(|_| error)
+        }
+        (Err(error), _) => Err(error),
     }
+}
+
+/// Whether the file is there and its folder takes no file.
+fn is_read_only(url: &str) -> bool {
+    let path = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//"));
+    let probe = path.with_extension("probe");
+    let refused = std::fs::File::create(&probe).is_err();
+    // It is ours: the name was free, or a probe that died left it.
+    let _ = std::fs::remove_file(&probe);
+    path.is_file() && refused
+}
+
+async fn try_out(url: &str) -> Result<(), sqlx::Error> {
+    let options = AnyConnectOptions::from_str(url)?;
+    let mut connection = AnyConnection::connect_with(&options).await?;
+    if !url.ends_with("immutable=1") {
+        for pragma in pragmas() {
+            sqlx::query(AssertSqlSafe(pragma)).execute(&mut connection).await?;
+        }
+    }
+    sqlx::query("SELECT COUNT(*) FROM sqlite_schema").execute(&mut connection).await?;
     connection.close().await
 }
 

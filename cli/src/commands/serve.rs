@@ -20,6 +20,8 @@ pub(crate) async fn run(args: Serve, json: bool) -> anyhow::Result<ExitCode> {
     if let Some(missing) = directories.iter().find(|d| !d.exists()) {
         return Err(Failure::NotACrate { path: missing.clone() }.into());
     }
+    // Before anything is opened: what is told to stop from now on closes what it opened.
+    let mut terminate = terminations()?;
     let shown: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
     let kind = Kind { directories, slots: args.slots, triggers: true, strict: args.strict };
     let mut host = Host::open(&args.home, kind).await?;
@@ -28,7 +30,6 @@ pub(crate) async fn run(args: Serve, json: bool) -> anyhow::Result<ExitCode> {
     if !json {
         eprintln!("serving {directories}; Ctrl-C stops");
     }
-    let mut terminate = terminations()?;
     tokio::select! {
         () = host.reconciler.run(log) => {}
         _ = tokio::signal::ctrl_c() => {}

@@ -4,11 +4,25 @@
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli has a parent").to_owned()
+}
+
+/// The archive of `examples/hello`, built once for a test program.
+pub fn hello() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let (example, out) =
+            (repository().join("examples/hello"), repository().join("target/throwaway/hello"));
+        let (example, out) = (example.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
+        let ended = Longshore::new().run(&["build", example, "-o", out, "--json"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        PathBuf::from(ended.json()["file"].as_str().expect("a file"))
+    })
 }
 
 /// The command, with a home of its own.
@@ -24,7 +38,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn of(output: &Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
