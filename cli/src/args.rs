@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Build(Build),
     /// Show what a package says about itself, without running it
     Inspect(Inspect),
-    /// Run a workflow to its end
+    /// Run a workflow to its end, or replay the streams that a package's reactors read
     Run(Run),
     /// Keep a host running on directories of packages
     Serve(Serve),
@@ -41,13 +41,17 @@ pub(crate) enum Command {
     Packages(Home),
     /// Look at runs, or cancel one
     Runs(Runs),
+    /// Look at reactors, feed them, fire, pause and resume them
+    Reactors(Reactors),
+    /// Look at computation graphs
+    Graphs(Graphs),
 }
 
 /// Where the host keeps its things.
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct Home {
     /// Folder of the database and the private copies of libraries
-    #[arg(long, env = "LONGSHORE_HOME", default_value = ".longshore")]
+    #[arg(long, global = true, env = "LONGSHORE_HOME", default_value = ".longshore")]
     pub(crate) home: PathBuf,
 }
 
@@ -147,5 +151,77 @@ pub(crate) enum RunsCommand {
     Cancel {
         /// The run's id
         run: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reactors {
+    #[command(flatten)]
+    pub(crate) home: Home,
+    #[command(subcommand)]
+    pub(crate) command: Option<ReactorsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReactorsCommand {
+    /// All reactors, as their host said a moment ago
+    List,
+    /// One reactor with its sources, graphs and rejected events
+    Show {
+        /// The reactor
+        reactor: String,
+        /// With --json: the recorded outputs of a sequential reactor after this input
+        #[arg(long)]
+        after: Option<i64>,
+    },
+    /// Give a source an event
+    Push {
+        /// The reactor
+        reactor: String,
+        /// The source
+        source: String,
+        /// The event as JSON
+        event: Option<String>,
+    },
+    /// Fire with the values there are
+    Fire {
+        /// The reactor
+        reactor: String,
+        /// A value to fire with; JSON, and a text that is no JSON is a string
+        #[arg(value_name = "SOURCE=VALUE")]
+        values: Vec<String>,
+    },
+    /// Stop firing; events wait, or give way to newer ones
+    Pause {
+        /// The reactor
+        reactor: String,
+    },
+    /// Go on
+    Resume {
+        /// The reactor
+        reactor: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Graphs {
+    #[command(flatten)]
+    pub(crate) home: Home,
+    #[command(subcommand)]
+    pub(crate) command: GraphsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GraphsCommand {
+    /// The topology of a graph of a loaded package
+    Show {
+        /// The graph: the name of its module
+        graph: String,
+        /// In the language of Graphviz
+        #[arg(long)]
+        dot: bool,
+        /// As a drawing
+        #[arg(long, conflicts_with = "dot")]
+        svg: bool,
     },
 }

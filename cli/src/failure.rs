@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Metadata { message: String },
     BadState { text: String },
     NoHome { path: PathBuf },
+    BadEvent { text: String },
+    NoGraph { graph: String, known: Vec<String> },
 }
 
 impl Failure {
@@ -37,6 +39,8 @@ impl Failure {
             Self::Exists { .. } | Self::BadName { .. } => "LS0707",
             Self::Metadata { .. } => "LS0708",
             Self::NoHome { .. } => "LS0709",
+            Self::BadEvent { .. } => "LS0705",
+            Self::NoGraph { .. } => "LS0710",
         }
     }
 
@@ -53,6 +57,9 @@ impl Failure {
             Self::NoPackageCall { .. } => "add `longshore::package!();` to src/lib.rs".into(),
             Self::NoArtifact { .. } => "see cargo's messages above".into(),
             Self::BadParam { .. } => "write --param key=value".into(),
+            Self::BadEvent { .. } => "events are JSON: quote texts, as in '\"text\"'".into(),
+            Self::NoGraph { known, .. } if known.is_empty() => "no loaded package has a graph".into(),
+            Self::NoGraph { known, .. } => format!("there are: {}", known.join(", ")),
             Self::SeveralWorkflows { .. } => "choose one: --workflow NAME".into(),
             Self::NoWorkflow { .. } => {
                 "put `#[longshore::workflow(name = \"..\")]` on a module of tasks".into()
@@ -83,6 +90,8 @@ impl fmt::Display for Failure {
             }
             Self::NoArtifact { name } => write!(f, "cargo built `{name}` and named no library"),
             Self::BadParam { text } => write!(f, "`{text}` is no param"),
+            Self::BadEvent { text } => write!(f, "`{text}` is no event"),
+            Self::NoGraph { graph, .. } => write!(f, "no loaded package has a graph `{graph}`"),
             Self::SeveralWorkflows { workflows } => {
                 write!(f, "the package has several workflows: {}", workflows.join(", "))
             }

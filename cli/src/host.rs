@@ -36,6 +36,12 @@ pub(crate) struct Kind {
     pub(crate) slots: usize,
     pub(crate) triggers: bool,
     pub(crate) strict: bool,
+    /// Whether reactors run.
+    pub(crate) reactors: bool,
+    /// Whether reactors begin anew.
+    pub(crate) replay: bool,
+    /// Where relative paths of event streams are looked for, after the current folder.
+    pub(crate) stream_root: Option<PathBuf>,
 }
 
 impl Host {
@@ -43,7 +49,15 @@ impl Host {
         let store = Store::open_file(&home.database(), Access::Host).await?;
         let packages = Reconciler::packages();
         let host_name = std::env::var("HOSTNAME").unwrap_or_else(|_| "local".to_owned());
-        let options = EngineOptions { host_name, slots: kind.slots, triggers: kind.triggers };
+        let stream_roots = std::iter::once(PathBuf::from(".")).chain(kind.stream_root).collect();
+        let options = EngineOptions {
+            host_name,
+            slots: kind.slots,
+            triggers: kind.triggers,
+            reactors: kind.reactors,
+            replay: kind.replay,
+            stream_roots,
+        };
         let engine = Engine::open(store, packages.clone(), options).await?;
         let mut options = Options::new(kind.directories, home.home.join("cache"));
         if kind.strict {

@@ -5,14 +5,18 @@ use crate::packages::{
     AttemptFailure, AttemptOutcome, BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused,
     TriggerDef, TriggerWhen,
 };
+use crate::reactors::calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
+use crate::reactors::def::{self, Subscription};
+use longshore_workflow::InputCache;
 use longshore_workflow_plugin::Shell;
 use longshore_workflow_plugin::interface::{LongshoreHost, Method};
 use longshore_workflow_plugin::private::fidius::PluginError;
 use longshore_workflow_plugin::wire::{
-    PackageMeta, PollReply, PollRequest, Reader, ShellConfig, StartTask, TaskFailure, TaskMetadata,
-    TaskReply, TaskRequest, TriggerMetadata, Wire, WireError,
+    CallFailure, GraphMetadata, PackageMeta, PollReply, PollRequest, ReactorMetadata, Reader, ShellConfig,
+    StartTask, TaskFailure, TaskMetadata, TaskReply, TaskRequest, TriggerMetadata, Wire, WireError,
 };
 use serde_bytes::ByteBuf;
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
@@ -82,10 +86,12 @@ pub fn read_poll(bytes: &[u8]) -> PollOutcome {
 /// The triggers of a package's metadata.
 pub fn triggers(metadata: &TriggerMetadata, digest: &str) -> Vec<Arc<TriggerDef>> {
     let trigger = |(index, meta): (usize, &longshore_workflow_plugin::wire::TriggerMeta)| {
-        let when = if meta.cron.is_empty() {
-            TriggerWhen::Poll { interval_ms: meta.poll_interval_ms.max(1) }
-        } else {
+        let when = if !meta.cron.is_empty() {
             TriggerWhen::Cron { expression: meta.cron.clone(), timezone: meta.timezone.clone() }
+        } else if !meta.reactor.is_empty() {
+            TriggerWhen::Reactor { reactor: meta.reactor.clone(), when: meta.when.clone() }
+        } else {
+            TriggerWhen::Poll { interval_ms: meta.poll_interval_ms.max(1) }
         };
         Arc::new(TriggerDef {
             digest: digest.to_owned(),
@@ -97,6 +103,65 @@ pub fn triggers(metadata: &TriggerMetadata, digest: &str) -> Vec<Arc<TriggerDef>
         })
     };
     metadata.triggers.iter().enumerate().map(trigger).collect()
+}
+
+/// The subscriptions among triggers. One whose predicate does not read starts nothing and is logged.
+pub fn subscriptions(triggers: &[Arc<TriggerDef>]) -> Vec<Subscription> {
+    let subscription = |trigger: &Arc<TriggerDef>| {
+        let TriggerWhen::Reactor { reactor, when } = &trigger.when else { return None };
+        let rule = if when.is_empty() { Ok(None) } else { serde_json::from_str(when).map(Some) };
+        match rule {
+            Ok(when) => Some(Subscription {
+                trigger: trigger.name.clone(),
+                reactor: reactor.clone(),
+                workflow: trigger.workflow.clone(),
+                when,
+            }),
+            Err(error) => {
+                tracing::error!(trigger = trigger.name, %error, "a predicate does not read");
+                None
+            }
+        }
+    };
+    triggers.iter().filter_map(subscription).collect()
+}
+
+/// Calls the program's own graphs on whatever thread asks.
+struct OwnGraphs(Arc<Shell>);
+
+impl GraphRunner for OwnGraphs {
+    fn run(&self, job: GraphJob) -> bool {
+        job(self);
+        true
+    }
+}
+
+impl GraphCalls for OwnGraphs {
+    fn fire(&self, graph: u32, cache: &InputCache, deadline_ms: u64) -> Result<Outputs, CallFailure> {
+        let outputs = self.0.fire(graph, cache, deadline_ms)?;
+        Ok(outputs.into_iter().map(|(terminal, value)| (Cow::Borrowed(terminal), value)).collect())
+    }
+
+    fn event(&self, accumulator: u32, event: &[u8]) -> Result<Vec<u8>, CallFailure> {
+        self.0.accumulate(accumulator, event)
+    }
+
+    fn stateful(
+        &self,
+        accumulator: u32,
+        state: &[u8],
+        event: &[u8],
+    ) -> Result<(Vec<u8>, Vec<u8>), CallFailure> {
+        self.0.accumulate_with(accumulator, state, event)
+    }
+
+    fn batch(&self, accumulator: u32, events: &[&[u8]]) -> Result<Option<Vec<u8>>, CallFailure> {
+        self.0.accumulate_batch(accumulator, events)
+    }
+
+    fn poll(&self, accumulator: u32, deadline_ms: u64) -> Result<Option<Vec<u8>>, CallFailure> {
+        self.0.poll_accumulator(accumulator, deadline_ms)
+    }
 }
 
 /// Passes what the shell reports on to the engine.
@@ -136,6 +201,7 @@ fn stopped() -> PluginError {
 /// The workflows of this program.
 pub struct Embedded {
     shell: Arc<Shell>,
+    own: Arc<OwnGraphs>,
     reports: Arc<Reports>,
     catalog: Arc<Catalog>,
     changed: watch::Sender<u64>,
@@ -163,12 +229,20 @@ impl Embedded {
             TriggerMetadata::decode(&shell.call(Method::GetTriggerMetadata, Vec::new())).unwrap_or_default();
         let workflows =
             definitions(&metadata, DIGEST)?.into_iter().map(|def| (def.key(), Arc::new(def))).collect();
+        let ask = |method| shell.call(method, Vec::new());
+        let reactors = ReactorMetadata::decode(&ask(Method::GetReactorMetadata)).unwrap_or_default();
+        let graphs = GraphMetadata::decode(&ask(Method::GetGraphMetadata)).unwrap_or_default();
+        let triggers = triggers(&trigger_metadata, DIGEST);
         let catalog = Catalog {
             workflows,
             digests: vec![DIGEST.to_owned()],
-            triggers: triggers(&trigger_metadata, DIGEST),
+            subscriptions: subscriptions(&triggers),
+            triggers,
+            reactors: def::reactors(&reactors, DIGEST, name),
+            graphs: def::graphs(&graphs, &reactors, DIGEST, name),
         };
-        Ok(Self { shell, reports, catalog: Arc::new(catalog), changed: watch::channel(0).0 })
+        let own = Arc::new(OwnGraphs(Arc::clone(&shell)));
+        Ok(Self { shell, own, reports, catalog: Arc::new(catalog), changed: watch::channel(0).0 })
     }
 
     fn send(&self, request: &TaskRequest) -> Vec<u8> {
@@ -214,6 +288,10 @@ impl Packages for Embedded {
 
     fn resume(&self, _: &str, lease: u64) {
         self.send(&TaskRequest::Resume { lease });
+    }
+
+    fn graphs(&self, digest: &str) -> Option<Arc<dyn GraphRunner>> {
+        (digest == DIGEST).then(|| Arc::clone(&self.own) as Arc<dyn GraphRunner>)
     }
 
     fn poll(&self, trigger: Arc<TriggerDef>) -> BoxFuture<'static, PollOutcome> {

@@ -5,11 +5,13 @@ use crate::decide;
 use crate::definition::WorkflowDef;
 use crate::error::Error;
 use crate::packages::{Outcomes, Packages};
+use crate::reactors::Reactors;
 use crate::report::RunReport;
 use crate::scheduler;
 use longshore_store::{HostId, NewRun, NewTask, RunId, RunRow, RunState, Store, TaskState};
 use longshore_workflow::MAX_CONTEXT_BYTES;
 use serde_json::{Map, Value};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -30,11 +32,24 @@ pub struct Options {
     pub slots: usize,
     /// Whether schedules and polls of the catalog's triggers fire.
     pub triggers: bool,
+    /// Whether the catalog's reactors run.
+    pub reactors: bool,
+    /// Whether reactors begin anew: what was recorded of them is forgotten when they start.
+    pub replay: bool,
+    /// Where relative paths of event streams are looked for, in this order.
+    pub stream_roots: Vec<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { host_name: "local".to_owned(), slots: 512, triggers: true }
+        Self {
+            host_name: "local".to_owned(),
+            slots: 512,
+            triggers: true,
+            reactors: true,
+            replay: false,
+            stream_roots: vec![PathBuf::from(".")],
+        }
     }
 }
 
@@ -85,6 +100,7 @@ pub struct Engine {
     inbox: mpsc::UnboundedSender<Command>,
     progress: broadcast::Sender<ProgressEvent>,
     host: HostId,
+    reactors: Arc<Reactors>,
     tasks: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -106,10 +122,15 @@ impl Engine {
         packages.attach(Outcomes { inbox: inbox.clone() });
         let actor =
             Actor::open(store.clone(), Arc::clone(&packages), &options, host, progress.clone()).await?;
-        let engine = Self { store, packages, inbox, progress, host, tasks: Arc::default() };
+        let (reactors, firings) = Reactors::new(options.stream_roots.clone(), options.replay);
+        let engine = Self { store, packages, inbox, progress, host, reactors, tasks: Arc::default() };
         let mut tasks = vec![tokio::spawn(actor.run(commands))];
         if options.triggers {
             tasks.push(tokio::spawn(scheduler::run(engine.clone())));
+        }
+        if options.reactors {
+            let reactors = Arc::clone(&engine.reactors);
+            tasks.push(tokio::spawn(crate::reactors::run(engine.clone(), reactors, firings)));
         }
         if let Ok(mut held) = engine.tasks.lock() {
             held.extend(tasks);
@@ -120,6 +141,11 @@ impl Engine {
     /// The database.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The reactors of this host.
+    pub fn reactors(&self) -> &Arc<Reactors> {
+        &self.reactors
     }
 
     /// This host's id in the records.
@@ -214,6 +240,7 @@ impl Engine {
     /// Stops: no attempt is claimed any more; those that run get `drain` to end, and are then cancelled and
     /// put back, to be executed at the next start.
     pub async fn shutdown(&self, drain: Duration) {
+        self.reactors.shutdown(self).await;
         let (reply, done) = oneshot::channel();
         if self.inbox.send(Command::Shutdown { drain, reply }).is_ok() {
             let _ = done.await;

@@ -73,6 +73,32 @@ pub enum Error {
         /// The run.
         run: RunId,
     },
+    /// No loaded package has this reactor.
+    #[error("no loaded package has a reactor `{reactor}`")]
+    UnknownReactor {
+        /// The reactor.
+        reactor: String,
+        /// The reactors there are.
+        known: Vec<String>,
+    },
+    /// A reactor has no such source.
+    #[error("reactor `{reactor}` has no source `{source_name}`")]
+    UnknownSource {
+        /// The reactor.
+        reactor: String,
+        /// The source.
+        source_name: String,
+        /// The sources there are.
+        known: Vec<String>,
+    },
+    /// An event cannot be taken.
+    #[error("`{source_name}`: {message}")]
+    BadEvent {
+        /// The source, or the reactor.
+        source_name: String,
+        /// What is wrong.
+        message: String,
+    },
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
@@ -89,6 +115,9 @@ impl Error {
             Self::UnknownRun { .. } => "LS0603",
             Self::ContextTooLarge { .. } => "LS0604",
             Self::Stopped => "LS0605",
+            Self::UnknownReactor { .. } => "LS0606",
+            Self::UnknownSource { .. } => "LS0607",
+            Self::BadEvent { .. } => "LS0608",
         }
     }
 
@@ -107,6 +136,11 @@ impl Error {
             Self::BadParam { .. } => "values are JSON; a text that is no JSON counts as a string".into(),
             Self::ContextTooLarge { .. } => "pass a reference (a path, a key) instead of the data".into(),
             Self::UnknownRun { .. } => "see `longshore runs list`".into(),
+            Self::UnknownReactor { known, .. } if known.is_empty() => "no reactor is loaded".into(),
+            Self::UnknownReactor { known, .. } | Self::UnknownSource { known, .. } => {
+                format!("there are: {}", known.join(", "))
+            }
+            Self::BadEvent { .. } => "events are JSON of at most 1 MiB".into(),
             Self::Stopped => "start it again; what it acknowledged is recorded".into(),
         }
     }

@@ -3,6 +3,7 @@
 //! - `decide`: pure functions; what happens next, given states, readings of the clock and random draws.
 //! - [`Packages`]: the one trait through which the engine calls whatever holds the author's code.
 //! - [`Engine`]: starts, claims, commits, recovers.
+//! - [`Reactors`]: sources whose news fire graphs, in memory or in recorded order.
 //! - [`embedded`]: the program's own inventory as a package.
 //!
 //! # Guarantees
@@ -21,6 +22,7 @@ pub mod embedded;
 mod engine;
 mod error;
 mod packages;
+mod reactors;
 mod report;
 mod scheduler;
 
@@ -31,5 +33,15 @@ pub use error::Error;
 pub use packages::{
     AttemptFailure, AttemptOutcome, BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused,
     TriggerDef, TriggerWhen,
+};
+pub use reactors::Reactors;
+pub use reactors::calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
+pub use reactors::def::{
+    AccumulatorDef, AccumulatorKind, Criteria, GraphDef, InputStrategy, ReactorDef, SourceDef, StreamDef,
+    Subscription, graphs, reactors as reactor_defs,
+};
+pub use reactors::status::{GraphStatus, Health, ReactorStatus, SourceStatus};
+pub use reactors::streams::{
+    EVENT_STREAMS, EventStream, StreamError, StreamEvent, StreamKind, StreamOpening,
 };
 pub use report::{AttemptReport, RunReport, TaskReport};

@@ -2,6 +2,8 @@
 
 use crate::actor::Command;
 use crate::definition::WorkflowDef;
+use crate::reactors::calls::GraphRunner;
+use crate::reactors::def::{GraphDef, ReactorDef, Subscription};
 use longshore_store::RunId;
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,6 +23,12 @@ pub struct Catalog {
     pub digests: Vec<String>,
     /// The triggers of the current generations.
     pub triggers: Vec<Arc<TriggerDef>>,
+    /// The reactors of the current generations, by name.
+    pub reactors: Vec<Arc<ReactorDef>>,
+    /// The graphs that reactors fire, by name.
+    pub graphs: Vec<Arc<GraphDef>>,
+    /// Which firings start which workflows.
+    pub subscriptions: Vec<Subscription>,
 }
 
 /// A trigger of a loaded package.
@@ -54,6 +62,13 @@ pub enum TriggerWhen {
     Poll {
         /// Between polls.
         interval_ms: u64,
+    },
+    /// When a reactor fires.
+    Reactor {
+        /// The reactor.
+        reactor: String,
+        /// A rule over the firing's outputs as JSON, empty for every firing.
+        when: String,
     },
 }
 
@@ -176,6 +191,9 @@ pub trait Packages: Send + Sync + 'static {
 
     /// Tells an attempt that waits for a slot that it has one.
     fn resume(&self, digest: &str, lease: u64);
+
+    /// Where the graphs and accumulators of a digest may be called, while it is loaded.
+    fn graphs(&self, digest: &str) -> Option<Arc<dyn GraphRunner>>;
 
     /// Polls a trigger.
     fn poll(&self, trigger: Arc<TriggerDef>) -> BoxFuture<'static, PollOutcome>;

@@ -118,6 +118,40 @@ impl Parse for Arg {
     }
 }
 
+/// Longest name; names are part of keys in the database and are typed on the command line.
+const MAX_NAME: usize = 128;
+
+/// Checks the name of an entry.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let bad =
+        name.is_empty() || name.len() > MAX_NAME || name.chars().any(|c| c.is_control() || c.is_whitespace());
+    let article = if what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    if bad {
+        Err(format!("{article} {what} name has 1 to {MAX_NAME} characters and no white space"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Reads `100ms`, `5s`, `2m` or `1h`.
+pub(crate) fn interval_ms(text: &str) -> Result<u64, String> {
+    let wrong =
+        || format!("`{text}` is no interval: write a whole number and `ms`, `s`, `m` or `h`, as in `5s`");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(unit) {
+        Some(ms) if ms > 0 => Ok(ms),
+        _ => Err(wrong()),
+    }
+}
+
 /// A kind of value, with the words that say what is expected.
 pub(crate) trait Expected: Parse {
     const WHAT: &'static str;
@@ -157,4 +191,22 @@ impl Parse for Strings {
 
 impl Expected for Strings {
     const WHAT: &'static str = "an array of string literals, as in `[\"a\", \"b\"]`";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::interval_ms;
+
+    #[test]
+    fn intervals_have_a_number_and_a_unit() {
+        assert_eq!(
+            ["100ms", "5s", "2m", "1h"].map(|t| interval_ms(t).ok()),
+            [100, 5000, 120_000, 3_600_000].map(Some)
+        );
+        for wrong in
+            ["", "5", "s", "5 s", "-1s", "0s", "1d", "99999999999999999999s", "18446744073709551615h"]
+        {
+            assert!(interval_ms(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! The entries of a package in one comparable form.
 
 use crate::record::StaticRecord;
-use longshore_workflow_plugin::wire::{TaskMetadata, TriggerMetadata};
+use longshore_workflow_plugin::wire::{GraphMetadata, ReactorMetadata, TaskMetadata, TriggerMetadata};
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// One entry: its kind, its name, and all else of it that the static record carries too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeclaredEntry {
-    /// `workflow`, `task` or `trigger`.
+    /// `workflow`, `task`, `trigger`, `reactor`, `accumulator` or `graph`.
     pub kind: &'static str,
     /// The full name.
     pub name: String,
@@ -28,6 +28,21 @@ pub struct Declared {
     entries: BTreeSet<DeclaredEntry>,
 }
 
+/// What a loaded library answers about itself.
+#[derive(Debug, Clone, Default)]
+pub struct LiveEntries {
+    /// Of `get_task_metadata`.
+    pub tasks: TaskMetadata,
+    /// Of `get_trigger_metadata`.
+    pub triggers: TriggerMetadata,
+    /// Of `get_reactor_metadata`.
+    pub reactors: ReactorMetadata,
+    /// Of `get_graph_metadata`.
+    pub bound_graphs: GraphMetadata,
+    /// Of `get_triggerless_graph_metadata`.
+    pub triggerless_graphs: GraphMetadata,
+}
+
 impl Declared {
     /// What the static record declares.
     pub fn of_record(record: &StaticRecord) -> Self {
@@ -39,24 +54,56 @@ impl Declared {
             record.tasks.iter().map(|t| task(&t.tenant, &t.workflow, &t.id, &t.dependencies, &t.fingerprint));
         let triggers = record.triggers.iter().map(|t| {
             let interval = t.poll_interval_ms.parse().unwrap_or(0);
-            trigger(&t.name, &t.workflow, &t.cron, &t.timezone, interval)
+            trigger(&t.name, [&t.workflow, &t.cron, &t.timezone, &t.reactor], interval)
         });
-        Self { entries: workflows.chain(tasks).chain(triggers).collect() }
+        let reactors = record.reactors.iter().map(|r| {
+            let texts = [r.criteria.as_str(), r.input_strategy.as_str()];
+            reactor(&r.name, &r.sources, texts, &r.criteria_sources)
+        });
+        let accumulators = record
+            .accumulators
+            .iter()
+            .map(|a| entry("accumulator", &[&a.name], format!("{} {}", a.kind, a.config)));
+        let graphs = record.graphs.iter().map(|g| {
+            let edges = g.edges.iter().map(|(from, to, variant)| format!("{from}-{variant}>{to}"));
+            graph(&g.name, &g.reactor, &g.nodes, edges.collect())
+        });
+        let entries =
+            workflows.chain(tasks).chain(triggers).chain(reactors).chain(accumulators).chain(graphs);
+        Self { entries: entries.collect() }
     }
 
     /// What the loaded library answers.
-    pub fn of_library(tasks: &TaskMetadata, triggers: &TriggerMetadata) -> Self {
-        let workflows = tasks.workflows.iter().map(|w| {
+    pub fn of_library(live: &LiveEntries) -> Self {
+        let workflows = live.tasks.workflows.iter().map(|w| {
             let params: Vec<&str> = w.params.iter().map(|p| p.name.as_str()).collect();
             entry("workflow", &[&w.tenant, &w.name], params.join(","))
         });
-        let triggers = triggers
-            .triggers
+        let tasks = live
+            .tasks
+            .tasks
             .iter()
-            .map(|t| trigger(&t.name, &t.workflow, &t.cron, &t.timezone, t.poll_interval_ms));
-        let tasks =
-            tasks.tasks.iter().map(|t| task(&t.tenant, &t.workflow, &t.id, &t.dependencies, &t.fingerprint));
-        Self { entries: workflows.chain(tasks).chain(triggers).collect() }
+            .map(|t| task(&t.tenant, &t.workflow, &t.id, &t.dependencies, &t.fingerprint));
+        let triggers =
+            live.triggers.triggers.iter().map(|t| {
+                trigger(&t.name, [&t.workflow, &t.cron, &t.timezone, &t.reactor], t.poll_interval_ms)
+            });
+        let reactors = live.reactors.reactors.iter().map(|r| {
+            let sources: Vec<String> = r.sources.iter().map(|source| source.name.clone()).collect();
+            reactor(&r.name, &sources, [&r.criteria, &r.input_strategy], &r.criteria_sources)
+        });
+        let accumulators = live
+            .reactors
+            .accumulators
+            .iter()
+            .map(|a| entry("accumulator", &[&a.name], format!("{} {}", a.kind, a.config)));
+        let graphs = live.bound_graphs.graphs.iter().chain(&live.triggerless_graphs.graphs).map(|g| {
+            let edges = g.edges.iter().map(|e| format!("{}-{}>{}", e.from, e.variant, e.to));
+            graph(&g.name, &g.reactor, &g.nodes, edges.collect())
+        });
+        let entries =
+            workflows.chain(tasks).chain(triggers).chain(reactors).chain(accumulators).chain(graphs);
+        Self { entries: entries.collect() }
     }
 
     /// How many entries there are.
@@ -91,6 +138,14 @@ fn task(tenant: &str, workflow: &str, id: &str, dependencies: &[String], fingerp
     entry("task", &[tenant, workflow, id], format!("{} {fingerprint}", dependencies.join(",")))
 }
 
-fn trigger(name: &str, workflow: &str, cron: &str, timezone: &str, interval_ms: u64) -> DeclaredEntry {
-    entry("trigger", &[name], format!("{workflow} {cron} {timezone} {interval_ms}"))
+fn trigger(name: &str, texts: [&str; 4], interval_ms: u64) -> DeclaredEntry {
+    entry("trigger", &[name], format!("{} {interval_ms}", texts.join(" ")))
+}
+
+fn reactor(name: &str, sources: &[String], texts: [&str; 2], criteria: &[String]) -> DeclaredEntry {
+    entry("reactor", &[name], format!("{} {} {}", sources.join(","), texts.join(" "), criteria.join(",")))
+}
+
+fn graph(name: &str, reactor: &str, nodes: &[String], edges: Vec<String>) -> DeclaredEntry {
+    entry("graph", &[name], format!("{reactor} {} {}", nodes.join(","), edges.join(",")))
 }

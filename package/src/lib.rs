@@ -18,11 +18,14 @@ mod section;
 
 pub use archive::{Archive, ArchiveLimits, MANIFEST_PATH, PackedLibrary, SUMS_PATH, pack, target_path};
 pub use compatibility::{Compatibility, Drift, Policy, check as check_compatibility};
-pub use declared::{Declared, DeclaredEntry};
+pub use declared::{Declared, DeclaredEntry, LiveEntries};
 pub use digest::{Digest, sha256_hex};
 pub use error::Error;
 pub use manifest::{Limits, Manifest, PackageSection};
-pub use record::{PackageRecord, StaticRecord, TaskRecord, TriggerRecord, WorkflowRecord};
+pub use record::{
+    AccumulatorRecord, GraphRecord, PackageRecord, ReactorRecord, StaticRecord, TaskRecord, TriggerRecord,
+    WorkflowRecord,
+};
 pub use section::read_section;
 
 /// The target triple this program was compiled for, as far as std tells it.

@@ -19,6 +19,12 @@ pub struct StaticRecord {
     pub tasks: Vec<TaskRecord>,
     /// Its triggers, sorted by name.
     pub triggers: Vec<TriggerRecord>,
+    /// Its reactors, sorted by name.
+    pub reactors: Vec<ReactorRecord>,
+    /// Its accumulators, sorted by name and module.
+    pub accumulators: Vec<AccumulatorRecord>,
+    /// Its graphs, sorted by name.
+    pub graphs: Vec<GraphRecord>,
 }
 
 /// Who the package is, how it was built, what it speaks.
@@ -109,8 +115,55 @@ pub struct TriggerRecord {
     pub cron: String,
     /// IANA name, empty for polls.
     pub timezone: String,
-    /// Between polls in milliseconds, empty for cron.
+    /// Between polls in milliseconds, empty when it is not polled.
     pub poll_interval_ms: String,
+    /// The reactor whose firings start the workflow, or empty.
+    pub reactor: String,
+}
+
+/// A reactor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReactorRecord {
+    /// The name.
+    pub name: String,
+    /// Its sources, in order.
+    pub sources: Vec<String>,
+    /// `when_any` or `when_all`.
+    pub criteria: String,
+    /// The sources the criteria look at.
+    pub criteria_sources: Vec<String>,
+    /// `latest` or `sequential`.
+    pub input_strategy: String,
+}
+
+/// An accumulator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccumulatorRecord {
+    /// Module path.
+    pub module: String,
+    /// The name.
+    pub name: String,
+    /// `passthrough`, `polling`, `batch`, `stream` or `state`.
+    pub kind: String,
+    /// Its arguments as JSON.
+    pub config: String,
+}
+
+/// A computation graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphRecord {
+    /// The name.
+    pub name: String,
+    /// The reactor it is bound to, or empty.
+    pub reactor: String,
+    /// Its nodes.
+    pub nodes: Vec<String>,
+    /// Its edges as (from, to, variant or empty).
+    pub edges: Vec<(String, String, String)>,
+    /// Nodes without outgoing edges.
+    pub terminals: Vec<String>,
+    /// (node, source), for every source that a node takes.
+    pub inputs: Vec<(String, String)>,
 }
 
 type Fields = BTreeMap<String, String>;
@@ -145,7 +198,14 @@ impl StaticRecord {
         tasks.sort_by(|a, b| (&a.tenant, &a.workflow, &a.id).cmp(&(&b.tenant, &b.workflow, &b.id)));
         let mut triggers: Vec<_> = of(RecordKind::Trigger).map(trigger).collect();
         triggers.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { package: package_record(&package), workflows, tasks, triggers })
+        let mut reactors = of(RecordKind::Reactor).map(reactor).collect::<Result<Vec<_>, _>>()?;
+        reactors.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut accumulators: Vec<_> = of(RecordKind::Accumulator).map(accumulator).collect();
+        accumulators.sort_by(|a, b| (&a.name, &a.module).cmp(&(&b.name, &b.module)));
+        let mut graphs = of(RecordKind::Graph).map(graph).collect::<Result<Vec<_>, _>>()?;
+        graphs.sort_by(|a, b| a.name.cmp(&b.name));
+        let package = package_record(&package);
+        Ok(Self { package, workflows, tasks, triggers, reactors, accumulators, graphs })
     }
 
     /// The records of a library.
@@ -282,7 +342,38 @@ fn trigger(fields: &Fields) -> TriggerRecord {
         cron: text(fields, "cron"),
         timezone: text(fields, "timezone"),
         poll_interval_ms: text(fields, "poll_interval_ms"),
+        reactor: text(fields, "reactor"),
     }
+}
+
+fn reactor(fields: &Fields) -> Result<ReactorRecord, Error> {
+    Ok(ReactorRecord {
+        name: text(fields, "name"),
+        sources: json(fields, "accumulators")?,
+        criteria: text(fields, "criteria"),
+        criteria_sources: json(fields, "criteria_sources")?,
+        input_strategy: text(fields, "input_strategy"),
+    })
+}
+
+fn accumulator(fields: &Fields) -> AccumulatorRecord {
+    AccumulatorRecord {
+        module: text(fields, "module"),
+        name: text(fields, "name"),
+        kind: text(fields, "kind"),
+        config: text(fields, "config"),
+    }
+}
+
+fn graph(fields: &Fields) -> Result<GraphRecord, Error> {
+    Ok(GraphRecord {
+        name: text(fields, "name"),
+        reactor: text(fields, "reactor"),
+        nodes: json(fields, "nodes")?,
+        edges: json(fields, "edges")?,
+        terminals: json(fields, "terminals")?,
+        inputs: json(fields, "inputs")?,
+    })
 }
 
 #[cfg(test)]

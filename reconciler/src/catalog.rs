@@ -3,7 +3,7 @@
 use crate::generation::Generation;
 use arc_swap::ArcSwap;
 use longshore_engine::{
-    BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused, TriggerDef, WorkflowDef,
+    BoxFuture, Catalog, GraphRunner, Lease, Outcomes, Packages, PollOutcome, Refused, TriggerDef, WorkflowDef,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -88,6 +88,10 @@ impl Packages for LoadedPackages {
         if let Some(generation) = self.generation(digest) {
             generation.resume(lease);
         }
+    }
+
+    fn graphs(&self, digest: &str) -> Option<Arc<dyn GraphRunner>> {
+        self.generation(digest).map(|generation| generation.graph_runner())
     }
 
     fn poll(&self, trigger: Arc<TriggerDef>) -> BoxFuture<'static, PollOutcome> {

@@ -1,5 +1,6 @@
 //! What can go wrong with taking a package in.
 
+use crate::steps::Orphan;
 use longshore_engine::DefinitionError;
 use longshore_package::{Drift, Error as PackageError};
 use longshore_store::Error as StoreError;
@@ -98,6 +99,20 @@ pub enum Error {
         /// The code.
         code: &'static str,
     },
+    /// Graphs of other packages are bound to a reactor that would go.
+    #[error("{}", subscribers(orphans))]
+    HasSubscribers {
+        /// Which.
+        orphans: Vec<Orphan>,
+    },
+    /// Packages need each other's reactors.
+    #[error("packages {} need each other's reactors: {message}", packages.join(", "))]
+    ReactorCycle {
+        /// Which packages.
+        packages: Vec<String>,
+        /// What this one needs.
+        message: String,
+    },
     /// The manifest speaks of another package than the library's record.
     #[error("the manifest says `{manifest}`, the library's record says `{record}`")]
     OtherPackage {
@@ -130,6 +145,13 @@ pub enum Error {
     },
 }
 
+fn subscribers(orphans: &[Orphan]) -> String {
+    let one = |o: &Orphan| {
+        format!("graph `{}` of package `{}` is bound to reactor `{}`", o.graph, o.package, o.reactor)
+    };
+    orphans.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
 impl Error {
     /// The stable code; docs/errors.md has a page for each.
     pub fn code(&self) -> &str {
@@ -148,6 +170,8 @@ impl Error {
             Self::Answer { .. } => "LS0308",
             Self::Definition(_) => "LS0309",
             Self::Step { code, .. } => code,
+            Self::HasSubscribers { .. } => "LS0407",
+            Self::ReactorCycle { .. } => "LS0408",
             Self::OtherPackage { .. } => "LS0310",
             Self::Replaced { .. } => "LS0311",
             Self::NoCopy { .. } => "LS0312",
@@ -178,7 +202,13 @@ impl Error {
             }
             Self::Definition(_) => "correct the workflow, then build it again".into(),
             Self::Step { code: "LS0401", .. } => "rename one of the workflows, or give one of them another tenant".into(),
-            Self::Step { .. } => "rename one of the triggers".into(),
+            Self::Step { code: "LS0402", .. } => "rename one of the triggers".into(),
+            Self::Step { code: "LS0404", .. } => "rename one of the reactors".into(),
+            Self::Step { code: "LS0405", .. } => "load the package that has the reactor".into(),
+            Self::Step { code: "LS0406", .. } => "correct the source, or load the reactor's version that has it".into(),
+            Self::Step { .. } => "rename one of the graphs".into(),
+            Self::HasSubscribers { .. } => "remove those packages first, or keep the reactor".into(),
+            Self::ReactorCycle { .. } => "move the reactors into a package of their own".into(),
             Self::OtherPackage { .. } => "pack the archive again with `longshore build`".into(),
             Self::Replaced { .. } => "nothing: it is read again at the next pass".into(),
             Self::NoCopy { .. } => {

@@ -5,12 +5,14 @@
 
 use crate::artifact::VerifiedArtifact;
 use crate::error::Error;
-use crate::library::{Mapping, Metadata, OpenLibrary};
+use crate::library::{Mapping, OpenLibrary, check_declared};
 use crate::logs::{self, Named};
 use longshore_engine::embedded::{POLL_DEADLINE_MS, read_poll, read_reply, start_request, triggers};
 use longshore_engine::{
-    AttemptFailure, AttemptOutcome, Lease, Outcomes, PollOutcome, TriggerDef, WorkflowDef, definitions,
+    AttemptFailure, AttemptOutcome, GraphDef, GraphJob, GraphRunner, Lease, Outcomes, PollOutcome,
+    ReactorDef, TriggerDef, WorkflowDef, definitions, graphs, reactor_defs,
 };
+use longshore_package::LiveEntries;
 use longshore_store::GenerationId;
 use longshore_workflow_plugin::Method;
 use longshore_workflow_plugin::interface::LongshoreHost;
@@ -41,8 +43,11 @@ pub struct Generation {
     artifact: VerifiedArtifact,
     workflows: Vec<Arc<WorkflowDef>>,
     triggers: Vec<Arc<TriggerDef>>,
+    reactors: Vec<Arc<ReactorDef>>,
+    graphs: Vec<Arc<GraphDef>>,
+    triggerless_graphs: Vec<String>,
     shared: Arc<Shared>,
-    lanes: Mutex<Option<Lanes>>,
+    lanes: Arc<Mutex<Option<Lanes>>>,
 }
 
 /// What the package's callbacks reach. The table that the library is bound to lives as long as the process,
@@ -55,7 +60,10 @@ struct Shared {
 
 struct Lanes {
     calls: Sender<Job>,
+    /// Polls of triggers, which may take their time.
     polls: Sender<Job>,
+    /// Graphs and accumulators, which reactors call.
+    graphs: Sender<Job>,
     thread: JoinHandle<()>,
     mapping: Arc<OnceLock<Mapping>>,
 }
@@ -104,27 +112,31 @@ impl Generation {
         let host = Arc::new(Callbacks { shared: Arc::downgrade(&shared) });
         let (lanes, opened) = Lanes::start(artifact.clone(), host, config);
         let metadata = opened.await.unwrap_or_else(|_| Err(Error::Load { message: "its lane ended".into() }));
-        let checked = metadata.and_then(|metadata| {
-            metadata.check(&artifact.declared())?;
+        let checked = metadata.and_then(|live| {
+            check_declared(&live, &artifact.declared())?;
             let digest = artifact.digest().as_str();
-            let workflows = definitions(&metadata.tasks, digest)?;
-            Ok((workflows, triggers(&metadata.triggers, digest)))
+            let workflows = definitions(&live.tasks, digest)?;
+            Ok((workflows, live))
         });
-        let (workflows, triggers) = match checked {
+        let (workflows, live) = match checked {
             Ok(checked) => checked,
             Err(error) => {
                 lanes.close().await;
                 return Err(error);
             }
         };
+        let (digest, package) = (artifact.digest().as_str(), &artifact.manifest().package.name);
         let limited = |def: WorkflowDef| def.with_limits(limits.task_timeout_ms, limits.run_timeout_ms);
         let workflows = workflows.into_iter().map(limited).collect();
         Ok(Self {
             id: GenerationId::new(),
             workflows,
-            triggers,
+            triggers: triggers(&live.triggers, digest),
+            reactors: reactor_defs(&live.reactors, digest, package),
+            graphs: graphs(&live.bound_graphs, &live.reactors, digest, package),
+            triggerless_graphs: live.triggerless_graphs.graphs.into_iter().map(|graph| graph.name).collect(),
             shared,
-            lanes: Mutex::new(Some(lanes)),
+            lanes: Arc::new(Mutex::new(Some(lanes))),
             artifact,
         })
     }
@@ -157,6 +169,26 @@ impl Generation {
     /// Its triggers.
     pub fn triggers(&self) -> &[Arc<TriggerDef>] {
         &self.triggers
+    }
+
+    /// Its reactors.
+    pub fn reactors(&self) -> &[Arc<ReactorDef>] {
+        &self.reactors
+    }
+
+    /// Its graphs that reactors fire.
+    pub fn graphs(&self) -> &[Arc<GraphDef>] {
+        &self.graphs
+    }
+
+    /// Names of its graphs that tasks call.
+    pub fn triggerless_graphs(&self) -> &[String] {
+        &self.triggerless_graphs
+    }
+
+    /// Where its graphs and accumulators may be called.
+    pub(crate) fn graph_runner(&self) -> Arc<dyn GraphRunner> {
+        Arc::new(GraphLane(Arc::clone(&self.lanes)))
     }
 
     /// Where its attempts report.
@@ -260,18 +292,30 @@ fn immediate(reply: Result<Option<Vec<u8>>, Error>) -> Option<AttemptOutcome> {
     }
 }
 
+/// The lane for graphs, for as long as it is open.
+struct GraphLane(Arc<Mutex<Option<Lanes>>>);
+
+impl GraphRunner for GraphLane {
+    fn run(&self, job: GraphJob) -> bool {
+        let lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.as_ref().is_some_and(|lanes| lanes.graphs.send(Box::new(move |library| job(library))).is_ok())
+    }
+}
+
 impl Lanes {
     /// Starts the lane that opens the library, and the lane for polls once it is open.
     fn start(
         artifact: VerifiedArtifact,
         host: Arc<dyn LongshoreHost>,
         config: ShellConfig,
-    ) -> (Self, oneshot::Receiver<Result<Metadata, Error>>) {
+    ) -> (Self, oneshot::Receiver<Result<LiveEntries, Error>>) {
         let (calls, call_jobs) = mpsc::channel::<Job>();
         let (polls, poll_jobs) = mpsc::channel::<Job>();
+        let (graphs, graph_jobs) = mpsc::channel::<Job>();
         let (opened, answer) = oneshot::channel();
         let name = format!("lane-{}", artifact.digest().short());
-        let poll_name = format!("poll-{}", artifact.digest().short());
+        let (poll_name, graph_name) =
+            (format!("poll-{}", artifact.digest().short()), format!("graph-{}", artifact.digest().short()));
         let mapping: Arc<OnceLock<Mapping>> = Arc::default();
         let mapped = Arc::clone(&mapping);
         let run = move || {
@@ -285,18 +329,25 @@ impl Lanes {
             mapped.get_or_init(|| library.mapping());
             let metadata = library.metadata();
             let failed = metadata.is_err();
-            let polled = metadata.as_ref().is_ok_and(Metadata::has_polls);
+            let (polled, graphed) = metadata.as_ref().map_or((false, false), needs);
             let _ = opened.send(metadata);
             if failed {
                 return;
             }
             std::thread::scope(|scope| {
                 let library = &library;
-                let poller = std::thread::Builder::new().name(poll_name);
-                let poll = move || poll_jobs.iter().for_each(|job| job(library));
-                // Without a second thread polls are skipped; the host is short of threads and says so.
-                if polled && let Err(error) = poller.spawn_scoped(scope, poll) {
-                    tracing::error!(%error, "no thread for polls");
+                let lane = |name: String, jobs: mpsc::Receiver<Job>| {
+                    let serve = move || jobs.iter().for_each(|job| job(library));
+                    // Without its thread a lane takes no jobs; the host is short of threads and says so.
+                    if let Err(error) = std::thread::Builder::new().name(name).spawn_scoped(scope, serve) {
+                        tracing::error!(%error, "no thread for a lane");
+                    }
+                };
+                if polled {
+                    lane(poll_name, poll_jobs);
+                }
+                if graphed {
+                    lane(graph_name, graph_jobs);
                 }
                 call_jobs.iter().for_each(|job| job(library));
             });
@@ -304,12 +355,13 @@ impl Lanes {
         let thread = std::thread::Builder::new().name(name).spawn(run);
         // A host that cannot start a thread cannot do anything; there is no way on from here.
         let thread = thread.unwrap_or_else(|error| panic!("no thread for a package: {error}"));
-        (Self { calls, polls, thread, mapping }, answer)
+        (Self { calls, polls, graphs, thread, mapping }, answer)
     }
 
     async fn close(self) {
         drop(self.calls);
         drop(self.polls);
+        drop(self.graphs);
         let (thread, mapping) = (self.thread, self.mapping);
         let close = move || {
             // The lane drops the instance; a package whose destructor panics has lost its own thread.
@@ -318,6 +370,13 @@ impl Lanes {
         };
         let _ = tokio::task::spawn_blocking(close).await;
     }
+}
+
+/// Which lanes a library needs beside the first: for polls, for graphs.
+fn needs(live: &LiveEntries) -> (bool, bool) {
+    let polled = live.triggers.triggers.iter().any(|t| t.poll_interval_ms > 0);
+    let graphed = !live.reactors.reactors.is_empty() || !live.bound_graphs.graphs.is_empty();
+    (polled, graphed)
 }
 
 impl Shared {

@@ -9,11 +9,11 @@
 use crate::artifact::VerifiedArtifact;
 use crate::error::Error;
 use fidius_host::{CallError, LoadError, PluginHandle};
-use longshore_package::Declared;
+use longshore_package::{Declared, LiveEntries};
 use longshore_workflow_plugin::interface::{
     INTERFACE_HASH, LongshoreHost, LongshoreHostBinding, NAME_REQUEST,
 };
-use longshore_workflow_plugin::wire::{ShellConfig, TaskMetadata, TriggerMetadata, Wire};
+use longshore_workflow_plugin::wire::{ShellConfig, Wire};
 use longshore_workflow_plugin::{INTERFACE_VERSION, Method};
 use serde_bytes::ByteBuf;
 use std::any::Any;
@@ -33,13 +33,6 @@ pub(crate) struct OpenLibrary {
     handle: PluginHandle,
     mapping: Mapping,
     interface_version: u32,
-}
-
-/// What a library answers about itself.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Metadata {
-    pub(crate) tasks: TaskMetadata,
-    pub(crate) triggers: TriggerMetadata,
 }
 
 impl OpenLibrary {
@@ -126,11 +119,19 @@ impl OpenLibrary {
     }
 
     /// Asks for everything the library declares.
-    pub(crate) fn metadata(&self) -> Result<Metadata, Error> {
-        Ok(Metadata {
+    pub(crate) fn metadata(&self) -> Result<LiveEntries, Error> {
+        Ok(LiveEntries {
             tasks: self.ask(Method::GetTaskMetadata)?,
             triggers: self.ask(Method::GetTriggerMetadata)?,
+            reactors: self.ask(Method::GetReactorMetadata)?,
+            bound_graphs: self.ask(Method::GetGraphMetadata)?,
+            triggerless_graphs: self.ask(Method::GetTriggerlessGraphMetadata)?,
         })
+    }
+
+    /// The interface version the package speaks.
+    pub(crate) fn interface_version(&self) -> u32 {
+        self.interface_version
     }
 
     fn ask<T: Wire + Default>(&self, method: Method) -> Result<T, Error> {
@@ -143,17 +144,10 @@ impl OpenLibrary {
     }
 }
 
-impl Metadata {
-    /// Whether some trigger is polled.
-    pub(crate) fn has_polls(&self) -> bool {
-        self.triggers.triggers.iter().any(|trigger| trigger.cron.is_empty())
-    }
-
-    /// Compares with what the static record declares.
-    pub(crate) fn check(&self, declared: &Declared) -> Result<(), Error> {
-        let differences = declared.differences(&Declared::of_library(&self.tasks, &self.triggers));
-        if differences.is_empty() { Ok(()) } else { Err(Error::RecordMismatch { differences }) }
-    }
+/// Compares what a library answers with what its static record declares.
+pub(crate) fn check_declared(live: &LiveEntries, declared: &Declared) -> Result<(), Error> {
+    let differences = declared.differences(&Declared::of_library(live));
+    if differences.is_empty() { Ok(()) } else { Err(Error::RecordMismatch { differences }) }
 }
 
 fn load_error(error: &LoadError) -> Error {

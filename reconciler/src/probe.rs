@@ -5,7 +5,7 @@
 
 use crate::artifact::VerifiedArtifact;
 use crate::error::Error;
-use crate::library::OpenLibrary;
+use crate::library::{OpenLibrary, check_declared};
 use longshore_package::{Declared, StaticRecord};
 use longshore_workflow_plugin::wire::ShellConfig;
 use serde::{Deserialize, Serialize};
@@ -141,7 +141,7 @@ fn examine(path: &Path) -> Result<(), Error> {
     let library = OpenLibrary::open_path(path, None, &config)?;
     library.check_positions()?;
     let metadata = library.metadata()?;
-    metadata.check(&declared)?;
+    check_declared(&metadata, &declared)?;
     longshore_engine::definitions(&metadata.tasks, "probe")?;
     drop(library);
     Ok(())

@@ -9,7 +9,7 @@ use crate::loader::{Loader, Prepared};
 use crate::plan::{Action, Desired, Failure, Kept, Observed, Plan, Sight, backoff_ms, plan};
 use crate::probe::ProbeOptions;
 use crate::records::{Entered, Records, file_subject, package_subject};
-use crate::steps::Draft;
+use crate::steps::{Draft, NO_REACTOR, Orphan};
 use crate::watch::FileEvents;
 use futures_util::StreamExt;
 use longshore_engine::Engine;
@@ -123,6 +123,8 @@ pub struct Reconciler {
     active: BTreeMap<String, Arc<Generation>>,
     /// Published, and not recorded as such: the database failed at that moment.
     unrecorded: Vec<Entered>,
+    /// Digests that stay only because others are bound to their reactors, and that this was said of.
+    kept_owners: HashSet<String>,
     /// Files that were reported as superseded.
     superseded: HashSet<PathBuf>,
     woken: Arc<Notify>,
@@ -137,6 +139,17 @@ pub(crate) fn now_ms() -> i64 {
 fn log_failure(recorded: Result<(), Error>) {
     if let Err(error) = recorded {
         tracing::warn!(error = &error as &dyn std::error::Error, "a condition was not recorded");
+    }
+}
+
+/// A package whose reactor is missing because its owner waits for this one.
+fn in_a_cycle(prepared: &Prepared, error: Error, packages: &[String], provided: &[String]) -> Error {
+    let needs = |reactor: &String| prepared.generation.graphs().iter().any(|graph| graph.reactor == *reactor);
+    match error {
+        Error::Step { message, .. } if packages.len() > 1 && provided.iter().any(needs) => {
+            Error::ReactorCycle { packages: packages.to_vec(), message }
+        }
+        error => error,
     }
 }
 
@@ -168,6 +181,7 @@ impl Reconciler {
             failures: BTreeMap::new(),
             active: BTreeMap::new(),
             unrecorded: Vec::new(),
+            kept_owners: HashSet::new(),
             superseded: HashSet::new(),
             woken,
         }
@@ -385,26 +399,89 @@ impl Reconciler {
     }
 
     /// Takes generations through the load steps, records them, and publishes them in one store.
+    ///
+    /// One that needs a reactor of another goes after it: what does not enter now is tried again while others do.
     async fn enter(&mut self, prepared: Vec<Prepared>, report: &mut Report) -> Result<(), Error> {
-        let snapshot = self.packages.snapshot();
-        let mut draft = Draft::of(&snapshot.catalog);
+        let mut draft = Draft::of(&self.packages.snapshot().catalog);
         let mut entered: Vec<Entered> = Vec::with_capacity(prepared.len());
-        for Prepared { package, generation, warnings } in prepared {
-            let replaced = self.active.get(&package.name).cloned();
-            if let Some(old) = &replaced {
-                draft.leave(old);
-            }
-            match draft.enter(&generation) {
-                Ok(()) => entered.push(Entered { package, generation, replaced, warnings }),
-                Err(error) => {
-                    if let Some(old) = &replaced {
-                        draft.enter(old)?;
+        let mut waiting = prepared;
+        loop {
+            let before = entered.len();
+            let mut missing = Vec::new();
+            for prepared in waiting {
+                match self.enter_one(&mut draft, prepared) {
+                    Ok(one) => entered.push(one),
+                    Err((prepared, error @ Error::Step { code: NO_REACTOR, .. })) => {
+                        missing.push((prepared, error))
                     }
-                    self.drop_unpublished(&generation).await;
-                    self.refuse(&package, error, report).await?;
+                    Err((prepared, error)) => self.drop_refused(prepared, error, report).await?,
                 }
             }
+            if missing.is_empty() {
+                break;
+            }
+            if entered.len() == before {
+                let packages: Vec<String> = missing.iter().map(|(p, _)| p.package.name.clone()).collect();
+                let provided: Vec<String> = missing
+                    .iter()
+                    .flat_map(|(p, _)| p.generation.reactors().iter().map(|r| r.name.clone()))
+                    .collect();
+                for (prepared, error) in missing {
+                    let error = in_a_cycle(&prepared, error, &packages, &provided);
+                    self.drop_refused(prepared, error, report).await?;
+                }
+                break;
+            }
+            waiting = missing.into_iter().map(|(prepared, _)| prepared).collect();
         }
+        self.publish_entered(draft, entered, report).await
+    }
+
+    /// Enters one generation into a draft in the place of the one it replaces; on failure the draft is as before.
+    fn enter_one(&self, draft: &mut Draft, prepared: Prepared) -> Result<Entered, (Prepared, Error)> {
+        let replaced = self.active.get(&prepared.package.name).cloned();
+        if let Some(old) = &replaced {
+            draft.leave(old);
+        }
+        let entered = draft.enter(&prepared.generation).and_then(|()| {
+            let orphans = draft.orphans();
+            if orphans.is_empty() { Ok(()) } else { Err(Error::HasSubscribers { orphans }) }
+        });
+        match entered {
+            Ok(()) => {
+                let Prepared { package, generation, warnings } = prepared;
+                Ok(Entered { package, generation, replaced, warnings })
+            }
+            Err(error) => {
+                draft.leave(&prepared.generation);
+                if let Some(Err(again)) = replaced.map(|old| draft.enter(&old)) {
+                    // It was in this draft a moment ago.
+                    tracing::error!(
+                        error = &again as &dyn std::error::Error,
+                        "a generation did not enter again"
+                    );
+                }
+                Err((prepared, error))
+            }
+        }
+    }
+
+    async fn drop_refused(
+        &mut self,
+        prepared: Prepared,
+        error: Error,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        self.drop_unpublished(&prepared.generation).await;
+        self.refuse(&prepared.package, error, report).await
+    }
+
+    async fn publish_entered(
+        &mut self,
+        draft: Draft,
+        entered: Vec<Entered>,
+        report: &mut Report,
+    ) -> Result<(), Error> {
         if entered.is_empty() {
             return Ok(());
         }
@@ -485,11 +562,31 @@ impl Reconciler {
         let Some(generation) = self.active.get(&name).cloned() else { return Ok(()) };
         let mut draft = Draft::of(&self.packages.snapshot().catalog);
         draft.leave(&generation);
+        let orphans = draft.orphans();
+        if !orphans.is_empty() {
+            return self.keep_owner(&generation, orphans, report).await;
+        }
         self.publish(draft, |_| {});
         // Until this is recorded the generation counts as active, and is retired again.
         self.records.retired(&generation, now_ms()).await?;
         self.active.remove(&name);
         report.outcomes.push(Outcome::Retired { name });
+        Ok(())
+    }
+
+    /// The owner of a reactor with subscribers stays although its file is gone, and says so once.
+    async fn keep_owner(
+        &mut self,
+        generation: &Generation,
+        orphans: Vec<Orphan>,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        if self.kept_owners.insert(generation.digest().to_owned()) {
+            let error = Error::HasSubscribers { orphans };
+            let subject = package_subject(generation.package());
+            self.records.kept(&subject, generation.digest(), &error, now_ms()).await?;
+            report.outcomes.push(Outcome::Refused { name: generation.package().to_owned(), error });
+        }
         Ok(())
     }
 

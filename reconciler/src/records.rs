@@ -158,6 +158,29 @@ impl Records {
         Ok(self.store.commit(tx).await?)
     }
 
+    /// A package stays although it was to go.
+    pub(crate) async fn kept(
+        &self,
+        subject: &str,
+        digest: &str,
+        error: &Error,
+        now: i64,
+    ) -> Result<(), Error> {
+        let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
+        let warned = NewCondition {
+            subject,
+            kind: ConditionKind::Warned,
+            status: ConditionStatus::True,
+            reason: error.code(),
+            message: message.clone(),
+            digest,
+        };
+        let mut tx = self.store.begin().await?;
+        NewCondition::set(&mut tx, &[warned], now).await?;
+        EventRow::append(&mut tx, subject, "kept", &message, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
     pub(crate) async fn retired(&self, generation: &Generation, now: i64) -> Result<(), Error> {
         let subject = package_subject(generation.package());
         let row = PackageRow {
@@ -325,9 +348,30 @@ fn entries(generation: &Generation) -> Vec<EntryRow> {
         let when = match &trigger.when {
             TriggerWhen::Cron { expression, timezone } => json!({ "cron": expression, "timezone": timezone }),
             TriggerWhen::Poll { interval_ms } => json!({ "poll_interval_ms": interval_ms }),
+            TriggerWhen::Reactor { reactor, when } => json!({ "reactor": reactor, "when": when }),
         };
         let detail = json!({ "workflow": trigger.workflow, "when": when }).to_string();
         EntryRow { kind: "trigger".into(), name: trigger.name.clone(), detail }
+    }));
+    let record = generation.artifact().record();
+    rows.extend(record.reactors.iter().map(|r| {
+        let detail = json!({
+            "sources": r.sources,
+            "criteria": r.criteria,
+            "criteria_sources": r.criteria_sources,
+            "input_strategy": r.input_strategy,
+        });
+        EntryRow { kind: "reactor".into(), name: r.name.clone(), detail: detail.to_string() }
+    }));
+    rows.extend(record.graphs.iter().map(|g| {
+        let detail = json!({
+            "reactor": g.reactor,
+            "nodes": g.nodes,
+            "edges": g.edges,
+            "terminals": g.terminals,
+            "inputs": g.inputs,
+        });
+        EntryRow { kind: "graph".into(), name: g.name.clone(), detail: detail.to_string() }
     }));
     rows
 }

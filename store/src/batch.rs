@@ -17,6 +17,7 @@ const SIZES: usize = MAX_ROWS.ilog2() as usize + 1;
 pub(crate) enum Column {
     Text,
     Int,
+    Blob,
 }
 
 /// A parameter of a row.
@@ -24,6 +25,7 @@ pub(crate) enum Column {
 pub(crate) enum Param {
     Text(Option<String>),
     Int(Option<i64>),
+    Blob(Vec<u8>),
 }
 
 impl From<&str> for Param {
@@ -47,6 +49,12 @@ impl From<Option<String>> for Param {
 impl From<i64> for Param {
     fn from(number: i64) -> Self {
         Self::Int(Some(number))
+    }
+}
+
+impl From<Vec<u8>> for Param {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Blob(bytes)
     }
 }
 
@@ -89,6 +97,7 @@ impl Many {
         (count..size).flat_map(|_| self.columns).fold(query, |query, column| match column {
             Column::Text => query.bind(None::<String>),
             Column::Int => query.bind(None::<i64>),
+            Column::Blob => query.bind(None::<Vec<u8>>),
         })
     }
 
@@ -118,6 +127,7 @@ impl Many {
                 let sql_type = match column {
                     Column::Text => "TEXT",
                     Column::Int => "BIGINT",
+                    Column::Blob => "BYTEA",
                 };
                 format!("CAST(${number} AS {sql_type})")
             });
@@ -132,6 +142,7 @@ fn bind<'q>(query: Query<'q, Any, AnyArguments>, param: Param) -> Query<'q, Any,
     match param {
         Param::Text(text) => query.bind(text),
         Param::Int(number) => query.bind(number),
+        Param::Blob(bytes) => query.bind(bytes),
     }
 }
 

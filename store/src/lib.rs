@@ -21,6 +21,7 @@ mod ids;
 mod lock;
 mod open;
 mod packages;
+mod reactors;
 mod runs;
 mod schedules;
 mod tasks;
@@ -33,6 +34,9 @@ pub use generations::{GenerationRow, GenerationState, NewGeneration};
 pub use ids::{GenerationId, HostId, RunId};
 pub use open::{Access, Dialect, Store, Tx};
 pub use packages::{ArtifactRow, EntryRow, NewArtifact, PackageRow, PackageState};
+pub use reactors::{
+    CommandRow, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, RejectRow, StatusRow,
+};
 pub use runs::{NewRun, RunCounts, RunRow, RunState};
 pub use schedules::ScheduleRow;
 pub use tasks::{Claimed, NewTask, Resolution, TaskKey, TaskRow, TaskState, TaskUpdate};

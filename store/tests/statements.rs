@@ -1,10 +1,11 @@
 //! Every statement on both databases: SQLite in a file, PostgreSQL in an instance of its own.
 
 use longshore_store::{
-    Access, ArtifactRow, AttemptRow, Claimed, ConditionKind, ConditionRow, ConditionStatus, EntryRow,
-    EventRow, GenerationId, GenerationRow, GenerationState, HostId, NewArtifact, NewAttempt, NewCondition,
-    NewGeneration, NewRun, NewTask, PackageRow, PackageState, Resolution, RunCounts, RunId, RunRow, RunState,
-    ScheduleRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate,
+    Access, ArtifactRow, AttemptRow, Claimed, CommandRow, ConditionKind, ConditionRow, ConditionStatus,
+    EntryRow, EventRow, GenerationId, GenerationRow, GenerationState, HostId, InputRow, NewArtifact,
+    NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, PackageRow, PackageState,
+    PositionRow, ReactorCommand, ReactorRow, RejectRow, Resolution, RunCounts, RunId, RunRow, RunState,
+    ScheduleRow, StatusRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::net::TcpListener;
@@ -18,6 +19,7 @@ async fn the_whole_life_of_a_run_works_on_sqlite() {
     let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
     whole_life(&store).await;
     packages(&store).await;
+    reactors(&store).await;
 }
 
 #[tokio::test]
@@ -35,6 +37,7 @@ async fn the_whole_life_of_a_run_works_on_postgres() {
     let store = Store::open(&server.url(), Access::Host).await.expect("opens");
     whole_life(&store).await;
     packages(&store).await;
+    reactors(&store).await;
     store.close().await;
 }
 
@@ -248,6 +251,60 @@ async fn packages(store: &Store) {
         GenerationRow::newest(store, "p", 5).await.expect("lists")[0].released.as_deref(),
         Some("unmapped")
     );
+}
+
+async fn reactors(store: &Store) {
+    let row = ReactorRow { name: "r".into(), cursor: 1, paused: 0, state: vec![0, 255] };
+    let input = |seq| InputRow { seq, source: "s".into(), payload: vec![1] };
+    let output = OutputRow { seq: 1, graph: "g".into(), terminal: "t".into(), value: vec![2] };
+    let reject = RejectRow {
+        reactor: "r".into(),
+        source: "s".into(),
+        position: "line 1".into(),
+        field: "a".into(),
+        message: "m".into(),
+        payload: "{}".into(),
+        at: 1,
+    };
+    let status = StatusRow {
+        name: "r".into(),
+        package: "p".into(),
+        digest: "d".into(),
+        status: "{}".into(),
+        updated_at: 1,
+    };
+    let position = PositionRow { stream: "file x".into(), position: "10".into() };
+    CommandRow::ask(store, "r", ReactorCommand::Push, "s", "{}", 1).await.expect("asks");
+    let command = CommandRow::pending(store, 10).await.expect("lists").remove(0);
+    assert_eq!((command.command, command.reactor.as_str()), (ReactorCommand::Push, "r"));
+    let mut tx = store.begin().await.expect("begins");
+    for _ in 0..2 {
+        ReactorRow::put(&mut tx, std::slice::from_ref(&row), 1).await.expect("puts");
+        OutputRow::insert(&mut tx, "r", std::slice::from_ref(&output), 1).await.expect("inserts once");
+        PositionRow::put(&mut tx, "r", std::slice::from_ref(&position)).await.expect("puts");
+        StatusRow::put(&mut tx, std::slice::from_ref(&status)).await.expect("puts");
+    }
+    ReactorRow::set_paused(&mut tx, "r", true, 2).await.expect("pauses");
+    ReactorRow::set_paused(&mut tx, "r", false, 2).await.expect("goes on");
+    InputRow::insert(&mut tx, "r", &[input(1), input(2), input(3)]).await.expect("inserts");
+    InputRow::forget(&mut tx, "r", 1).await.expect("forgets");
+    RejectRow::insert(&mut tx, "r", std::slice::from_ref(&reject)).await.expect("inserts");
+    CommandRow::done(&mut tx, &command.id).await.expect("forgets");
+    store.commit(tx).await.expect("commits");
+
+    assert_eq!(ReactorRow::find(store, "r").await.expect("finds"), Some(row));
+    assert_eq!(InputRow::after(store, "r", 1, 10).await.expect("loads"), [input(2), input(3)]);
+    assert_eq!(InputRow::newest(store, "r").await.expect("looks"), Some(3));
+    assert_eq!(OutputRow::after(store, "r", 0, 10).await.expect("loads"), [output]);
+    assert_eq!(RejectRow::newest(store, "r", 10).await.expect("lists"), [reject]);
+    assert_eq!(PositionRow::of(store, "r").await.expect("loads"), [position]);
+    assert_eq!(StatusRow::all(store).await.expect("lists"), [status]);
+    assert!(CommandRow::pending(store, 10).await.expect("lists").is_empty());
+    let mut tx = store.begin().await.expect("begins");
+    OutputRow::forget(&mut tx, "r", 1).await.expect("forgets");
+    StatusRow::forget(&mut tx, "r").await.expect("forgets");
+    ReactorRow::forget(&mut tx, "r").await.expect("forgets");
+    store.commit(tx).await.expect("commits");
 }
 
 /// A PostgreSQL of this test's own, on a free port, gone with it.

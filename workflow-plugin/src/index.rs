@@ -1,7 +1,7 @@
 //! The inventory, walked once, sorted, and indexed by position.
 
 use longshore_workflow::private::{
-    GraphEntry, ReactorEntry, TaskEntry, TriggerEntry, WorkflowEntry, inventory,
+    AccumulatorEntry, GraphEntry, ReactorEntry, TaskEntry, TriggerEntry, WorkflowEntry, inventory,
 };
 use std::sync::OnceLock;
 
@@ -29,6 +29,7 @@ pub(crate) struct Index {
     pub(crate) tasks: Vec<IndexedTask>,
     pub(crate) triggers: Vec<&'static TriggerEntry>,
     pub(crate) reactors: Vec<&'static ReactorEntry>,
+    pub(crate) accumulators: Vec<&'static AccumulatorEntry>,
     pub(crate) bound_graphs: Vec<&'static GraphEntry>,
     pub(crate) triggerless_graphs: Vec<&'static GraphEntry>,
 }
@@ -44,6 +45,7 @@ impl Index {
                 inventory::iter::<TaskEntry>().collect(),
                 inventory::iter::<TriggerEntry>().collect(),
                 inventory::iter::<ReactorEntry>().collect(),
+                inventory::iter::<AccumulatorEntry>().collect(),
                 inventory::iter::<GraphEntry>().collect(),
             )
         })
@@ -54,6 +56,7 @@ impl Index {
         tasks: Vec<&'static TaskEntry>,
         mut triggers: Vec<&'static TriggerEntry>,
         mut reactors: Vec<&'static ReactorEntry>,
+        mut accumulators: Vec<&'static AccumulatorEntry>,
         graphs: Vec<&'static GraphEntry>,
     ) -> Self {
         workflows.sort_by_key(|w| (w.tenant, w.name));
@@ -64,11 +67,22 @@ impl Index {
         tasks.sort_by_key(|t| (t.tenant(), t.workflow_name(), t.entry.id));
         triggers.sort_by_key(|t| t.name);
         reactors.sort_by_key(|r| r.name);
+        accumulators.sort_by_key(|a| (a.name, a.module));
         let (mut bound_graphs, mut triggerless_graphs): (Vec<_>, Vec<_>) =
             graphs.into_iter().partition(|g| !g.reactor.is_empty());
         bound_graphs.sort_by_key(|g| g.name);
         triggerless_graphs.sort_by_key(|g| g.name);
-        Self { workflows, tasks, triggers, reactors, bound_graphs, triggerless_graphs }
+        Self { workflows, tasks, triggers, reactors, accumulators, bound_graphs, triggerless_graphs }
+    }
+}
+
+impl Index {
+    /// The accumulator that feeds a source of a reactor: the one of its name beside the reactor, or any of its
+    /// name.
+    pub(crate) fn accumulator_of(&self, reactor: &ReactorEntry, source: &str) -> Option<usize> {
+        let named = || self.accumulators.iter().enumerate().filter(|(_, a)| a.name == source);
+        let beside = named().find(|(_, a)| a.module == reactor.module);
+        beside.or_else(|| named().next()).map(|(at, _)| at)
     }
 }
 

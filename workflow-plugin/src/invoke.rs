@@ -12,6 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
 /// A reply with its payload: what `execute_task` returns and `finished` carries.
@@ -94,8 +95,10 @@ pub(crate) fn failure_of(error: &(dyn Error + 'static)) -> TaskFailure {
 
 /// Polls a future on this thread until it is ready, inside the runtime.
 ///
-/// Most calls are ready at the first poll: that one is made without the runtime's machinery for parking.
-pub(crate) fn block_on<T>(runtime: &tokio::runtime::Handle, future: impl Future<Output = T>) -> T {
+/// Most calls are ready at the first poll: that one is made without the runtime's machinery for parking. A
+/// program may call from a task of its own runtime, which must not be blocked without a word.
+pub(crate) fn block_on<T: Send>(runtime: &Handle, future: impl Future<Output = T> + Send) -> T {
+    let outer = Handle::try_current().map(|handle| handle.runtime_flavor());
     let mut future = pin!(future);
     {
         let _inside = runtime.enter();
@@ -104,7 +107,14 @@ pub(crate) fn block_on<T>(runtime: &tokio::runtime::Handle, future: impl Future<
             return value;
         }
     }
-    runtime.block_on(future)
+    match outer {
+        Err(_) => runtime.block_on(future),
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(|| runtime.block_on(future)),
+        Ok(_) => std::thread::scope(|scope| {
+            let ended = scope.spawn(|| runtime.block_on(future)).join();
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        }),
+    }
 }
 
 /// Polls a trigger to its reply and the context's patch.

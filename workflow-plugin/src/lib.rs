@@ -5,6 +5,7 @@
 //! - [`Shell`]: walks the inventory once, answers the methods, runs attempts on its own runtime.
 
 mod attempts;
+mod graphs;
 mod index;
 #[allow(
     missing_docs,
@@ -26,5 +27,6 @@ mod project;
 mod shell;
 pub mod wire;
 
+pub use graphs::Outputs;
 pub use interface::{INTERFACE_VERSION, LongshoreHost, LongshorePackage, Method};
 pub use shell::Shell;

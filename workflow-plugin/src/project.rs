@@ -2,11 +2,13 @@
 
 use crate::index::{Index, IndexedTask};
 use crate::wire::{
-    AccumulatorMeta, EdgeMeta, GraphMeta, GraphMetadata, PackageMeta, ParamMeta, ReactorMeta,
-    ReactorMetadata, RetryMeta, TaskMeta, TaskMetadata, TriggerMeta, TriggerMetadata, WorkflowMeta,
+    AccumulatorMeta, EdgeMeta, GraphInputs, GraphMeta, GraphMetadata, NO_ACCUMULATOR, PackageMeta, ParamMeta,
+    ReactorMeta, ReactorMetadata, RetryMeta, SourceMeta, TaskMeta, TaskMetadata, TriggerMeta,
+    TriggerMetadata, WorkflowMeta,
 };
 use longshore_workflow::private::{
-    AccumulatorEntry, GraphEntry, ParamEntry, ReactorEntry, TriggerEntry, TriggerKind, WorkflowEntry,
+    AccumulatorCall, AccumulatorEntry, GraphEntry, ParamEntry, ReactorEntry, TriggerEntry, TriggerKind,
+    WorkflowEntry,
 };
 
 fn owned(texts: &[&str]) -> Vec<String> {
@@ -87,20 +89,38 @@ fn graph(entry: &GraphEntry) -> GraphMeta {
 }
 
 pub(crate) fn reactors(index: &Index) -> ReactorMetadata {
-    ReactorMetadata { reactors: index.reactors.iter().map(|r| reactor(r)).collect() }
+    ReactorMetadata {
+        reactors: index.reactors.iter().map(|r| reactor(index, r)).collect(),
+        accumulators: index.accumulators.iter().map(|a| accumulator(a)).collect(),
+        inputs: index.bound_graphs.iter().map(|graph| graph_inputs(graph)).collect(),
+    }
 }
 
-fn reactor(entry: &ReactorEntry) -> ReactorMeta {
-    let accumulator = |a: &AccumulatorEntry| AccumulatorMeta {
-        name: a.name.to_owned(),
-        kind: a.kind.to_owned(),
-        config: a.config.to_owned(),
+fn graph_inputs(entry: &GraphEntry) -> GraphInputs {
+    let owned = |(node, source): &(&str, &str)| ((*node).to_owned(), (*source).to_owned());
+    GraphInputs { inputs: entry.inputs.iter().map(owned).collect() }
+}
+
+fn reactor(index: &Index, entry: &ReactorEntry) -> ReactorMeta {
+    let source = |name: &&str| SourceMeta {
+        name: (*name).to_owned(),
+        accumulator: index.accumulator_of(entry, name).map_or(NO_ACCUMULATOR, |at| at as u32),
     };
     ReactorMeta {
         name: entry.name.to_owned(),
-        accumulators: entry.accumulators.iter().map(accumulator).collect(),
+        sources: entry.accumulators.iter().map(source).collect(),
         criteria: entry.criteria.to_owned(),
         criteria_sources: owned(entry.criteria_sources),
+        input_strategy: entry.input_strategy.to_owned(),
+    }
+}
+
+fn accumulator(entry: &AccumulatorEntry) -> AccumulatorMeta {
+    AccumulatorMeta {
+        name: entry.name.to_owned(),
+        kind: entry.kind.to_owned(),
+        config: entry.config.to_owned(),
+        stateful: matches!(entry.call, AccumulatorCall::Stateful(_)),
     }
 }
 
@@ -109,16 +129,20 @@ pub(crate) fn triggers(index: &Index) -> TriggerMetadata {
 }
 
 fn trigger(entry: &TriggerEntry) -> TriggerMeta {
-    let (cron, timezone, poll_interval_ms) = match entry.kind {
-        TriggerKind::Cron { expression, timezone } => (expression, timezone, 0),
-        TriggerKind::Poll { interval_ms, .. } => ("", "", interval_ms),
-    };
-    TriggerMeta {
+    let mut meta = TriggerMeta {
         name: entry.name.to_owned(),
         workflow: entry.workflow.to_owned(),
         allow_concurrent: entry.allow_concurrent,
-        cron: cron.to_owned(),
-        timezone: timezone.to_owned(),
-        poll_interval_ms,
+        ..TriggerMeta::default()
+    };
+    match entry.kind {
+        TriggerKind::Cron { expression, timezone } => {
+            (meta.cron, meta.timezone) = (expression.to_owned(), timezone.to_owned());
+        }
+        TriggerKind::Poll { interval_ms, .. } => meta.poll_interval_ms = interval_ms,
+        TriggerKind::Reactor { reactor, when } => {
+            (meta.reactor, meta.when) = (reactor.to_owned(), when.to_owned());
+        }
     }
+    meta
 }

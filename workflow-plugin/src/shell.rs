@@ -1,6 +1,7 @@
 //! [`Shell`]: one loaded instance of a package.
 
 use crate::attempts::Attempts;
+use crate::graphs;
 use crate::index::{Index, IndexedTask};
 use crate::interface::{LongshoreHost, Method, NAME_REQUEST};
 use crate::invoke::{Attempt, block_on, full_text, poll_trigger, reply};
@@ -8,13 +9,12 @@ use crate::log_channel::LogChannel;
 use crate::panics;
 use crate::project;
 use crate::wire::{
-    GraphFailure, GraphReply, GraphRequest, PackageMeta, PollReply, PollRequest, Reader, ShellConfig,
-    StartTask, TaskFailure, TaskReply, TaskRequest, Wire, WireError,
+    PackageMeta, PollReply, PollRequest, Reader, ShellConfig, StartTask, TaskFailure, TaskReply, TaskRequest,
+    Wire, WireError,
 };
-use longshore_workflow::private::{GraphCall, GraphEntry, TriggerKind, read_frame, write_frame};
-use longshore_workflow::{Context, GraphError, InputCache};
+use longshore_workflow::Context;
+use longshore_workflow::private::{TriggerKind, set_blocking};
 use serde_bytes::ByteBuf;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
@@ -27,7 +27,7 @@ const MAX_WORKERS: usize = 64;
 ///
 /// The runtime starts with the first call that needs one and ends with the instance.
 pub struct Shell {
-    index: &'static Index,
+    pub(crate) index: &'static Index,
     package: PackageMeta,
     config: ShellConfig,
     host: Arc<dyn LongshoreHost>,
@@ -40,6 +40,7 @@ impl Shell {
     /// The instance of a program that runs its own entries: log lines stay where they are.
     pub fn embedded(host: Arc<dyn LongshoreHost>, package: PackageMeta, config: ShellConfig) -> Self {
         panics::install_hook();
+        set_blocking(graphs::run_blocking);
         Self {
             index: Index::of_inventory(),
             package,
@@ -69,12 +70,12 @@ impl Shell {
             Method::GetTaskMetadata => project::tasks(self.index, &self.package).encode(),
             Method::ExecuteTask => self.execute_task(request),
             Method::GetGraphMetadata => project::graphs(&self.index.bound_graphs).encode(),
-            Method::ExecuteGraph => self.call_graph(&self.index.bound_graphs, request),
+            Method::ExecuteGraph => graphs::answer(self, &self.index.bound_graphs, &request),
             Method::GetReactorMetadata => project::reactors(self.index).encode(),
             Method::GetTriggerMetadata => project::triggers(self.index).encode(),
             Method::InvokeTriggerPoll => self.poll(&request),
             Method::GetTriggerlessGraphMetadata => project::graphs(&self.index.triggerless_graphs).encode(),
-            Method::InvokeTriggerlessGraph => self.call_graph(&self.index.triggerless_graphs, request),
+            Method::InvokeTriggerlessGraph => graphs::answer(self, &self.index.triggerless_graphs, &request),
         }
     }
 
@@ -141,8 +142,8 @@ impl Shell {
         let trigger = self.index.triggers.get(request.trigger as usize);
         let poll = match trigger.map(|t| t.kind) {
             Some(TriggerKind::Poll { poll, .. }) => poll,
-            Some(TriggerKind::Cron { .. }) => {
-                return Err(PollReply::Failed("a cron trigger is not polled".into()));
+            Some(TriggerKind::Cron { .. } | TriggerKind::Reactor { .. }) => {
+                return Err(PollReply::Failed("this trigger is not polled".into()));
             }
             None => return Err(PollReply::Failed(format!("no trigger has the index {}", request.trigger))),
         };
@@ -150,48 +151,7 @@ impl Shell {
         Ok(runtime.block_on(async { poll_trigger(poll(), request.deadline_ms).await }))
     }
 
-    fn call_graph(&self, graphs: &[&'static GraphEntry], request: Vec<u8>) -> Vec<u8> {
-        match self.graph_outputs(graphs, request) {
-            Ok(outputs) => {
-                let sorted: BTreeMap<String, Vec<u8>> = outputs.into_iter().collect();
-                let mut out = GraphReply::Completed.encode();
-                write_frame(sorted.iter().map(|(k, v)| (k.as_str(), v.as_slice())), &mut out);
-                out
-            }
-            Err(message) => GraphReply::Failed(GraphFailure { message }).encode(),
-        }
-    }
-
-    fn graph_outputs(
-        &self,
-        graphs: &[&'static GraphEntry],
-        request: Vec<u8>,
-    ) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let mut reader = Reader::new(&request);
-        let header = GraphRequest::take(&mut reader).map_err(|e| full_text(&e))?;
-        let input_at = reader.position();
-        let graph = graphs.get(header.graph as usize);
-        let graph = graph.ok_or_else(|| format!("no graph has the index {}", header.graph))?;
-        let future = match graph.call {
-            GraphCall::Cache(call) => {
-                let mut cache = InputCache::new();
-                for (source, bytes) in read_frame(&request[input_at..]).map_err(|e| full_text(&e))? {
-                    cache.update(source.into(), bytes.to_vec());
-                }
-                call(cache)
-            }
-            GraphCall::Context(call) => {
-                call(Context::from_frame(request, input_at).map_err(|e| full_text(&e))?)
-            }
-        };
-        let runtime = self.runtime().map_err(|failure| failure.message)?;
-        let guarded = panics::Guarded::new(u64::MAX, future);
-        let outcome: Result<_, GraphError> =
-            block_on(runtime, guarded).map_err(|failure: TaskFailure| failure.message)?;
-        outcome.map_err(|error| full_text(&error))
-    }
-
-    fn runtime(&self) -> Result<&Handle, TaskFailure> {
+    pub(crate) fn runtime(&self) -> Result<&Handle, TaskFailure> {
         if let Some(handle) = self.handle.get() {
             return Ok(handle);
         }

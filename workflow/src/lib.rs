@@ -19,10 +19,13 @@ mod trigger;
 
 pub use context::{Context, MAX_CONTEXT_BYTES};
 pub use error::{CheckpointError, ContextError, TaskError};
-pub use graph::{GraphError, GraphResult, InputCache, SourceName};
+pub use graph::{GraphError, GraphResult, InputCache, SourceName, Terminal, deserialize, serialize};
 pub use handle::TaskHandle;
 #[cfg(feature = "macros")]
-pub use longshore_macros::{task, trigger, workflow};
+pub use longshore_macros::{
+    batch_accumulator, computation_graph, passthrough_accumulator, polling_accumulator, reactor,
+    state_accumulator, stream_accumulator, task, trigger, workflow,
+};
 pub use namespace::{TaskNamespace, parse_namespace};
 pub use retry::{BackoffStrategy, RetryCondition, RetryPolicy, RetryPolicyBuilder};
 pub use rule::{Rule, RuleOperator};

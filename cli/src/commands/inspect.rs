@@ -60,12 +60,34 @@ fn document(accepted: &Accepted, compatibility: &Compatibility) -> Value {
             "cron": t.cron,
             "timezone": t.timezone,
             "poll_interval_ms": t.poll_interval_ms,
+            "reactor": t.reactor,
+        })).collect::<Vec<_>>(),
+        "reactors": record.reactors.iter().map(|r| json!({
+            "name": r.name,
+            "sources": r.sources,
+            "criteria": r.criteria,
+            "criteria_sources": r.criteria_sources,
+            "input_strategy": r.input_strategy,
+        })).collect::<Vec<_>>(),
+        "accumulators": record.accumulators.iter().map(|a| json!({
+            "name": a.name,
+            "kind": a.kind,
+            "config": parse(&a.config),
+        })).collect::<Vec<_>>(),
+        "graphs": record.graphs.iter().map(|g| json!({
+            "name": g.name,
+            "reactor": g.reactor,
+            "nodes": g.nodes,
+            "edges": g.edges.iter().map(|(from, to, variant)| json!({
+                "from": from, "to": to, "variant": variant,
+            })).collect::<Vec<_>>(),
+            "terminals": g.terminals,
         })).collect::<Vec<_>>(),
     })
 }
 
 fn print(accepted: &Accepted, compatibility: &Compatibility) {
-    let StaticRecord { package, workflows, tasks, triggers } = &accepted.record;
+    let StaticRecord { package, workflows, tasks, triggers, .. } = &accepted.record;
     println!("{} {}", package.name, package.version);
     if !package.description.is_empty() {
         println!("  {}", package.description);
@@ -98,11 +120,37 @@ fn print(accepted: &Accepted, compatibility: &Compatibility) {
         }
     }
     for trigger in triggers {
-        let when = if trigger.cron.is_empty() {
-            format!("every {} ms", trigger.poll_interval_ms)
+        let when = if !trigger.cron.is_empty() {
+            format!("at {} {}", trigger.cron, trigger.timezone)
+        } else if !trigger.reactor.is_empty() {
+            format!("when reactor {} fires", trigger.reactor)
         } else {
-            format!("{} {}", trigger.cron, trigger.timezone)
+            format!("when a poll says so, every {} ms", trigger.poll_interval_ms)
         };
-        println!("\ntrigger {} starts {} at {when}", trigger.name, trigger.workflow);
+        println!("\ntrigger {} starts {} {when}", trigger.name, trigger.workflow);
+    }
+    print_graphs(&accepted.record);
+}
+
+fn print_graphs(record: &StaticRecord) {
+    for reactor in &record.reactors {
+        let criteria = format!("{}({})", reactor.criteria, reactor.criteria_sources.join(", "));
+        println!("\nreactor {} fires {criteria}, inputs {}", reactor.name, reactor.input_strategy);
+        for source in &reactor.sources {
+            let accumulator = record.accumulators.iter().find(|a| a.name == *source);
+            println!("  source {source}: {}", accumulator.map_or("passthrough", |a| a.kind.as_str()));
+        }
+    }
+    for graph in &record.graphs {
+        let bound = if graph.reactor.is_empty() {
+            "called by tasks".to_owned()
+        } else {
+            format!("fired by reactor {}", graph.reactor)
+        };
+        println!("\ngraph {}, {bound}", graph.name);
+        for (from, to, variant) in &graph.edges {
+            let variant = if variant.is_empty() { String::new() } else { format!(" ({variant})") };
+            println!("  {from} -> {to}{variant}");
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! One file per command.
 
 mod build;
+mod graphs;
 mod inspect;
 mod new;
 mod packages;
+mod reactors;
+mod replay;
 mod run;
 mod runs;
 mod serve;
@@ -21,5 +24,7 @@ pub(crate) async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => serve::run(serve, json).await,
         Command::Packages(home) => packages::run(&home, json).await,
         Command::Runs(runs) => runs::run(runs, json).await,
+        Command::Reactors(reactors) => reactors::run(reactors, json).await,
+        Command::Graphs(graphs) => graphs::run(graphs, json).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::args::Run;
 use crate::build::{How, build, is_crate};
+use crate::commands::replay;
 use crate::failure::Failure;
 use crate::host::{Host, Kind};
 use crate::output::{self, span};
@@ -30,9 +31,23 @@ const INTERRUPTED: u8 = 130;
 pub(crate) async fn run(args: Run, json: bool) -> anyhow::Result<ExitCode> {
     let params = params(&args.params)?;
     let (directories, named) = sources(&args)?;
-    let kind = Kind { directories, slots: SLOTS, triggers: false, strict: args.strict };
+    let kind = Kind {
+        directories,
+        slots: SLOTS,
+        triggers: false,
+        strict: args.strict,
+        reactors: args.workflow.is_none() && named.is_none(),
+        replay: true,
+        stream_root: Some(PathBuf::from(&args.what)),
+    };
     let mut host = Host::open(&args.home, kind).await?;
-    let result = run_on(&mut host, &args, named, params, json).await;
+    load(&mut host, named.is_some()).await?;
+    if args.workflow.is_none() && named.is_none() && replay::is_wanted(&host) {
+        let code = replay::run(&host, json).await;
+        host.close(Duration::ZERO).await;
+        return code;
+    }
+    let result = run_on(&host, &args, named, params, json).await;
     host.close(Duration::ZERO).await;
     let Some(report) = result? else { return Ok(ExitCode::from(INTERRUPTED)) };
     if json {
@@ -78,25 +93,29 @@ fn params(given: &[String]) -> anyhow::Result<Map<String, Value>> {
         .collect()
 }
 
-/// Loads, starts, follows. `None` when it was interrupted.
-async fn run_on(
-    host: &mut Host,
-    args: &Run,
-    named: Option<String>,
-    params: Map<String, Value>,
-    json: bool,
-) -> anyhow::Result<Option<RunReport>> {
+/// Takes the packages in. The one file that was named must load; of many, the others may be broken.
+async fn load(host: &mut Host, many: bool) -> anyhow::Result<()> {
     let (report, _) = host.reconciler.reconcile().await?;
     for outcome in report.outcomes {
         match outcome {
-            // The one file that was named must load; of many, the others may be broken.
-            Outcome::Refused { error, .. } if named.is_none() => return Err(error.into()),
+            Outcome::Refused { error, .. } if !many => return Err(error.into()),
             Outcome::Refused { name, error } => {
                 tracing::warn!(name, code = error.code(), "refused: {}", error.full())
             }
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// Starts, follows. `None` when it was interrupted.
+async fn run_on(
+    host: &Host,
+    args: &Run,
+    named: Option<String>,
+    params: Map<String, Value>,
+    json: bool,
+) -> anyhow::Result<Option<RunReport>> {
     let def = choose(host, args.workflow.clone().or(named))?;
     let mut events = host.engine.progress();
     let request = StartRequest {

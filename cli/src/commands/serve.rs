@@ -23,7 +23,15 @@ pub(crate) async fn run(args: Serve, json: bool) -> anyhow::Result<ExitCode> {
     // Before anything is opened: what is told to stop from now on closes what it opened.
     let mut terminate = terminations()?;
     let shown: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
-    let kind = Kind { directories, slots: args.slots, triggers: true, strict: args.strict };
+    let kind = Kind {
+        directories,
+        slots: args.slots,
+        triggers: true,
+        strict: args.strict,
+        reactors: true,
+        replay: false,
+        stream_root: Some(args.home.home.clone()),
+    };
     let mut host = Host::open(&args.home, kind).await?;
     let (directories, database) = (shown.join(", "), args.home.database());
     tracing::info!(target: "longshore::serve", directories, database = %database.display(), "serving");

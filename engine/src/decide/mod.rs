@@ -7,7 +7,7 @@ mod run_end;
 mod schedule;
 
 pub use params::start_context;
-pub use readiness::{Readiness, readiness};
+pub use readiness::{Readiness, holds_over, readiness};
 pub use retry::{AfterFailure, MAX_LOST, after_failure, is_poison};
 pub use run_end::{TaskEnd, run_end};
 pub use schedule::{BadSchedule, Fire, Schedule};

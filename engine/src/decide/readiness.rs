@@ -45,6 +45,11 @@ pub fn readiness(
     }
 }
 
+/// Whether a rule holds over values alone: a rule about tasks does not, there are none.
+pub fn holds_over(rule: &Rule, values: &ContextMap) -> bool {
+    holds(rule, &|_| None, values)
+}
+
 fn holds(rule: &Rule, state_of: &impl Fn(&str) -> Option<TaskState>, context: &ContextMap) -> bool {
     match rule {
         Rule::Always => true,

@@ -5,19 +5,20 @@ use crate::diag::{Diagnostics, did_you_mean};
 use syn::spanned::Spanned;
 use syn::{FnArg, ItemFn, PatType, ReturnType, Type};
 
-/// Longest id; it is part of keys in the database and of names on the command line.
-const MAX_ID: usize = 128;
-
 pub(super) fn check(model: &TaskModel, function: &ItemFn, diag: &mut Diagnostics) {
     identity(model, diag);
     rule(model, diag);
+    if let (Some(callback), None) = (&model.post_invocation, &model.invokes) {
+        let message = "`post_invocation` comes after a graph: add `invokes = computation_graph(\"name\")`";
+        diag.error(callback.span(), message);
+    }
     signature(model, function, diag);
 }
 
 fn identity(model: &TaskModel, diag: &mut Diagnostics) {
     let id = &model.id.text;
-    if id.is_empty() || id.len() > MAX_ID || id.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        diag.error(model.id.span, format!("a task id has 1 to {MAX_ID} characters and no white space"));
+    if let Err(message) = crate::args::check_name("task", id) {
+        diag.error(model.id.span, message);
     }
     for (i, dependency) in model.dependencies.iter().enumerate() {
         if dependency.text == *id {

@@ -4,7 +4,7 @@ use super::model::TaskModel;
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{ItemFn, PatType};
+use syn::{ItemFn, LitStr, PatType};
 
 pub(super) fn expand(model: &TaskModel, function: &ItemFn, private: &TokenStream) -> TokenStream {
     let entry = entry(model, private);
@@ -30,6 +30,7 @@ fn entry(model: &TaskModel, private: &TokenStream) -> TokenStream {
     let dependencies = model.dependencies.iter().map(|d| &d.text);
     let rule = model.rule.as_ref().map(|r| r.json.to_string()).unwrap_or_default();
     let requires_handle = model.handle.is_some();
+    let invokes = invokes(model);
     let retry = &model.retry;
     let (attempts, backoff, condition, jitter) =
         (retry.attempts, &retry.backoff, &retry.condition, retry.jitter);
@@ -52,7 +53,7 @@ fn entry(model: &TaskModel, private: &TokenStream) -> TokenStream {
             why: #why,
             fingerprint: #fingerprint,
             requires_handle: #requires_handle,
-            invokes: "",
+            invokes: #invokes,
             run: __longshore_run,
         }
     }
@@ -70,6 +71,7 @@ fn run(model: &TaskModel, function: &ItemFn, private: &TokenStream) -> TokenStre
     });
     let argument = model.handle.is_some().then(|| quote!(, handle));
     let wait = function.sig.asyncness.is_some().then(|| quote!(.await));
+    let graph = graph_call(model, private);
     let on_success = model.on_success.as_ref().map(|callback| {
         let call = quote_spanned!(callback.span()=> #callback(#id, &*context).await);
         quote!(if result.is_ok() { #private::callback(#id, "on_success", #call); })
@@ -87,12 +89,38 @@ fn run(model: &TaskModel, function: &ItemFn, private: &TokenStream) -> TokenStre
                 #handle
                 let result: ::core::result::Result<(), #private::TaskError> =
                     #name(&mut *context #argument)#wait.map_err(|error| #private::task_error(error, #id));
+                #graph
                 #on_success
                 #on_failure
                 result
             })
         }
     }
+}
+
+fn invokes(model: &TaskModel) -> String {
+    model.invokes.as_ref().map(LitStr::value).unwrap_or_default()
+}
+
+/// The graph after the body, and the callback after the graph.
+fn graph_call(model: &TaskModel, private: &TokenStream) -> Option<TokenStream> {
+    let (id, graph) = (&model.id.text, model.invokes.as_ref()?);
+    let after = model.post_invocation.as_ref().map(|callback| {
+        let call = quote_spanned!(callback.span()=> #callback(&mut *context).await);
+        quote! {
+            let result = match result {
+                ::core::result::Result::Ok(()) => #private::after_graph(#id, #call),
+                failed => failed,
+            };
+        }
+    });
+    Some(quote! {
+        let result = match result {
+            ::core::result::Result::Ok(()) => #private::invoke(#id, #graph, &mut *context).await,
+            failed => failed,
+        };
+        #after
+    })
 }
 
 /// A function per parameter whose only purpose is that a wrong type is an error at that parameter.
@@ -114,6 +142,7 @@ fn record(model: &TaskModel, private: &TokenStream) -> TokenStream {
     let ids: Vec<&String> = model.dependencies.iter().map(|d| &d.text).collect();
     let dependencies = serde_json::json!(ids).to_string();
     let rule = model.rule.as_ref().map(|r| r.json.to_string()).unwrap_or_default();
+    let invokes = invokes(model);
     let retry = &model.retry;
     let retry = serde_json::json!({
         "attempts": retry.attempts,
@@ -135,6 +164,7 @@ fn record(model: &TaskModel, private: &TokenStream) -> TokenStream {
             "what" => #what,
             "why" => #why,
             "fingerprint" => #fingerprint,
+            "invokes" => #invokes,
         }
     }
 }

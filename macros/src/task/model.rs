@@ -1,5 +1,6 @@
 //! What the author meant.
 
+use super::parse::Invokes;
 use crate::args::Args;
 use crate::diag::{Diagnostics, did_you_mean, list};
 use crate::docs::{self, Docs};
@@ -32,6 +33,8 @@ pub(crate) struct TaskModel {
     pub(crate) rule: Option<RuleModel>,
     pub(crate) on_success: Option<Path>,
     pub(crate) on_failure: Option<Path>,
+    pub(crate) invokes: Option<LitStr>,
+    pub(crate) post_invocation: Option<Path>,
     pub(crate) context: Option<PatType>,
     pub(crate) handle: Option<PatType>,
     pub(crate) docs: Docs,
@@ -63,6 +66,8 @@ impl TaskModel {
             rule,
             on_success: args.value("on_success", diag),
             on_failure: args.value("on_failure", diag),
+            invokes: args.value::<Invokes>("invokes", diag).map(|invokes| invokes.0),
+            post_invocation: args.value("post_invocation", diag),
             context: params.next(),
             handle: params.next(),
             docs: docs::read(&function.attrs),

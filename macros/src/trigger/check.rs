@@ -14,19 +14,35 @@ pub(super) fn check(model: &TriggerModel, function: &ItemFn, diag: &mut Diagnost
         }
         Some(_) => {}
     }
-    match (&model.cron, &model.poll_interval) {
-        (Some(cron), Some(_)) => diag.error(cron.span(), "a trigger has `cron` or `poll_interval`, not both"),
-        (None, None) => {
-            diag.error(
-                model.at,
-                "when does it fire? Write `cron = \"0 6 * * *\"` or `poll_interval = \"5s\"`",
-            );
-        }
-        (Some(cron), None) => check_cron(cron, diag),
-        (None, Some(_)) => {}
-    }
+    check_when(model, diag);
     check_timezone(model, diag);
     check_signature(model, function, diag);
+}
+
+fn check_when(model: &TriggerModel, diag: &mut Diagnostics) {
+    let given = [&model.cron, &model.poll_interval, &model.reactor];
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (None, _) => diag.error(
+            model.at,
+            "when does it fire? Write `cron = \"0 6 * * *\"`, `poll_interval = \"5s\"` or `reactor = \"name\"`",
+        ),
+        (Some(_), Some(second)) => {
+            diag.error(second.span(), "a trigger has one of `cron`, `poll_interval` and `reactor`");
+        }
+        (Some(_), None) => {
+            if let Some(cron) = &model.cron {
+                check_cron(cron, diag);
+            }
+        }
+    }
+    let Some(rule) = &model.rule else { return };
+    if model.reactor.is_none() {
+        diag.error(model.when_at, "`when` is for `reactor`: it looks at the firing's outputs");
+    }
+    for (task, span) in &rule.tasks {
+        diag.error(*span, format!("`{task}`: a firing has no tasks, only values: use `context_value(..)`"));
+    }
 }
 
 fn check_cron(cron: &LitStr, diag: &mut Diagnostics) {
@@ -46,7 +62,7 @@ fn check_cron(cron: &LitStr, diag: &mut Diagnostics) {
 fn check_timezone(model: &TriggerModel, diag: &mut Diagnostics) {
     let Some(zone) = &model.timezone else { return };
     if model.cron.is_none() {
-        diag.error(zone.span(), "`timezone` is for `cron`; a poll interval has none");
+        diag.error(zone.span(), "`timezone` is for `cron`");
         return;
     }
     let name = zone.value();

@@ -9,26 +9,25 @@ pub(super) fn expand(names: &Names, when: &When, function: &ItemFn, private: &To
     let Names { name, on, allow_concurrent } = names;
     let on = on.as_ref().map(LitStr::value).unwrap_or_default();
     let ident = &function.sig.ident;
-    let (kind, cron, timezone, interval) = match when {
-        When::Cron { expression, timezone } => (
-            quote!(#private::TriggerKind::Cron { expression: #expression, timezone: #timezone }),
-            expression.clone(),
-            timezone.clone(),
-            String::new(),
-        ),
-        When::Poll { interval_ms } => (
-            quote!(#private::TriggerKind::Poll {
+    let kind = match when {
+        When::Cron { expression, timezone } => {
+            quote!(#private::TriggerKind::Cron { expression: #expression, timezone: #timezone })
+        }
+        When::Poll { interval_ms } => quote! {
+            #private::TriggerKind::Poll {
                 interval_ms: #interval_ms,
                 poll: || ::std::boxed::Box::pin(#ident()),
-            }),
-            String::new(),
-            String::new(),
-            interval_ms.to_string(),
-        ),
+            }
+        },
+        When::Reactor { name, rule } => {
+            quote!(#private::TriggerKind::Reactor { reactor: #name, when: #rule })
+        }
     };
+    let texts = Texts::of(when);
+    let Texts { cron, timezone, interval, reactor, rule } = &texts;
     let allow_text = allow_concurrent.to_string();
-    // The body of a cron function is never called.
-    let unused = matches!(when, When::Cron { .. }).then(|| quote!(#[allow(dead_code)]));
+    // Only the body of a poll is ever called.
+    let unused = (!matches!(when, When::Poll { .. })).then(|| quote!(#[allow(dead_code)]));
     quote! {
         #unused
         #function
@@ -53,7 +52,33 @@ pub(super) fn expand(names: &Names, when: &When, function: &ItemFn, private: &To
                 "cron" => #cron,
                 "timezone" => #timezone,
                 "poll_interval_ms" => #interval,
+                "reactor" => #reactor,
+                "when" => #rule,
             }
         };
+    }
+}
+
+/// What the static record says of the moment.
+#[derive(Default)]
+struct Texts {
+    cron: String,
+    timezone: String,
+    interval: String,
+    reactor: String,
+    rule: String,
+}
+
+impl Texts {
+    fn of(when: &When) -> Self {
+        match when {
+            When::Cron { expression, timezone } => {
+                Self { cron: expression.clone(), timezone: timezone.clone(), ..Self::default() }
+            }
+            When::Poll { interval_ms } => Self { interval: interval_ms.to_string(), ..Self::default() },
+            When::Reactor { name, rule } => {
+                Self { reactor: name.clone(), rule: rule.clone(), ..Self::default() }
+            }
+        }
     }
 }

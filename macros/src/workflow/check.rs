@@ -4,9 +4,6 @@ use super::model::{TaskRef, WorkflowModel};
 use crate::diag::{Diagnostics, did_you_mean};
 use std::collections::HashMap;
 
-/// Longest workflow name; it is part of keys in the database and of names on the command line.
-const MAX_NAME: usize = 128;
-
 pub(super) fn check(model: &WorkflowModel, diag: &mut Diagnostics) {
     name(model, diag);
     inputs(model, diag);
@@ -19,15 +16,8 @@ fn name(model: &WorkflowModel, diag: &mut Diagnostics) {
     match &model.name {
         None => diag.error(model.at, "a workflow has a name: write `#[workflow(name = \"..\")]`"),
         Some(name) => {
-            let text = name.value();
-            if text.is_empty()
-                || text.len() > MAX_NAME
-                || text.chars().any(|c| c.is_control() || c.is_whitespace())
-            {
-                diag.error(
-                    name.span(),
-                    format!("a workflow name has 1 to {MAX_NAME} characters and no white space"),
-                );
+            if let Err(message) = crate::args::check_name("workflow", &name.value()) {
+                diag.error(name.span(), message);
             }
         }
     }

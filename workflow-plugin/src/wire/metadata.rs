@@ -127,7 +127,7 @@ wire_struct! {
         nodes: Vec<String>,
         /// Its edges.
         edges: Vec<EdgeMeta>,
-        /// Its terminals, in the order of their outputs.
+        /// Its terminals.
         terminals: Vec<String>,
     }
 }
@@ -149,6 +149,18 @@ wire_struct! {
     ReactorMetadata {
         /// Sorted by name.
         reactors: Vec<ReactorMeta>,
+        /// Sorted by name and module; `execute_graph` takes an index into this list.
+        accumulators: Vec<AccumulatorMeta>,
+        /// What the graphs of `get_graph_metadata` take, in the same order.
+        inputs: Vec<GraphInputs>,
+    }
+}
+
+wire_struct! {
+    /// The sources that a graph takes.
+    GraphInputs {
+        /// (node, source), for every source that a node takes.
+        inputs: Vec<(String, String)>,
     }
 }
 
@@ -158,16 +170,31 @@ wire_struct! {
         /// The name.
         name: String,
         /// Its sources, in order.
-        accumulators: Vec<AccumulatorMeta>,
+        sources: Vec<SourceMeta>,
         /// `when_any` or `when_all`.
         criteria: String,
         /// The sources the criteria look at.
         criteria_sources: Vec<String>,
+        /// `latest` or `sequential`.
+        input_strategy: String,
     }
 }
 
 wire_struct! {
     /// A source of a reactor.
+    SourceMeta {
+        /// The name.
+        name: String,
+        /// Index of its accumulator, [`NO_ACCUMULATOR`] when events pass through as they are.
+        accumulator: u32,
+    }
+}
+
+/// Stands for an accumulator that is not there.
+pub const NO_ACCUMULATOR: u32 = u32::MAX;
+
+wire_struct! {
+    /// What turns the events of a source into its boundary value.
     AccumulatorMeta {
         /// The name.
         name: String,
@@ -175,6 +202,8 @@ wire_struct! {
         kind: String,
         /// Its arguments as JSON.
         config: String,
+        /// Whether it is called with a state of its own.
+        stateful: bool,
     }
 }
 
@@ -187,7 +216,7 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// A trigger: cron when `cron` is not empty, poll otherwise.
+    /// A trigger: cron when `cron` is not empty, a reactor's when `reactor` is not, poll otherwise.
     TriggerMeta {
         /// The name.
         name: String,
@@ -199,7 +228,11 @@ wire_struct! {
         cron: String,
         /// IANA name, or empty.
         timezone: String,
-        /// Between polls, 0 for cron.
+        /// Between polls, 0 when it is not polled.
         poll_interval_ms: u64,
+        /// The reactor whose firings start the workflow, or empty.
+        reactor: String,
+        /// A rule over a firing's outputs as JSON, empty for every firing.
+        when: String,
     }
 }

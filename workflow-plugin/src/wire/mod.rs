@@ -4,17 +4,21 @@
 //! raw bytes, so that they are never copied element by element.
 
 mod codec;
+mod graph;
 mod metadata;
 mod task;
 
 pub use codec::{Reader, Wire, WireError};
+pub use graph::{
+    CallFailure, GraphAnswer, GraphCall, GraphFailure, GraphReply, GraphRequest, put_events, take_events,
+};
 pub use metadata::{
-    AccumulatorMeta, EdgeMeta, GraphMeta, GraphMetadata, PackageMeta, ParamMeta, ReactorMeta,
-    ReactorMetadata, RetryMeta, TaskMeta, TaskMetadata, TriggerMeta, TriggerMetadata, WorkflowMeta,
+    AccumulatorMeta, EdgeMeta, GraphInputs, GraphMeta, GraphMetadata, NO_ACCUMULATOR, PackageMeta, ParamMeta,
+    ReactorMeta, ReactorMetadata, RetryMeta, SourceMeta, TaskMeta, TaskMetadata, TriggerMeta,
+    TriggerMetadata, WorkflowMeta,
 };
 pub use task::{
-    GraphFailure, GraphReply, GraphRequest, LogRecord, PollReply, PollRequest, ShellConfig, StartTask,
-    TaskFailure, TaskReply, TaskRequest,
+    LogRecord, PollReply, PollRequest, ShellConfig, StartTask, TaskFailure, TaskReply, TaskRequest,
 };
 
 use crate::interface::Method;
@@ -36,12 +40,22 @@ pub const fn schemas_of(method: Method) -> &'static [&'static str] {
         Method::GetGraphMetadata | Method::GetTriggerlessGraphMetadata => {
             &[GraphMetadata::SCHEMA, GraphMeta::SCHEMA, EdgeMeta::SCHEMA]
         }
-        Method::ExecuteGraph | Method::InvokeTriggerlessGraph => {
-            &[GraphRequest::SCHEMA, GraphReply::SCHEMA, GraphFailure::SCHEMA]
-        }
-        Method::GetReactorMetadata => {
-            &[ReactorMetadata::SCHEMA, ReactorMeta::SCHEMA, AccumulatorMeta::SCHEMA]
-        }
+        Method::ExecuteGraph => &[
+            GraphRequest::SCHEMA,
+            GraphReply::SCHEMA,
+            GraphFailure::SCHEMA,
+            GraphCall::SCHEMA,
+            GraphAnswer::SCHEMA,
+            CallFailure::SCHEMA,
+        ],
+        Method::InvokeTriggerlessGraph => &[GraphCall::SCHEMA, GraphAnswer::SCHEMA, CallFailure::SCHEMA],
+        Method::GetReactorMetadata => &[
+            ReactorMetadata::SCHEMA,
+            ReactorMeta::SCHEMA,
+            SourceMeta::SCHEMA,
+            AccumulatorMeta::SCHEMA,
+            GraphInputs::SCHEMA,
+        ],
         Method::GetTriggerMetadata => &[TriggerMetadata::SCHEMA, TriggerMeta::SCHEMA],
         Method::InvokeTriggerPoll => &[PollRequest::SCHEMA, PollReply::SCHEMA],
     }

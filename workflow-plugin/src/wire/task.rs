@@ -133,56 +133,6 @@ impl Wire for TaskReply {
 }
 
 wire_struct! {
-    /// Calls a graph. Its input follows: boundary values as a frame, or a context.
-    GraphRequest {
-        /// Index into the graph list.
-        graph: u32,
-    }
-}
-
-wire_struct! {
-    /// Why a graph call failed.
-    GraphFailure {
-        /// The error's text.
-        message: String,
-    }
-}
-
-/// Reply of `execute_graph` and `invoke_triggerless_graph`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GraphReply {
-    /// Terminal values follow as a frame, keyed by terminal.
-    Completed,
-    /// The graph failed.
-    Failed(GraphFailure),
-}
-
-impl GraphReply {
-    /// The variants, in the order of their tags.
-    pub const SCHEMA: &'static str = "GraphReply{Completed:outputs,Failed:GraphFailure,}";
-}
-
-impl Wire for GraphReply {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Completed => out.push(0),
-            Self::Failed(failure) => {
-                out.push(1);
-                failure.put(out);
-            }
-        }
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        match u8::take(reader)? {
-            0 => Ok(Self::Completed),
-            1 => Ok(Self::Failed(GraphFailure::take(reader)?)),
-            _ => Err(WireError { reading: "GraphReply", at: 0, bytes: reader.position() }),
-        }
-    }
-}
-
-wire_struct! {
     /// Polls a trigger.
     PollRequest {
         /// Index into the trigger list.

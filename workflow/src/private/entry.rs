@@ -161,42 +161,84 @@ pub enum TriggerKind {
         /// Looks.
         poll: fn() -> EntryFuture<'static, Result<TriggerResult, TriggerError>>,
     },
+    /// When a reactor fires.
+    Reactor {
+        /// The reactor.
+        reactor: &'static str,
+        /// A rule over the firing's outputs as JSON, empty for every firing.
+        when: &'static str,
+    },
 }
 
 /// A reactor.
 #[derive(Debug)]
 pub struct ReactorEntry {
+    /// `module_path!()` of the reactor: its accumulators are looked for there first.
+    pub module: &'static str,
     /// The name.
     pub name: &'static str,
     /// Its sources, in order.
-    pub accumulators: &'static [AccumulatorEntry],
+    pub accumulators: &'static [&'static str],
     /// `when_any` or `when_all`.
     pub criteria: &'static str,
     /// The sources the criteria look at.
     pub criteria_sources: &'static [&'static str],
+    /// `latest` or `sequential`.
+    pub input_strategy: &'static str,
 }
 
-/// A source of a reactor.
+/// What turns the events of a source into its boundary value.
 #[derive(Debug)]
 pub struct AccumulatorEntry {
-    /// The source's name.
+    /// `module_path!()` of the function.
+    pub module: &'static str,
+    /// The source's name: the function's.
     pub name: &'static str,
     /// `passthrough`, `polling`, `batch`, `stream` or `state`.
     pub kind: &'static str,
     /// Its arguments as JSON.
     pub config: &'static str,
+    /// Calls it.
+    pub call: AccumulatorCall,
+}
+
+/// An event that an accumulator could not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventError {
+    /// Its place among the events of the call.
+    pub at: usize,
+    /// The path of the field, `.` for the whole event.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// A boundary value, none when the accumulator has nothing to say.
+pub type Boundary = Option<Vec<u8>>;
+
+/// How an accumulator is called; events and boundary values are MessagePack.
+#[derive(Debug, Clone, Copy)]
+pub enum AccumulatorCall {
+    /// With one event.
+    Event(fn(&[u8]) -> Result<Vec<u8>, EventError>),
+    /// With its state (empty at first) and one event; gives the new state and the boundary value.
+    Stateful(fn(&[u8], &[u8]) -> Result<(Vec<u8>, Vec<u8>), EventError>),
+    /// With many events.
+    Batch(fn(&[&[u8]]) -> Result<Boundary, EventError>),
+    /// With nothing, again and again.
+    Poll(fn() -> EntryFuture<'static, Result<Boundary, EventError>>),
 }
 
 /// The bytes of each terminal's value, by terminal.
-pub type GraphOutputs = Result<Vec<(String, Vec<u8>)>, GraphError>;
+pub type GraphOutputs = Result<Vec<(&'static str, Vec<u8>)>, GraphError>;
 
 /// How a graph is called.
 #[derive(Debug, Clone, Copy)]
 pub enum GraphCall {
     /// With the boundary values of the reactor's sources.
-    Cache(fn(InputCache) -> EntryFuture<'static, GraphOutputs>),
+    Cache(fn(&InputCache) -> EntryFuture<'_, GraphOutputs>),
     /// With the context of the task that calls it.
-    Context(fn(Context<Value>) -> EntryFuture<'static, GraphOutputs>),
+    Context(fn(&Context<Value>) -> EntryFuture<'_, GraphOutputs>),
 }
 
 /// A computation graph.
@@ -212,6 +254,8 @@ pub struct GraphEntry {
     pub edges: &'static [(&'static str, &'static str, &'static str)],
     /// Names of the nodes without outgoing edges.
     pub terminals: &'static [&'static str],
+    /// (node, source), for every source that a node takes.
+    pub inputs: &'static [(&'static str, &'static str)],
     /// Calls it.
     pub call: GraphCall,
 }
@@ -220,4 +264,5 @@ inventory::collect!(TaskEntry);
 inventory::collect!(WorkflowEntry);
 inventory::collect!(TriggerEntry);
 inventory::collect!(ReactorEntry);
+inventory::collect!(AccumulatorEntry);
 inventory::collect!(GraphEntry);

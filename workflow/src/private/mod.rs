@@ -2,15 +2,22 @@
 #![doc(hidden)]
 
 mod entry;
+mod graph;
 mod record;
 
 pub use crate::context::{Context, FrameError, read_frame, write_frame};
 pub use crate::error::TaskError;
+pub use crate::graph::{GraphError, GraphResult, InputCache};
 pub use crate::handle::{Slot, TaskHandle};
 pub use chrono;
 pub use entry::{
-    AccumulatorEntry, EntryFuture, GraphCall, GraphEntry, GraphOutputs, ParamEntry, ReactorEntry, RetryEntry,
-    TaskEntry, TaskRun, TriggerEntry, TriggerKind, WorkflowEntry,
+    AccumulatorCall, AccumulatorEntry, Boundary, EntryFuture, EventError, GraphCall, GraphEntry,
+    GraphOutputs, ParamEntry, ReactorEntry, RetryEntry, TaskEntry, TaskRun, TriggerEntry, TriggerKind,
+    WorkflowEntry,
+};
+pub use graph::{
+    AnyOutputs, BlockingHook, ByteOutputs, Terminals, after_graph, blocking, boundary, event, invoke,
+    maybe_boundary, set_blocking, state, wait,
 };
 pub use inventory;
 pub use record::{RECORD_MAGIC, RecordKind, encode, encoded_len};

@@ -25,14 +25,23 @@ pub enum RecordKind {
     Reactor = 4,
     /// A computation graph.
     Graph = 5,
+    /// An accumulator.
+    Accumulator = 6,
 }
 
 impl RecordKind {
     /// The kind with this number.
     pub fn from_u8(kind: u8) -> Option<Self> {
-        [Self::Package, Self::Workflow, Self::Task, Self::Trigger, Self::Reactor, Self::Graph]
-            .into_iter()
-            .find(|k| *k as u8 == kind)
+        let all = [
+            Self::Package,
+            Self::Workflow,
+            Self::Task,
+            Self::Trigger,
+            Self::Reactor,
+            Self::Graph,
+            Self::Accumulator,
+        ];
+        all.into_iter().find(|k| *k as u8 == kind)
     }
 }
 

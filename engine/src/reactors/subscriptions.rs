@@ -1,0 +1,69 @@
+//! Firings that start workflows.
+
+use super::calls::Outputs;
+use super::def::Subscription;
+use crate::context::ContextMap;
+use crate::decide::holds_over;
+use crate::engine::{Engine, StartRequest};
+use crate::error::Error;
+use serde_json::{Map, Value};
+
+/// Starts the workflows that subscribe to a firing and whose predicate holds over its outputs. A firing starts
+/// each of them once, however often this is called with its key.
+///
+/// # Errors
+/// When the database fails; a workflow that nobody has, or that wants other params, is logged.
+pub(crate) async fn start(
+    engine: &Engine,
+    subscriptions: &[Subscription],
+    key: &str,
+    outputs: &Outputs,
+) -> Result<(), Error> {
+    if subscriptions.is_empty() || outputs.is_empty() {
+        return Ok(());
+    }
+    let params = params(outputs);
+    let context = values(&params);
+    for subscription in subscriptions {
+        if subscription.when.as_ref().is_some_and(|rule| !holds_over(rule, &context)) {
+            continue;
+        }
+        let request = StartRequest {
+            workflow: subscription.workflow.clone(),
+            params: params.clone(),
+            origin: format!("reactor:{}", subscription.trigger),
+            dedup_key: Some(format!("reactor:{}:{key}", subscription.trigger)),
+            ..StartRequest::default()
+        };
+        match engine.start(request).await {
+            Ok(_) => {}
+            Err(error @ (Error::Store(_) | Error::NotRecorded { .. } | Error::Stopped)) => return Err(error),
+            Err(error) => tracing::warn!(
+                trigger = subscription.trigger,
+                code = error.code(),
+                error = &error as &dyn std::error::Error,
+                "a firing did not start its workflow"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// What predicates look at: the terminals' values, and the fields of those that are objects as
+/// `terminal.field`.
+fn values(params: &Map<String, Value>) -> ContextMap {
+    let mut values = ContextMap::default();
+    for (terminal, value) in params {
+        values.set(terminal, value.to_string());
+        for (field, value) in value.as_object().into_iter().flatten() {
+            values.set(&format!("{terminal}.{field}"), value.to_string());
+        }
+    }
+    values
+}
+
+/// The terminals' values, by terminal.
+fn params(outputs: &Outputs) -> Map<String, Value> {
+    let json = |bytes: &[u8]| longshore_workflow::deserialize(bytes).unwrap_or_default();
+    outputs.iter().map(|(terminal, value)| (terminal.to_string(), json(value))).collect()
+}

@@ -1,0 +1,388 @@
+//! Reactors of this program's own inventory: sources, graphs, records.
+#![allow(missing_docs, reason = "what an author would write, without the prose")]
+
+use longshore_engine::embedded::Embedded;
+use longshore_engine::{Engine, Health, Options, ReactorStatus};
+use longshore_store::{Access, OutputRow, RejectRow, RunRow, RunState, Store};
+use longshore_workflow::{
+    Context, InputCache, TaskError, batch_accumulator, computation_graph, deserialize,
+    passthrough_accumulator, polling_accumulator, reactor, serialize, state_accumulator, stream_accumulator,
+    task, trigger, workflow,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Price {
+    pub value: f64,
+}
+
+/// Doubles what arrives.
+#[passthrough_accumulator]
+pub fn doubled(event: Price) -> Price {
+    Price { value: event.value * 2.0 }
+}
+
+#[reactor(name = "desk", accumulators = [doubled, limit], criteria = when_any(doubled))]
+pub struct Desk;
+
+#[computation_graph(trigger = reactor("desk"), graph = {
+    decide(doubled, limit) => { Buy -> order, Wait -> note },
+    order -> booked,
+    order -> told,
+})]
+pub mod desk_graph {
+    use super::*;
+
+    pub enum Decision {
+        Buy(Price),
+        Wait(String),
+        Nothing,
+    }
+
+    pub async fn decide(price: Option<&Price>, limit: Option<&f64>) -> Decision {
+        match (price, limit) {
+            (Some(price), _) if price.value < 0.0 => panic!("a price below zero"),
+            (Some(price), Some(limit)) if price.value <= *limit => Decision::Buy(price.clone()),
+            (Some(price), _) => Decision::Wait(format!("{} is too much", price.value)),
+            (None, _) => Decision::Nothing,
+        }
+    }
+
+    pub async fn order(price: &Price) -> f64 {
+        tokio::task::yield_now().await;
+        price.value
+    }
+
+    #[node(blocking)]
+    pub fn booked(price: &f64) -> f64 {
+        price + 1.0
+    }
+
+    pub async fn told(price: &f64) -> String {
+        format!("bought at {price}")
+    }
+
+    pub async fn note(why: &String) -> String {
+        why.clone()
+    }
+}
+
+#[workflow(name = "settle")]
+pub mod settle {
+    use super::*;
+
+    #[task]
+    pub async fn book(context: &mut Context<Value>) -> Result<(), TaskError> {
+        let at: f64 = context.get_required("booked")?;
+        context.insert_as("settled", at)
+    }
+}
+
+#[trigger(on = "settle", reactor = "desk", when = context_value("booked", greater_than, 9))]
+pub async fn large_orders() {}
+
+#[stream_accumulator(type = "file", topic = "events.jsonl", state = u32)]
+pub fn left(event: i64, seen: &mut u32) -> (i64, u32) {
+    *seen += 1;
+    (event, *seen)
+}
+
+#[stream_accumulator(type = "file", topic = "events.jsonl")]
+pub fn right(event: i64) -> i64 {
+    event
+}
+
+#[state_accumulator(capacity = 3)]
+pub fn sum() -> VecDeque<i64>;
+
+#[reactor(name = "ledger", accumulators = [left, right, sum], criteria = when_any(left, right), input_strategy = "sequential")]
+pub struct Ledger;
+
+#[computation_graph(trigger = reactor("ledger"), graph = { add(left, right) -> sum, add -> last, last(sum) })]
+pub mod adding {
+    use super::*;
+
+    pub async fn add(left: Option<&(i64, u32)>, right: Option<&i64>) -> i64 {
+        left.map_or(0, |(value, _)| *value) + right.copied().unwrap_or(0)
+    }
+    pub async fn sum(total: &i64) -> i64 {
+        *total
+    }
+    pub async fn last(history: Option<&VecDeque<i64>>, total: &i64) -> (usize, i64) {
+        (history.map_or(0, VecDeque::len), *total)
+    }
+}
+
+#[batch_accumulator(flush_interval = "100ms", max_buffer_size = 3)]
+pub fn gathered(events: Vec<u32>) -> Option<u32> {
+    (!events.is_empty()).then(|| events.iter().sum())
+}
+
+static POLLS: AtomicU32 = AtomicU32::new(0);
+
+#[polling_accumulator(interval = "20ms")]
+pub async fn polled() -> Option<u32> {
+    Some(POLLS.fetch_add(1, Ordering::SeqCst))
+}
+
+#[reactor(name = "both", accumulators = [gathered, polled], criteria = when_all(gathered, polled))]
+pub struct Both;
+
+#[computation_graph(trigger = reactor("both"), graph = { pair(gathered, polled) })]
+pub mod pairing {
+    pub async fn pair(gathered: Option<&u32>, polled: Option<&u32>) -> (u32, bool) {
+        (gathered.copied().unwrap_or(0), polled.is_some())
+    }
+}
+
+/// Called by a task.
+#[computation_graph(graph = { entry -> squared })]
+pub mod squares {
+    use super::*;
+    pub async fn entry(context: &Context<Value>) -> i64 {
+        context.get("n").and_then(Value::as_i64).unwrap_or(0)
+    }
+    pub async fn squared(n: &i64) -> i64 {
+        n * n
+    }
+}
+
+#[workflow(name = "calls")]
+pub mod calls {
+    use super::*;
+
+    #[task(invokes = computation_graph("squares"), post_invocation = after)]
+    pub async fn square(context: &mut Context<Value>) -> Result<(), TaskError> {
+        context.insert_as("n", 7)
+    }
+
+    pub async fn after(context: &mut Context<Value>) -> Result<(), TaskError> {
+        let squared: i64 = context.get_required("squared")?;
+        context.insert_as("plus_one", squared + 1)
+    }
+
+    #[task(invokes = computation_graph("nobody"), retry_attempts = 1, dependencies = ["square"])]
+    pub async fn lost(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+async fn engine(folder: &Path) -> Engine {
+    let path = folder.join("test.db");
+    let store = loop {
+        match Store::open_file(&path, Access::Host).await {
+            // Another test of this program may be starting a child that holds a copy of the lock.
+            Err(error) if error.code() == "LS0508" => tokio::time::sleep(Duration::from_millis(10)).await,
+            opened => break opened.expect("opens"),
+        }
+    };
+    let packages = Arc::new(Embedded::from_inventory("reactors", "1.0.0").expect("sound"));
+    let options = Options { stream_roots: vec![folder.to_owned()], ..Options::default() };
+    let engine = Engine::open(store, packages, options).await.expect("starts");
+    while engine.reactors().list().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    engine
+}
+
+fn status(engine: &Engine, name: &str) -> ReactorStatus {
+    engine.reactors().list().into_iter().find(|status| status.name == name).expect("it runs")
+}
+
+async fn until(engine: &Engine, name: &str, holds: impl Fn(&ReactorStatus) -> bool) -> ReactorStatus {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = status(engine, name);
+        if holds(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "never: {status:#?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn push(engine: &Engine, source: &str, event: Value) {
+    engine.reactors().push("desk", source, &event).await.expect("taken");
+}
+
+#[tokio::test]
+async fn a_direct_call_gives_the_values_of_the_terminals() {
+    let mut cache = InputCache::new();
+    cache.update("doubled".into(), serialize(&Price { value: 3.0 }).expect("serializes"));
+    let waits = desk_graph_compiled(&cache).await;
+    assert_eq!(waits.outputs_json(), [("note", json!("3 is too much"))]);
+    cache.update("limit".into(), serialize(&5.0).expect("serializes"));
+    let buys = desk_graph_compiled(&cache).await;
+    assert_eq!(buys.outputs_json(), [("booked", json!(4.0)), ("told", json!("bought at 3"))]);
+    cache.update("limit".into(), serialize("much").expect("serializes"));
+    let error = desk_graph_compiled(&cache).await;
+    assert!(error.is_error() && format!("{error:?}").contains("limit"), "{error:?}");
+    let mut context = Context::new();
+    context.insert_as("n", 4).expect("new");
+    assert_eq!(squares_compiled(&context).await.outputs_json(), [("squared", json!(16))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_fire_the_graph_and_firings_start_the_workflows_that_subscribe() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path()).await;
+    assert_eq!(status(&engine, "desk").health, Health::Starting);
+    push(&engine, "limit", json!(20.0)).await;
+    assert_eq!(status(&engine, "desk").fired, 0, "the limit alone is no reason to fire");
+    assert_eq!(status(&engine, "desk").health, Health::Warming { missing: vec!["doubled".into()] });
+    push(&engine, "doubled", json!({"value": 2.0})).await;
+    push(&engine, "doubled", json!({"value": 5.0})).await;
+    push(&engine, "doubled", json!({"value": 50.0})).await;
+    let status = until(&engine, "desk", |status| status.fired == 3).await;
+    assert_eq!(status.health, Health::Live);
+    let graph = &status.graphs[0];
+    assert_eq!(
+        graph.terminals,
+        [("booked", 2), ("note", 1), ("told", 2)].map(|(k, v)| (k.to_owned(), v)).into()
+    );
+    assert_eq!(graph.last_outputs["note"], "100 is too much");
+    engine.reactors().fire("desk", &[("doubled".into(), json!({"value": 1.0}))]).expect("fires");
+    until(&engine, "desk", |status| status.graphs[0].terminals["told"] == 3).await;
+
+    // 2.0 doubled and booked is 5, which is not enough; 5.0 is.
+    for _ in 0..500 {
+        let runs = RunRow::newest(engine.store(), Some(RunState::Succeeded), 10).await.expect("lists");
+        if let [run] = &runs[..] {
+            assert_eq!((run.origin.as_str(), run.workflow.as_str()), ("reactor:large_orders", "settle"));
+            let input: Value = serde_json::from_str(&run.input).expect("JSON");
+            assert_eq!(input, json!({"booked": 11.0, "told": "bought at 10"}));
+            engine.shutdown(Duration::from_secs(1)).await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the workflow was not started");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_taken_is_counted_and_kept_and_the_reactor_goes_on() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path()).await;
+    push(&engine, "limit", json!(100.0)).await;
+    push(&engine, "doubled", json!({"value": "much"})).await;
+    push(&engine, "doubled", json!({"value": 1.0})).await;
+    push(&engine, "limit", json!("none")).await;
+    push(&engine, "doubled", json!({"value": 2.0})).await;
+    push(&engine, "doubled", json!({"value": 3.0})).await;
+    let seen = until(&engine, "desk", |status| status.graphs[0].terminals.get("told") == Some(&2)).await;
+    assert_eq!((seen.rejected, seen.graphs[0].failed), (2, 1), "{seen:#?}");
+    push(&engine, "doubled", json!({"value": -1.0})).await;
+    let seen = until(&engine, "desk", |status| status.graphs[0].failed == 2).await;
+    assert!(seen.graphs[0].last_error.as_ref().is_some_and(|e| e.contains("below zero")), "{seen:#?}");
+    // The graph is in its pause now; after it, it goes on.
+    for _ in 0..200 {
+        push(&engine, "doubled", json!({"value": 4.0})).await;
+        if status(&engine, "desk").graphs[0].terminals["told"] > 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    engine.shutdown(Duration::from_secs(1)).await;
+    let rejects = RejectRow::newest(engine.store(), "desk", 10).await.expect("lists");
+    let kept: Vec<_> =
+        rejects.iter().map(|r| (r.source.as_str(), r.field.as_str(), r.payload.as_str())).collect();
+    assert_eq!(kept, [("limit", ".", "\"none\""), ("doubled", "value", "{\"value\":\"much\"}")]);
+
+    let unknown = engine.reactors().push("desk", "limit", &json!(1)).await.expect_err("it has stopped");
+    assert_eq!(unknown.code(), "LS0606");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_and_a_pause_outlive_the_host() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = engine(folder.path()).await;
+    push(&first, "limit", json!(20.0)).await;
+    first.reactors().pause("desk", true).expect("pauses");
+    push(&first, "doubled", json!({"value": 1.0})).await;
+    assert_eq!(
+        first.reactors().push("desk", "nobody", &json!(1)).await.expect_err("unknown").code(),
+        "LS0607"
+    );
+    first.shutdown(Duration::from_secs(1)).await;
+    drop(first);
+    let again = engine(folder.path()).await;
+    let status = status(&again, "desk");
+    assert!(status.paused && status.sources[1].has_value, "{status:#?}");
+    again.reactors().pause("desk", false).expect("goes on");
+    push(&again, "doubled", json!({"value": 1.0})).await;
+    until(&again, "desk", |status| status.fired == 1).await;
+    again.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_flushed_by_size_and_time_and_all_waits_for_each_source() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path()).await;
+    for n in [1, 2, 3] {
+        engine.reactors().push("both", "gathered", &json!(n)).await.expect("taken");
+    }
+    let full = until(&engine, "both", |status| status.fired >= 1).await;
+    assert_eq!(full.graphs[0].last_outputs["pair"], json!([6, true]));
+    engine.reactors().push("both", "gathered", &json!(40)).await.expect("taken");
+    until(&engine, "both", |status| status.graphs[0].last_outputs["pair"] == json!([40, true])).await;
+    engine.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequential_reactor_takes_every_line_of_a_file_once_and_in_order() {
+    let folder = tempfile::tempdir().expect("folder");
+    let line = |n: i64| {
+        let source = if n % 2 == 0 { "left" } else { "right" };
+        format!("{{\"source\":\"{source}\",\"event\":{n}}}\n")
+    };
+    let lines: String = (1..=1000).map(line).collect();
+    std::fs::write(
+        folder.path().join("events.jsonl"),
+        format!("{{\"source\":\"left\",\"event\":\"x\"}}\n{lines}"),
+    )
+    .expect("writes");
+    let first = engine(folder.path()).await;
+    until(&first, "ledger", |status| status.fired == 1000 && status.pending == 0).await;
+    assert!(first.reactors().is_drained());
+    first.shutdown(Duration::from_secs(1)).await;
+    let rejects = RejectRow::newest(first.store(), "ledger", 10).await.expect("lists");
+    assert_eq!((rejects.len(), rejects[0].source.as_str()), (1, "left"));
+    drop(first);
+
+    std::fs::write(
+        folder.path().join("events.jsonl"),
+        format!("{{\"source\":\"left\",\"event\":\"x\"}}\n{lines}{}", line(1001)),
+    )
+    .expect("appends");
+    let again = engine(folder.path()).await;
+    until(&again, "ledger", |status| status.fired == 1001 && status.pending == 0).await;
+    let outputs = OutputRow::after(again.store(), "ledger", 0, 10_000).await.expect("loads");
+    let sums: Vec<(i64, i64)> = outputs
+        .iter()
+        .filter(|output| output.terminal == "sum")
+        .map(|output| (output.seq, deserialize(&output.value).expect("a number")))
+        .collect();
+    // Input 1 is the one that could not be taken.
+    let expected: Vec<(i64, i64)> = (1..=1001).map(|n| (n + 1, if n == 1 { 1 } else { 2 * n - 1 })).collect();
+    assert_eq!(sums, expected);
+    again.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_calls_a_graph_and_gets_its_values() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path()).await;
+    let request = longshore_engine::StartRequest { workflow: "calls".into(), ..Default::default() };
+    let run = engine.start(request).await.expect("starts").run;
+    let report = engine.wait(run).await.expect("ends");
+    assert_eq!(report.context.get(), r#"{"n":7,"plus_one":50,"squared":49}"#);
+    let error = report.error.expect("no such graph");
+    assert!(error.contains("computation graph `nobody`"), "{error}");
+    engine.shutdown(Duration::from_secs(1)).await;
+}

@@ -1,0 +1,3 @@
+fn main() {
+    longshore_build::configure();
+}

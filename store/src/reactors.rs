@@ -1,0 +1,508 @@
+//! Reactors: their state, their inputs and outputs, and what is asked of them.
+
+use crate::batch::{Column, Column::Blob, Column::Int, Column::Text, MAX_ROWS, Many};
+use crate::error::Error;
+use crate::open::{Store, Tx};
+use crate::words::{read_rows, words};
+use serde::Serialize;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+/// Longest payload of a rejected event that is kept, in bytes.
+const MAX_REJECT: usize = 4 * 1024;
+
+/// Rejected events that are kept of a reactor: enough for a look, not a copy of a broken stream.
+const REJECTS_KEPT: i64 = 1000;
+
+words! {
+    /// What is asked of a reactor from outside the host that runs it.
+    ReactorCommand {
+        /// Take an event.
+        Push = "push",
+        /// Fire with the values there are.
+        Fire = "fire",
+        /// Stop firing.
+        Pause = "pause",
+        /// Go on.
+        Resume = "resume",
+    }
+}
+
+/// A reactor as it outlives its host.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct ReactorRow {
+    /// The name.
+    pub name: String,
+    /// The last input of a sequential reactor whose outcome is recorded.
+    pub cursor: i64,
+    /// 1 when somebody paused it.
+    pub paused: i64,
+    /// Boundary values, accumulator states and counters.
+    pub state: Vec<u8>,
+}
+
+/// An input of a sequential reactor.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct InputRow {
+    /// Its number: one more than the one before.
+    pub seq: i64,
+    /// The source.
+    pub source: String,
+    /// The event.
+    pub payload: Vec<u8>,
+}
+
+/// What a terminal delivered for an input.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct OutputRow {
+    /// The input's number.
+    pub seq: i64,
+    /// The graph.
+    pub graph: String,
+    /// The terminal.
+    pub terminal: String,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+/// An event that could not be taken.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct RejectRow {
+    /// The reactor.
+    pub reactor: String,
+    /// The source.
+    pub source: String,
+    /// Where in the stream, or empty.
+    pub position: String,
+    /// The path of the field.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// The event, cut when it is long.
+    pub payload: String,
+    /// When.
+    pub at: i64,
+}
+
+/// A request to a reactor.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct CommandRow {
+    /// Its id.
+    pub id: String,
+    /// The reactor.
+    pub reactor: String,
+    /// What to do.
+    pub command: ReactorCommand,
+    /// The source of an event.
+    pub source: String,
+    /// The event as JSON.
+    pub payload: String,
+}
+
+/// What a host says about a reactor.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct StatusRow {
+    /// The name.
+    pub name: String,
+    /// The package.
+    pub package: String,
+    /// The digest.
+    pub digest: String,
+    /// Everything else, as JSON.
+    pub status: String,
+    /// When.
+    pub updated_at: i64,
+}
+
+static PUT: Many = Many::new(
+    "INSERT INTO reactors (name, cursor, paused, state, updated_at) SELECT * FROM (VALUES ",
+    &[Text, Int, Int, Blob, Int],
+    ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor, \
+     paused = excluded.paused, state = excluded.state, updated_at = excluded.updated_at",
+);
+
+static INSERT_INPUTS: Many = Many::new(
+    "INSERT INTO reactor_inputs (reactor, seq, source, payload) SELECT * FROM (VALUES ",
+    &[Text, Int, Text, Blob],
+    ") AS v WHERE v.column1 IS NOT NULL",
+);
+
+static INSERT_OUTPUTS: Many = Many::new(
+    "INSERT INTO reactor_outputs (reactor, seq, graph, terminal, value, at) SELECT * FROM (VALUES ",
+    &[Text, Int, Text, Text, Blob, Int],
+    ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT DO NOTHING",
+);
+
+const POSITIONS: &[Column] = &[Text, Text, Text];
+
+static PUT_POSITIONS: Many = Many::new(
+    "INSERT INTO reactor_positions (reactor, stream, position) SELECT * FROM (VALUES ",
+    POSITIONS,
+    ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (reactor, stream) DO UPDATE SET position = excluded.position",
+);
+
+static INSERT_REJECTS: Many = Many::new(
+    "INSERT INTO reactor_rejects (id, reactor, source, position, field, message, payload, at) \
+     SELECT * FROM (VALUES ",
+    &[Text, Text, Text, Text, Text, Text, Text, Int],
+    ") AS v WHERE v.column1 IS NOT NULL",
+);
+
+static PUT_STATUS: Many = Many::new(
+    "INSERT INTO reactor_status (name, package, digest, status, updated_at) SELECT * FROM (VALUES ",
+    &[Text, Text, Text, Text, Int],
+    ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (name) DO UPDATE SET package = excluded.package, \
+     digest = excluded.digest, status = excluded.status, updated_at = excluded.updated_at",
+);
+
+impl ReactorRow {
+    /// One reactor.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn find(store: &Store, name: &str) -> Result<Option<Self>, Error> {
+        let sql = "SELECT name, cursor, paused, state FROM reactors WHERE name = $1";
+        let rows = sqlx::query(sql).bind(name).fetch_all(store.reader()).await;
+        Ok(read_rows("reactors", "name", &rows.map_err(|e| Error::of("find a reactor", e))?)?.pop())
+    }
+
+    /// Forgets everything about a reactor but its rejected events.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn forget(tx: &mut Tx, name: &str) -> Result<(), Error> {
+        for sql in [
+            "DELETE FROM reactors WHERE name = $1",
+            "DELETE FROM reactor_inputs WHERE reactor = $1",
+            "DELETE FROM reactor_outputs WHERE reactor = $1",
+            "DELETE FROM reactor_positions WHERE reactor = $1",
+        ] {
+            let done = sqlx::query(sql).bind(name).execute(&mut **tx).await;
+            done.map_err(|e| Error::of("forget a reactor", e))?;
+        }
+        Ok(())
+    }
+
+    /// Records whether somebody paused a reactor, and nothing else of it.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn set_paused(tx: &mut Tx, name: &str, paused: bool, now: i64) -> Result<(), Error> {
+        sqlx::query(
+            "INSERT INTO reactors (name, cursor, paused, state, updated_at) VALUES ($1, 0, $2, $3, $4) \
+             ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, updated_at = excluded.updated_at",
+        )
+        .bind(name)
+        .bind(i64::from(paused))
+        .bind(Vec::<u8>::new())
+        .bind(now)
+        .execute(&mut **tx)
+        .await
+        .map_err(|e| Error::of("pause a reactor", e))?;
+        Ok(())
+    }
+
+    /// Records reactors.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn put(tx: &mut Tx, reactors: &[Self], now: i64) -> Result<(), Error> {
+        for chunk in reactors.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|r| {
+                [r.name.clone().into(), r.cursor.into(), r.paused.into(), r.state.clone().into(), now.into()]
+            });
+            let query = PUT.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record reactors", e))?;
+        }
+        Ok(())
+    }
+}
+
+impl InputRow {
+    /// Records inputs of a reactor.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn insert(tx: &mut Tx, reactor: &str, inputs: &[Self]) -> Result<(), Error> {
+        for chunk in inputs.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|input| {
+                [reactor.into(), input.seq.into(), input.source.clone().into(), input.payload.clone().into()]
+            });
+            let query = INSERT_INPUTS.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record inputs", e))?;
+        }
+        Ok(())
+    }
+
+    /// Inputs after a number, in order.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn after(store: &Store, reactor: &str, seq: i64, limit: i64) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT seq, source, payload FROM reactor_inputs WHERE reactor = $1 AND seq > $2 \
+                   ORDER BY seq LIMIT $3";
+        let query = sqlx::query(sql).bind(reactor).bind(seq).bind(limit);
+        let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("load inputs", e))?;
+        read_rows("reactor_inputs", "source", &rows)
+    }
+
+    /// The number of the newest input.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn newest(store: &Store, reactor: &str) -> Result<Option<i64>, Error> {
+        sqlx::query_scalar("SELECT MAX(seq) FROM reactor_inputs WHERE reactor = $1")
+            .bind(reactor)
+            .fetch_one(store.reader())
+            .await
+            .map_err(|e| Error::of("look for the newest input", e))
+    }
+
+    /// Forgets inputs up to a number: their outcomes are recorded.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn forget(tx: &mut Tx, reactor: &str, up_to: i64) -> Result<(), Error> {
+        sqlx::query("DELETE FROM reactor_inputs WHERE reactor = $1 AND seq <= $2")
+            .bind(reactor)
+            .bind(up_to)
+            .execute(&mut **tx)
+            .await
+            .map_err(|e| Error::of("forget inputs", e))?;
+        Ok(())
+    }
+}
+
+impl OutputRow {
+    /// Records outputs; one that is recorded stays as it is.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn insert(tx: &mut Tx, reactor: &str, outputs: &[Self], now: i64) -> Result<(), Error> {
+        for chunk in outputs.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|output| {
+                [
+                    reactor.into(),
+                    output.seq.into(),
+                    output.graph.clone().into(),
+                    output.terminal.clone().into(),
+                    output.value.clone().into(),
+                    now.into(),
+                ]
+            });
+            let query = INSERT_OUTPUTS.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record outputs", e))?;
+        }
+        Ok(())
+    }
+
+    /// Outputs of a reactor after an input, in order.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn after(store: &Store, reactor: &str, seq: i64, limit: i64) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT seq, graph, terminal, value FROM reactor_outputs WHERE reactor = $1 AND seq > $2 \
+                   ORDER BY seq, graph, terminal LIMIT $3";
+        let query = sqlx::query(sql).bind(reactor).bind(seq).bind(limit);
+        let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("load outputs", e))?;
+        read_rows("reactor_outputs", "terminal", &rows)
+    }
+
+    /// Forgets outputs up to an input.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn forget(tx: &mut Tx, reactor: &str, up_to: i64) -> Result<(), Error> {
+        sqlx::query("DELETE FROM reactor_outputs WHERE reactor = $1 AND seq <= $2")
+            .bind(reactor)
+            .bind(up_to)
+            .execute(&mut **tx)
+            .await
+            .map_err(|e| Error::of("forget outputs", e))?;
+        Ok(())
+    }
+}
+
+impl RejectRow {
+    /// Records rejected events, and forgets the oldest of their reactor above a bound.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn insert(tx: &mut Tx, reactor: &str, rejects: &[Self]) -> Result<(), Error> {
+        for chunk in rejects.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|reject| {
+                let payload = &reject.payload[..reject.payload.floor_char_boundary(MAX_REJECT)];
+                [
+                    Uuid::now_v7().to_string().into(),
+                    reject.reactor.clone().into(),
+                    reject.source.clone().into(),
+                    reject.position.clone().into(),
+                    reject.field.clone().into(),
+                    reject.message.clone().into(),
+                    payload.into(),
+                    reject.at.into(),
+                ]
+            });
+            let query = INSERT_REJECTS.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record rejected events", e))?;
+        }
+        sqlx::query(
+            "DELETE FROM reactor_rejects WHERE reactor = $1 AND id < (SELECT MIN(id) FROM \
+             (SELECT id FROM reactor_rejects WHERE reactor = $1 ORDER BY id DESC LIMIT $2) AS kept)",
+        )
+        .bind(reactor)
+        .bind(REJECTS_KEPT)
+        .execute(&mut **tx)
+        .await
+        .map_err(|e| Error::of("forget rejected events", e))?;
+        Ok(())
+    }
+
+    /// The newest rejected events of a reactor, newest first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn newest(store: &Store, reactor: &str, limit: i64) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT reactor, source, position, field, message, payload, at FROM reactor_rejects \
+                   WHERE reactor = $1 ORDER BY id DESC LIMIT $2";
+        let query = sqlx::query(sql).bind(reactor).bind(limit);
+        let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list rejected events", e))?;
+        read_rows("reactor_rejects", "source", &rows)
+    }
+}
+
+impl CommandRow {
+    /// Asks something of a reactor.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn ask(
+        store: &Store,
+        reactor: &str,
+        command: ReactorCommand,
+        source: &str,
+        payload: &str,
+        now: i64,
+    ) -> Result<(), Error> {
+        let mut tx = store.begin().await?;
+        sqlx::query(
+            "INSERT INTO reactor_commands (id, reactor, command, source, payload, at) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(Uuid::now_v7().to_string())
+        .bind(reactor)
+        .bind(command.as_str())
+        .bind(source)
+        .bind(payload)
+        .bind(now)
+        .execute(&mut *tx)
+        .await
+        .map_err(|e| Error::of("ask a reactor", e))?;
+        store.commit(tx).await
+    }
+
+    /// What was asked and not done yet, in order.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn pending(store: &Store, limit: i64) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT id, reactor, command, source, payload FROM reactor_commands ORDER BY id LIMIT $1";
+        let rows = sqlx::query(sql).bind(limit).fetch_all(store.reader()).await;
+        read_rows("reactor_commands", "id", &rows.map_err(|e| Error::of("look for commands", e))?)
+    }
+
+    /// Forgets what was done.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn done(tx: &mut Tx, id: &str) -> Result<(), Error> {
+        sqlx::query("DELETE FROM reactor_commands WHERE id = $1")
+            .bind(id)
+            .execute(&mut **tx)
+            .await
+            .map_err(|e| Error::of("forget a command", e))?;
+        Ok(())
+    }
+}
+
+/// How far a stream was read into a reactor.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct PositionRow {
+    /// The stream.
+    pub stream: String,
+    /// How far.
+    pub position: String,
+}
+
+impl PositionRow {
+    /// How far the streams of a reactor were read.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn of(store: &Store, reactor: &str) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT stream, position FROM reactor_positions WHERE reactor = $1 ORDER BY stream";
+        let rows = sqlx::query(sql).bind(reactor).fetch_all(store.reader()).await;
+        read_rows("reactor_positions", "stream", &rows.map_err(|e| Error::of("load positions", e))?)
+    }
+
+    /// Records how far streams were read.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn put(tx: &mut Tx, reactor: &str, positions: &[Self]) -> Result<(), Error> {
+        for chunk in positions.chunks(MAX_ROWS) {
+            let rows = chunk
+                .iter()
+                .flat_map(|p| [reactor.into(), p.stream.clone().into(), p.position.clone().into()]);
+            let query = PUT_POSITIONS.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record positions", e))?;
+        }
+        Ok(())
+    }
+}
+
+impl StatusRow {
+    /// Says what is so of reactors.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn put(tx: &mut Tx, rows: &[Self]) -> Result<(), Error> {
+        for chunk in rows.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|s| {
+                [
+                    s.name.clone().into(),
+                    s.package.clone().into(),
+                    s.digest.clone().into(),
+                    s.status.clone().into(),
+                    s.updated_at.into(),
+                ]
+            });
+            let query = PUT_STATUS.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record what reactors do", e))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a reactor that is not there any more.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn forget(tx: &mut Tx, name: &str) -> Result<(), Error> {
+        sqlx::query("DELETE FROM reactor_status WHERE name = $1")
+            .bind(name)
+            .execute(&mut **tx)
+            .await
+            .map_err(|e| Error::of("forget a reactor", e))?;
+        Ok(())
+    }
+
+    /// All reactors, by name.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn all(store: &Store) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT name, package, digest, status, updated_at FROM reactor_status ORDER BY name";
+        let rows = sqlx::query(sql).fetch_all(store.reader()).await;
+        read_rows("reactor_status", "name", &rows.map_err(|e| Error::of("list reactors", e))?)
+    }
+}
