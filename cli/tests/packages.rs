@@ -2,66 +2,13 @@
 
 mod support;
 
-use longshore_engine::{Engine, Options as EngineOptions, Packages, StartRequest};
-use longshore_reconciler::probe::ProbeOptions;
-use longshore_reconciler::{Options, Outcome, Reconciler, Report};
-use longshore_store::{Access, RunRow, RunState, Store};
-use std::path::{Path, PathBuf};
+use longshore_engine::{Packages, StartRequest};
+use longshore_reconciler::Outcome;
+use longshore_store::{RunRow, RunState};
+use std::path::Path;
 use std::time::Duration;
-use support::{Crate, Longshore, one_task};
-
-/// A host on a folder of packages.
-struct Host {
-    engine: Engine,
-    reconciler: Reconciler,
-    packages: PathBuf,
-}
-
-impl Host {
-    async fn open(folder: &Path) -> Self {
-        let packages = folder.join("packages");
-        std::fs::create_dir_all(&packages).expect("folder");
-        let store = Store::open_file(&folder.join("test.db"), Access::Host).await.expect("opens");
-        let loaded = Reconciler::packages();
-        let engine = Engine::open(store, loaded.clone(), EngineOptions::default()).await.expect("starts");
-        let mut options = Options::new(vec![packages.clone()], folder.join("cache"));
-        options.probe = Some(ProbeOptions {
-            program: env!("CARGO_BIN_EXE_longshore").into(),
-            limit: Duration::from_secs(20),
-        });
-        let reconciler = Reconciler::new(options, loaded, engine.clone());
-        Self { engine, reconciler, packages }
-    }
-
-    /// Passes until one does something.
-    async fn reconcile(&mut self) -> Report {
-        for _ in 0..100 {
-            let (report, _) = self.reconciler.reconcile().await.expect("a pass");
-            if !report.outcomes.is_empty() {
-                return report;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("nothing happened");
-    }
-
-    fn put(&self, built: &Path, name: &str) {
-        std::fs::copy(built, self.packages.join(name)).expect("copies");
-    }
-
-    async fn close(mut self) {
-        self.engine.shutdown(Duration::from_secs(5)).await;
-        self.reconciler.close().await;
-    }
-}
-
-fn build(krate: &Crate, folder: &Path) -> PathBuf {
-    let longshore = Longshore::new();
-    let out = folder.join("built");
-    let ended = longshore.run(&["build", krate.path(), "-o", out.to_str().expect("UTF-8"), "--json"]);
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    PathBuf::from(ended.json()["file"].as_str().expect("a file"))
-}
+use support::host::Host;
+use support::{Crate, build_into, one_task};
 
 /// A crate whose one task says its version once the file named by the context's key `gate` is there.
 fn gated(version: &str) -> Crate {
@@ -90,7 +37,7 @@ fn request(workflow: &str, gate: &Path) -> StartRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_pins_running_runs_and_lets_the_old_generation_go_when_they_end() {
     let folder = tempfile::tempdir().expect("folder");
-    let (old, new) = (build(&gated("1.0.0"), folder.path()), build(&gated("2.0.0"), folder.path()));
+    let (old, new) = (build_into(&gated("1.0.0"), folder.path()), build_into(&gated("2.0.0"), folder.path()));
     let gate = folder.path().join("gate");
     let mut host = Host::open(folder.path()).await;
     host.put(&old, "gated.longshore");
@@ -136,11 +83,11 @@ async fn a_swap_pins_running_runs_and_lets_the_old_generation_go_when_they_end()
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_packages_with_one_workflow_name_the_second_is_refused_and_the_first_runs() {
     let folder = tempfile::tempdir().expect("folder");
-    let first = build(
+    let first = build_into(
         &Crate::of_source("claims-first", &one_task("contested", "let _ = context; Ok(())")),
         folder.path(),
     );
-    let second = build(
+    let second = build_into(
         &Crate::of_source("claims-second", &one_task("contested", "let _ = context; Ok(())")),
         folder.path(),
     );
@@ -179,7 +126,7 @@ pub async fn every_second() {}
 pub async fn lost() {}
 "#;
     let source = format!("{}{triggers}", one_task("fired", "let _ = context; Ok(())"));
-    let built = build(&Crate::of_source("fired", &source), folder.path());
+    let built = build_into(&Crate::of_source("fired", &source), folder.path());
     let mut host = Host::open(folder.path()).await;
     host.put(&built, "fired.longshore");
     host.reconcile().await;

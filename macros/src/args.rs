@@ -33,7 +33,11 @@ impl Args {
             let key = arg.key.to_string();
             if !known.contains(&key.as_str()) {
                 let near = did_you_mean(&key, known.iter().copied());
-                let all = if near.is_empty() { format!("; it takes {}", list(known)) } else { String::new() };
+                let all = match (near.is_empty(), known) {
+                    (false, _) => String::new(),
+                    (true, []) => "; it takes none".to_owned(),
+                    (true, known) => format!("; it takes {}", list(known)),
+                };
                 diag.error(arg.key.span(), format!("`#[{macro_name}]` has no argument `{key}`{near}{all}"));
             } else if args.iter().any(|seen| seen.key == arg.key) {
                 diag.error(arg.key.span(), format!("`{key}` is given twice"));

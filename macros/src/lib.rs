@@ -9,6 +9,8 @@ mod accumulator;
 mod args;
 mod diag;
 mod docs;
+#[cfg(test)]
+mod expansions;
 mod graph;
 mod paths;
 mod reactor;

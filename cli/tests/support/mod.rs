@@ -1,6 +1,8 @@
 //! The built command, throwaway crates, and homes.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+pub mod host;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -15,14 +17,25 @@ pub fn repository() -> PathBuf {
 /// The archive of `examples/hello`, built once for a test program.
 pub fn hello() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let (example, out) =
-            (repository().join("examples/hello"), repository().join("target/throwaway/hello"));
-        let (example, out) = (example.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
-        let ended = Longshore::new().run(&["build", example, "-o", out, "--json"]);
-        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        PathBuf::from(ended.json()["file"].as_str().expect("a file"))
-    })
+    BUILT.get_or_init(|| build_example("hello"))
+}
+
+/// The archive of an example.
+pub fn build_example(name: &str) -> PathBuf {
+    let out = repository().join("target/throwaway").join(name);
+    build_folder(&repository().join("examples").join(name), &out)
+}
+
+/// The archive of a crate, put into a folder.
+pub fn build_into(krate: &Crate, out: &Path) -> PathBuf {
+    build_folder(krate.folder.path(), out)
+}
+
+fn build_folder(folder: &Path, out: &Path) -> PathBuf {
+    let (folder, out) = (folder.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
+    let ended = Longshore::new().run(&["build", folder, "-o", out, "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    PathBuf::from(ended.json()["file"].as_str().expect("a file"))
 }
 
 /// The command, with a home of its own.

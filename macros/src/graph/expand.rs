@@ -2,7 +2,7 @@
 //! entry and the static record.
 
 use super::model::{GraphModel, Node};
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{FnArg, GenericArgument, Item, ItemMod, LitStr, PathArguments, ReturnType, Type};
@@ -128,9 +128,21 @@ fn delivered(model: &GraphModel, from: usize, to: usize) -> TokenStream {
 /// A value at the type the author wrote, so that another type is an error there.
 fn typed(ty: Option<&Type>, value: TokenStream) -> TokenStream {
     match ty {
-        Some(ty) => quote_spanned!(ty.span()=> { let value: #ty = #value; value }),
+        Some(ty) => {
+            let value = at(ty.span(), value);
+            quote_spanned!(ty.span()=> { let value: #ty = #value; value })
+        }
         None => value,
     }
+}
+
+/// Tokens that mean what they meant, at another place in the source.
+fn at(span: Span, tokens: TokenStream) -> TokenStream {
+    let moved = tokens.into_iter().map(|mut token| {
+        token.set_span(span.resolved_at(token.span()));
+        token
+    });
+    moved.collect()
 }
 
 fn call(node: &Node, arguments: &[TokenStream], private: &TokenStream) -> TokenStream {
