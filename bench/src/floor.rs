@@ -124,3 +124,45 @@ async fn step(connection: &mut SqliteConnection, steps: &[(&str, i64)]) -> anyho
     );
     execute(connection, "COMMIT").await
 }
+
+/// Seconds that the rows of so many inputs of a sequential reactor take on the driver alone: for each batch one
+/// transaction with the inputs, and one with the outputs that forgets them.
+pub(crate) async fn inputs_seconds(inputs: usize, batch: usize) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("floor.db");
+    Store::open_file(&path, Access::Host).await?.close().await;
+    let mut connection = open(&path).await?;
+    let all: Vec<i64> = (1..=inputs as i64).collect();
+    let began = Instant::now();
+    for batch in all.chunks(batch) {
+        execute(&mut connection, "BEGIN IMMEDIATE").await?;
+        many!(
+            &mut connection,
+            batch,
+            "INSERT INTO reactor_inputs (reactor, seq, source, payload) VALUES",
+            "('floor', ?, 'numbers', x'15')",
+            "",
+            |query, seq| query.bind(*seq)
+        );
+        execute(&mut connection, "COMMIT").await?;
+        execute(&mut connection, "BEGIN IMMEDIATE").await?;
+        many!(
+            &mut connection,
+            batch,
+            "INSERT INTO reactor_outputs (reactor, seq, graph, terminal, value, at) VALUES",
+            "('floor', ?, 'doubling', 'twice', x'2a', 1)",
+            "",
+            |query, seq| query.bind(*seq)
+        );
+        execute(&mut connection, "DELETE FROM reactor_inputs WHERE reactor = 'floor'").await?;
+        execute(
+            &mut connection,
+            "INSERT OR REPLACE INTO reactors (name, cursor, paused, state, updated_at) VALUES ('floor', 1, 0, x'00', 1)",
+        )
+        .await?;
+        execute(&mut connection, "COMMIT").await?;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    connection.close().await?;
+    Ok(seconds)
+}

@@ -1,7 +1,7 @@
 //! Start to result, one run at a time.
 
 use crate::package::build;
-use crate::row::{Row, median, p99};
+use crate::row::{Row, median, percentile};
 use crate::steps::Host;
 use longshore_engine::StartRequest;
 use longshore_store::{Access, EventRow, Store};
@@ -38,7 +38,7 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
         host.close().await;
         store.close().await;
         let row = Row::new(name, "ms p50", median(ours.clone())).floor(median(floor), FLOOR);
-        rows.push(row.with("p99", p99(ours)));
+        rows.push(row.with("p99", percentile(ours, 99)));
     }
     Ok(rows)
 }

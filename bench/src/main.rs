@@ -12,6 +12,7 @@ mod dispatch;
 )]
 mod echo;
 mod floor;
+mod graphs;
 mod latency;
 mod load;
 mod package;
@@ -51,6 +52,8 @@ enum What {
     Latency,
     /// Packages into a host, and a pass without change
     Load,
+    /// Reactors: boundary in to terminal out
+    Graphs,
 }
 
 impl What {
@@ -61,6 +64,7 @@ impl What {
             Self::Steps => "steps",
             Self::Latency => "latency",
             Self::Load => "load",
+            Self::Graphs => "graphs",
         }
     }
 }
@@ -75,6 +79,7 @@ fn main() -> anyhow::Result<()> {
         What::Steps => runtime.block_on(steps::run(args.smoke))?,
         What::Latency => runtime.block_on(latency::run(args.smoke))?,
         What::Load => runtime.block_on(load::run(args.smoke))?,
+        What::Graphs => runtime.block_on(graphs::run(args.smoke))?,
     };
     if args.peers {
         peers::enter(&mut rows, args.what.name())?;

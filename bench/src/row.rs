@@ -50,13 +50,11 @@ pub(crate) fn median(mut readings: Vec<f64>) -> f64 {
     readings.get(readings.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The reading that 99 of 100 stay under.
-pub(crate) fn p99(mut readings: Vec<f64>) -> f64 {
+/// The reading that so many of a hundred stay under.
+pub(crate) fn percentile(mut readings: Vec<f64>, percent: usize) -> f64 {
     readings.sort_by(f64::total_cmp);
-    readings
-        .get((readings.len() * 99 / 100).min(readings.len().saturating_sub(1)))
-        .copied()
-        .unwrap_or(f64::NAN)
+    let at = (readings.len() * percent / 100).min(readings.len().saturating_sub(1));
+    readings.get(at).copied().unwrap_or(f64::NAN)
 }
 
 pub(crate) fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {

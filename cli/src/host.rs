@@ -6,6 +6,8 @@ use longshore_engine::{Engine, Options as EngineOptions};
 use longshore_package::Policy;
 use longshore_reconciler::{Options, Reconciler};
 use longshore_store::{Access, Store};
+// Registers the streams that are not files.
+use longshore_streams as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,6 +59,7 @@ impl Host {
             reactors: kind.reactors,
             replay: kind.replay,
             stream_roots,
+            ..EngineOptions::default()
         };
         let engine = Engine::open(store, packages.clone(), options).await?;
         let mut options = Options::new(kind.directories, home.home.join("cache"));

@@ -208,14 +208,15 @@ async fn a_graph_of_another_package_is_bound_kept_fed_and_swapped_without_a_loss
     assert_eq!(outputs(&host, 2).await, [(2, 10), (3, 12)], "the factor outlived the swap");
 
     // Events that are pushed while the subscriber is swapped are all there, each by one version.
+    host.put(&sub2, "a-subscriber.longshore");
+    let engine = host.engine.clone();
     let pushing = async {
-        for n in 0..100 {
-            push(&host, "numbers", n).await;
+        for n in 0..100_i64 {
+            engine.reactors().push("feed", "numbers", &n.into()).await.expect("taken");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    pushing.await;
-    host.put(&sub2, "a-subscriber.longshore");
-    host.until_loaded(&["subscriber"]).await;
+    tokio::join!(pushing, host.until_loaded(&["subscriber"]));
     push(&host, "numbers", 1).await;
     let all = outputs(&host, 103).await;
     let seqs: Vec<i64> = all.iter().map(|(seq, _)| *seq).collect();

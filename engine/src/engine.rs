@@ -34,6 +34,8 @@ pub struct Options {
     pub triggers: bool,
     /// Whether the catalog's reactors run.
     pub reactors: bool,
+    /// How long a graph may take for a firing.
+    pub graph_deadline: Duration,
     /// Whether reactors begin anew: what was recorded of them is forgotten when they start.
     pub replay: bool,
     /// Where relative paths of event streams are looked for, in this order.
@@ -47,6 +49,7 @@ impl Default for Options {
             slots: 512,
             triggers: true,
             reactors: true,
+            graph_deadline: Duration::from_secs(30),
             replay: false,
             stream_roots: vec![PathBuf::from(".")],
         }
@@ -122,7 +125,8 @@ impl Engine {
         packages.attach(Outcomes { inbox: inbox.clone() });
         let actor =
             Actor::open(store.clone(), Arc::clone(&packages), &options, host, progress.clone()).await?;
-        let (reactors, firings) = Reactors::new(options.stream_roots.clone(), options.replay);
+        let (reactors, firings) =
+            Reactors::new(options.stream_roots.clone(), options.replay, options.graph_deadline);
         let engine = Self { store, packages, inbox, progress, host, reactors, tasks: Arc::default() };
         let mut tasks = vec![tokio::spawn(actor.run(commands))];
         if options.triggers {

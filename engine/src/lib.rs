@@ -42,6 +42,6 @@ pub use reactors::def::{
 };
 pub use reactors::status::{GraphStatus, Health, ReactorStatus, SourceStatus};
 pub use reactors::streams::{
-    EVENT_STREAMS, EventStream, StreamError, StreamEvent, StreamKind, StreamOpening,
+    EVENT_STREAMS, EventStream, OpenedStream, StreamError, StreamEvent, StreamKind, StreamOpening,
 };
 pub use report::{AttemptReport, RunReport, TaskReport};

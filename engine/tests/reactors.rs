@@ -41,7 +41,7 @@ pub mod desk_graph {
 
     pub enum Decision {
         Buy(Price),
-        Wait(String),
+        Wait(Price),
         Nothing,
     }
 
@@ -49,7 +49,7 @@ pub mod desk_graph {
         match (price, limit) {
             (Some(price), _) if price.value < 0.0 => panic!("a price below zero"),
             (Some(price), Some(limit)) if price.value <= *limit => Decision::Buy(price.clone()),
-            (Some(price), _) => Decision::Wait(format!("{} is too much", price.value)),
+            (Some(price), _) => Decision::Wait(price.clone()),
             (None, _) => Decision::Nothing,
         }
     }
@@ -68,8 +68,8 @@ pub mod desk_graph {
         format!("bought at {price}")
     }
 
-    pub async fn note(why: &String) -> String {
-        why.clone()
+    pub async fn note(price: &Price) -> String {
+        format!("{} is too much", price.value)
     }
 }
 
@@ -141,6 +141,25 @@ pub mod pairing {
     }
 }
 
+#[reactor(name = "stuck", accumulators = [sleepers, blockers], criteria = when_any(sleepers, blockers))]
+pub struct Stuck;
+
+#[computation_graph(trigger = reactor("stuck"), graph = { sleeps(sleepers), blocks(blockers) })]
+pub mod stuck_graph {
+    pub async fn sleeps(sleepers: Option<&bool>) -> bool {
+        if sleepers == Some(&true) {
+            std::future::pending::<()>().await;
+        }
+        true
+    }
+    pub async fn blocks(blockers: Option<&bool>) -> bool {
+        while blockers == Some(&true) {
+            std::thread::park();
+        }
+        true
+    }
+}
+
 /// Called by a task.
 #[computation_graph(graph = { entry -> squared })]
 pub mod squares {
@@ -183,9 +202,10 @@ async fn engine(folder: &Path) -> Engine {
         }
     };
     let packages = Arc::new(Embedded::from_inventory("reactors", "1.0.0").expect("sound"));
-    let options = Options { stream_roots: vec![folder.to_owned()], ..Options::default() };
+    let graph_deadline = Duration::from_millis(200);
+    let options = Options { stream_roots: vec![folder.to_owned()], graph_deadline, ..Options::default() };
     let engine = Engine::open(store, packages, options).await.expect("starts");
-    while engine.reactors().list().len() < 3 {
+    while engine.reactors().list().len() < 4 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     engine
@@ -384,5 +404,49 @@ async fn a_task_calls_a_graph_and_gets_its_values() {
     assert_eq!(report.context.get(), r#"{"n":7,"plus_one":50,"squared":49}"#);
     let error = report.error.expect("no such graph");
     assert!(error.contains("computation graph `nobody`"), "{error}");
+    engine.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graph_that_does_not_return_is_ended_or_named_and_the_host_goes_on() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path()).await;
+    engine.reactors().push("stuck", "sleepers", &json!(true)).await.expect("taken");
+    let ended = until(&engine, "stuck", |status| status.graphs[0].failed == 1).await;
+    assert!(ended.graphs[0].last_error.as_ref().is_some_and(|e| e.contains("within 200 ms")), "{ended:#?}");
+    engine.reactors().push("stuck", "sleepers", &json!(false)).await.expect("taken");
+
+    // A program's own graph blocks whoever pushes: here a thread of its own, which is lost.
+    let (blocked, runtime) = (engine.clone(), tokio::runtime::Handle::current());
+    std::thread::spawn(move || {
+        // The graph may be in its pause; the one after it blocks.
+        for _ in 0..100 {
+            let _ = runtime.block_on(blocked.reactors().push("stuck", "blockers", &json!(true)));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let stuck = until(&engine, "stuck", |status| matches!(status.health, Health::Degraded { .. })).await;
+    assert!(
+        matches!(&stuck.health, Health::Degraded { reason } if reason.contains("has not returned")),
+        "{stuck:#?}"
+    );
+    push(&engine, "limit", json!(20.0)).await;
+    push(&engine, "doubled", json!({"value": 1.0})).await;
+    until(&engine, "desk", |status| status.fired == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_floods_is_bounded_and_what_was_dropped_is_counted() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path()).await;
+    engine.reactors().pause("desk", true).expect("pauses");
+    for n in 0..1000 {
+        push(&engine, "doubled", json!({ "value": f64::from(n) })).await;
+    }
+    let flooded = status(&engine, "desk");
+    assert_eq!((flooded.pending, flooded.dropped, flooded.fired), (1, 999, 0), "{flooded:#?}");
+    engine.reactors().pause("desk", false).expect("goes on");
+    let newest = until(&engine, "desk", |status| status.fired == 1).await;
+    assert_eq!(newest.graphs[0].last_outputs["note"], "1998 is too much");
     engine.shutdown(Duration::from_secs(1)).await;
 }

@@ -31,6 +31,10 @@ use tokio::sync::oneshot;
 /// How long an instance's runtime gets to end when the generation is closed.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
+/// How long the lanes get to end when a generation is closed. One that is stuck in the package keeps its thread
+/// and the library for the rest of the process.
+const LANES_END: Duration = Duration::from_secs(15);
+
 /// Threads of a package's runtime, unless its manifest says otherwise.
 const WORKERS: u32 = 2;
 
@@ -368,7 +372,13 @@ impl Lanes {
             let _ = thread.join();
             drop(mapping);
         };
-        let _ = tokio::task::spawn_blocking(close).await;
+        let closed = tokio::time::timeout(LANES_END, tokio::task::spawn_blocking(close)).await;
+        if closed.is_err() {
+            tracing::error!(
+                limit_s = LANES_END.as_secs(),
+                "a lane does not end: its thread and its library stay"
+            );
+        }
     }
 }
 

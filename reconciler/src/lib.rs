@@ -28,6 +28,7 @@ pub mod plan;
 pub mod probe;
 mod reconciler;
 mod records;
+mod report;
 pub mod source;
 #[expect(unsafe_code, reason = "linkme gathers the slice by placing statics in a section")]
 mod steps;
@@ -35,5 +36,6 @@ mod watch;
 
 pub use catalog::LoadedPackages;
 pub use error::Error;
-pub use reconciler::{Options, Outcome, Reconciler, Report};
+pub use reconciler::{Options, Reconciler};
+pub use report::{Outcome, Report};
 pub use steps::{LOAD_STEPS, LoadStep, Orphan};

@@ -4,11 +4,12 @@ use crate::artifact::Checks;
 use crate::catalog::{LoadedPackages, Snapshot};
 use crate::error::Error;
 use crate::files::{Files, News};
-use crate::generation::{Generation, Released};
+use crate::generation::Generation;
 use crate::loader::{Loader, Prepared};
 use crate::plan::{Action, Desired, Failure, Kept, Observed, Plan, Sight, backoff_ms, plan};
 use crate::probe::ProbeOptions;
 use crate::records::{Entered, Records, file_subject, package_subject};
+use crate::report::{Outcome, Report};
 use crate::steps::{Draft, NO_REACTOR, Orphan};
 use crate::watch::FileEvents;
 use futures_util::StreamExt;
@@ -58,55 +59,6 @@ impl Options {
             interval: Duration::from_secs(5),
         }
     }
-}
-
-/// What became of one action.
-#[derive(Debug)]
-pub enum Outcome {
-    /// A package was loaded.
-    Loaded {
-        /// The package.
-        name: String,
-        /// Its version.
-        version: String,
-        /// Its digest.
-        digest: Digest,
-    },
-    /// A package, or a file that is none, was refused.
-    Refused {
-        /// The package or the file.
-        name: String,
-        /// Why.
-        error: Error,
-    },
-    /// A digest was opened from the private copy, for the runs that are pinned to it.
-    Restored {
-        /// The package.
-        name: String,
-        /// Its digest.
-        digest: Digest,
-    },
-    /// No new runs start on it.
-    Retired {
-        /// The package.
-        name: String,
-    },
-    /// It was closed.
-    Unloaded {
-        /// The package.
-        name: String,
-        /// Whether its memory was given back.
-        released: Released,
-    },
-}
-
-/// What one pass did, and what it left alone and why.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// In the order it was done.
-    pub outcomes: Vec<Outcome>,
-    /// What was left.
-    pub kept: Vec<Kept>,
 }
 
 /// Makes what is loaded what the sources offer. It takes no input but their state, so that any pass may be
@@ -409,12 +361,13 @@ impl Reconciler {
             let before = entered.len();
             let mut missing = Vec::new();
             for prepared in waiting {
-                match self.enter_one(&mut draft, prepared) {
-                    Ok(one) => entered.push(one),
-                    Err((prepared, error @ Error::Step { code: NO_REACTOR, .. })) => {
-                        missing.push((prepared, error))
+                match self.enter_one(&mut draft, &prepared) {
+                    Ok(replaced) => {
+                        let Prepared { package, generation, warnings } = prepared;
+                        entered.push(Entered { package, generation, replaced, warnings });
                     }
-                    Err((prepared, error)) => self.drop_refused(prepared, error, report).await?,
+                    Err(error @ Error::Step { code: NO_REACTOR, .. }) => missing.push((prepared, error)),
+                    Err(error) => self.drop_refused(prepared, error, report).await?,
                 }
             }
             if missing.is_empty() {
@@ -437,8 +390,9 @@ impl Reconciler {
         self.publish_entered(draft, entered, report).await
     }
 
-    /// Enters one generation into a draft in the place of the one it replaces; on failure the draft is as before.
-    fn enter_one(&self, draft: &mut Draft, prepared: Prepared) -> Result<Entered, (Prepared, Error)> {
+    /// Enters one generation into a draft in the place of the one it replaces, which is returned; on failure the
+    /// draft is as before.
+    fn enter_one(&self, draft: &mut Draft, prepared: &Prepared) -> Result<Option<Arc<Generation>>, Error> {
         let replaced = self.active.get(&prepared.package.name).cloned();
         if let Some(old) = &replaced {
             draft.leave(old);
@@ -448,10 +402,7 @@ impl Reconciler {
             if orphans.is_empty() { Ok(()) } else { Err(Error::HasSubscribers { orphans }) }
         });
         match entered {
-            Ok(()) => {
-                let Prepared { package, generation, warnings } = prepared;
-                Ok(Entered { package, generation, replaced, warnings })
-            }
+            Ok(()) => Ok(replaced),
             Err(error) => {
                 draft.leave(&prepared.generation);
                 if let Some(Err(again)) = replaced.map(|old| draft.enter(&old)) {
@@ -461,7 +412,7 @@ impl Reconciler {
                         "a generation did not enter again"
                     );
                 }
-                Err((prepared, error))
+                Err(error)
             }
         }
     }

@@ -5,7 +5,7 @@ use longshore_store::{
     EntryRow, EventRow, GenerationId, GenerationRow, GenerationState, HostId, InputRow, NewArtifact,
     NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, PackageRow, PackageState,
     PositionRow, ReactorCommand, ReactorRow, RejectRow, Resolution, RunCounts, RunId, RunRow, RunState,
-    ScheduleRow, StatusRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate,
+    ScheduleRow, StatusRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate, Tx,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::net::TcpListener;
@@ -177,6 +177,32 @@ async fn whole_life(store: &Store) {
     assert_eq!(AttemptRow::of_run(store, run).await.expect("loads").len(), 1);
 }
 
+/// A package and a schedule, recorded twice.
+async fn wanted(tx: &mut Tx) -> (PackageRow, ScheduleRow) {
+    let row = PackageRow {
+        name: "p".into(),
+        version: "1".into(),
+        digest: "d".into(),
+        source: "s".into(),
+        state: PackageState::Desired,
+        actor: "test".into(),
+        reason: "r".into(),
+        updated_at: 7,
+    };
+    for _ in 0..2 {
+        PackageRow::put(tx, std::slice::from_ref(&row)).await.expect("puts");
+    }
+    let schedule = ScheduleRow {
+        name: "s".into(),
+        workflow: "w".into(),
+        expression: "e".into(),
+        timezone: "UTC".into(),
+        next_at: None,
+    };
+    schedule.put(tx, 8).await.expect("puts");
+    (row, schedule)
+}
+
 async fn packages(store: &Store) {
     let (host, id) = (HostId::new(), GenerationId::new());
     let mut tx = store.begin().await.expect("begins");
@@ -209,27 +235,7 @@ async fn packages(store: &Store) {
     };
     NewCondition::set(&mut tx, &[condition(ConditionStatus::True)], 5).await.expect("sets");
     NewCondition::set(&mut tx, &[condition(ConditionStatus::True)], 6).await.expect("sets");
-    let row = PackageRow {
-        name: "p".into(),
-        version: "1".into(),
-        digest: "d".into(),
-        source: "s".into(),
-        state: PackageState::Desired,
-        actor: "test".into(),
-        reason: "r".into(),
-        updated_at: 7,
-    };
-    for _ in 0..2 {
-        PackageRow::put(&mut tx, std::slice::from_ref(&row)).await.expect("puts");
-    }
-    let schedule = ScheduleRow {
-        name: "s".into(),
-        workflow: "w".into(),
-        expression: "e".into(),
-        timezone: "UTC".into(),
-        next_at: None,
-    };
-    schedule.put(&mut tx, 8).await.expect("puts");
+    let (row, schedule) = wanted(&mut tx).await;
     EventRow::append(&mut tx, "package/p", "loaded", "m", 9).await.expect("appends");
     store.commit(tx).await.expect("commits");
 

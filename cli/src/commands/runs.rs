@@ -4,10 +4,13 @@ use crate::args::{Home, Runs, RunsCommand};
 use crate::failure::Failure;
 use crate::output::{self, span, time};
 use longshore_engine::RunReport;
-use longshore_store::{RunId, RunRow, RunState};
+use longshore_store::{EventRow, RunId, RunRow, RunState};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Events of a run that are shown: cancelled, timed out, keys that two tasks changed.
+const EVENTS: i64 = 100;
 
 pub(crate) async fn run(args: Runs, json: bool) -> anyhow::Result<ExitCode> {
     match args.command.unwrap_or(RunsCommand::List { state: None, limit: 20 }) {
@@ -71,8 +74,11 @@ fn document(run: &RunRow) -> serde_json::Value {
 async fn show(home: &Home, run: &str, json: bool) -> anyhow::Result<ExitCode> {
     let store = home.look().await?;
     let report = RunReport::load(&store, RunId::parse(run)?).await?;
+    let events = EventRow::newest(&store, &format!("run/{}", report.run_id), EVENTS).await?;
     if json {
-        output::json(&report)?;
+        let mut document = serde_json::to_value(&report)?;
+        document["events"] = serde_json::to_value(&events)?;
+        output::json(&document)?;
         return Ok(ExitCode::SUCCESS);
     }
     println!("run      {}", report.run_id);
@@ -103,6 +109,9 @@ async fn show(home: &Home, run: &str, json: bool) -> anyhow::Result<ExitCode> {
     println!();
     output::table(&["TASK", "STATE", "ATTEMPTS", "TOOK", "ERROR"], rows);
     println!("\ncontext  {}", report.context.get());
+    for event in &events {
+        println!("event    {} {}: {}", time(event.at), event.kind, event.message);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -100,7 +100,7 @@ async fn poll(inlet: Inlet, source: usize, accumulator: u32, interval: Duration)
             continue;
         }
         match answer.await {
-            Ok(Ok(Some(value))) => inlet.push(vec![(source, Event::from(value))], None).await,
+            Ok(Ok(Some(value))) => inlet.push(vec![(source, Event::from(value))]).await,
             Ok(Err(failure)) => {
                 let name = inlet.reactor.wiring().def.sources[source].name.clone();
                 tracing::warn!(
@@ -154,6 +154,10 @@ async fn follow(inlet: Inlet, mut opening: StreamOpening, sources: Vec<usize>, r
                     (pause, opening.position) = (FIRST_PAUSE, events.last().map(|e| e.position.clone()));
                     inlet.problem(&sources, None);
                     deliver(&inlet, &opening.def, &sources, events).await;
+                    if let Err(error) = stream.taken().await {
+                        inlet.problem(&sources, Some(error.message));
+                        break;
+                    }
                 }
                 Err(error) => {
                     inlet.problem(&sources, Some(error.message));
@@ -183,7 +187,7 @@ async fn deliver(inlet: &Inlet, stream: &StreamDef, sources: &[usize], events: V
             }
         }
     }
-    inlet.push(taken, Some(PositionRow { stream: stream.to_string(), position })).await;
+    inlet.push_through(taken, PositionRow { stream: stream.to_string(), position }).await;
 }
 
 /// Which source an event of a stream is for.

@@ -17,12 +17,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 /// How often what changed is recorded, and commands of other programs are looked for.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long a reactor that is to be connected anew is waited for while a graph is being called.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// Commands that are done in one tick.
 const MAX_COMMANDS: i64 = 1000;
@@ -32,6 +35,7 @@ pub struct Reactors {
     running: Mutex<BTreeMap<String, Running>>,
     place: StreamPlace,
     replay: bool,
+    deadline: Duration,
     fired: mpsc::UnboundedSender<Fired>,
     /// Whether the engine stops: nothing is started any more.
     closed: AtomicBool,
@@ -47,7 +51,11 @@ struct Running {
 
 impl Reactors {
     /// Reactors of nothing yet. Relative paths of streams are looked for in `roots`.
-    pub(crate) fn new(roots: Vec<PathBuf>, replay: bool) -> (Arc<Self>, mpsc::UnboundedReceiver<Fired>) {
+    pub(crate) fn new(
+        roots: Vec<PathBuf>,
+        replay: bool,
+        deadline: Duration,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Fired>) {
         let (fired, firings) = mpsc::unbounded_channel();
         let place = StreamPlace { roots, ..StreamPlace::default() };
         (
@@ -55,6 +63,7 @@ impl Reactors {
                 running: Mutex::default(),
                 place,
                 replay,
+                deadline,
                 fired,
                 closed: AtomicBool::new(false),
             }),
@@ -94,7 +103,7 @@ impl Reactors {
     /// [`Error::UnknownReactor`], [`Error::UnknownSource`].
     pub async fn push_bytes(&self, reactor: &str, source: &str, event: Arc<[u8]>) -> Result<(), Error> {
         let (inlet, place) = self.find(reactor, source)?;
-        inlet.push(vec![(place, event)], None).await;
+        inlet.push(vec![(place, event)]).await;
         Ok(())
     }
 
@@ -173,7 +182,7 @@ impl Reactors {
             let known = lock(&self.running).get(name).map(|r| (r.signature.clone(), r.inlet.clone()));
             match known {
                 Some((same, _)) if same == signature => {}
-                Some((_, inlet)) => self.rewire(engine, catalog, def, runner, inlet, signature),
+                Some((_, inlet)) => self.rewire(engine, catalog, def, runner, inlet, signature).await,
                 None => self.start(engine, catalog, def, runner, signature).await?,
             }
         }
@@ -181,7 +190,7 @@ impl Reactors {
     }
 
     /// Connects a running reactor to another generation: values and waiting events stay.
-    fn rewire(
+    async fn rewire(
         &self,
         engine: &Engine,
         catalog: &Catalog,
@@ -190,7 +199,18 @@ impl Reactors {
         inlet: Inlet,
         signature: String,
     ) {
-        inlet.reactor.rewire(wiring(engine, catalog, def, runner));
+        let wiring = Arc::new(wiring(engine, catalog, def, runner, self.deadline));
+        let began = Instant::now();
+        while !inlet.reactor.rewire(&wiring) {
+            if began.elapsed() > BUSY {
+                tracing::error!(
+                    reactor = def.name,
+                    "a graph does not return; the reactor stays with the old version"
+                );
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         if let Some(running) = lock(&self.running).get_mut(&def.name) {
             running.signature = signature;
             running.feeds.clear();
@@ -218,7 +238,7 @@ impl Reactors {
             None => Core::new(Arc::clone(def)),
         };
         let (cursor, paused) = row.map_or((0, false), |row| (row.cursor, row.paused != 0));
-        let wiring = wiring(engine, catalog, def, runner);
+        let wiring = wiring(engine, catalog, def, runner, self.deadline);
         let reactor = Arc::new(Reactor::new(wiring, core, paused, self.fired.clone()));
         let positions: BTreeMap<String, String> = PositionRow::of(engine.store(), &def.name)
             .await?
@@ -327,18 +347,25 @@ fn signature(catalog: &Catalog, def: &ReactorDef) -> String {
     format!("{} {} {}", def.digest, graphs.join(","), subscriptions.join(","))
 }
 
-fn wiring(engine: &Engine, catalog: &Catalog, def: &Arc<ReactorDef>, runner: Arc<dyn GraphRunner>) -> Wiring {
+fn wiring(
+    engine: &Engine,
+    catalog: &Catalog,
+    def: &Arc<ReactorDef>,
+    runner: Arc<dyn GraphRunner>,
+    deadline: Duration,
+) -> Wiring {
     let bound = catalog.graphs.iter().filter(|graph| graph.reactor == def.name);
     let graphs = bound.filter_map(|graph| {
         let own = graph.digest == def.digest;
         let foreign = if own { None } else { Some(engine.packages().graphs(&graph.digest)?) };
-        Some(Arc::new(Wired::new(Arc::clone(graph), foreign)))
+        Some(Arc::new(Wired::new(Arc::clone(graph), foreign, deadline)))
     });
     Wiring {
         def: Arc::clone(def),
         runner,
         graphs: graphs.collect(),
         subscriptions: catalog.subscriptions.iter().filter(|s| s.reactor == def.name).cloned().collect(),
+        deadline,
     }
 }
 
@@ -346,14 +373,20 @@ fn wiring(engine: &Engine, catalog: &Catalog, def: &Arc<ReactorDef>, runner: Arc
 async fn record(engine: &Engine, inlets: &[Inlet]) -> Result<(), Error> {
     let now = now_ms();
     let in_memory = inlets.iter().filter(|inlet| inlet.sequential.is_none());
-    let rows: Vec<ReactorRow> = in_memory
-        .map(|inlet| ReactorRow {
+    let row = |inlet: &Inlet| {
+        let Some(state) = inlet.reactor.state() else {
+            // In the middle of a call: the next time will do.
+            inlet.reactor.touch();
+            return None;
+        };
+        Some(ReactorRow {
             name: inlet.reactor.name.clone(),
             cursor: 0,
             paused: i64::from(inlet.reactor.is_paused()),
-            state: inlet.reactor.state(),
+            state,
         })
-        .collect();
+    };
+    let rows: Vec<ReactorRow> = in_memory.filter_map(row).collect();
     let mut tx = engine.store().begin().await?;
     ReactorRow::put(&mut tx, &rows, now).await?;
     let mut statuses = Vec::with_capacity(inlets.len());

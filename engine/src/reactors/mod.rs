@@ -57,36 +57,55 @@ fn event_of(json: &[u8]) -> Result<Event, String> {
 }
 
 impl Inlet {
-    /// Gives the reactor events. With `sequential` this waits until they are on their way to disk, and for room.
-    async fn push(&self, events: Vec<(usize, Event)>, position: Option<PositionRow>) {
-        let Some(sequential) = &self.sequential else {
-            let at =
-                position.as_ref().map(|p| format!("{} before {}", p.stream, p.position)).unwrap_or_default();
-            for (source, event) in events {
-                self.reactor.offer(source, event, at.clone());
-            }
-            if let Some(position) = position {
-                reactor::lock(&self.positions).insert(position.stream, position.position);
-            }
+    /// Gives the reactor events. With `sequential` this waits for room, and not until they are on disk.
+    async fn push(&self, events: Vec<(usize, Event)>) {
+        match &self.sequential {
+            None => self.offer(events, ""),
+            // Closed only when the reactor is gone.
+            Some(_) => drop(self.send(events, None, None).await),
+        }
+    }
+
+    /// Gives the reactor events of a stream, and waits until they are on disk when its inputs are recorded.
+    async fn push_through(&self, events: Vec<(usize, Event)>, position: PositionRow) {
+        if self.sequential.is_none() {
+            self.offer(events, &format!("{} before {}", position.stream, position.position));
+            reactor::lock(&self.positions).insert(position.stream, position.position);
             return;
-        };
+        }
+        let (recorded, done) = oneshot::channel();
+        if self.send(events, Some(position), Some(recorded)).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    fn offer(&self, events: Vec<(usize, Event)>, at: &str) {
+        for (source, event) in events {
+            self.reactor.offer(source, event, at.to_owned());
+        }
+    }
+
+    async fn send(
+        &self,
+        events: Vec<(usize, Event)>,
+        position: Option<PositionRow>,
+        recorded: Option<oneshot::Sender<()>>,
+    ) -> Result<(), Error> {
+        let Some(sequential) = &self.sequential else { return Err(Error::Stopped) };
         events.iter().for_each(|(source, _)| self.reactor.count_event(*source));
         self.reactor.pending.fetch_add(events.len() as u64, Ordering::SeqCst);
-        // Closed only when the reactor is gone.
-        let _ = sequential.send(Ingress { events, position, recorded: None }).await;
+        let ingress = Ingress { events, position, recorded };
+        sequential.send(ingress).await.map_err(|_| Error::Stopped)
     }
 
     /// Gives the reactor one event, and waits until it is recorded when the reactor records its inputs.
     async fn push_recorded(&self, source: usize, event: Event) -> Result<(), Error> {
-        let Some(sequential) = &self.sequential else {
-            self.reactor.offer(source, event, "pushed".to_owned());
+        if self.sequential.is_none() {
+            self.offer(vec![(source, event)], "pushed");
             return Ok(());
-        };
-        self.reactor.count_event(source);
-        self.reactor.pending.fetch_add(1, Ordering::SeqCst);
+        }
         let (recorded, done) = oneshot::channel();
-        let ingress = Ingress { events: vec![(source, event)], position: None, recorded: Some(recorded) };
-        sequential.send(ingress).await.map_err(|_| Error::Stopped)?;
+        self.send(vec![(source, event)], None, Some(recorded)).await?;
         done.await.map_err(|_| Error::Stopped)
     }
 
@@ -94,10 +113,11 @@ impl Inlet {
     async fn flush(&self, source: usize) {
         match &self.sequential {
             None => self.reactor.flush(source),
+            // An empty event stands for the flush; it is no event of the source.
             Some(sequential) => {
-                let flush =
-                    Ingress { events: vec![(source, Event::from([]))], position: None, recorded: None };
-                let _ = sequential.send(flush).await;
+                self.reactor.pending.fetch_add(1, Ordering::SeqCst);
+                let events = vec![(source, Event::from([]))];
+                let _ = sequential.send(Ingress { events, position: None, recorded: None }).await;
             }
         }
     }

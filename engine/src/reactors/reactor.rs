@@ -12,9 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// How long a graph may take, in milliseconds.
-const DEADLINE_MS: u64 = 30_000;
-
 /// How much longer a graph is waited for before it counts as one that never returns: it blocks its thread.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -47,6 +44,8 @@ pub(crate) struct Wiring {
     pub(crate) runner: Arc<dyn GraphRunner>,
     pub(crate) graphs: Vec<Arc<Wired>>,
     pub(crate) subscriptions: Vec<Subscription>,
+    /// How long a graph may take.
+    pub(crate) deadline: Duration,
 }
 
 /// A graph with what runs it.
@@ -54,6 +53,7 @@ pub(crate) struct Wired {
     pub(crate) def: Arc<GraphDef>,
     /// None when it is of the reactor's own package, and called where that is.
     pub(crate) runner: Option<Arc<dyn GraphRunner>>,
+    deadline: Duration,
     pub(crate) counts: Mutex<GraphCounts>,
     /// Of another package: the firing it is to take next.
     mailbox: Mutex<Mailbox>,
@@ -68,10 +68,11 @@ struct Mailbox {
 }
 
 impl Wired {
-    pub(crate) fn new(def: Arc<GraphDef>, runner: Option<Arc<dyn GraphRunner>>) -> Self {
+    pub(crate) fn new(def: Arc<GraphDef>, runner: Option<Arc<dyn GraphRunner>>, deadline: Duration) -> Self {
         Self {
             def,
             runner,
+            deadline,
             counts: Mutex::default(),
             mailbox: Mutex::default(),
             retry_at: Mutex::new(None),
@@ -88,7 +89,8 @@ impl Wired {
     /// Calls the graph, and counts.
     fn call(&self, calls: &dyn GraphCalls, cache: &InputCache) -> Result<Outputs, CallFailure> {
         let began = Instant::now();
-        let result = calls.fire(self.def.index, cache, DEADLINE_MS);
+        let deadline_ms = self.deadline.as_millis() as u64;
+        let result = calls.fire(self.def.index, cache, deadline_ms);
         match &result {
             Ok(outputs) => lock(&self.counts).completed(outputs.clone(), began.elapsed()),
             Err(failure) => self.failed(failure),
@@ -145,6 +147,7 @@ pub(crate) struct Reactor {
     pub(crate) rejects: Mutex<Vec<Rejected>>,
     pub(crate) problems: Mutex<BTreeMap<String, String>>,
     events: Vec<AtomicU64>,
+    firings: AtomicU64,
     dropped: AtomicU64,
     rejected: AtomicU64,
     pub(crate) pending: AtomicU64,
@@ -174,6 +177,7 @@ impl Reactor {
             name: wiring.def.name.clone(),
             wiring: Mutex::new(Arc::new(wiring)),
             inbox: Mutex::new(inbox),
+            firings: AtomicU64::new(core.fired()),
             core: Mutex::new(core),
             fired,
             rejects: Mutex::default(),
@@ -192,17 +196,19 @@ impl Reactor {
         Arc::clone(&lock(&self.wiring))
     }
 
-    /// Connects it anew, as when a package was swapped. Events that wait go on waiting.
-    pub(crate) fn rewire(self: &Arc<Self>, wiring: Wiring) {
-        let mut core = lock(&self.core);
+    /// Connects it anew, as when a package was swapped. Events that wait go on waiting. False while a graph is
+    /// being called: its values are in use then, for ever when it never returns.
+    pub(crate) fn rewire(self: &Arc<Self>, wiring: &Arc<Wiring>) -> bool {
+        let Ok(mut core) = self.core.try_lock() else { return false };
         core.rewired(Arc::clone(&wiring.def));
-        *lock(&self.wiring) = Arc::new(wiring);
+        *lock(&self.wiring) = Arc::clone(wiring);
         drop(core);
         self.touch();
         self.pump_if_needed();
+        true
     }
 
-    fn touch(&self) {
+    pub(crate) fn touch(&self) {
         // Only the first event since the last record pays for a write to a shared line.
         if !self.touched.load(Ordering::Relaxed) {
             self.touched.store(true, Ordering::Relaxed);
@@ -224,9 +230,9 @@ impl Reactor {
         self.pump_if_needed();
     }
 
-    /// The values for the next host.
-    pub(crate) fn state(&self) -> Vec<u8> {
-        lock(&self.core).to_bytes()
+    /// The values for the next host; none while a graph is being called.
+    pub(crate) fn state(&self) -> Option<Vec<u8>> {
+        self.core.try_lock().ok().map(|core| core.to_bytes())
     }
 
     pub(crate) fn count_event(&self, source: usize) {
@@ -372,6 +378,7 @@ impl Reactor {
 
     fn fire(self: &Arc<Self>, calls: &dyn GraphCalls, wiring: &Arc<Wiring>, core: &mut Core) {
         let number = core.fire();
+        self.firings.store(number, Ordering::Relaxed);
         self.touch();
         for graph in &wiring.graphs {
             if !graph.is_callable() {
@@ -481,7 +488,7 @@ impl Reactor {
             if !core.is_due() {
                 continue;
             }
-            core.fire();
+            self.firings.store(core.fire(), Ordering::Relaxed);
             for graph in wiring.graphs.iter().filter(|graph| graph.runner.is_none()) {
                 *lock(&self.calling) = Some(Instant::now());
                 let result = graph.call(calls, core.cache());
@@ -541,7 +548,7 @@ impl Reactor {
             strategy: def.strategy.as_str(),
             health: self.health(&wiring, core.as_deref()),
             paused: self.is_paused(),
-            fired: core.as_ref().map_or(0, |core| core.fired()),
+            fired: self.firings.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
             pending: self.pending.load(Ordering::Relaxed) + waiting as u64,
@@ -556,7 +563,7 @@ impl Reactor {
 
     fn health(&self, wiring: &Wiring, core: Option<&Core>) -> Health {
         let stuck = lock(&self.calling).map(|began| began.elapsed());
-        if let Some(stuck) = stuck.filter(|since| *since > Duration::from_millis(DEADLINE_MS) + GRACE) {
+        if let Some(stuck) = stuck.filter(|since| *since > wiring.deadline + GRACE) {
             return Health::Degraded {
                 reason: format!("a graph has not returned for {} s; its thread is lost", stuck.as_secs()),
             };

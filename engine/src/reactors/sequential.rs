@@ -5,7 +5,7 @@
 //! before it, and records its outputs once: they are keyed by the input's number.
 
 use super::core::Event;
-use super::reactor::{Processed, Reactor};
+use super::reactor::{Processed, Reactor, Wired, Wiring};
 use super::subscriptions;
 use crate::engine::{Engine, now_ms};
 use crate::error::Error;
@@ -197,15 +197,21 @@ impl Sequential {
         if firings.is_empty() {
             return outputs;
         }
-        for graph in &self.reactor.wiring().graphs {
-            let Some(runner) = &graph.runner else { continue };
-            let (reply, answer) = oneshot::channel();
-            let (graph, firings) = (Arc::clone(graph), firings.clone());
-            let taken = runner.run(Box::new(move |calls| {
-                let _ = reply.send(Reactor::process_foreign(&graph, calls, &firings));
-            }));
-            if taken && let Ok(of_graph) = answer.await {
-                outputs.extend(of_graph);
+        let foreign = |wiring: &Wiring| -> Vec<Arc<Wired>> {
+            wiring.graphs.iter().filter(|graph| graph.runner.is_some()).cloned().collect()
+        };
+        for bound in foreign(&self.reactor.wiring()) {
+            let same = |graph: &Arc<Wired>| {
+                graph.def.package == bound.def.package && graph.def.name == bound.def.name
+            };
+            // While its package is swapped nobody takes the firings: the next version does. A graph that is
+            // bound no more has no use for them.
+            while let Some(graph) = foreign(&self.reactor.wiring()).into_iter().find(same) {
+                if let Some(of_graph) = call_one(graph, firings.clone()).await {
+                    outputs.extend(of_graph);
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
             }
         }
         outputs
@@ -229,11 +235,18 @@ impl Sequential {
                 })
             })
             .collect();
+        // Nobody else calls graphs of this reactor: only a look at its status can be in the way.
+        let state = loop {
+            match self.reactor.state() {
+                Some(state) => break state,
+                None => tokio::task::yield_now().await,
+            }
+        };
         let row = ReactorRow {
             name: self.reactor.name.clone(),
             cursor: last,
             paused: i64::from(self.reactor.is_paused()),
-            state: self.reactor.state(),
+            state,
         };
         let (store, now) = (self.engine.store(), now_ms());
         let mut tx = store.begin().await?;
@@ -245,4 +258,17 @@ impl Sequential {
         }
         Ok(store.commit(tx).await?)
     }
+}
+
+/// Gives one graph of another package firings in order; none when its package takes no calls right now.
+async fn call_one(
+    graph: Arc<Wired>,
+    firings: Vec<(i64, longshore_workflow::InputCache)>,
+) -> Option<Vec<(i64, String, super::calls::Outputs)>> {
+    let runner = Arc::clone(graph.runner.as_ref()?);
+    let (reply, answer) = oneshot::channel();
+    let taken = runner.run(Box::new(move |calls| {
+        let _ = reply.send(Reactor::process_foreign(&graph, calls, &firings));
+    }));
+    if taken { answer.await.ok() } else { None }
 }

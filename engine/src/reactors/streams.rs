@@ -41,14 +41,22 @@ pub struct StreamOpening {
 pub trait EventStream: Send {
     /// The next events, at most `max`; none when there are no more for now.
     fn read(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<StreamEvent>, StreamError>>;
+
+    /// Everything that was read is taken: recorded, for a sequential reactor. Whoever sent it may be told.
+    fn taken(&mut self) -> BoxFuture<'_, Result<(), StreamError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
+
+/// What opening a stream comes to.
+pub type OpenedStream = Result<Box<dyn EventStream>, StreamError>;
 
 /// A kind of stream.
 pub struct StreamKind {
     /// The word after `type =`.
     pub name: &'static str,
     /// Opens one.
-    pub open: fn(StreamOpening) -> BoxFuture<'static, Result<Box<dyn EventStream>, StreamError>>,
+    pub open: fn(StreamOpening) -> BoxFuture<'static, OpenedStream>,
 }
 
 /// All kinds, in no order.
@@ -70,7 +78,7 @@ pub use slice::EVENT_STREAMS;
 ///
 /// # Errors
 /// [`StreamError`], also for a kind that nobody linked.
-pub(crate) async fn open(opening: StreamOpening) -> Result<Box<dyn EventStream>, StreamError> {
+pub(crate) async fn open(opening: StreamOpening) -> OpenedStream {
     let found = EVENT_STREAMS.iter().find(|kind| kind.name == opening.def.kind);
     let Some(kind) = found else {
         let mut known: Vec<&str> = EVENT_STREAMS.iter().map(|kind| kind.name).collect();

@@ -57,11 +57,10 @@ fn edges(model: &GraphModel, diag: &mut Diagnostics) {
                 diag.error(edge.target.span(), format!("`{} -> {}` is there twice", from.name, edge.target));
             }
             None => {}
-            Some(variant) => {
-                if earlier().any(|other| other.variant.as_ref() == Some(variant)) {
-                    diag.error(variant.span(), format!("`{}` routes `{variant}` twice", from.name));
-                }
+            Some(variant) if earlier().any(|other| other.variant.as_ref() == Some(variant)) => {
+                diag.error(variant.span(), format!("`{}` routes `{variant}` twice", from.name));
             }
+            Some(_) => {}
         }
     }
 }

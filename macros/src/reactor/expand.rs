@@ -14,11 +14,14 @@ pub(super) fn expand(model: &ReactorModel, unit: &ItemStruct, private: &TokenStr
     let strategy = model.input_strategy.as_ref().map_or_else(|| "latest".to_owned(), LitStr::value);
     let accumulators_json = serde_json::json!(accumulators).to_string();
     let sources_json = serde_json::json!(sources).to_string();
+    let ident = &unit.ident;
     quote! {
         #unit
         #[doc(hidden)]
         #[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications)]
         const _: () = {
+            // Nobody makes a value of it: it stands for the reactor.
+            const _: #ident = #ident;
             #private::inventory::submit! {
                 #private::ReactorEntry {
                     module: ::core::module_path!(),

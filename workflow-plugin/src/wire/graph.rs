@@ -90,8 +90,8 @@ pub enum GraphCall {
 
 impl GraphCall {
     /// The variants, in the order of their tags.
-    pub const SCHEMA: &'static str = "GraphCall{Fire:u32,u64+input,Event:u32+event,Stateful:u32,u32+state+event,\
-         Batch:u32+events,Poll:u32,u64,}";
+    pub const SCHEMA: &'static str = "GraphCall{Fire:(u32,u64)+input,Event:u32+event,Stateful:(u32,u32)+state+event,\
+         Batch:u32+events,Poll:(u32,u64),}";
 }
 
 impl Wire for GraphCall {

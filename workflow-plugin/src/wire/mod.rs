@@ -40,14 +40,8 @@ pub const fn schemas_of(method: Method) -> &'static [&'static str] {
         Method::GetGraphMetadata | Method::GetTriggerlessGraphMetadata => {
             &[GraphMetadata::SCHEMA, GraphMeta::SCHEMA, EdgeMeta::SCHEMA]
         }
-        Method::ExecuteGraph => &[
-            GraphRequest::SCHEMA,
-            GraphReply::SCHEMA,
-            GraphFailure::SCHEMA,
-            GraphCall::SCHEMA,
-            GraphAnswer::SCHEMA,
-            CallFailure::SCHEMA,
-        ],
+        Method::ExecuteGraph => &[GraphRequest::SCHEMA, GraphReply::SCHEMA, GraphFailure::SCHEMA],
+        // From version 2 on `execute_graph` is called with these too.
         Method::InvokeTriggerlessGraph => &[GraphCall::SCHEMA, GraphAnswer::SCHEMA, CallFailure::SCHEMA],
         Method::GetReactorMetadata => &[
             ReactorMetadata::SCHEMA,

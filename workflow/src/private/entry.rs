@@ -216,13 +216,16 @@ pub struct EventError {
 /// A boundary value, none when the accumulator has nothing to say.
 pub type Boundary = Option<Vec<u8>>;
 
+/// A new state and a boundary value.
+pub type StateAndBoundary = (Vec<u8>, Vec<u8>);
+
 /// How an accumulator is called; events and boundary values are MessagePack.
 #[derive(Debug, Clone, Copy)]
 pub enum AccumulatorCall {
     /// With one event.
     Event(fn(&[u8]) -> Result<Vec<u8>, EventError>),
     /// With its state (empty at first) and one event; gives the new state and the boundary value.
-    Stateful(fn(&[u8], &[u8]) -> Result<(Vec<u8>, Vec<u8>), EventError>),
+    Stateful(fn(&[u8], &[u8]) -> Result<StateAndBoundary, EventError>),
     /// With many events.
     Batch(fn(&[&[u8]]) -> Result<Boundary, EventError>),
     /// With nothing, again and again.

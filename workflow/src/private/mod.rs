@@ -12,8 +12,8 @@ pub use crate::handle::{Slot, TaskHandle};
 pub use chrono;
 pub use entry::{
     AccumulatorCall, AccumulatorEntry, Boundary, EntryFuture, EventError, GraphCall, GraphEntry,
-    GraphOutputs, ParamEntry, ReactorEntry, RetryEntry, TaskEntry, TaskRun, TriggerEntry, TriggerKind,
-    WorkflowEntry,
+    GraphOutputs, ParamEntry, ReactorEntry, RetryEntry, StateAndBoundary, TaskEntry, TaskRun, TriggerEntry,
+    TriggerKind, WorkflowEntry,
 };
 pub use graph::{
     AnyOutputs, BlockingHook, ByteOutputs, Terminals, after_graph, blocking, boundary, event, invoke,

@@ -1,0 +1,114 @@
+//! Events that others push: `type = "http"`, `topic = "127.0.0.1:8787/prices"`.
+//!
+//! A `POST` to that path with one event as JSON, or one a line, is answered when the events are taken: recorded,
+//! for a sequential reactor. 202 taken, 400 no event, 413 too large, 503 not now, try again.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use longshore_engine::{BoxFuture, EventStream, StreamError, StreamEvent, StreamKind, StreamOpening};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// The kind, for `EVENT_STREAMS`.
+pub const KIND: StreamKind = StreamKind { name: "http", open: |opening| Box::pin(open(opening)) };
+
+/// Largest body, in bytes.
+const MAX_BODY: usize = 8 << 20;
+
+/// Requests that wait to be taken; beyond that they are told to come again.
+const MAX_WAITING: usize = 1024;
+
+/// How long a request waits to be taken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a look for events takes at the longest.
+const LOOK: Duration = Duration::from_millis(250);
+
+struct Pushed {
+    events: Vec<Vec<u8>>,
+    taken: oneshot::Sender<()>,
+}
+
+/// An address that is listened on.
+struct Listening {
+    server: JoinHandle<()>,
+    pushed: mpsc::Receiver<Pushed>,
+    /// Requests whose events were handed out.
+    answering: Vec<oneshot::Sender<()>>,
+    count: u64,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn open(opening: StreamOpening) -> Result<Box<dyn EventStream>, StreamError> {
+    let topic = &opening.def.topic;
+    let (address, path) = topic.split_once('/').unwrap_or((topic, ""));
+    let failed =
+        |error: std::io::Error| StreamError { message: format!("cannot listen on {address}: {error}") };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let (sender, pushed) = mpsc::channel(MAX_WAITING);
+    let router = Router::new()
+        .route(&format!("/{path}"), post(push))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(sender);
+    let server = tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the listener of a stream ended");
+        }
+    });
+    Ok(Box::new(Listening { server, pushed, answering: Vec::new(), count: 0 }))
+}
+
+async fn push(State(sender): State<mpsc::Sender<Pushed>>, body: Bytes) -> (StatusCode, &'static str) {
+    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let events: Vec<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
+    if events.is_empty() {
+        return (StatusCode::BAD_REQUEST, "send an event as JSON, or one a line\n");
+    }
+    let (taken, done) = oneshot::channel();
+    if sender.try_send(Pushed { events, taken }).is_err() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too much is waiting; try again\n");
+    }
+    match tokio::time::timeout(PATIENCE, done).await {
+        Ok(Ok(())) => (StatusCode::ACCEPTED, "taken\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "not taken in time; it may be taken later\n"),
+    }
+}
+
+impl EventStream for Listening {
+    fn read(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<StreamEvent>, StreamError>> {
+        Box::pin(async move {
+            let mut events = Vec::new();
+            let mut next = tokio::time::timeout(LOOK, self.pushed.recv()).await.ok().flatten();
+            while let Some(Pushed { events: pushed, taken }) = next {
+                for json in pushed {
+                    self.count += 1;
+                    events.push(StreamEvent { source: None, json, position: self.count.to_string() });
+                }
+                self.answering.push(taken);
+                next = if events.len() < max { self.pushed.try_recv().ok() } else { None };
+            }
+            if self.server.is_finished() {
+                return Err(StreamError { message: "the listener ended".to_owned() });
+            }
+            Ok(events)
+        })
+    }
+
+    fn taken(&mut self) -> BoxFuture<'_, Result<(), StreamError>> {
+        for taken in self.answering.drain(..) {
+            // Whoever asked may have gone.
+            let _ = taken.send(());
+        }
+        Box::pin(async { Ok(()) })
+    }
+}
