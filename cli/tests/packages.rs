@@ -3,6 +3,7 @@
 mod support;
 
 use longshore_engine::{Packages, StartRequest};
+use longshore_package::{Archive, ArchiveLimits, host_target, pack, target_path};
 use longshore_reconciler::Outcome;
 use longshore_store::{RunRow, RunState};
 use std::path::Path;
@@ -145,4 +146,58 @@ pub async fn lost() {}
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("the triggers did not fire: {seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_package_is_gone_goes_on_with_the_private_copy_after_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let built = build_into(&gated("1.0.0"), folder.path());
+    let gate = folder.path().join("gate");
+    let mut host = Host::open(folder.path()).await;
+    host.put(&built, "gated.longshore");
+    host.until_loaded(&["gated"]).await;
+    let run = host.engine.start(request("gated", &gate)).await.expect("starts").run;
+    host.engine.shutdown(Duration::ZERO).await;
+    host.reconciler.close().await;
+    drop(host);
+    std::fs::remove_file(folder.path().join("packages/gated.longshore")).expect("removes");
+    let cache = std::fs::read_dir(folder.path().join("cache")).expect("the cache");
+    let copy = cache.flatten().next().expect("a digest").path();
+    let library = std::fs::read_dir(copy).expect("a digest").flatten().next().expect("a library").path();
+
+    // A copy that was changed is not opened; the one that was checked is.
+    let bytes = std::fs::read(&library).expect("reads");
+    std::fs::write(&library, &bytes[..bytes.len() - 1]).expect("writes");
+    let mut host = Host::open(folder.path()).await;
+    let message = host.expect_refused("LS0312").await;
+    assert!(message.contains("was changed"), "{message}");
+    std::fs::write(&library, &bytes).expect("writes");
+    let report = host.reconcile().await;
+    assert!(
+        matches!(&report.outcomes[..], [Outcome::Restored { name, .. }] if name == "gated"),
+        "{report:?}"
+    );
+    assert!(host.engine.start(request("gated", &gate)).await.is_err(), "no new run starts on it");
+    std::fs::write(&gate, "").expect("opens the gate");
+    assert_eq!(host.engine.wait(run).await.expect("ends").state, RunState::Succeeded);
+    let report = host.reconcile().await;
+    assert!(matches!(&report.outcomes[..], [Outcome::Unloaded { .. }]), "{report:?}");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_whose_manifest_speaks_of_another_package_is_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    let limits = ArchiveLimits::default();
+    let mut archive = Archive::open(support::hello(), limits).expect("opens");
+    let library = archive.library(&host_target()).expect("a library");
+    let mut manifest = archive.manifest().clone();
+    manifest.package.name = "somebody-else".into();
+    let file = (target_path(&host_target(), &library.name), library.bytes);
+    let (_, bytes) = pack(&manifest, &[file]).expect("packs");
+    let mut host = Host::open(folder.path()).await;
+    std::fs::write(host.packages.join("other.longshore"), bytes).expect("writes");
+    let message = host.expect_refused("LS0310").await;
+    assert!(message.contains("`somebody-else 0.1.0`") && message.contains("`hello 0.1.0`"), "{message}");
+    host.close().await;
 }

@@ -257,3 +257,23 @@ async fn a_second_host_on_the_same_file_is_refused_and_a_stopped_one_leaves_its_
     let report = again.wait(sleeping.run).await.expect("ends");
     assert_eq!(report.state, RunState::Cancelled);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_rows_were_changed_by_hand_ends_with_the_reason_and_the_others_go_on() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = engine(folder.path(), 8).await;
+    let broken = first.start(request("waits", json!({}))).await.expect("starts").run;
+    first.shutdown(Duration::ZERO).await;
+    let mut tx = first.store().begin().await.expect("begins");
+    sqlx::query("UPDATE runs SET input = 'no JSON'").execute(&mut *tx).await.expect("updates");
+    first.store().commit(tx).await.expect("commits");
+    drop(first);
+
+    let again = engine(folder.path(), 8).await;
+    let state = again.ended(broken).await.expect("ends");
+    assert_eq!(state, RunState::Failed);
+    let row = longshore_store::RunRow::find(again.store(), broken).await.expect("finds").expect("is there");
+    let error = row.error.expect("an error");
+    assert!(error.starts_with("LS0512 table runs") && error.contains("column input"), "{error}");
+    assert_eq!(run(&again, "opens", json!({})).await.state, RunState::Succeeded);
+}
