@@ -46,8 +46,8 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
                 reconciler.reconcile().await?;
                 ticks.push(began.elapsed().as_secs_f64() * 1000.0);
             }
-            // Everything a pass without change looks at is in memory or in the directory.
-            rows.push(Row::new(format!("tick_{count}"), "ms", median(ticks)).with("queries", 0));
+            // The runs that digests are pinned to; all else is in memory or the time stamp of a folder.
+            rows.push(Row::new(format!("tick_{count}"), "ms", median(ticks)).with("queries", 1));
         }
         engine.shutdown(std::time::Duration::from_secs(1)).await;
         reconciler.close().await;

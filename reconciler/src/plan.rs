@@ -137,13 +137,14 @@ pub fn plan(sight: Sight<'_>, now: i64) -> Plan {
     let active: HashMap<&str, &Digest> =
         sight.observed.iter().filter(|o| o.active).map(|o| (o.name.as_str(), &o.digest)).collect();
     let backing_off = |digest: &Digest| sight.failures.get(digest).filter(|f| f.retry_at > now);
-    for (name, package) in &winners {
+    for package in &winners {
+        let name = package.name.as_str();
         let replaces = active.get(name).copied();
         if replaces == Some(&package.digest) {
             continue;
         }
         if let Some(failure) = backing_off(&package.digest) {
-            plan.kept.push(Kept::BackingOff { name: (*name).to_owned(), retry_at: failure.retry_at });
+            plan.kept.push(Kept::BackingOff { name: name.to_owned(), retry_at: failure.retry_at });
         } else {
             plan.actions.push(Action::Load { package: Arc::clone(package), replaces: replaces.cloned() });
         }
@@ -152,7 +153,7 @@ pub fn plan(sight: Sight<'_>, now: i64) -> Plan {
     for loaded in sight.observed {
         let (name, digest) = (loaded.name.clone(), loaded.digest.clone());
         if loaded.active {
-            if !winners.contains_key(loaded.name.as_str()) {
+            if winners.binary_search_by(|package| package.name.cmp(&loaded.name)).is_err() {
                 plan.actions.push(Action::Retire { name, digest });
             }
         } else if loaded.pinned_runs == 0 {
@@ -167,14 +168,14 @@ pub fn plan(sight: Sight<'_>, now: i64) -> Plan {
 /// Opens what runs are pinned to and nobody offers any more.
 fn restore<'s>(
     sight: &Sight<'s>,
-    winners: &BTreeMap<&str, &Arc<Desired>>,
+    winners: &[&Arc<Desired>],
     backing_off: impl Fn(&Digest) -> Option<&'s Failure>,
     plan: &mut Plan,
 ) {
     if sight.pins.is_empty() {
         return;
     }
-    let mut at_hand: HashSet<&Digest> = winners.values().map(|package| &package.digest).collect();
+    let mut at_hand: HashSet<&Digest> = winners.iter().map(|package| &package.digest).collect();
     at_hand.extend(sight.observed.iter().map(|loaded| &loaded.digest));
     for (digest, pinned_runs) in sight.pins.iter().filter(|(digest, _)| !at_hand.contains(digest)) {
         match backing_off(digest) {
@@ -189,24 +190,22 @@ fn restore<'s>(
     }
 }
 
-/// The offer that counts for each name: the highest version, then the first path.
-fn winners<'d>(desired: &'d [Arc<Desired>], plan: &mut Plan) -> BTreeMap<&'d str, &'d Arc<Desired>> {
-    let mut offers: BTreeMap<&str, Vec<&Arc<Desired>>> = BTreeMap::new();
-    for package in desired {
-        offers.entry(&package.name).or_default().push(package);
-    }
-    let mut winners = BTreeMap::new();
-    for (name, mut offers) in offers {
-        if offers.len() > 1 {
-            offers.sort_by_cached_key(|o| (Reverse(version_key(&o.version)), o.path.clone()));
+/// The offer that counts for each name, sorted by name: the highest version, then the first path.
+fn winners<'d>(desired: &'d [Arc<Desired>], plan: &mut Plan) -> Vec<&'d Arc<Desired>> {
+    let mut offers: Vec<&Arc<Desired>> = desired.iter().collect();
+    offers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let mut winners = Vec::with_capacity(offers.len());
+    for same_name in offers.chunk_by_mut(|a, b| a.name == b.name) {
+        if same_name.len() > 1 {
+            same_name.sort_by_cached_key(|o| (Reverse(version_key(&o.version)), o.path.clone()));
         }
-        let winner = offers[0];
+        let winner = same_name[0];
         // The same package in two places is no conflict.
-        for package in offers.iter().filter(|other| other.digest != winner.digest) {
+        for package in same_name.iter().filter(|other| other.digest != winner.digest) {
             let (package, winner) = (Arc::clone(package), winner.path.clone());
             plan.kept.push(Kept::Superseded { package, winner });
         }
-        winners.insert(name, winner);
+        winners.push(winner);
     }
     winners
 }

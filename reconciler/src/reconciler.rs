@@ -72,7 +72,7 @@ pub struct Reconciler {
     records: Records,
     failures: BTreeMap<Digest, Failure>,
     /// Digests on which new runs start, by package.
-    active: BTreeMap<String, Arc<Generation>>,
+    active: HashMap<String, Arc<Generation>>,
     /// Published, and not recorded as such: the database failed at that moment.
     unrecorded: Vec<Entered>,
     /// Digests that stay only because others are bound to their reactors, and that this was said of.
@@ -131,7 +131,7 @@ impl Reconciler {
             engine,
             records,
             failures: BTreeMap::new(),
-            active: BTreeMap::new(),
+            active: HashMap::new(),
             unrecorded: Vec::new(),
             kept_owners: HashSet::new(),
             superseded: HashSet::new(),
@@ -276,7 +276,7 @@ impl Reconciler {
             let open = pins.get(digest).map_or(0, |n| u64::try_from(*n).unwrap_or(0));
             open.max(flying.get(digest).copied().unwrap_or(0))
         };
-        let mut observed: Vec<Observed> = snapshot
+        let observed: Vec<Observed> = snapshot
             .generations
             .values()
             .map(|generation| Observed {
@@ -286,7 +286,6 @@ impl Reconciler {
                 pinned_runs: pinned(generation.digest()),
             })
             .collect();
-        observed.sort_by(|a, b| a.name.cmp(&b.name));
         // Runs of programs that embed an engine are pinned to no package.
         let packaged = pins.iter().filter_map(|(digest, n)| Some((Digest::parse(digest)?, *n)));
         Ok((observed, packaged.map(|(digest, n)| (digest, u64::try_from(n).unwrap_or(0))).collect()))
@@ -297,19 +296,28 @@ impl Reconciler {
     }
 
     async fn apply(&mut self, actions: Vec<Action>, report: &mut Report) -> Result<(), Error> {
-        let mut loads = Vec::new();
+        let (mut loads, mut retires) = (Vec::new(), Vec::new());
         for action in actions {
             match action {
                 Action::Load { package, .. } => loads.push(package),
                 Action::Restore { digest, pinned_runs } => self.restore(digest, pinned_runs, report).await?,
-                Action::Retire { name, .. } => self.retire(name, report).await?,
+                Action::Retire { name, .. } => retires.push(name),
                 Action::Unload { name, digest } => self.unload(name, &digest, report).await?,
             }
+        }
+        // Subscribers go before the owners of their reactors.
+        retires.sort_by_key(|name| (self.owns_reactors(name), name.clone()));
+        for name in retires {
+            self.retire(name, report).await?;
         }
         for together in loads.chunks(TOGETHER) {
             self.load(together, report).await?;
         }
         Ok(())
+    }
+
+    fn owns_reactors(&self, package: &str) -> bool {
+        self.active.get(package).is_some_and(|generation| !generation.reactors().is_empty())
     }
 
     /// Prepares packages side by side, then enters those that came through into one catalog.

@@ -142,9 +142,7 @@ impl Error {
             Self::NotADatabase { .. } => "point --database at a Longshore database, or move the file away",
             Self::Newer { .. } => "use the Longshore release that made it, or a later one",
             Self::Migrate { .. } => "see the cause below; the database is as it was before",
-            Self::SecondHost { .. } => {
-                "stop the other host, or give this one its own --home; several hosts need PostgreSQL"
-            }
+            Self::SecondHost { .. } => "stop the other host, or give this one its own --home",
             Self::LockFile { .. } => "make the database's folder writable for this user",
             Self::BadUrl { .. } => "write sqlite:PATH",
             Self::BadId { .. } => "copy the id from `longshore runs list`",

@@ -9,7 +9,8 @@
 //! - Updates of a state carry the state they expect; the affected rows are what they return.
 //!
 //! # Assumptions
-//! - On SQLite there is one writing process; [`Store::open`] holds a lock file that makes a second one fail.
+//! - There is one host: [`Store::open`] holds a lock file on SQLite, and a session's lock on PostgreSQL, that make a
+//!   second one fail.
 
 mod attempts;
 mod batch;

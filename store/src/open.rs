@@ -7,7 +7,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Transaction};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -45,6 +45,33 @@ pub struct Store {
     reader: AnyPool,
     url: Arc<str>,
     _lock: Option<Arc<HostLock>>,
+    _session: Option<Arc<HostSession>>,
+}
+
+/// The session that keeps other hosts out of a PostgreSQL database: recovery takes what other hosts hold for left
+/// behind.
+#[derive(Debug)]
+struct HostSession {
+    _connection: Mutex<AnyConnection>,
+}
+
+/// Names the lock among those of whatever else uses the server: "longshor" in ASCII.
+const HOST_LOCK: i64 = i64::from_be_bytes(*b"longshor");
+
+impl HostSession {
+    async fn take(url: &str, shown: &str) -> Result<Self, Error> {
+        let failed = |e| Error::opening(shown, e);
+        let options =
+            AnyConnectOptions::from_str(url).map_err(|_| Error::BadUrl { url: shown.to_owned() })?;
+        let mut connection = AnyConnection::connect_with(&options).await.map_err(failed)?;
+        let sql = "SELECT CAST(CASE WHEN pg_try_advisory_lock($1) THEN 1 ELSE 0 END AS BIGINT)";
+        let taken: i64 =
+            sqlx::query_scalar(sql).bind(HOST_LOCK).fetch_one(&mut connection).await.map_err(failed)?;
+        if taken == 0 {
+            return Err(Error::SecondHost { path: shown.into() });
+        }
+        Ok(Self { _connection: Mutex::new(connection) })
+    }
 }
 
 /// A transaction; dropped without commit it changes nothing.
@@ -79,13 +106,24 @@ impl Store {
             (Some(path), Access::Host) => Some(Arc::new(HostLock::take(path)?)),
             _ => None,
         };
+        let session = match (dialect, access) {
+            (Dialect::Postgres, Access::Host) => Some(Arc::new(HostSession::take(url, &shown).await?)),
+            _ => None,
+        };
         let full = match dialect {
             Dialect::Sqlite => reachable(url, access).await.map_err(|e| Error::opening(&shown, e))?,
             Dialect::Postgres => url.to_owned(),
         };
         let writers = if dialect == Dialect::Sqlite { 1 } else { READERS };
         let writer = connect(&full, &shown, dialect, writers).await?;
-        let store = Self { dialect, reader: writer.clone(), writer, url: shown.into(), _lock: lock };
+        let store = Self {
+            dialect,
+            reader: writer.clone(),
+            writer,
+            url: shown.into(),
+            _lock: lock,
+            _session: session,
+        };
         store.migrate(access).await?;
         let reader = connect(&full, &store.url, dialect, READERS).await?;
         Ok(Self { reader, ..store })

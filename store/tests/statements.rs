@@ -38,6 +38,8 @@ async fn the_whole_life_of_a_run_works_on_postgres() {
     whole_life(&store).await;
     packages(&store).await;
     reactors(&store).await;
+    let second = Store::open(&server.url(), Access::Host).await.expect_err("one host at a time");
+    assert_eq!(second.code(), "LS0508");
     store.close().await;
 }
 

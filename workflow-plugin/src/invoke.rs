@@ -98,7 +98,6 @@ pub(crate) fn failure_of(error: &(dyn Error + 'static)) -> TaskFailure {
 /// Most calls are ready at the first poll: that one is made without the runtime's machinery for parking. A
 /// program may call from a task of its own runtime, which must not be blocked without a word.
 pub(crate) fn block_on<T: Send>(runtime: &Handle, future: impl Future<Output = T> + Send) -> T {
-    let outer = Handle::try_current().map(|handle| handle.runtime_flavor());
     let mut future = pin!(future);
     {
         let _inside = runtime.enter();
@@ -107,7 +106,7 @@ pub(crate) fn block_on<T: Send>(runtime: &Handle, future: impl Future<Output = T
             return value;
         }
     }
-    match outer {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Err(_) => runtime.block_on(future),
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(|| runtime.block_on(future)),
         Ok(_) => std::thread::scope(|scope| {
