@@ -130,15 +130,13 @@ fn kill_at(point: &str, package: &Path, expected: &[(String, Value)]) {
     assert!(seen == numbered.collect::<Vec<_>>(), "{point}: the outputs differ");
 }
 
-/// A package that owns the reactor `feed`; its own graph counts in version 2.
-fn owner(version: &str) -> Crate {
-    let source = "\
-longshore::package!();
-
-#[longshore::reactor(name = \"feed\", accumulators = [numbers, factor], criteria = when_any(numbers), input_strategy = \"sequential\")]
-pub struct Feed;
-";
-    with_version(Crate::of_source("owner", source), version)
+/// A package that owns the reactor `feed`, with these sources.
+fn owner(version: &str, sources: &str) -> Crate {
+    let source = format!(
+        "longshore::package!();\n\n#[longshore::reactor(name = \"feed\", accumulators = [{sources}], \
+         criteria = when_any(numbers), input_strategy = \"sequential\")]\npub struct Feed;\n"
+    );
+    with_version(Crate::of_source("owner", &source), version)
 }
 
 /// A package whose graph is bound to another package's reactor.
@@ -185,7 +183,10 @@ async fn outputs(host: &Host, count: usize) -> Vec<(i64, i64)> {
 async fn a_graph_of_another_package_is_bound_kept_fed_and_swapped_without_a_loss() {
     let folder = tempfile::tempdir().expect("folder");
     let built = |krate: &Crate, name: &str| -> PathBuf { build_into(krate, &folder.path().join(name)) };
-    let (own, own2) = (built(&owner("1.0.0"), "o1"), built(&owner("2.0.0"), "o2"));
+    let (own, own2) = (
+        built(&owner("1.0.0", "numbers, factor"), "o1"),
+        built(&owner("2.0.0", "extra, factor, numbers"), "o2"),
+    );
     let (sub, sub2) = (built(&subscriber("1.0.0", 0), "s1"), built(&subscriber("2.0.0", 1000), "s2"));
     let mut host = Host::open(folder.path()).await;
 

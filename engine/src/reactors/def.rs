@@ -234,3 +234,11 @@ impl ReactorDef {
         graph.sources.iter().find(|source| self.source(source).is_none()).cloned()
     }
 }
+
+/// The place in `new` of a source of `old`; none when it is not there any more.
+pub(crate) fn place_in(new: &ReactorDef, old: &ReactorDef, source: usize) -> Option<usize> {
+    if std::ptr::eq(new, old) {
+        return Some(source);
+    }
+    old.sources.get(source).and_then(|source| new.source(&source.name))
+}

@@ -4,9 +4,10 @@ use super::calls::GraphRunner;
 use super::core::Core;
 use super::def::{InputStrategy, ReactorDef};
 use super::feeds::{self, Feed, StreamPlace};
-use super::reactor::{Fired, Reactor, Wired, Wiring, lock};
+use super::reactor::{Fired, Reactor};
 use super::sequential::{Ingress, QUEUE, Sequential};
 use super::status::ReactorStatus;
+use super::wiring::{Wired, Wiring, lock};
 use super::{Inlet, event_of, subscriptions};
 use crate::engine::{Engine, now_ms};
 use crate::error::Error;
@@ -200,6 +201,10 @@ impl Reactors {
         signature: String,
     ) {
         let wiring = Arc::new(wiring(engine, catalog, def, runner, self.deadline));
+        // What fed the version before ends first: its places of sources may be others.
+        if let Some(running) = lock(&self.running).get_mut(&def.name) {
+            running.feeds.clear();
+        }
         let began = Instant::now();
         while !inlet.reactor.rewire(&wiring) {
             if began.elapsed() > BUSY {
@@ -213,7 +218,6 @@ impl Reactors {
         }
         if let Some(running) = lock(&self.running).get_mut(&def.name) {
             running.signature = signature;
-            running.feeds.clear();
             let positions = lock(&inlet.positions).clone();
             running.feeds = feeds::start(&inlet, &positions, &self.place);
         }
@@ -249,8 +253,8 @@ impl Reactors {
             InputStrategy::Latest => (None, None),
             InputStrategy::Sequential => {
                 let (sender, ingress) = mpsc::channel::<Ingress>(QUEUE);
-                let work =
-                    Sequential { engine: engine.clone(), reactor: Arc::clone(&reactor), cursor, ingress };
+                let (engine, reactor, def) = (engine.clone(), Arc::clone(&reactor), Arc::clone(def));
+                let work = Sequential { engine, reactor, cursor, ingress, def };
                 (Some(sender), Some(Feed::of(tokio::spawn(work.run()))))
             }
         };

@@ -1,7 +1,7 @@
 //! Reactors: sources whose news fire graphs.
 //!
 //! - [`def`]: what a package declares. - [`core`]: the values of one reactor, and whether they are reason to fire.
-//! - [`reactor`]: one at work, in memory. - [`sequential`]: one whose inputs are recorded first.
+//! - [`reactor`]: one at work, in memory, with its [`inbox`] and its [`wiring`]. - [`sequential`]: one whose inputs are recorded first.
 //! - [`feeds`] and [`streams`]: where events come from. - [`Reactors`]: all of them, kept as the catalog says.
 //!
 //! # Guarantees
@@ -16,12 +16,14 @@ mod core;
 pub(crate) mod def;
 mod feeds;
 mod file_stream;
+mod inbox;
 mod manager;
 mod reactor;
 mod sequential;
 pub(crate) mod status;
 pub(crate) mod streams;
 mod subscriptions;
+mod wiring;
 
 pub use manager::Reactors;
 pub(crate) use manager::run;
@@ -70,7 +72,7 @@ impl Inlet {
     async fn push_through(&self, events: Vec<(usize, Event)>, position: PositionRow) {
         if self.sequential.is_none() {
             self.offer(events, &format!("{} before {}", position.stream, position.position));
-            reactor::lock(&self.positions).insert(position.stream, position.position);
+            wiring::lock(&self.positions).insert(position.stream, position.position);
             return;
         }
         let (recorded, done) = oneshot::channel();
@@ -94,7 +96,8 @@ impl Inlet {
         let Some(sequential) = &self.sequential else { return Err(Error::Stopped) };
         events.iter().for_each(|(source, _)| self.reactor.count_event(*source));
         self.reactor.pending.fetch_add(events.len() as u64, Ordering::SeqCst);
-        let ingress = Ingress { events, position, recorded };
+        let def = Arc::clone(&self.reactor.wiring().def);
+        let ingress = Ingress { def, events, position, recorded };
         sequential.send(ingress).await.map_err(|_| Error::Stopped)
     }
 
@@ -117,7 +120,8 @@ impl Inlet {
             Some(sequential) => {
                 self.reactor.pending.fetch_add(1, Ordering::SeqCst);
                 let events = vec![(source, Event::from([]))];
-                let _ = sequential.send(Ingress { events, position: None, recorded: None }).await;
+                let def = Arc::clone(&self.reactor.wiring().def);
+                let _ = sequential.send(Ingress { def, events, position: None, recorded: None }).await;
             }
         }
     }
@@ -125,7 +129,7 @@ impl Inlet {
     /// Notes why a stream does not read, or that it does again.
     fn problem(&self, sources: &[usize], problem: Option<String>) {
         let def = Arc::clone(&self.reactor.wiring().def);
-        let mut problems = reactor::lock(&self.reactor.problems);
+        let mut problems = wiring::lock(&self.reactor.problems);
         for source in sources {
             let name = &def.sources[*source].name;
             match &problem {

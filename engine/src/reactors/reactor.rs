@@ -2,13 +2,15 @@
 
 use super::calls::{GraphCalls, GraphRunner, Outputs};
 use super::core::{Core, Event, Rejected};
-use super::def::{AccumulatorKind, GraphDef, ReactorDef, Subscription};
-use super::status::{GraphCounts, Health, ReactorStatus, SourceStatus};
+use super::def::AccumulatorKind;
+use super::inbox::Inbox;
+use super::status::{Health, ReactorStatus, SourceStatus};
+use super::wiring::{Wired, Wiring, lock};
 use longshore_workflow::InputCache;
 use longshore_workflow_plugin::wire::CallFailure;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -17,15 +19,6 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Events of a source that must not be dropped that wait at the same time, with strategy `latest`.
 const MAX_WAITING: usize = 10_000;
-
-/// First pause of a graph after a panic; doubles up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// See [`FIRST_PAUSE`].
-const MAX_PAUSE: Duration = Duration::from_secs(30);
-
-/// Failures in a row after which a graph is given up until its package changes.
-const GIVE_UP: u32 = 10;
 
 /// Rejected events that wait to be recorded.
 const MAX_REJECTED: usize = 1000;
@@ -38,105 +31,6 @@ pub(crate) struct Fired {
     pub(crate) outputs: Outputs,
 }
 
-/// How a reactor is connected right now.
-pub(crate) struct Wiring {
-    pub(crate) def: Arc<ReactorDef>,
-    pub(crate) runner: Arc<dyn GraphRunner>,
-    pub(crate) graphs: Vec<Arc<Wired>>,
-    pub(crate) subscriptions: Vec<Subscription>,
-    /// How long a graph may take.
-    pub(crate) deadline: Duration,
-}
-
-/// A graph with what runs it.
-pub(crate) struct Wired {
-    pub(crate) def: Arc<GraphDef>,
-    /// None when it is of the reactor's own package, and called where that is.
-    pub(crate) runner: Option<Arc<dyn GraphRunner>>,
-    deadline: Duration,
-    pub(crate) counts: Mutex<GraphCounts>,
-    /// Of another package: the firing it is to take next.
-    mailbox: Mutex<Mailbox>,
-    retry_at: Mutex<Option<Instant>>,
-    given_up: AtomicBool,
-}
-
-#[derive(Default)]
-struct Mailbox {
-    next: Option<(u64, InputCache)>,
-    running: bool,
-}
-
-impl Wired {
-    pub(crate) fn new(def: Arc<GraphDef>, runner: Option<Arc<dyn GraphRunner>>, deadline: Duration) -> Self {
-        Self {
-            def,
-            runner,
-            deadline,
-            counts: Mutex::default(),
-            mailbox: Mutex::default(),
-            retry_at: Mutex::new(None),
-            given_up: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether it may be called: not within its pause, and not given up.
-    fn is_callable(&self) -> bool {
-        !self.given_up.load(Ordering::Relaxed)
-            && lock(&self.retry_at).is_none_or(|retry_at| Instant::now() >= retry_at)
-    }
-
-    /// Calls the graph, and counts.
-    fn call(&self, calls: &dyn GraphCalls, cache: &InputCache) -> Result<Outputs, CallFailure> {
-        let began = Instant::now();
-        let deadline_ms = self.deadline.as_millis() as u64;
-        let result = calls.fire(self.def.index, cache, deadline_ms);
-        match &result {
-            Ok(outputs) => lock(&self.counts).completed(outputs.clone(), began.elapsed()),
-            Err(failure) => self.failed(failure),
-        }
-        result
-    }
-
-    fn failed(&self, failure: &CallFailure) {
-        let in_a_row = lock(&self.counts).failed(failure.message.clone());
-        let graph = &self.def.name;
-        // A bad input says nothing about the graph.
-        if !failure.source.is_empty() {
-            return;
-        }
-        tracing::warn!(graph, error = failure.message, in_a_row, "a graph failed");
-        if in_a_row >= GIVE_UP {
-            self.given_up.store(true, Ordering::Relaxed);
-            tracing::error!(graph, failures = in_a_row, "a graph is given up until its package changes");
-        } else if failure.panicked || failure.timed_out {
-            let pause = FIRST_PAUSE.saturating_mul(1 << in_a_row.min(16)).min(MAX_PAUSE);
-            *lock(&self.retry_at) = Some(Instant::now() + pause);
-        }
-    }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Author code is called under catch_unwind; ours leaves values valid between any two operations.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Events on their way into a `latest` reactor.
-#[derive(Default)]
-struct Inbox {
-    slots: Vec<VecDeque<(Event, String)>>,
-    flush: Vec<usize>,
-    /// Firings that somebody asked for, with values of their own.
-    manual: Vec<Vec<(usize, Event)>>,
-    pumping: bool,
-}
-
-impl Inbox {
-    fn is_empty(&self) -> bool {
-        self.slots.iter().all(VecDeque::is_empty) && self.flush.is_empty() && self.manual.is_empty()
-    }
-}
-
 /// A running reactor.
 pub(crate) struct Reactor {
     pub(crate) name: String,
@@ -146,7 +40,6 @@ pub(crate) struct Reactor {
     fired: mpsc::UnboundedSender<Fired>,
     pub(crate) rejects: Mutex<Vec<Rejected>>,
     pub(crate) problems: Mutex<BTreeMap<String, String>>,
-    events: Vec<AtomicU64>,
     firings: AtomicU64,
     dropped: AtomicU64,
     rejected: AtomicU64,
@@ -172,17 +65,15 @@ pub(crate) struct Processed {
 impl Reactor {
     pub(crate) fn new(wiring: Wiring, core: Core, paused: bool, fired: mpsc::UnboundedSender<Fired>) -> Self {
         let sources = wiring.def.sources.len();
-        let inbox = Inbox { slots: vec![VecDeque::new(); sources], ..Inbox::default() };
         Self {
             name: wiring.def.name.clone(),
             wiring: Mutex::new(Arc::new(wiring)),
-            inbox: Mutex::new(inbox),
+            inbox: Mutex::new(Inbox::new(sources)),
             firings: AtomicU64::new(core.fired()),
             core: Mutex::new(core),
             fired,
             rejects: Mutex::default(),
             problems: Mutex::default(),
-            events: (0..sources).map(|_| AtomicU64::new(0)).collect(),
             dropped: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             pending: AtomicU64::new(0),
@@ -201,7 +92,11 @@ impl Reactor {
     pub(crate) fn rewire(self: &Arc<Self>, wiring: &Arc<Wiring>) -> bool {
         let Ok(mut core) = self.core.try_lock() else { return false };
         core.rewired(Arc::clone(&wiring.def));
-        *lock(&self.wiring) = Arc::clone(wiring);
+        // The inbox before the wiring, as everywhere.
+        let mut inbox = lock(&self.inbox);
+        let old = std::mem::replace(&mut *lock(&self.wiring), Arc::clone(wiring));
+        inbox.rewired(&old.def, &wiring.def);
+        drop(inbox);
         drop(core);
         self.touch();
         self.pump_if_needed();
@@ -236,7 +131,9 @@ impl Reactor {
     }
 
     pub(crate) fn count_event(&self, source: usize) {
-        self.events[source].fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = lock(&self.inbox).counts.get_mut(source) {
+            *count += 1;
+        }
         self.touch();
     }
 
@@ -254,10 +151,13 @@ impl Reactor {
     /// Takes an event. It is looked at before this returns when the reactor is idle and its package is this
     /// program; a newer event takes the place of one that was not looked at yet.
     pub(crate) fn offer(self: &Arc<Self>, source: usize, event: Event, position: String) {
-        self.count_event(source);
+        self.touch();
         {
             let mut inbox = lock(&self.inbox);
             let keeps_all = self.keeps_all(source);
+            // A feed of the version before may say something in the moment of a swap.
+            let Some(count) = inbox.counts.get_mut(source) else { return };
+            *count += 1;
             let slot = &mut inbox.slots[source];
             let most = if keeps_all { MAX_WAITING } else { 1 };
             while slot.len() >= most {
@@ -344,6 +244,12 @@ impl Reactor {
                 (events, std::mem::take(&mut inbox.flush), std::mem::take(&mut inbox.manual))
             };
             let mut core = lock(&self.core);
+            if !Arc::ptr_eq(&lock(&self.wiring), wiring) {
+                // Swapped in this moment: what was taken out is put back for the new version.
+                drop(core);
+                self.put_back(wiring, events, flush, manual);
+                continue;
+            }
             for (source, event, position) in events {
                 self.take(calls, &mut core, source, &event, position);
             }
@@ -360,6 +266,28 @@ impl Reactor {
                 self.fire(calls, wiring, &mut core);
             }
         }
+    }
+
+    /// Puts events back in front of those that came since, as far as the new version has their sources.
+    fn put_back(
+        &self,
+        old: &Wiring,
+        events: Vec<(usize, Event, String)>,
+        flush: Vec<usize>,
+        manual: Vec<Vec<(usize, Event)>>,
+    ) {
+        let mut inbox = lock(&self.inbox);
+        let new = self.wiring();
+        let mut before = Inbox { flush, manual, ..Inbox::new(old.def.sources.len()) };
+        for (source, event, position) in events {
+            before.slots[source].push_back((event, position));
+        }
+        before.rewired(&old.def, &new.def);
+        for (slot, waiting) in inbox.slots.iter_mut().zip(before.slots) {
+            slot.extend(waiting);
+        }
+        inbox.flush.extend(before.flush);
+        inbox.manual.extend(before.manual);
     }
 
     fn take(&self, calls: &dyn GraphCalls, core: &mut Core, source: usize, event: &Event, position: String) {
@@ -475,7 +403,17 @@ impl Reactor {
     ) -> Processed {
         let mut processed = Processed::default();
         let mut core = lock(&self.core);
+        if !std::ptr::eq(&**lock(&self.wiring), wiring) {
+            // Swapped in this moment: nothing was done yet.
+            processed.stopped_at = Some(0);
+            return processed;
+        }
         for (at, (seq, source, event)) in inputs.iter().enumerate() {
+            if *source >= wiring.def.sources.len() {
+                let failure = CallFailure { message: "its source is gone".into(), ..CallFailure::default() };
+                self.reject("?", format!("input {seq}"), Arc::clone(event), failure);
+                continue;
+            }
             if wiring.graphs.iter().any(|graph| graph.runner.is_none() && !graph.is_callable()) {
                 processed.stopped_at = Some(at);
                 return processed;
@@ -499,6 +437,11 @@ impl Reactor {
                             core.feed_back(terminal, value);
                         }
                         processed.outputs.push((*seq, graph.def.name.clone(), outputs));
+                    }
+                    Err(failure) if failure.source.is_empty() => {
+                        // Its input is not tried again; somebody should look at it.
+                        let name = &wiring.def.sources[*source].name;
+                        self.reject(name, format!("input {seq}"), Arc::clone(event), failure);
                     }
                     Err(failure) => self.blame(&mut core, failure),
                 }
@@ -530,23 +473,24 @@ impl Reactor {
         let def = &wiring.def;
         // A reactor whose graph does not return holds this lock: what it says then needs no values.
         let core = self.core.try_lock().ok();
+        let (waiting, counts) = {
+            let inbox = lock(&self.inbox);
+            let waiting = inbox.slots.iter().map(VecDeque::len).sum::<usize>();
+            (waiting + usize::from(inbox.pumping), inbox.counts.clone())
+        };
         let source = |(place, source): (usize, &super::def::SourceDef)| SourceStatus {
             name: source.name.clone(),
             kind: kind_of(source.accumulator.as_ref().map(|a| &a.kind)),
             has_value: core.as_ref().is_some_and(|core| core.has(place)),
-            events: self.events.get(place).map_or(0, |count| count.load(Ordering::Relaxed)),
+            events: counts.get(place).copied().unwrap_or(0),
             problem: lock(&self.problems).get(&source.name).cloned(),
-        };
-        let waiting = {
-            let inbox = lock(&self.inbox);
-            inbox.slots.iter().map(VecDeque::len).sum::<usize>() + usize::from(inbox.pumping)
         };
         ReactorStatus {
             name: self.name.clone(),
             package: def.package.clone(),
             digest: def.digest.clone(),
             strategy: def.strategy.as_str(),
-            health: self.health(&wiring, core.as_deref()),
+            health: self.health(&wiring, core.as_deref(), counts.iter().all(|count| *count == 0)),
             paused: self.is_paused(),
             fired: self.firings.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
@@ -561,7 +505,7 @@ impl Reactor {
         }
     }
 
-    fn health(&self, wiring: &Wiring, core: Option<&Core>) -> Health {
+    fn health(&self, wiring: &Wiring, core: Option<&Core>, is_silent: bool) -> Health {
         let stuck = lock(&self.calling).map(|began| began.elapsed());
         if let Some(stuck) = stuck.filter(|since| *since > wiring.deadline + GRACE) {
             return Health::Degraded {
@@ -577,12 +521,7 @@ impl Reactor {
         match core.map(Core::missing) {
             None => Health::Live,
             Some(missing) if missing.is_empty() => Health::Live,
-            Some(_)
-                if self.events.iter().all(|count| count.load(Ordering::Relaxed) == 0)
-                    && core.is_some_and(|core| core.cache().is_empty()) =>
-            {
-                Health::Starting
-            }
+            Some(_) if is_silent && core.is_some_and(|core| core.cache().is_empty()) => Health::Starting,
             Some(missing) => Health::Warming { missing },
         }
     }

@@ -5,8 +5,10 @@
 //! before it, and records its outputs once: they are keyed by the input's number.
 
 use super::core::Event;
-use super::reactor::{Processed, Reactor, Wired, Wiring};
+use super::def::{ReactorDef, place_in};
+use super::reactor::{Processed, Reactor};
 use super::subscriptions;
+use super::wiring::{Wired, Wiring};
 use crate::engine::{Engine, now_ms};
 use crate::error::Error;
 use longshore_store::{Error as StoreError, InputRow, OutputRow, PositionRow, ReactorRow};
@@ -28,11 +30,16 @@ const MAX_BACKLOG: usize = 100_000;
 /// Outputs that are kept of a reactor, in inputs.
 const OUTPUTS_KEPT: i64 = 100_000;
 
+/// The place of a source that the reactor has no more.
+const GONE: usize = usize::MAX;
+
 /// Pause before a batch is tried again that could not be processed or recorded.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Inputs on their way in.
 pub(crate) struct Ingress {
+    /// The reactor as it was when the places of the sources were looked up.
+    pub(crate) def: Arc<ReactorDef>,
     /// (source, event); an empty event flushes a batch source.
     pub(crate) events: Vec<(usize, Event)>,
     /// How far a stream was read with these.
@@ -47,6 +54,8 @@ pub(crate) struct Sequential {
     pub(crate) reactor: Arc<Reactor>,
     pub(crate) cursor: i64,
     pub(crate) ingress: mpsc::Receiver<Ingress>,
+    /// The reactor by which the places in the backlog go.
+    pub(crate) def: Arc<ReactorDef>,
 }
 
 impl Sequential {
@@ -56,6 +65,7 @@ impl Sequential {
         self.reactor.pending.fetch_add(backlog.len() as u64, Ordering::SeqCst);
         let mut next = backlog.back().map_or(self.cursor, |(seq, ..)| *seq) + 1;
         loop {
+            self.follow_swap(&mut backlog);
             let idle = backlog.is_empty() || self.reactor.is_paused();
             let may_take = backlog.len() < MAX_BACKLOG;
             let arrived = if idle && may_take {
@@ -81,15 +91,31 @@ impl Sequential {
         loop {
             match InputRow::after(store, &self.reactor.name, self.cursor, MAX_BACKLOG as i64).await {
                 Ok(rows) => {
-                    let def = &self.reactor.wiring().def;
-                    let known = |row: InputRow| {
-                        let source = def.source(&row.source)?;
-                        Some((row.seq, source, Event::from(row.payload)))
+                    let place = |row: InputRow| {
+                        let source = self.def.source(&row.source).unwrap_or(GONE);
+                        (row.seq, source, Event::from(row.payload))
                     };
-                    return rows.into_iter().filter_map(known).collect();
+                    return rows.into_iter().map(place).collect();
                 }
                 Err(error) => self.wait_out("inputs were not loaded", &error.into()).await,
             }
+        }
+    }
+
+    /// The place of a source of `old` in the backlog; one that is gone stands at none.
+    fn place(&self, old: &ReactorDef, source: usize) -> usize {
+        place_in(&self.def, old, source).unwrap_or(GONE)
+    }
+
+    /// After a swap sources may stand at other places.
+    fn follow_swap(&mut self, backlog: &mut VecDeque<(i64, usize, Event)>) {
+        let now = Arc::clone(&self.reactor.wiring().def);
+        if Arc::ptr_eq(&now, &self.def) {
+            return;
+        }
+        let old = std::mem::replace(&mut self.def, now);
+        for (_, source, _) in backlog {
+            *source = self.place(&old, *source);
         }
     }
 
@@ -111,11 +137,14 @@ impl Sequential {
             let Ok(more) = self.ingress.try_recv() else { break };
             together.push(more);
         }
-        let events = together.iter().flat_map(|ingress| &ingress.events);
-        let numbered: Vec<(i64, usize, Event)> = events
-            .enumerate()
-            .map(|(i, (source, event))| (*next + i as i64, *source, Arc::clone(event)))
-            .collect();
+        let placed = together.iter().flat_map(|ingress| {
+            ingress
+                .events
+                .iter()
+                .map(|(source, event)| (self.place(&ingress.def, *source), Arc::clone(event)))
+        });
+        let numbered: Vec<(i64, usize, Event)> =
+            placed.enumerate().map(|(i, (source, event))| (*next + i as i64, source, event)).collect();
         let positions: Vec<PositionRow> = together.iter().filter_map(|i| i.position.clone()).collect();
         while let Err(error) = self.try_record(&numbered, &positions).await {
             self.wait_out("inputs were not recorded", &error.into()).await;
@@ -135,12 +164,12 @@ impl Sequential {
         inputs: &[(i64, usize, Event)],
         positions: &[PositionRow],
     ) -> Result<(), StoreError> {
-        let (store, def) = (self.engine.store(), &self.reactor.wiring().def);
+        let store = self.engine.store();
         let rows: Vec<InputRow> = inputs
             .iter()
             .map(|(seq, source, event)| InputRow {
                 seq: *seq,
-                source: def.sources[*source].name.clone(),
+                source: self.def.sources.get(*source).map(|source| source.name.clone()).unwrap_or_default(),
                 payload: event.to_vec(),
             })
             .collect();
@@ -182,6 +211,9 @@ impl Sequential {
     async fn call(&self, batch: Vec<(i64, usize, Event)>) -> Option<Processed> {
         let (reply, answer) = oneshot::channel();
         let (reactor, wiring) = (Arc::clone(&self.reactor), self.reactor.wiring());
+        if !Arc::ptr_eq(&wiring.def, &self.def) {
+            return None;
+        }
         let runner = Arc::clone(&wiring.runner);
         let taken = runner.run(Box::new(move |calls| {
             let _ = reply.send(reactor.process(calls, &wiring, &batch));
