@@ -82,6 +82,41 @@ pub mod inner {
         r#"
 use flows::{TriggerError, TriggerResult, trigger};
 
+mod clock {
+    use flows::{computation_graph as graph, passthrough_accumulator, reactor, state_accumulator};
+    use std::collections::VecDeque;
+
+    #[passthrough_accumulator]
+    fn ticks(event: u32) -> u32 {
+        event
+    }
+
+    #[state_accumulator(capacity = 3)]
+    fn history() -> VecDeque<u32>;
+
+    #[reactor(name = "stranger-clock", accumulators = [ticks, history], criteria = when_any(ticks))]
+    struct Clock;
+
+    #[graph(trigger = reactor("stranger-clock"), graph = {
+        tick(ticks, history) => { Even -> even, Odd -> history },
+        even -> history_of_evens,
+    })]
+    mod clockwork {
+        use super::VecDeque;
+
+        pub enum Parity { Even(u32), Odd(u32) }
+
+        pub async fn tick(ticks: Option<&u32>, history: Option<&VecDeque<u32>>) -> Parity {
+            let now = ticks.copied().unwrap_or(0) + history.map_or(0, |h| h.len() as u32);
+            if now % 2 == 0 { Parity::Even(now) } else { Parity::Odd(now) }
+        }
+        pub async fn even(now: &u32) -> u32 { *now }
+        pub async fn history(now: &u32) -> u32 { *now }
+        #[node(blocking)]
+        pub fn history_of_evens(now: &u32) -> u32 { *now }
+    }
+}
+
 #[trigger(on = "stranger", poll_interval = "1h", name = "hourly")]
 pub async fn looks() -> Result<TriggerResult, TriggerError> {
     Ok(TriggerResult::Skip)

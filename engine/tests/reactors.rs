@@ -450,3 +450,16 @@ async fn a_source_that_floods_is_bounded_and_what_was_dropped_is_counted() {
     assert_eq!(newest.graphs[0].last_outputs["note"], "1998 is too much");
     engine.shutdown(Duration::from_secs(1)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_was_gathered_is_flushed_when_the_host_stops() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = engine(folder.path()).await;
+    first.reactors().push("both", "gathered", &json!(5)).await.expect("taken");
+    first.shutdown(Duration::from_secs(1)).await;
+    drop(first);
+    let again = engine(folder.path()).await;
+    let status = status(&again, "both");
+    assert!(status.sources[0].has_value, "{status:#?}");
+    again.shutdown(Duration::from_secs(1)).await;
+}

@@ -182,6 +182,10 @@ async fn ask(
 ) -> anyhow::Result<ExitCode> {
     let store = home.look().await?;
     let row = find(&store, reactor).await?;
+    if command == ReactorCommand::Fire && status(&row)["strategy"] == "sequential" {
+        let message = "a sequential reactor fires for its inputs: push one".to_owned();
+        return Err(longshore_engine::Error::BadEvent { source_name: reactor.to_owned(), message }.into());
+    }
     if command == ReactorCommand::Push {
         let status = status(&row);
         let known: Vec<String> =
