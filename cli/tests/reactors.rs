@@ -70,6 +70,7 @@ async fn a_replay_of_the_example_fires_as_a_direct_computation_does() {
         longshore.run(&["reactors", "push", "market", "nobody", "1", "--json"]).error_code(),
         "LS0607"
     );
+    assert_eq!(longshore.run(&["reactors", "fire", "market", "--json"]).error_code(), "LS0608");
 }
 
 /// The effects of a sequential reactor, each before it dies there.
