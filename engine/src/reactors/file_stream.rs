@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::path::PathBuf;
 use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, AsyncSeekExt, BufReader, SeekFrom};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, BufReader, SeekFrom};
 
 /// Longest line, in bytes: an event is a message, not a data set.
 const MAX_LINE: usize = 1 << 20;
@@ -59,7 +59,9 @@ impl EventStream for Lines {
         Box::pin(async move {
             let mut events = Vec::new();
             while events.len() < max {
-                let read = self.reader.read_until(b'\n', &mut self.partial).await;
+                // No more of a line is held in memory than tells that it is too long.
+                let room = (MAX_LINE + 1).saturating_sub(self.partial.len()) as u64;
+                let read = (&mut self.reader).take(room).read_until(b'\n', &mut self.partial).await;
                 let read =
                     read.map_err(|e| StreamError { message: format!("{}: {e}", self.path.display()) })?;
                 if self.partial.len() > MAX_LINE {

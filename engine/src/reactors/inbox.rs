@@ -36,7 +36,56 @@ impl Inbox {
         *self = next;
     }
 
+    /// Puts what was taken out back in front of what came since.
+    pub(crate) fn put_back(&mut self, mut taken: Self) {
+        for (slot, mut waiting) in self.slots.iter_mut().zip(taken.slots) {
+            waiting.append(slot);
+            *slot = waiting;
+        }
+        taken.flush.append(&mut self.flush);
+        taken.manual.append(&mut self.manual);
+        (self.flush, self.manual) = (taken.flush, taken.manual);
+    }
+
+    /// Asks for a flush; once is enough however often it is asked for.
+    pub(crate) fn ask_flush(&mut self, source: usize) {
+        if !self.flush.contains(&source) {
+            self.flush.push(source);
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.iter().all(VecDeque::is_empty) && self.flush.is_empty() && self.manual.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inbox(events: &[&[u8]]) -> Inbox {
+        let mut inbox = Inbox::new(1);
+        inbox.slots[0].extend(events.iter().map(|event| (Event::from(*event), String::new())));
+        inbox
+    }
+
+    #[test]
+    fn what_is_put_back_stands_before_what_came_since() {
+        let mut since = inbox(&[b"new"]);
+        since.manual.push(vec![(0, b"second"[..].into())]);
+        let mut taken = inbox(&[b"old", b"older"]);
+        taken.manual.push(vec![(0, b"first"[..].into())]);
+        since.put_back(taken);
+        let events: Vec<&[u8]> = since.slots[0].iter().map(|(event, _)| &**event).collect();
+        assert_eq!(events, [&b"old"[..], b"older", b"new"]);
+        let manual: Vec<&[u8]> = since.manual.iter().map(|values| &*values[0].1).collect();
+        assert_eq!(manual, [&b"first"[..], b"second"]);
+    }
+
+    #[test]
+    fn a_flush_that_is_asked_for_again_and_again_waits_once() {
+        let mut inbox = Inbox::new(2);
+        (0..100).for_each(|_| inbox.ask_flush(1));
+        assert_eq!(inbox.flush, [1]);
     }
 }

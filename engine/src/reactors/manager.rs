@@ -1,18 +1,19 @@
 //! [`Reactors`]: all reactors of a host, kept as the catalog says.
 
 use super::calls::GraphRunner;
-use super::core::Core;
+use super::core::{Core, Event};
 use super::def::{InputStrategy, ReactorDef};
 use super::feeds::{self, Feed, StreamPlace};
-use super::reactor::{Fired, Reactor};
+use super::reactor::{Fired, MAX_FIRED, Reactor};
 use super::sequential::{Ingress, QUEUE, Sequential};
 use super::status::ReactorStatus;
 use super::wiring::{Wired, Wiring, lock};
-use super::{Inlet, event_of, subscriptions};
+use super::{Inlet, pack, subscriptions};
 use crate::engine::{Engine, now_ms};
 use crate::error::Error;
 use crate::packages::Catalog;
 use longshore_store::{CommandRow, PositionRow, ReactorCommand, ReactorRow, RejectRow, StatusRow};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ pub struct Reactors {
     place: StreamPlace,
     replay: bool,
     deadline: Duration,
-    fired: mpsc::UnboundedSender<Fired>,
+    fired: mpsc::Sender<Fired>,
     /// Whether the engine stops: nothing is started any more.
     closed: AtomicBool,
 }
@@ -56,8 +57,8 @@ impl Reactors {
         roots: Vec<PathBuf>,
         replay: bool,
         deadline: Duration,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Fired>) {
-        let (fired, firings) = mpsc::unbounded_channel();
+    ) -> (Arc<Self>, mpsc::Receiver<Fired>) {
+        let (fired, firings) = mpsc::channel(MAX_FIRED);
         let place = StreamPlace { roots, ..StreamPlace::default() };
         (
             Arc::new(Self {
@@ -89,11 +90,7 @@ impl Reactors {
     /// [`Error::UnknownReactor`], [`Error::UnknownSource`], [`Error::BadEvent`].
     pub async fn push(&self, reactor: &str, source: &str, event: &Value) -> Result<(), Error> {
         let (inlet, place) = self.find(reactor, source)?;
-        let bytes = longshore_workflow::serialize(event).map_err(|error| Error::BadEvent {
-            source_name: source.to_owned(),
-            message: error.to_string(),
-        })?;
-        inlet.push_recorded(place, bytes.into()).await
+        inlet.push_recorded(place, packed(source, event)?).await
     }
 
     /// As [`Reactors::push`], for a value that is MessagePack already, and without waiting for a record: with
@@ -122,9 +119,7 @@ impl Reactors {
         let mut events = Vec::with_capacity(values.len());
         for (source, value) in values {
             let (_, place) = self.find(reactor, source)?;
-            let event = event_of(value.to_string().as_bytes());
-            let event = event.map_err(|message| Error::BadEvent { source_name: source.clone(), message })?;
-            events.push((place, event));
+            events.push((place, packed(source, value)?));
         }
         running.reactor.fire_now(events);
         Ok(())
@@ -290,7 +285,15 @@ impl Reactors {
             .filter(|running| running.inlet.reactor.take_touched())
             .map(|running| running.inlet.clone())
             .collect();
-        if changed.is_empty() { Ok(()) } else { record(engine, &changed).await }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let recorded = record(engine, &changed).await;
+        if recorded.is_err() {
+            // The database may be back with the next tick.
+            changed.iter().for_each(|inlet| inlet.reactor.touch());
+        }
+        recorded
     }
 
     /// Does what other programs asked for.
@@ -316,14 +319,11 @@ impl Reactors {
         let (reactor, payload) = (&command.reactor, &command.payload);
         match command.command {
             ReactorCommand::Push => {
-                let event: Value = serde_json::from_str(payload).map_err(|error| Error::BadEvent {
-                    source_name: command.source.clone(),
-                    message: error.to_string(),
-                })?;
+                let event: Value = parsed(&command.source, payload)?;
                 self.push(reactor, &command.source, &event).await
             }
             ReactorCommand::Fire => {
-                let values: BTreeMap<String, Value> = serde_json::from_str(payload).unwrap_or_default();
+                let values: BTreeMap<String, Value> = parsed(reactor, payload)?;
                 self.fire(reactor, &values.into_iter().collect::<Vec<_>>())
             }
             ReactorCommand::Pause => self.pause(reactor, true),
@@ -340,6 +340,17 @@ impl Reactors {
             self.stop(engine, &running).await;
         }
     }
+}
+
+/// A value as it travels to a source.
+fn packed(source: &str, value: &Value) -> Result<Event, Error> {
+    pack(value).map_err(|message| Error::BadEvent { source_name: source.to_owned(), message })
+}
+
+/// What another program wrote for a source.
+fn parsed<T: DeserializeOwned>(source: &str, json: &str) -> Result<T, Error> {
+    serde_json::from_str(json)
+        .map_err(|error| Error::BadEvent { source_name: source.to_owned(), message: error.to_string() })
 }
 
 /// What a reactor is connected with: when this text is the same, nothing is to be done.
@@ -394,15 +405,15 @@ async fn record(engine: &Engine, inlets: &[Inlet]) -> Result<(), Error> {
     let mut tx = engine.store().begin().await?;
     ReactorRow::put(&mut tx, &rows, now).await?;
     let mut statuses = Vec::with_capacity(inlets.len());
+    let mut recorded = Vec::with_capacity(inlets.len());
     for inlet in inlets {
         let name = &inlet.reactor.name;
-        let rejects: Vec<RejectRow> = std::mem::take(&mut *lock(&inlet.reactor.rejects))
-            .iter()
-            .map(|r| reject_row(name, r, now))
-            .collect();
+        let rejects: Vec<RejectRow> =
+            inlet.reactor.rejects().iter().map(|r| reject_row(name, r, now)).collect();
         if !rejects.is_empty() {
             RejectRow::insert(&mut tx, name, &rejects).await?;
         }
+        recorded.push(rejects.len());
         if inlet.sequential.is_some() {
             ReactorRow::set_paused(&mut tx, name, inlet.reactor.is_paused(), now).await?;
         } else {
@@ -420,7 +431,11 @@ async fn record(engine: &Engine, inlets: &[Inlet]) -> Result<(), Error> {
         });
     }
     StatusRow::put(&mut tx, &statuses).await?;
-    Ok(engine.store().commit(tx).await?)
+    engine.store().commit(tx).await?;
+    for (inlet, count) in inlets.iter().zip(recorded) {
+        inlet.reactor.rejects_recorded(count);
+    }
+    Ok(())
 }
 
 fn reject_row(reactor: &str, rejected: &super::core::Rejected, now: i64) -> RejectRow {
@@ -440,7 +455,7 @@ fn reject_row(reactor: &str, rejected: &super::core::Rejected, now: i64) -> Reje
 pub(crate) async fn run(
     engine: Engine,
     reactors: Arc<Reactors>,
-    mut firings: mpsc::UnboundedReceiver<Fired>,
+    mut firings: mpsc::Receiver<Fired>,
 ) {
     let mut changed = engine.packages().changed();
     let mut ticks = tokio::time::interval(TICK);

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, oneshot};
 
-/// Largest event, in bytes of JSON.
+/// Largest event, in bytes: of JSON where it comes as that, and as it travels.
 const MAX_EVENT: usize = 1 << 20;
 
 /// The way into a reactor, whatever its strategy.
@@ -49,13 +49,22 @@ pub(crate) struct Inlet {
     positions: Arc<std::sync::Mutex<std::collections::BTreeMap<String, String>>>,
 }
 
-/// An event as it travels.
+/// An event of a stream as it travels.
 fn event_of(json: &[u8]) -> Result<Event, String> {
-    if json.len() > MAX_EVENT {
-        return Err(format!("the event has {} bytes, over the limit of {MAX_EVENT}", json.len()));
-    }
-    let value: Value = serde_json::from_slice(json).map_err(|error| format!("no JSON: {error}"))?;
-    longshore_workflow::serialize(&value).map(Event::from).map_err(|error| error.to_string())
+    fits(json.len())?;
+    pack(&serde_json::from_slice(json).map_err(|error| format!("no JSON: {error}"))?)
+}
+
+/// An event as it travels.
+fn pack(value: &Value) -> Result<Event, String> {
+    let event = longshore_workflow::serialize(value).map_err(|error| error.to_string())?;
+    fits(event.len())?;
+    Ok(event.into())
+}
+
+fn fits(bytes: usize) -> Result<(), String> {
+    let over = || Err(format!("the event has {bytes} bytes, over the limit of {MAX_EVENT}"));
+    if bytes > MAX_EVENT { over() } else { Ok(()) }
 }
 
 impl Inlet {

@@ -20,6 +20,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Events of a source that must not be dropped that wait at the same time, with strategy `latest`.
 const MAX_WAITING: usize = 10_000;
 
+/// Firings that wait to start the workflows that subscribe to them.
+pub(crate) const MAX_FIRED: usize = 65_536;
+
 /// Rejected events that wait to be recorded.
 const MAX_REJECTED: usize = 1000;
 
@@ -37,8 +40,8 @@ pub(crate) struct Reactor {
     wiring: Mutex<Arc<Wiring>>,
     inbox: Mutex<Inbox>,
     core: Mutex<Core>,
-    fired: mpsc::UnboundedSender<Fired>,
-    pub(crate) rejects: Mutex<Vec<Rejected>>,
+    fired: mpsc::Sender<Fired>,
+    rejects: Mutex<Vec<Rejected>>,
     pub(crate) problems: Mutex<BTreeMap<String, String>>,
     firings: AtomicU64,
     dropped: AtomicU64,
@@ -63,7 +66,7 @@ pub(crate) struct Processed {
 }
 
 impl Reactor {
-    pub(crate) fn new(wiring: Wiring, core: Core, paused: bool, fired: mpsc::UnboundedSender<Fired>) -> Self {
+    pub(crate) fn new(wiring: Wiring, core: Core, paused: bool, fired: mpsc::Sender<Fired>) -> Self {
         let sources = wiring.def.sources.len();
         Self {
             name: wiring.def.name.clone(),
@@ -146,6 +149,16 @@ impl Reactor {
         }
     }
 
+    /// Rejected events that are not recorded yet, oldest first.
+    pub(crate) fn rejects(&self) -> Vec<Rejected> {
+        lock(&self.rejects).clone()
+    }
+
+    /// The oldest so many rejected events are recorded.
+    pub(crate) fn rejects_recorded(&self, count: usize) {
+        lock(&self.rejects).drain(..count);
+    }
+
     // ---- `latest`
 
     /// Takes an event. It is looked at before this returns when the reactor is idle and its package is this
@@ -189,13 +202,20 @@ impl Reactor {
 
     /// Flushes a batch.
     pub(crate) fn flush(self: &Arc<Self>, source: usize) {
-        lock(&self.inbox).flush.push(source);
+        lock(&self.inbox).ask_flush(source);
         self.pump_if_needed();
     }
 
     /// Fires with the values there are, and with these on top.
     pub(crate) fn fire_now(self: &Arc<Self>, values: Vec<(usize, Event)>) {
-        lock(&self.inbox).manual.push(values);
+        {
+            let mut inbox = lock(&self.inbox);
+            if inbox.manual.len() >= MAX_WAITING {
+                inbox.manual.remove(0);
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            inbox.manual.push(values);
+        }
         self.pump_if_needed();
     }
 
@@ -283,11 +303,7 @@ impl Reactor {
             before.slots[source].push_back((event, position));
         }
         before.rewired(&old.def, &new.def);
-        for (slot, waiting) in inbox.slots.iter_mut().zip(before.slots) {
-            slot.extend(waiting);
-        }
-        inbox.flush.extend(before.flush);
-        inbox.manual.extend(before.manual);
+        inbox.put_back(before);
     }
 
     fn take(&self, calls: &dyn GraphCalls, core: &mut Core, source: usize, event: &Event, position: String) {
@@ -330,12 +346,23 @@ impl Reactor {
                 for (terminal, value) in &outputs {
                     core.feed_back(terminal, value);
                 }
-                if !wiring.subscriptions.is_empty() {
-                    // The receiver lives as long as the engine.
-                    let _ = self.fired.send(Fired { reactor: self.name.clone(), number, outputs });
-                }
+                self.tell_subscribers(wiring, number, outputs);
             }
             Err(failure) => self.blame(core, failure),
+        }
+    }
+
+    /// Hands a firing to the workflows that subscribe. One for which there is no room starts none of them, and
+    /// counts as dropped: whoever needs each of them declares the reactor `sequential`.
+    fn tell_subscribers(&self, wiring: &Wiring, number: u64, outputs: Outputs) {
+        if wiring.subscriptions.is_empty() {
+            return;
+        }
+        let fired = Fired { reactor: self.name.clone(), number, outputs };
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.fired.try_send(fired)
+            && self.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(MAX_FIRED as u64)
+        {
+            tracing::error!(reactor = self.name, "it fires faster than workflows start; firings start none");
         }
     }
 
@@ -378,11 +405,8 @@ impl Reactor {
                 };
                 let Some((number, cache)) = next else { return };
                 let result = graph_.call(calls, &cache);
-                let wiring = me.wiring();
-                if let Ok(outputs) = result
-                    && !wiring.subscriptions.is_empty()
-                {
-                    let _ = me.fired.send(Fired { reactor: me.name.clone(), number, outputs });
+                if let Ok(outputs) = result {
+                    me.tell_subscribers(&me.wiring(), number, outputs);
                 }
             }
         }));

@@ -12,7 +12,7 @@ use super::wiring::{Wired, Wiring};
 use crate::engine::{Engine, now_ms};
 use crate::error::Error;
 use longshore_store::{Error as StoreError, InputRow, OutputRow, PositionRow, ReactorRow};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -85,11 +85,12 @@ impl Sequential {
         }
     }
 
-    /// Inputs that were recorded and not processed when the last host died.
+    /// Inputs that were recorded and not processed when the last host died: all of them, because the next input
+    /// is numbered after the last. Little more than [`MAX_BACKLOG`] can be there.
     async fn recover(&self) -> VecDeque<(i64, usize, Event)> {
         let store = self.engine.store();
         loop {
-            match InputRow::after(store, &self.reactor.name, self.cursor, MAX_BACKLOG as i64).await {
+            match InputRow::after(store, &self.reactor.name, self.cursor, i64::MAX).await {
                 Ok(rows) => {
                     let place = |row: InputRow| {
                         let source = self.def.source(&row.source).unwrap_or(GONE);
@@ -145,7 +146,11 @@ impl Sequential {
         });
         let numbered: Vec<(i64, usize, Event)> =
             placed.enumerate().map(|(i, (source, event))| (*next + i as i64, source, event)).collect();
-        let positions: Vec<PositionRow> = together.iter().filter_map(|i| i.position.clone()).collect();
+        // The last position of each stream counts.
+        let last: BTreeMap<String, String> =
+            together.iter().filter_map(|i| i.position.clone()).map(|p| (p.stream, p.position)).collect();
+        let positions: Vec<PositionRow> =
+            last.into_iter().map(|(stream, position)| PositionRow { stream, position }).collect();
         while let Err(error) = self.try_record(&numbered, &positions).await {
             self.wait_out("inputs were not recorded", &error.into()).await;
         }
@@ -175,10 +180,7 @@ impl Sequential {
             .collect();
         let mut tx = store.begin().await?;
         InputRow::insert(&mut tx, &self.reactor.name, &rows).await?;
-        // The last position of each stream counts.
-        for position in positions {
-            PositionRow::put(&mut tx, &self.reactor.name, std::slice::from_ref(position)).await?;
-        }
+        PositionRow::put(&mut tx, &self.reactor.name, positions).await?;
         store.commit(tx).await
     }
 
