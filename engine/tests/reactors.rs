@@ -3,7 +3,7 @@
 
 use longshore_engine::embedded::Embedded;
 use longshore_engine::{Engine, Health, Options, ReactorStatus};
-use longshore_store::{Access, OutputRow, RejectRow, RunRow, RunState, Store};
+use longshore_store::{Access, InputRow, OutputRow, ReactorRow, RejectRow, RunRow, RunState, Store};
 use longshore_workflow::{
     Context, InputCache, TaskError, batch_accumulator, computation_graph, deserialize,
     passthrough_accumulator, polling_accumulator, reactor, serialize, state_accumulator, stream_accumulator,
@@ -194,10 +194,13 @@ pub mod calls {
 
 async fn engine(folder: &Path) -> Engine {
     let path = folder.join("test.db");
+    let deadline = Instant::now() + Duration::from_secs(20);
     let store = loop {
         match Store::open_file(&path, Access::Host).await {
             // Another test of this program may be starting a child that holds a copy of the lock.
-            Err(error) if error.code() == "LS0508" => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) if error.code() == "LS0508" && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await
+            }
             opened => break opened.expect("opens"),
         }
     };
@@ -325,10 +328,11 @@ async fn values_and_a_pause_outlive_the_host() {
     push(&first, "limit", json!(20.0)).await;
     first.reactors().pause("desk", true).expect("pauses");
     push(&first, "doubled", json!({"value": 1.0})).await;
-    assert_eq!(
-        first.reactors().push("desk", "nobody", &json!(1)).await.expect_err("unknown").code(),
-        "LS0607"
-    );
+    let refused = first.reactors().push("desk", "nobody", &json!(1)).await;
+    assert_eq!(refused.expect_err("unknown").code(), "LS0607");
+    let huge = json!("x".repeat(1 << 20));
+    let refused = first.reactors().push("desk", "limit", &huge).await;
+    assert_eq!(refused.expect_err("too large").code(), "LS0608");
     first.shutdown(Duration::from_secs(1)).await;
     drop(first);
     let again = engine(folder.path()).await;
@@ -392,6 +396,30 @@ async fn a_sequential_reactor_takes_every_line_of_a_file_once_and_in_order() {
     let expected: Vec<(i64, i64)> = (1..=1001).map(|n| (n + 1, if n == 1 { 1 } else { 2 * n - 1 })).collect();
     assert_eq!(sums, expected);
     again.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inputs_are_numbered_after_all_that_a_dead_host_left() {
+    /// More than a reactor takes in while it is paused.
+    const LEFT: i64 = 100_600;
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
+    let payload = serialize(&1_i64).expect("a number");
+    let rows: Vec<InputRow> =
+        (1..=LEFT).map(|seq| InputRow { seq, source: "right".into(), payload: payload.clone() }).collect();
+    let mut tx = store.begin().await.expect("begins");
+    ReactorRow::set_paused(&mut tx, "ledger", true, 1).await.expect("pauses");
+    InputRow::insert(&mut tx, "ledger", &rows).await.expect("inserts");
+    store.commit(tx).await.expect("commits");
+    drop(store);
+    let engine = engine(folder.path()).await;
+    until(&engine, "ledger", |status| status.pending == LEFT as u64).await;
+    engine.reactors().pause("ledger", false).expect("goes on");
+    engine.reactors().push("ledger", "right", &json!(2)).await.expect("recorded");
+    until(&engine, "ledger", |status| status.pending == 0).await;
+    let last = OutputRow::after(engine.store(), "ledger", LEFT, 10).await.expect("lists");
+    assert!(last.iter().all(|row| row.seq == LEFT + 1) && last.len() == 2, "{last:?}");
+    engine.shutdown(Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

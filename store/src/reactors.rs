@@ -234,28 +234,16 @@ impl InputRow {
         Ok(())
     }
 
-    /// Inputs after a number, in order.
+    /// All inputs after a number, in order.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn after(store: &Store, reactor: &str, seq: i64, limit: i64) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT seq, source, payload FROM reactor_inputs WHERE reactor = $1 AND seq > $2 \
-                   ORDER BY seq LIMIT $3";
-        let query = sqlx::query(sql).bind(reactor).bind(seq).bind(limit);
+    pub async fn after(store: &Store, reactor: &str, seq: i64) -> Result<Vec<Self>, Error> {
+        let sql =
+            "SELECT seq, source, payload FROM reactor_inputs WHERE reactor = $1 AND seq > $2 ORDER BY seq";
+        let query = sqlx::query(sql).bind(reactor).bind(seq);
         let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("load inputs", e))?;
         read_rows("reactor_inputs", "source", &rows)
-    }
-
-    /// The number of the newest input.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn newest(store: &Store, reactor: &str) -> Result<Option<i64>, Error> {
-        sqlx::query_scalar("SELECT MAX(seq) FROM reactor_inputs WHERE reactor = $1")
-            .bind(reactor)
-            .fetch_one(store.reader())
-            .await
-            .map_err(|e| Error::of("look for the newest input", e))
     }
 
     /// Forgets inputs up to a number: their outcomes are recorded.

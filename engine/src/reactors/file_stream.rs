@@ -128,6 +128,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_line_without_end_is_refused_before_it_fills_the_memory() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("events.jsonl");
+        std::fs::write(&path, vec![b'1'; 4 * MAX_LINE]).expect("writes");
+        let mut lines = Lines {
+            path: path.clone(),
+            reader: BufReader::new(File::open(&path).await.expect("opens")),
+            offset: 0,
+            partial: Vec::new(),
+        };
+        let error = lines.read(10).await.expect_err("too long").to_string();
+        assert!(error.contains("line at byte 0") && error.contains("limit"), "{error}");
+        assert_eq!(lines.partial.len(), MAX_LINE + 1);
+    }
+
+    #[tokio::test]
     async fn a_file_that_is_not_there_says_where_it_was_looked_for() {
         let folder = tempfile::tempdir().expect("folder");
         let error = open(opening(folder.path(), None)).await.err().expect("no file").to_string();

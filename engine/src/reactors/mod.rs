@@ -17,16 +17,16 @@ pub(crate) mod def;
 mod feeds;
 mod file_stream;
 mod inbox;
-mod manager;
 mod reactor;
 mod sequential;
 pub(crate) mod status;
 pub(crate) mod streams;
 mod subscriptions;
+mod supervise;
 mod wiring;
 
-pub use manager::Reactors;
-pub(crate) use manager::run;
+pub use supervise::Reactors;
+pub(crate) use supervise::run;
 
 use crate::error::Error;
 use core::Event;

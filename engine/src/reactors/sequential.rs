@@ -90,7 +90,7 @@ impl Sequential {
     async fn recover(&self) -> VecDeque<(i64, usize, Event)> {
         let store = self.engine.store();
         loop {
-            match InputRow::after(store, &self.reactor.name, self.cursor, i64::MAX).await {
+            match InputRow::after(store, &self.reactor.name, self.cursor).await {
                 Ok(rows) => {
                     let place = |row: InputRow| {
                         let source = self.def.source(&row.source).unwrap_or(GONE);

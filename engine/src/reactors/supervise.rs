@@ -452,11 +452,7 @@ fn reject_row(reactor: &str, rejected: &super::core::Rejected, now: i64) -> Reje
 }
 
 /// Keeps the reactors as the catalog says, until it is aborted.
-pub(crate) async fn run(
-    engine: Engine,
-    reactors: Arc<Reactors>,
-    mut firings: mpsc::Receiver<Fired>,
-) {
+pub(crate) async fn run(engine: Engine, reactors: Arc<Reactors>, mut firings: mpsc::Receiver<Fired>) {
     let mut changed = engine.packages().changed();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
