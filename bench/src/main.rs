@@ -70,7 +70,7 @@ impl What {
 }
 
 fn main() -> anyhow::Result<()> {
-    longshore_reconciler::probe::serve_if_asked();
+    longshore_reconciler::serve_if_asked();
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut rows = match args.what {

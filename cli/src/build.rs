@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use anyhow::Context;
 use cargo_metadata::{CrateType, Message, MetadataCommand, Package, TargetKind};
 use longshore_package::{
-    Digest, Limits, Manifest, PackageSection, StaticRecord, host_target, pack, target_path,
+    Digest, Isolation, Limits, Manifest, PackageSection, StaticRecord, host_target, pack, target_path,
 };
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -172,12 +172,18 @@ fn archive(
     Ok(Built { file, name, version, digest, bytes: archive.len() as u64 })
 }
 
+/// What `[package.metadata.longshore]` says about something.
+fn stated<T: Default + serde::de::DeserializeOwned>(package: &Package, pointer: &str) -> anyhow::Result<T> {
+    match package.metadata.pointer(pointer) {
+        None => Ok(T::default()),
+        Some(value) => serde_json::from_value(value.clone())
+            .map_err(|error| Failure::Metadata { message: error.to_string() }.into()),
+    }
+}
+
 fn manifest(package: &Package, record: &StaticRecord) -> anyhow::Result<Manifest> {
-    let limits = match package.metadata.pointer("/longshore/limits") {
-        None => Limits::default(),
-        Some(limits) => serde_json::from_value(limits.clone())
-            .map_err(|error| Failure::Metadata { message: error.to_string() })?,
-    };
+    let (limits, isolation): (Limits, Isolation) =
+        (stated(package, "/longshore/limits")?, stated(package, "/longshore/isolation")?);
     let manifest = Manifest {
         package: PackageSection {
             name: record.package.name.clone(),
@@ -187,6 +193,7 @@ fn manifest(package: &Package, record: &StaticRecord) -> anyhow::Result<Manifest
             license: package.license.clone().unwrap_or_default(),
             sdk: record.package.sdk.clone(),
             interface: record.package.interface_version,
+            isolation,
         },
         limits,
     };

@@ -12,7 +12,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    longshore_reconciler::probe::serve_if_asked();
+    longshore_reconciler::serve_if_asked();
     // Does nothing unless failpoints are compiled in, which only tests do.
     let _failpoints = fail::FailScenario::setup();
     let args = args::Args::parse();

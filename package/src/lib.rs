@@ -21,7 +21,7 @@ pub use compatibility::{Compatibility, Drift, Policy, check as check_compatibili
 pub use declared::{Declared, DeclaredEntry, LiveEntries};
 pub use digest::{Digest, sha256_hex};
 pub use error::Error;
-pub use manifest::{Limits, Manifest, PackageSection};
+pub use manifest::{Isolation, Limits, Manifest, PackageSection};
 pub use record::{
     AccumulatorRecord, GraphRecord, PackageRecord, ReactorRecord, StaticRecord, TaskRecord, TriggerRecord,
     WorkflowRecord,

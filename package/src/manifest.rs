@@ -9,6 +9,10 @@ pub(crate) const MAX_MANIFEST: u64 = 256 * 1024;
 /// Longest name; it is part of file names and database keys.
 const MAX_NAME: usize = 64;
 
+/// What a process needs to start at all, in MiB, and more than any machine has.
+const MIN_MEMORY_MB: u64 = 32;
+const MAX_MEMORY_MB: u64 = 1 << 24;
+
 /// The manifest of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +45,26 @@ pub struct PackageSection {
     pub sdk: String,
     /// The interface version it speaks.
     pub interface: u32,
+    /// Where it runs.
+    #[serde(default, skip_serializing_if = "Isolation::is_default")]
+    pub isolation: Isolation,
+}
+
+/// Where a package runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// In the host's process: the fastest way.
+    #[default]
+    InProcess,
+    /// In a process of its own: what crashes, hangs or leaks costs that process.
+    Process,
+}
+
+impl Isolation {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `[limits]`.
@@ -56,6 +80,16 @@ pub struct Limits {
     /// Threads of the package's runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
+    /// Memory of an isolated package's process, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u64>,
+    /// Processor time of an isolated package's process, in seconds; it is started again when that is used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<u64>,
+    /// Share of processor time of an isolated package, in percent of one core, where the host may use control
+    /// groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<u32>,
 }
 
 impl Manifest {
@@ -96,6 +130,21 @@ impl Manifest {
         }
         if self.limits.workers == Some(0) {
             return Err(at_value(text, "workers", "a package needs at least one worker".to_owned()));
+        }
+        if self
+            .limits
+            .memory_mb
+            .is_some_and(|megabytes| !(MIN_MEMORY_MB..=MAX_MEMORY_MB).contains(&megabytes))
+        {
+            let message = format!("a process takes {MIN_MEMORY_MB} to {MAX_MEMORY_MB} MiB of memory");
+            return Err(at_value(text, "memory_mb", message));
+        }
+        let none = |key: &str| Err(at_value(text, key, "a process needs processor time".to_owned()));
+        if self.limits.cpu_seconds == Some(0) {
+            return none("cpu_seconds");
+        }
+        if self.limits.cpu_percent == Some(0) {
+            return none("cpu_percent");
         }
         Ok(())
     }

@@ -4,13 +4,17 @@
 //! [`from_cache`].
 
 use crate::error::Error;
+use crate::generation::IsolationPolicy;
 use longshore_package::{
-    Archive, ArchiveLimits, Declared, Digest, Error as PackageError, Limits, Manifest, PackageSection,
-    PackedLibrary, Policy, StaticRecord, check_compatibility, host_target, sha256_hex, target_path,
+    Archive, ArchiveLimits, Declared, Digest, Drift, Error as PackageError, Isolation, Limits, Manifest,
+    PackageSection, PackedLibrary, Policy, StaticRecord, check_compatibility, host_target, sha256_hex,
+    target_path,
 };
 use longshore_store::ArtifactRow;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// What the checks go by.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +23,8 @@ pub struct Checks {
     pub limits: ArchiveLimits,
     /// What to do about findings that do not make calls wrong.
     pub policy: Policy,
+    /// Which packages run in a process of their own.
+    pub isolation: IsolationPolicy,
 }
 
 /// A package file that was read and checked, its library not yet on disk.
@@ -33,7 +39,7 @@ pub struct Accepted {
     /// What the library says about itself.
     pub record: StaticRecord,
     /// What the operator should be told.
-    pub warnings: Vec<longshore_package::Drift>,
+    pub warnings: Vec<Drift>,
     library: PackedLibrary,
 }
 
@@ -48,6 +54,31 @@ pub struct VerifiedArtifact {
     bytes: u64,
     sha256: String,
     record: StaticRecord,
+    stamp: Stamp,
+}
+
+/// What tells that a file is the one that was checked: whoever writes to it changes its times, and nobody but
+/// the system sets the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    inode: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        #[cfg(unix)]
+        let (inode, changed) = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
+        };
+        #[cfg(not(unix))]
+        let (inode, changed) = (0, (0, 0));
+        Ok(Self { bytes: metadata.len(), modified: metadata.modified().ok(), inode, changed })
+    }
 }
 
 /// Reads a file's digest and name without unpacking its libraries.
@@ -100,14 +131,18 @@ fn check(
     checks: &Checks,
 ) -> Result<Accepted, Error> {
     let record = StaticRecord::of_library(&library.bytes)?;
-    let compatibility = check_compatibility(&record.package, checks.policy);
-    if !compatibility.refusals.is_empty() {
-        return Err(Error::Incompatible { drifts: compatibility.refusals, sdk: compatibility.sdk });
-    }
+    let mut compatibility = check_compatibility(&record.package, checks.policy);
     let manifest = match manifest {
         Some(manifest) => manifest,
         None => manifest_of(&record)?,
     };
+    if checks.isolation.of(&manifest) == Isolation::Process {
+        // A panic ends a process of its own, not this one.
+        compatibility.refusals.retain(|drift| *drift != Drift::PanicAbort);
+    }
+    if !compatibility.refusals.is_empty() {
+        return Err(Error::Incompatible { drifts: compatibility.refusals, sdk: compatibility.sdk });
+    }
     let (said, is) = (&manifest.package, &record.package);
     if said.name != is.name || said.version != is.version {
         let manifest = format!("{} {}", said.name, said.version);
@@ -127,13 +162,15 @@ pub fn from_cache(row: &ArtifactRow, cache: &Path, checks: &Checks) -> Result<Ve
         return Err(no_copy("an older release recorded it, without what the copy is checked against".into()));
     };
     let path = cache.join(digest.as_str()).join(name);
-    let bytes = fs::read(&path).map_err(|e| no_copy(format!("{}: {e}", path.display())))?;
+    let unreadable = |e: std::io::Error| no_copy(format!("{}: {e}", path.display()));
+    let stamp = Stamp::of(&path).map_err(unreadable)?;
+    let bytes = fs::read(&path).map_err(unreadable)?;
     if sha256_hex(&bytes) != *sha256 {
         return Err(no_copy(format!("{} was changed", path.display())));
     }
     let library = PackedLibrary { name: name.clone(), bytes, sha256: sha256.clone() };
     let accepted = check(digest, Some(Manifest::parse(&row.manifest)?), row.target.clone(), library, checks)?;
-    Ok(accepted.at(path))
+    Ok(accepted.at(path, stamp))
 }
 
 /// The manifest of a bare library.
@@ -148,6 +185,7 @@ fn manifest_of(record: &StaticRecord) -> Result<Manifest, Error> {
             license: package.license.clone(),
             sdk: package.sdk.clone(),
             interface: package.interface_version,
+            isolation: Isolation::default(),
         },
         limits: Limits::default(),
     };
@@ -166,15 +204,19 @@ impl Accepted {
         let path = folder.join(&self.library.name);
         let failed = |source| Error::Copy { path: path.clone(), source };
         private_folder(&folder).map_err(failed)?;
-        let same = fs::read(&path).is_ok_and(|bytes| bytes == self.library.bytes);
-        if !same {
-            write_atomically(&folder, &path, &self.library.bytes).map_err(failed)?;
-        }
+        let stamp = match stamp_of_same(&path, &self.library.bytes) {
+            Some(stamp) => stamp,
+            None => {
+                write_atomically(&folder, &path, &self.library.bytes).map_err(failed)?;
+                let written = stamp_of_same(&path, &self.library.bytes);
+                written.ok_or_else(|| Error::Changed { path: path.clone() })?
+            }
+        };
         fail::fail_point!("reconciler.copied");
-        Ok(self.at(path))
+        Ok(self.at(path, stamp))
     }
 
-    fn at(self, path: PathBuf) -> VerifiedArtifact {
+    fn at(self, path: PathBuf, stamp: Stamp) -> VerifiedArtifact {
         VerifiedArtifact {
             digest: self.digest,
             manifest: self.manifest,
@@ -183,8 +225,15 @@ impl Accepted {
             sha256: self.library.sha256,
             record: self.record,
             path,
+            stamp,
         }
     }
+}
+
+/// The stamp of a file, when it has these bytes. Taken before they are read: what changes afterwards has another.
+fn stamp_of_same(path: &Path, bytes: &[u8]) -> Option<Stamp> {
+    let stamp = Stamp::of(path).ok()?;
+    fs::read(path).is_ok_and(|there| there == bytes).then_some(stamp)
 }
 
 fn private_folder(folder: &Path) -> std::io::Result<()> {
@@ -222,6 +271,16 @@ impl VerifiedArtifact {
     /// The target.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// Whether the private copy is the file that was checked.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        Stamp::of(&self.path).is_ok_and(|stamp| stamp == self.stamp)
+    }
+
+    /// What the private copy looked like when it was checked.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// The private copy.

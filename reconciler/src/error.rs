@@ -58,6 +58,24 @@ pub enum Error {
         /// What it found.
         message: String,
     },
+    /// The process of an isolated package could not be started.
+    #[error("the package's process could not be started")]
+    ChildStart {
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The process of an isolated package ended.
+    #[error("PackageCrashed: {how}")]
+    Crashed {
+        /// Signal or exit status, and the end of what it printed.
+        how: String,
+    },
+    /// The private copy is not the file that was checked.
+    #[error("the private copy {} was changed after it was checked", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A probe of this digest failed before.
     #[error("quarantined: {message}")]
     Quarantined {
@@ -160,7 +178,9 @@ impl Error {
             Self::Store(error) => error.code(),
             Self::Incompatible { drifts, .. } => drifts.first().map_or("LS0205", Drift::code),
             Self::Copy { .. } => "LS0301",
-            Self::ProbeStart { .. } => "LS0302",
+            Self::ProbeStart { .. } | Self::ChildStart { .. } => "LS0302",
+            Self::Crashed { .. } => "LS0313",
+            Self::Changed { .. } => "LS0314",
             Self::ProbeCrashed { .. } => "LS0303",
             Self::ProbeHung { .. } => "LS0304",
             Self::ProbeRefused { code, .. } => code,
@@ -186,7 +206,11 @@ impl Error {
             Self::Store(error) => error.fix().to_owned(),
             Self::Incompatible { drifts, .. } => drifts.first().map(Drift::fix).unwrap_or_default().to_owned(),
             Self::Copy { .. } => "make the host's home folder writable and give it space".into(),
-            Self::ProbeStart { .. } => "check that this host's own program file is still there".into(),
+            Self::Crashed { .. } => {
+                "look at the crash report: `longshore packages show NAME`; the process is started again".into()
+            }
+            Self::Changed { .. } => "find out who writes to the host's cache folder; the copy is made again".into(),
+            Self::ProbeStart { .. } | Self::ChildStart { .. } => "check that this host's own program file is still there".into(),
             Self::ProbeCrashed { .. } => {
                 "a constructor, a static or a metadata call of the library crashes: run its tests, then build it again".into()
             }

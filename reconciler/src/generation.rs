@@ -1,45 +1,72 @@
 //! A loaded digest, and the threads that may call it.
 //!
-//! A lane is a thread of the generation. The library is opened, called and closed on lanes only, so that
-//! thread-local destructors of the package run before the library is unmapped.
+//! Its package is called on its [lanes](crate::lanes) only, in this process or in one of its own.
 
 use crate::artifact::VerifiedArtifact;
+use crate::callbacks::{Callbacks, CrashNote, Shared};
 use crate::error::Error;
-use crate::library::{Mapping, OpenLibrary, check_declared};
-use crate::logs::{self, Named};
+use crate::instance::{Instance, check_declared};
+use crate::lanes::{GraphLane, Job, Lanes, Open};
+use crate::library::OpenLibrary;
+use crate::logs::Named;
 use longshore_engine::embedded::{POLL_DEADLINE_MS, read_poll, read_reply, start_request, triggers};
 use longshore_engine::{
-    AttemptFailure, AttemptOutcome, GraphDef, GraphJob, GraphRunner, Lease, Outcomes, PollOutcome,
-    ReactorDef, TriggerDef, WorkflowDef, definitions, graphs, reactor_defs,
+    AttemptFailure, AttemptOutcome, GraphDef, GraphRunner, Lease, Outcomes, PollOutcome, ReactorDef,
+    TriggerDef, WorkflowDef, definitions, graphs, reactor_defs,
 };
-use longshore_package::LiveEntries;
+use longshore_package::{Isolation, Manifest};
 use longshore_store::GenerationId;
 use longshore_workflow_plugin::Method;
-use longshore_workflow_plugin::interface::LongshoreHost;
-use longshore_workflow_plugin::private::fidius::PluginError;
 use longshore_workflow_plugin::wire::{PollRequest, ShellConfig, TaskReply, TaskRequest, Wire};
-use serde_bytes::ByteBuf;
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// How long an instance's runtime gets to end when the generation is closed.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// How long the lanes get to end when a generation is closed. One that is stuck in the package keeps its thread
-/// and the library for the rest of the process.
-const LANES_END: Duration = Duration::from_secs(15);
-
 /// Threads of a package's runtime, unless its manifest says otherwise.
 const WORKERS: u32 = 2;
 
-/// Work for a lane.
-type Job = Box<dyn FnOnce(&OpenLibrary) + Send>;
+/// Which packages run in a process of their own, beside those whose manifest asks for it.
+#[derive(Debug, Clone)]
+pub struct IsolationPolicy {
+    /// The program that is started, which calls [`crate::serve_if_asked`] first thing in `main`.
+    pub program: PathBuf,
+    /// All of them.
+    pub all: bool,
+    /// These.
+    pub packages: BTreeSet<String>,
+}
+
+impl Default for IsolationPolicy {
+    fn default() -> Self {
+        let program = std::env::current_exe().unwrap_or_else(|_| "longshore".into());
+        Self { program, all: false, packages: BTreeSet::new() }
+    }
+}
+
+impl IsolationPolicy {
+    /// Where a package runs.
+    pub fn of(&self, manifest: &Manifest) -> Isolation {
+        let imposed = self.all || self.packages.contains(&manifest.package.name);
+        if imposed { Isolation::Process } else { manifest.package.isolation }
+    }
+}
+
+/// How a host opens packages.
+#[derive(Debug, Clone)]
+pub struct Hosting {
+    /// Which packages run in a process of their own.
+    pub isolation: IsolationPolicy,
+    /// The most verbose log level packages send: 0 none, 1 error to 5 trace.
+    pub log_level: u8,
+    /// Woken when a package did something that is to be recorded.
+    pub news: Arc<Notify>,
+}
 
 /// A loaded digest.
 pub struct Generation {
@@ -50,26 +77,9 @@ pub struct Generation {
     reactors: Vec<Arc<ReactorDef>>,
     graphs: Vec<Arc<GraphDef>>,
     triggerless_graphs: Vec<String>,
+    isolation: Isolation,
     shared: Arc<Shared>,
     lanes: Arc<Mutex<Option<Lanes>>>,
-}
-
-/// What the package's callbacks reach. The table that the library is bound to lives as long as the process,
-/// so it holds this weakly.
-struct Shared {
-    package: String,
-    outcomes: OnceLock<Outcomes>,
-    names: Mutex<HashMap<u64, Named>>,
-}
-
-struct Lanes {
-    calls: Sender<Job>,
-    /// Polls of triggers, which may take their time.
-    polls: Sender<Job>,
-    /// Graphs and accumulators, which reactors call.
-    graphs: Sender<Job>,
-    thread: JoinHandle<()>,
-    mapping: Arc<OnceLock<Mapping>>,
 }
 
 /// Whether a closed library's memory was given back.
@@ -82,6 +92,8 @@ pub enum Released {
         /// How much of it.
         bytes: u64,
     },
+    /// It was in a process of its own, which is gone.
+    ProcessEnded,
     /// This platform does not say.
     Unknown,
 }
@@ -91,6 +103,7 @@ impl fmt::Display for Released {
         match self {
             Self::Unmapped => f.write_str("unmapped"),
             Self::Pinned { bytes } => write!(f, "pinned, {bytes} bytes"),
+            Self::ProcessEnded => f.write_str("process ended"),
             Self::Unknown => f.write_str("unknown"),
         }
     }
@@ -101,20 +114,22 @@ impl Generation {
     ///
     /// # Errors
     /// [`Error::Load`], [`Error::Answer`], [`Error::RecordMismatch`], [`Error::Definition`].
-    pub async fn open(artifact: VerifiedArtifact, log_level: u8) -> Result<Self, Error> {
+    pub async fn open(artifact: VerifiedArtifact, hosting: &Hosting) -> Result<Self, Error> {
         let limits = &artifact.manifest().limits;
         let config = ShellConfig {
             workers: limits.workers.unwrap_or(WORKERS),
-            log_level,
+            log_level: hosting.log_level,
             shutdown_ms: SHUTDOWN.as_millis() as u64,
         };
-        let shared = Arc::new(Shared {
-            package: artifact.manifest().package.name.clone(),
-            outcomes: OnceLock::new(),
-            names: Mutex::default(),
-        });
-        let host = Arc::new(Callbacks { shared: Arc::downgrade(&shared) });
-        let (lanes, opened) = Lanes::start(artifact.clone(), host, config);
+        let name = artifact.manifest().package.name.clone();
+        let isolation = hosting.isolation.of(artifact.manifest());
+        let shared = Arc::new(Shared::new(name, Arc::clone(&hosting.news)));
+        let callbacks = Arc::new(Callbacks(Arc::downgrade(&shared)));
+        let open = match isolation {
+            Isolation::InProcess => in_process(&artifact, config, callbacks),
+            Isolation::Process => in_its_own(&artifact, &config, &hosting.isolation, callbacks),
+        };
+        let (lanes, opened) = Lanes::start(artifact.digest().short(), open);
         let metadata = opened.await.unwrap_or_else(|_| Err(Error::Load { message: "its lane ended".into() }));
         let checked = metadata.and_then(|live| {
             check_declared(&live, &artifact.declared())?;
@@ -139,6 +154,7 @@ impl Generation {
             reactors: reactor_defs(&live.reactors, digest, package),
             graphs: graphs(&live.bound_graphs, &live.reactors, digest, package),
             triggerless_graphs: live.triggerless_graphs.graphs.into_iter().map(|graph| graph.name).collect(),
+            isolation,
             shared,
             lanes: Arc::new(Mutex::new(Some(lanes))),
             artifact,
@@ -190,6 +206,16 @@ impl Generation {
         &self.triggerless_graphs
     }
 
+    /// Where it runs.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// How its processes ended since this was asked last.
+    pub(crate) fn take_crashes(&self) -> Vec<CrashNote> {
+        self.shared.take_crashes()
+    }
+
     /// Where its graphs and accumulators may be called.
     pub(crate) fn graph_runner(&self) -> Arc<dyn GraphRunner> {
         Arc::new(GraphLane(Arc::clone(&self.lanes)))
@@ -204,10 +230,10 @@ impl Generation {
     /// Executes an attempt. False when the generation is closed.
     pub(crate) fn start(&self, lease: Lease) -> bool {
         let named = Named { run: lease.run.to_string(), task: lease.task.clone(), attempt: lease.attempt };
-        self.shared.names().insert(lease.id, named);
+        self.shared.begins(lease.id, named);
         let shared = Arc::clone(&self.shared);
-        self.submit(Box::new(move |library| {
-            let reply = library.call(Method::ExecuteTask, &start_request(&lease));
+        self.submit(Box::new(move |package| {
+            let reply = package.call(Method::ExecuteTask, &start_request(&lease));
             if let Some(outcome) = immediate(reply) {
                 shared.finished(lease.id, outcome);
             }
@@ -217,9 +243,9 @@ impl Generation {
     /// Cancels an attempt. When it was running, nobody else reports its outcome.
     pub(crate) fn cancel(&self, lease: u64) {
         let shared = Arc::clone(&self.shared);
-        self.submit(Box::new(move |library| {
+        self.submit(Box::new(move |package| {
             let request = TaskRequest::Cancel { lease }.encode();
-            if let Ok(Some(reply)) = library.call(Method::ExecuteTask, &request)
+            if let Ok(Some(reply)) = package.call(Method::ExecuteTask, &request)
                 && TaskReply::decode(&reply) == Ok(TaskReply::Accepted)
             {
                 shared.finished(lease, AttemptOutcome::Cancelled);
@@ -229,18 +255,18 @@ impl Generation {
 
     /// Tells an attempt that it has a slot again.
     pub(crate) fn resume(&self, lease: u64) {
-        self.submit(Box::new(move |library| {
+        self.submit(Box::new(move |package| {
             // An attempt that is gone needs no slot.
-            let _ = library.call(Method::ExecuteTask, &TaskRequest::Resume { lease }.encode());
+            let _ = package.call(Method::ExecuteTask, &TaskRequest::Resume { lease }.encode());
         }));
     }
 
     /// Polls a trigger, on the lane for polls: a slow poll holds up other polls and no attempt.
     pub(crate) async fn poll(&self, index: u32) -> PollOutcome {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |library| {
+        let job: Job = Box::new(move |package| {
             let request = PollRequest { trigger: index, deadline_ms: POLL_DEADLINE_MS }.encode();
-            let outcome = match library.call(Method::InvokeTriggerPoll, &request) {
+            let outcome = match package.call(Method::InvokeTriggerPoll, &request) {
                 Ok(Some(bytes)) => read_poll(&bytes),
                 Ok(None) => PollOutcome::Failed("the package has no triggers".into()),
                 Err(error) => PollOutcome::Failed(error.to_string()),
@@ -257,8 +283,12 @@ impl Generation {
     /// Ends the instance, its runtime and its lanes, closes the library, and looks whether it is gone.
     pub async fn close(&self) -> Released {
         let lanes = self.lanes().take();
-        if let Some(lanes) = lanes {
-            lanes.close().await;
+        let ended = match lanes {
+            Some(lanes) => lanes.close().await,
+            None => true,
+        };
+        if ended && self.isolation == Isolation::Process {
+            return Released::ProcessEnded;
         }
         released(self.artifact.path())
     }
@@ -292,157 +322,56 @@ fn immediate(reply: Result<Option<Vec<u8>>, Error>) -> Option<AttemptOutcome> {
             Err(error) => failed(format!("the package's reply does not decode: {error}")),
         },
         Ok(None) => failed("the package has no execute_task".into()),
+        Err(error @ Error::Crashed { .. }) => Some(AttemptOutcome::Lost(error.full())),
         Err(error) => failed(error.full()),
     }
 }
 
-/// The lane for graphs, for as long as it is open.
-struct GraphLane(Arc<Mutex<Option<Lanes>>>);
-
-impl GraphRunner for GraphLane {
-    fn run(&self, job: GraphJob) -> bool {
-        let lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.as_ref().is_some_and(|lanes| lanes.graphs.send(Box::new(move |library| job(library))).is_ok())
-    }
+/// Opens the library in this process.
+fn in_process(artifact: &VerifiedArtifact, config: ShellConfig, callbacks: Arc<Callbacks>) -> Open {
+    let artifact = artifact.clone();
+    Box::new(move || {
+        let library = OpenLibrary::open(&artifact, Some(callbacks), &config)?;
+        Ok(Box::new(library) as Box<dyn Instance>)
+    })
 }
 
-impl Lanes {
-    /// Starts the lane that opens the library, and the lane for polls once it is open.
-    fn start(
-        artifact: VerifiedArtifact,
-        host: Arc<dyn LongshoreHost>,
-        config: ShellConfig,
-    ) -> (Self, oneshot::Receiver<Result<LiveEntries, Error>>) {
-        let (calls, call_jobs) = mpsc::channel::<Job>();
-        let (polls, poll_jobs) = mpsc::channel::<Job>();
-        let (graphs, graph_jobs) = mpsc::channel::<Job>();
-        let (opened, answer) = oneshot::channel();
-        let name = format!("lane-{}", artifact.digest().short());
-        let (poll_name, graph_name) =
-            (format!("poll-{}", artifact.digest().short()), format!("graph-{}", artifact.digest().short()));
-        let mapping: Arc<OnceLock<Mapping>> = Arc::default();
-        let mapped = Arc::clone(&mapping);
-        let run = move || {
-            let library = match OpenLibrary::open(&artifact, Some(host), &config) {
-                Ok(library) => library,
-                Err(error) => {
-                    let _ = opened.send(Err(error));
-                    return;
-                }
-            };
-            mapped.get_or_init(|| library.mapping());
-            let metadata = library.metadata();
-            let failed = metadata.is_err();
-            let (polled, graphed) = metadata.as_ref().map_or((false, false), needs);
-            let _ = opened.send(metadata);
-            if failed {
-                return;
-            }
-            std::thread::scope(|scope| {
-                let library = &library;
-                let lane = |name: String, jobs: mpsc::Receiver<Job>| {
-                    let serve = move || jobs.iter().for_each(|job| job(library));
-                    // Without its thread a lane takes no jobs; the host is short of threads and says so.
-                    if let Err(error) = std::thread::Builder::new().name(name).spawn_scoped(scope, serve) {
-                        tracing::error!(%error, "no thread for a lane");
-                    }
-                };
-                if polled {
-                    lane(poll_name, poll_jobs);
-                }
-                if graphed {
-                    lane(graph_name, graph_jobs);
-                }
-                call_jobs.iter().for_each(|job| job(library));
-            });
-        };
-        let thread = std::thread::Builder::new().name(name).spawn(run);
-        // A host that cannot start a thread cannot do anything; there is no way on from here.
-        let thread = thread.unwrap_or_else(|error| panic!("no thread for a package: {error}"));
-        (Self { calls, polls, graphs, thread, mapping }, answer)
-    }
-
-    async fn close(self) {
-        drop(self.calls);
-        drop(self.polls);
-        drop(self.graphs);
-        let (thread, mapping) = (self.thread, self.mapping);
-        let close = move || {
-            // The lane drops the instance; a package whose destructor panics has lost its own thread.
-            let _ = thread.join();
-            drop(mapping);
-        };
-        let closed = tokio::time::timeout(LANES_END, tokio::task::spawn_blocking(close)).await;
-        if closed.is_err() {
-            tracing::error!(
-                limit_s = LANES_END.as_secs(),
-                "a lane does not end: its thread and its library stay"
-            );
-        }
-    }
+/// Opens the library in a process of its own.
+#[cfg(unix)]
+fn in_its_own(
+    artifact: &VerifiedArtifact,
+    config: &ShellConfig,
+    policy: &IsolationPolicy,
+    callbacks: Arc<Callbacks>,
+) -> Open {
+    use crate::isolate::{Confinement, Isolated, Orders};
+    let limits = &artifact.manifest().limits;
+    let orders = Orders {
+        library: artifact.path().to_owned(),
+        stamp: artifact.stamp(),
+        workers: config.workers,
+        log_level: config.log_level,
+        shutdown_ms: config.shutdown_ms,
+        memory_mb: limits.memory_mb,
+        cpu_seconds: limits.cpu_seconds,
+    };
+    let confinement = Confinement {
+        program: policy.program.clone(),
+        name: artifact.digest().short().to_owned(),
+        memory_mb: limits.memory_mb,
+        cpu_percent: limits.cpu_percent,
+    };
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move || {
+        let isolated = Isolated::open(orders, confinement, runtime, callbacks)?;
+        Ok(Box::new(isolated) as Box<dyn Instance>)
+    })
 }
 
-/// Which lanes a library needs beside the first: for polls, for graphs.
-fn needs(live: &LiveEntries) -> (bool, bool) {
-    let polled = live.triggers.triggers.iter().any(|t| t.poll_interval_ms > 0);
-    let graphed = !live.reactors.reactors.is_empty() || !live.bound_graphs.graphs.is_empty();
-    (polled, graphed)
-}
-
-impl Shared {
-    fn names(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Named>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn finished(&self, lease: u64, outcome: AttemptOutcome) {
-        self.names().remove(&lease);
-        if let Some(outcomes) = self.outcomes.get() {
-            outcomes.finished(lease, outcome);
-        }
-    }
-}
-
-/// The host as the library calls it, on the library's own threads.
-struct Callbacks {
-    shared: Weak<Shared>,
-}
-
-impl Callbacks {
-    fn outcomes(&self) -> Result<Outcomes, PluginError> {
-        let shared = self.shared.upgrade();
-        let outcomes = shared.and_then(|shared| shared.outcomes.get().cloned());
-        outcomes.ok_or_else(|| PluginError::new("STOPPED", "the host has let go of this generation"))
-    }
-}
-
-impl LongshoreHost for Callbacks {
-    fn finished(&self, lease: u64, reply: ByteBuf) {
-        let Some(shared) = self.shared.upgrade() else { return };
-        let outcome = match read_reply(&reply) {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => return,
-            Err(error) => AttemptOutcome::Failed(AttemptFailure {
-                message: format!("the package's outcome does not decode: {error}"),
-                ..AttemptFailure::default()
-            }),
-        };
-        shared.finished(lease, outcome);
-    }
-
-    fn log(&self, record: ByteBuf) {
-        let Some(shared) = self.shared.upgrade() else { return };
-        logs::emit(&shared.package, &record, |lease| shared.names().get(&lease).cloned());
-    }
-
-    fn release_slot(&self, lease: u64) -> Result<(), PluginError> {
-        self.outcomes()?.release_slot(lease);
-        Ok(())
-    }
-
-    fn reclaim_slot(&self, lease: u64) -> Result<bool, PluginError> {
-        self.outcomes()?.reclaim_slot(lease);
-        Ok(false)
-    }
+#[cfg(not(unix))]
+fn in_its_own(_: &VerifiedArtifact, _: &ShellConfig, _: &IsolationPolicy, _: Arc<Callbacks>) -> Open {
+    let message = "this platform has no processes for packages".to_owned();
+    Box::new(|| Err(Error::Load { message }))
 }
 
 /// Looks for mappings of a file in this process.

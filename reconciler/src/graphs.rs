@@ -1,7 +1,7 @@
-//! Graphs and accumulators of an open library, called on a lane of its generation.
+//! Graphs and accumulators of an open package, called on a lane of its generation.
 
 use crate::error::Error;
-use crate::library::OpenLibrary;
+use crate::instance::Instance;
 use longshore_engine::{GraphCalls, Outputs};
 use longshore_workflow::InputCache;
 use longshore_workflow::private::{read_frame, write_frame};
@@ -11,14 +11,17 @@ use longshore_workflow_plugin::wire::{
 };
 use std::borrow::Cow;
 
-impl GraphCalls for OpenLibrary {
+/// An open package as reactors call it.
+pub(crate) struct Graphs<'i>(pub(crate) &'i dyn Instance);
+
+impl GraphCalls for Graphs<'_> {
     fn fire(&self, graph: u32, cache: &InputCache, deadline_ms: u64) -> Result<Outputs, CallFailure> {
-        if self.interface_version() < 2 {
-            return fire_version_one(self, graph, cache);
+        if self.0.interface_version() < 2 {
+            return fire_version_one(self.0, graph, cache);
         }
         let mut request = GraphCall::Fire { graph, deadline_ms }.encode();
         put_cache(cache, &mut request);
-        let (answer, reply, at) = call(self, &request)?;
+        let (answer, reply, at) = call(self.0, &request)?;
         match answer {
             GraphAnswer::Completed => outputs(&reply[at..]),
             other => Err(unexpected(&other)),
@@ -28,7 +31,7 @@ impl GraphCalls for OpenLibrary {
     fn event(&self, accumulator: u32, event: &[u8]) -> Result<Vec<u8>, CallFailure> {
         let mut request = GraphCall::Event { accumulator }.encode();
         request.extend_from_slice(event);
-        boundary(call(self, &request)?)?.ok_or_else(|| unexpected(&GraphAnswer::Nothing))
+        boundary(call(self.0, &request)?)?.ok_or_else(|| unexpected(&GraphAnswer::Nothing))
     }
 
     fn stateful(
@@ -40,7 +43,7 @@ impl GraphCalls for OpenLibrary {
         let mut request = GraphCall::Stateful { accumulator, state: state.len() as u32 }.encode();
         request.extend_from_slice(state);
         request.extend_from_slice(event);
-        let (answer, reply, at) = call(self, &request)?;
+        let (answer, reply, at) = call(self.0, &request)?;
         let GraphAnswer::State { state } = answer else { return Err(unexpected(&answer)) };
         let split = reply[at..].split_at_checked(state as usize);
         let (state, value) = split.ok_or_else(|| failed("the answer is cut".to_owned()))?;
@@ -50,11 +53,11 @@ impl GraphCalls for OpenLibrary {
     fn batch(&self, accumulator: u32, events: &[&[u8]]) -> Result<Option<Vec<u8>>, CallFailure> {
         let mut request = GraphCall::Batch { accumulator }.encode();
         put_events(events.iter().copied(), &mut request);
-        boundary(call(self, &request)?)
+        boundary(call(self.0, &request)?)
     }
 
     fn poll(&self, accumulator: u32, deadline_ms: u64) -> Result<Option<Vec<u8>>, CallFailure> {
-        boundary(call(self, &GraphCall::Poll { accumulator, deadline_ms }.encode())?)
+        boundary(call(self.0, &GraphCall::Poll { accumulator, deadline_ms }.encode())?)
     }
 }
 
@@ -68,7 +71,7 @@ fn put_cache(cache: &InputCache, out: &mut Vec<u8>) {
 
 type Answered = (GraphAnswer, Vec<u8>, usize);
 
-fn call(library: &OpenLibrary, request: &[u8]) -> Result<Answered, CallFailure> {
+fn call(library: &dyn Instance, request: &[u8]) -> Result<Answered, CallFailure> {
     let reply = raw(library, request)?;
     let mut reader = Reader::new(&reply);
     match GraphAnswer::take(&mut reader) {
@@ -81,7 +84,7 @@ fn call(library: &OpenLibrary, request: &[u8]) -> Result<Answered, CallFailure> 
     }
 }
 
-fn raw(library: &OpenLibrary, request: &[u8]) -> Result<Vec<u8>, CallFailure> {
+fn raw(library: &dyn Instance, request: &[u8]) -> Result<Vec<u8>, CallFailure> {
     let reply = library.call(Method::ExecuteGraph, request).map_err(|error: Error| failed(error.full()))?;
     reply.ok_or_else(|| failed("the package has no execute_graph".to_owned()))
 }
@@ -100,7 +103,7 @@ fn outputs(frame: &[u8]) -> Result<Outputs, CallFailure> {
 }
 
 /// Packages of version 1 know one request, and neither deadlines nor accumulators.
-fn fire_version_one(library: &OpenLibrary, graph: u32, cache: &InputCache) -> Result<Outputs, CallFailure> {
+fn fire_version_one(library: &dyn Instance, graph: u32, cache: &InputCache) -> Result<Outputs, CallFailure> {
     let mut request = GraphRequest { graph }.encode();
     put_cache(cache, &mut request);
     let reply = raw(library, &request)?;

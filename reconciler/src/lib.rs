@@ -4,6 +4,7 @@
 //! - [`artifact`]: the checks before loading, none of which runs a line of the package.
 //! - [`probe`]: the last check, in a child process.
 //! - [`generation`]: a loaded digest, and the threads that may call it.
+//! - `isolate`: a package in a process of its own.
 //! - [`plan`]: what to do, decided purely: load, restore, retire, unload.
 //! - [`Reconciler`]: does it, records it, repeats.
 //!
@@ -13,14 +14,20 @@
 //! - A package is only ever called on threads that belong to its generation.
 //!
 //! # Caveats
-//! - A package that crashes after its probe passed takes the host with it: only a process of its own holds that.
+//! - A package that crashes after its probe passed takes the host with it, unless it runs in a process of its own.
 
 pub mod artifact;
+mod callbacks;
 mod catalog;
+mod children;
 mod error;
 mod files;
 pub mod generation;
 mod graphs;
+mod instance;
+#[cfg(unix)]
+mod isolate;
+mod lanes;
 mod library;
 mod loader;
 mod logs;
@@ -35,6 +42,7 @@ mod steps;
 mod watch;
 
 pub use catalog::LoadedPackages;
+pub use children::serve_if_asked;
 pub use error::Error;
 pub use reconciler::{Options, Reconciler};
 pub use report::{Outcome, Report};

@@ -8,11 +8,9 @@
 
 use crate::artifact::VerifiedArtifact;
 use crate::error::Error;
+use crate::instance::Instance;
 use fidius_host::{CallError, LoadError, PluginHandle};
-use longshore_package::{Declared, LiveEntries};
-use longshore_workflow_plugin::interface::{
-    INTERFACE_HASH, LongshoreHost, LongshoreHostBinding, NAME_REQUEST,
-};
+use longshore_workflow_plugin::interface::{INTERFACE_HASH, LongshoreHost, LongshoreHostBinding};
 use longshore_workflow_plugin::wire::{ShellConfig, Wire};
 use longshore_workflow_plugin::{INTERFACE_VERSION, Method};
 use serde_bytes::ByteBuf;
@@ -27,8 +25,7 @@ const INTERFACE: &str = "LongshorePackage";
 /// has thread-locals of it: the last of these is dropped after every lane has ended.
 pub(crate) type Mapping = Arc<dyn Any + Send + Sync>;
 
-/// An open library with its one instance. Dropping it ends the instance, which must happen on a thread that
-/// belongs to the generation.
+/// A library that is mapped here, with its one instance.
 pub(crate) struct OpenLibrary {
     handle: PluginHandle,
     mapping: Mapping,
@@ -42,10 +39,13 @@ impl OpenLibrary {
         host: Option<Arc<dyn LongshoreHost>>,
         config: &ShellConfig,
     ) -> Result<Self, Error> {
+        if !artifact.is_unchanged() {
+            return Err(Error::Changed { path: artifact.path().to_owned() });
+        }
         Self::open_path(artifact.path(), host, config)
     }
 
-    /// As [`OpenLibrary::open`], for the probe, whose process ends with the library.
+    /// As [`OpenLibrary::open`], for children, whose process ends with the library.
     pub(crate) fn open_path(
         path: &Path,
         host: Option<Arc<dyn LongshoreHost>>,
@@ -80,14 +80,14 @@ impl OpenLibrary {
         let handle = PluginHandle::configure_from_loaded(plugin, &ByteBuf::from(config.encode()));
         Ok(Self { handle: handle.map_err(|e| load_error(&e))?, mapping, interface_version })
     }
+}
 
-    /// What keeps the library mapped beyond this value.
-    pub(crate) fn mapping(&self) -> Mapping {
-        Arc::clone(&self.mapping)
+impl Instance for OpenLibrary {
+    fn interface_version(&self) -> u32 {
+        self.interface_version
     }
 
-    /// Calls a method. `None` when the package was built before the method existed.
-    pub(crate) fn call(&self, method: Method, request: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    fn call(&self, method: Method, request: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         if method.since() > self.interface_version {
             return Ok(None);
         }
@@ -98,56 +98,9 @@ impl OpenLibrary {
         }
     }
 
-    /// Asks every position for its name: fidius fills the vtable in the order of the impl block, so that two
-    /// methods written in the wrong order would answer for each other.
-    pub(crate) fn check_positions(&self) -> Result<(), Error> {
-        if self.interface_version < 2 {
-            return Ok(());
-        }
-        for method in Method::ALL {
-            let name = self.call(method, NAME_REQUEST)?.unwrap_or_default();
-            if name != method.name().as_bytes() {
-                let message = format!(
-                    "position {} calls itself `{}`",
-                    method.position(),
-                    String::from_utf8_lossy(&name)
-                );
-                return Err(Error::Answer { method: method.name(), message });
-            }
-        }
-        Ok(())
+    fn mapping(&self) -> Option<Mapping> {
+        Some(Arc::clone(&self.mapping))
     }
-
-    /// Asks for everything the library declares.
-    pub(crate) fn metadata(&self) -> Result<LiveEntries, Error> {
-        Ok(LiveEntries {
-            tasks: self.ask(Method::GetTaskMetadata)?,
-            triggers: self.ask(Method::GetTriggerMetadata)?,
-            reactors: self.ask(Method::GetReactorMetadata)?,
-            bound_graphs: self.ask(Method::GetGraphMetadata)?,
-            triggerless_graphs: self.ask(Method::GetTriggerlessGraphMetadata)?,
-        })
-    }
-
-    /// The interface version the package speaks.
-    pub(crate) fn interface_version(&self) -> u32 {
-        self.interface_version
-    }
-
-    fn ask<T: Wire + Default>(&self, method: Method) -> Result<T, Error> {
-        match self.call(method, &[])? {
-            None => Ok(T::default()),
-            Some(reply) => {
-                T::decode(&reply).map_err(|e| Error::Answer { method: method.name(), message: e.to_string() })
-            }
-        }
-    }
-}
-
-/// Compares what a library answers with what its static record declares.
-pub(crate) fn check_declared(live: &LiveEntries, declared: &Declared) -> Result<(), Error> {
-    let differences = declared.differences(&Declared::of_library(live));
-    if differences.is_empty() { Ok(()) } else { Err(Error::RecordMismatch { differences }) }
 }
 
 fn load_error(error: &LoadError) -> Error {

@@ -4,7 +4,7 @@
 
 use crate::artifact::{Checks, VerifiedArtifact, accept, from_cache};
 use crate::error::Error;
-use crate::generation::Generation;
+use crate::generation::{Generation, Hosting};
 use crate::plan::Desired;
 use crate::probe::{ProbeOptions, probe};
 use crate::reconciler::now_ms;
@@ -13,6 +13,7 @@ use longshore_package::Digest;
 use longshore_store::ArtifactRow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// What loading goes by.
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub(crate) struct Loader {
     pub(crate) cache: PathBuf,
     pub(crate) probe: Option<ProbeOptions>,
     pub(crate) log_level: u8,
+    pub(crate) news: Arc<Notify>,
     pub(crate) records: Records,
 }
 
@@ -61,7 +63,7 @@ impl Loader {
         self.probe(&artifact).await?;
         let generation = match open {
             Some(generation) => generation,
-            None => Arc::new(Generation::open(artifact, self.log_level).await?),
+            None => Arc::new(Generation::open(artifact, &self.hosting()).await?),
         };
         Ok(Prepared { package, generation, warnings })
     }
@@ -76,7 +78,15 @@ impl Loader {
         let (cache, checks) = (self.cache.clone(), self.checks.clone());
         let artifact = blocking(move || from_cache(&row, &cache, &checks)).await?;
         self.probe(&artifact).await?;
-        Ok(Arc::new(Generation::open(artifact, self.log_level).await?))
+        Ok(Arc::new(Generation::open(artifact, &self.hosting()).await?))
+    }
+
+    fn hosting(&self) -> Hosting {
+        Hosting {
+            isolation: self.checks.isolation.clone(),
+            log_level: self.log_level,
+            news: Arc::clone(&self.news),
+        }
     }
 
     /// Probes a digest, once: the answer is recorded.

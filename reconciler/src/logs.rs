@@ -2,6 +2,7 @@
 
 use longshore_workflow_plugin::wire::{LogRecord, Wire};
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 /// Which attempt a line belongs to.
 #[derive(Debug, Clone)]
@@ -45,5 +46,40 @@ pub(crate) fn emit(package: &str, bytes: &[u8], name_of: impl FnOnce(u64) -> Opt
         3 => line!(INFO),
         4 => line!(DEBUG),
         _ => line!(TRACE),
+    }
+}
+
+/// Lines a package may write within [`PERIOD`]; what is beyond is counted and dropped, so that one package does not
+/// fill the host's log.
+const MAX_LINES: u32 = 20_000;
+
+/// See [`MAX_LINES`].
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// How much a package writes.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    since: Instant,
+    lines: u32,
+}
+
+impl Default for Volume {
+    fn default() -> Self {
+        Self { since: Instant::now(), lines: 0 }
+    }
+}
+
+impl Volume {
+    /// Whether one more line is let through. Says once a period how many were not.
+    pub(crate) fn admits(&mut self, package: &str) -> bool {
+        if self.since.elapsed() >= PERIOD {
+            let dropped = self.lines.saturating_sub(MAX_LINES);
+            if dropped > 0 {
+                tracing::warn!(package, dropped, limit = MAX_LINES, "the package writes too many log lines");
+            }
+            *self = Self::default();
+        }
+        self.lines = self.lines.saturating_add(1);
+        self.lines <= MAX_LINES
     }
 }

@@ -4,11 +4,14 @@
 //! environment, and whatever the library does to it (crash, hang, exit) ends as an error here.
 
 use crate::artifact::VerifiedArtifact;
+use crate::children::how_it_ended;
 use crate::error::Error;
-use crate::library::{OpenLibrary, check_declared};
+use crate::instance::{Instance, check_declared};
+use crate::library::OpenLibrary;
 use longshore_package::{Declared, StaticRecord};
 use longshore_workflow_plugin::wire::ShellConfig;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,7 +19,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 /// The first argument of a child that is to probe; the second is the library.
-pub const ARGUMENT: &str = "__longshore-probe";
+pub(crate) const ARGUMENT: &str = "__longshore-probe";
 
 /// Stands before the child's answer, so that what a library prints is not taken for it.
 const MARK: &str = "LONGSHORE-PROBE ";
@@ -27,7 +30,7 @@ const MAX_OUTPUT: u64 = 1 << 20;
 /// How a probe is run.
 #[derive(Debug, Clone)]
 pub struct ProbeOptions {
-    /// The program, which calls [`serve_if_asked`] first thing in `main`.
+    /// The program, which calls [`crate::serve_if_asked`] first thing in `main`.
     pub program: PathBuf,
     /// How long the child may take.
     pub limit: Duration,
@@ -90,42 +93,9 @@ async fn read(pipe: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn how_it_ended(status: std::process::ExitStatus, stderr: &str) -> String {
-    #[cfg(unix)]
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    #[cfg(not(unix))]
-    let signal: Option<i32> = None;
-    let mut how = match signal {
-        Some(signal) => format!("signal {signal} ({})", signal_name(signal)),
-        None => format!("it ended with {status} before it answered"),
-    };
-    if let Some(last) = stderr.lines().rev().find(|line| !line.trim().is_empty()) {
-        how.push_str(&format!("; it last said: {}", last.trim()));
-    }
-    how
-}
-
-fn signal_name(signal: i32) -> &'static str {
-    match signal {
-        4 => "illegal instruction",
-        6 => "abort",
-        7 => "bus error",
-        8 => "arithmetic error",
-        9 => "killed",
-        11 => "segmentation fault",
-        31 => "forbidden system call",
-        _ => "see signal(7)",
-    }
-}
-
-/// Does the child's part when this process was started as one, and does not return then. Call it first thing
-/// in `main`, before any thread is started.
-pub fn serve_if_asked() {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_none_or(|argument| argument != ARGUMENT) {
-        return;
-    }
-    let answer = match arguments.next().map(|path| examine(Path::new(&path))) {
+/// Does the child's part, and ends the process.
+pub(crate) fn serve(library: Option<OsString>) -> ! {
+    let answer = match library.map(|path| examine(Path::new(&path))) {
         Some(Ok(())) => Answer { code: String::new(), message: String::new() },
         Some(Err(error)) => Answer { code: error.code().to_owned(), message: error.full() },
         None => Answer { code: "LS0302".into(), message: "no library was named".into() },
@@ -139,8 +109,9 @@ fn examine(path: &Path) -> Result<(), Error> {
     let declared = Declared::of_record(&StaticRecord::of_library(&bytes)?);
     let config = ShellConfig { workers: 1, log_level: 0, shutdown_ms: 1000 };
     let library = OpenLibrary::open_path(path, None, &config)?;
-    library.check_positions()?;
-    let metadata = library.metadata()?;
+    let asked: &dyn Instance = &library;
+    asked.check_positions()?;
+    let metadata = asked.metadata()?;
     check_declared(&metadata, &declared)?;
     longshore_engine::definitions(&metadata.tasks, "probe")?;
     drop(library);

@@ -121,6 +121,7 @@ impl Reconciler {
             cache: options.cache,
             probe: options.probe,
             log_level: options.log_level,
+            news: Arc::clone(&woken),
             records: records.clone(),
         };
         Self {
@@ -183,6 +184,7 @@ impl Reconciler {
         let unsettled = news.unsettled;
         self.note_news(news, &mut report).await;
         self.record_late().await?;
+        self.note_crashes(&mut report).await;
         let (observed, pins) = self.observe().await?;
         let is_active = |package: &Desired| {
             self.active.get(&package.name).is_some_and(|g| *g.artifact().digest() == package.digest)
@@ -235,6 +237,17 @@ impl Reconciler {
         }
         let cured: Vec<String> = news.cured.iter().map(|path| file_subject(path)).collect();
         log_failure(self.records.forget(&cured).await);
+    }
+
+    /// Records how processes of isolated packages ended.
+    async fn note_crashes(&self, report: &mut Report) {
+        for generation in self.packages.snapshot().generations.values() {
+            for crash in generation.take_crashes() {
+                log_failure(self.records.crashed(generation, &crash, now_ms()).await);
+                let name = generation.package().to_owned();
+                report.outcomes.push(Outcome::Crashed { name, how: crash.how });
+            }
+        }
     }
 
     /// Says once of each file that another one counts in its place, and takes it back when that ends.

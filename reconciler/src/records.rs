@@ -1,6 +1,7 @@
 //! What the reconciler writes down.
 
 use crate::artifact::VerifiedArtifact;
+use crate::callbacks::CrashNote;
 use crate::error::Error;
 use crate::generation::{Generation, Released};
 use crate::plan::Desired;
@@ -12,6 +13,9 @@ use longshore_store::{
 };
 use serde_json::json;
 use std::sync::Arc;
+
+/// Somebody should look.
+const WARNED: [(ConditionKind, ConditionStatus); 1] = [(ConditionKind::Warned, ConditionStatus::True)];
 
 /// The number of the last load step.
 const LAST_STEP: i64 = 6;
@@ -132,16 +136,6 @@ impl Records {
         error: &Error,
         now: i64,
     ) -> Result<(), Error> {
-        let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
-        let condition = |kind, status| NewCondition {
-            subject,
-            kind,
-            status,
-            reason: error.code(),
-            message: message.clone(),
-            digest,
-        };
-        let mut conditions = vec![condition(ConditionKind::Accepted, ConditionStatus::False)];
         let probe_failed = matches!(
             error,
             Error::ProbeCrashed { .. }
@@ -149,13 +143,12 @@ impl Records {
                 | Error::ProbeRefused { .. }
                 | Error::Quarantined { .. }
         );
-        if probe_failed {
-            conditions.push(condition(ConditionKind::Quarantined, ConditionStatus::True));
-        }
-        let mut tx = self.store.begin().await?;
-        NewCondition::set(&mut tx, &conditions, now).await?;
-        EventRow::append(&mut tx, subject, "refused", &format!("{} {message}", error.code()), now).await?;
-        Ok(self.store.commit(tx).await?)
+        let refused = (ConditionKind::Accepted, ConditionStatus::False);
+        let quarantined = (ConditionKind::Quarantined, ConditionStatus::True);
+        let conditions = if probe_failed { &[refused, quarantined][..] } else { &[refused] };
+        let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
+        let event = NewEvent { subject, kind: "refused", message: &format!("{} {message}", error.code()) };
+        self.note(event, conditions, error.code(), &message, digest, now).await
     }
 
     /// A package stays although it was to go.
@@ -167,17 +160,47 @@ impl Records {
         now: i64,
     ) -> Result<(), Error> {
         let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
-        let warned = NewCondition {
-            subject,
-            kind: ConditionKind::Warned,
-            status: ConditionStatus::True,
-            reason: error.code(),
-            message: message.clone(),
+        let event = NewEvent { subject, kind: "kept", message: &message };
+        self.note(event, &WARNED, error.code(), &message, digest, now).await
+    }
+
+    /// The process of an isolated package ended.
+    pub(crate) async fn crashed(
+        &self,
+        generation: &Generation,
+        crash: &CrashNote,
+        now: i64,
+    ) -> Result<(), Error> {
+        let error = Error::Crashed { how: crash.how.clone() };
+        let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
+        let subject = package_subject(generation.package());
+        let told = format!("{} {}\n{}", error.code(), error.full(), crash.report);
+        let event = NewEvent { subject: &subject, kind: "crashed", message: &told };
+        self.note(event, &WARNED, error.code(), &message, generation.digest(), now).await
+    }
+
+    /// Sets conditions of a subject and tells of an event, both for one reason.
+    async fn note(
+        &self,
+        event: NewEvent<'_>,
+        conditions: &[(ConditionKind, ConditionStatus)],
+        reason: &str,
+        message: &str,
+        digest: &str,
+        now: i64,
+    ) -> Result<(), Error> {
+        let condition = |(kind, status): &(ConditionKind, ConditionStatus)| NewCondition {
+            subject: event.subject,
+            kind: *kind,
+            status: *status,
+            reason,
+            message: message.to_owned(),
             digest,
         };
+        let conditions: Vec<_> = conditions.iter().map(condition).collect();
         let mut tx = self.store.begin().await?;
-        NewCondition::set(&mut tx, &[warned], now).await?;
-        EventRow::append(&mut tx, subject, "kept", &message, now).await?;
+        NewCondition::set(&mut tx, &conditions, now).await?;
+        EventRow::append_all(&mut tx, &[event], now).await?;
         Ok(self.store.commit(tx).await?)
     }
 

@@ -31,6 +31,13 @@ pub enum Outcome {
         /// Its digest.
         digest: Digest,
     },
+    /// The process of an isolated package ended, and is started again.
+    Crashed {
+        /// The package.
+        name: String,
+        /// How.
+        how: String,
+    },
     /// No new runs start on it.
     Retired {
         /// The package.

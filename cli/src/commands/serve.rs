@@ -62,6 +62,9 @@ fn log(report: &Report) {
             Outcome::Restored { name, digest } => {
                 tracing::info!(target: "longshore::serve", package = name, digest = digest.short(), "opened from the private copy for runs that are pinned to it");
             }
+            Outcome::Crashed { name, how } => {
+                tracing::error!(target: "longshore::serve", package = name, code = "LS0313", "its process is started again: {how}");
+            }
             Outcome::Retired { name } => {
                 tracing::info!(target: "longshore::serve", package = name, "retired: its file is gone");
             }

@@ -27,6 +27,7 @@ impl Host {
             program: env!("CARGO_BIN_EXE_longshore").into(),
             limit: Duration::from_secs(20),
         });
+        options.checks.isolation.program = env!("CARGO_BIN_EXE_longshore").into();
         let reconciler = Reconciler::new(options, loaded, engine.clone());
         Self { engine, reconciler, packages }
     }

@@ -4,7 +4,7 @@ use super::model::WorkflowModel;
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{ItemMod, LitStr};
+use syn::{Expr, ItemMod, Lit, LitStr, Type, UnOp};
 
 pub(super) fn expand(model: &WorkflowModel, mut module: ItemMod, private: &TokenStream) -> TokenStream {
     let entry = entry(model, private);
@@ -35,7 +35,13 @@ fn entry(model: &WorkflowModel, private: &TokenStream) -> TokenStream {
         let default = match &param.default {
             None => quote!(::core::option::Option::None),
             Some(value) => {
-                let typed = quote_spanned!(value.span()=> { let value: #ty = ::core::convert::Into::into(#value); value });
+                let converted = if is_whole_number(value) && is_integer(ty) {
+                    // A bare number takes its type from its place; converted, it would be an i32 first.
+                    quote!(#value)
+                } else {
+                    quote_spanned!(value.span()=> ::core::convert::Into::into(#value))
+                };
+                let typed = quote_spanned!(value.span()=> { let value: #ty = #converted; value });
                 quote!(::core::option::Option::Some(|| #private::json_of::<#ty>(#typed)))
             }
         };
@@ -105,4 +111,18 @@ fn tenant(model: &WorkflowModel) -> String {
 fn spelled(tokens: &impl ToTokens) -> String {
     let text = tokens.to_token_stream().to_string();
     text.replace(" :: ", "::").replace(" < ", "<").replace(" >", ">").replace(" ,", ",").replace("& ", "&")
+}
+
+fn is_whole_number(value: &Expr) -> bool {
+    match value {
+        Expr::Lit(literal) => matches!(literal.lit, Lit::Int(_)),
+        Expr::Unary(unary) => matches!(unary.op, UnOp::Neg(_)) && is_whole_number(&unary.expr),
+        _ => false,
+    }
+}
+
+fn is_integer(ty: &Type) -> bool {
+    const INTEGERS: [&str; 12] =
+        ["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize"];
+    matches!(ty, Type::Path(path) if INTEGERS.iter().any(|name| path.path.is_ident(name)))
 }

@@ -1,0 +1,156 @@
+//! The host as a package calls it, and as the process of an isolated one is watched.
+
+use crate::logs::{self, Named};
+use longshore_engine::embedded::read_reply;
+use longshore_engine::{AttemptFailure, AttemptOutcome, Outcomes};
+use longshore_workflow_plugin::interface::LongshoreHost;
+use longshore_workflow_plugin::private::fidius::PluginError;
+use serde_bytes::ByteBuf;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use tokio::sync::Notify;
+
+/// Crashes that wait to be recorded; what comes after is counted by the ones before.
+const CRASHES: usize = 16;
+
+/// How the process of an isolated package ended.
+#[derive(Debug, Clone)]
+pub(crate) struct CrashNote {
+    pub(crate) how: String,
+    pub(crate) report: String,
+}
+
+/// What the package's callbacks reach. The table that a library is bound to lives as long as the process, so it
+/// holds this weakly.
+pub(crate) struct Shared {
+    pub(crate) package: String,
+    pub(crate) outcomes: OnceLock<Outcomes>,
+    names: Mutex<HashMap<u64, Named>>,
+    volume: Mutex<logs::Volume>,
+    crashes: Mutex<VecDeque<CrashNote>>,
+    /// Woken when something is to be recorded.
+    news: Arc<Notify>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(package: String, news: Arc<Notify>) -> Self {
+        Self {
+            package,
+            outcomes: OnceLock::new(),
+            names: Mutex::default(),
+            volume: Mutex::default(),
+            crashes: Mutex::default(),
+            news,
+        }
+    }
+
+    /// Names an attempt for log lines, until it ends.
+    pub(crate) fn begins(&self, lease: u64, named: Named) {
+        locked(&self.names).insert(lease, named);
+    }
+
+    pub(crate) fn finished(&self, lease: u64, outcome: AttemptOutcome) {
+        locked(&self.names).remove(&lease);
+        if let Some(outcomes) = self.outcomes.get() {
+            outcomes.finished(lease, outcome);
+        }
+    }
+
+    /// Crashes since this was asked last.
+    pub(crate) fn take_crashes(&self) -> Vec<CrashNote> {
+        locked(&self.crashes).drain(..).collect()
+    }
+
+    fn name_of(&self, lease: u64) -> Option<Named> {
+        locked(&self.names).get(&lease).cloned()
+    }
+}
+
+/// Reaches the generation for as long as it is there.
+pub(crate) struct Callbacks(pub(crate) Weak<Shared>);
+
+impl Callbacks {
+    fn outcomes(&self) -> Result<Outcomes, PluginError> {
+        let shared = self.0.upgrade();
+        let outcomes = shared.and_then(|shared| shared.outcomes.get().cloned());
+        outcomes.ok_or_else(|| PluginError::new("STOPPED", "the host has let go of this generation"))
+    }
+}
+
+impl LongshoreHost for Callbacks {
+    fn finished(&self, lease: u64, reply: ByteBuf) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let outcome = match read_reply(&reply) {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => return,
+            Err(error) => AttemptOutcome::Failed(AttemptFailure {
+                message: format!("the package's outcome does not decode: {error}"),
+                ..AttemptFailure::default()
+            }),
+        };
+        shared.finished(lease, outcome);
+    }
+
+    fn log(&self, record: ByteBuf) {
+        let Some(shared) = self.0.upgrade() else { return };
+        if locked(&shared.volume).admits(&shared.package) {
+            logs::emit(&shared.package, &record, |lease| shared.name_of(lease));
+        }
+    }
+
+    fn release_slot(&self, lease: u64) -> Result<(), PluginError> {
+        self.outcomes()?.release_slot(lease);
+        Ok(())
+    }
+
+    fn reclaim_slot(&self, lease: u64) -> Result<bool, PluginError> {
+        self.outcomes()?.reclaim_slot(lease);
+        Ok(false)
+    }
+}
+
+#[cfg(unix)]
+impl crate::isolate::Watcher for Callbacks {
+    fn named(&self, lease: u64) -> String {
+        let named = self.0.upgrade().and_then(|shared| shared.name_of(lease));
+        named.map_or_else(|| "an attempt".to_owned(), |n| format!("task `{}` of run {}", n.task, n.run))
+    }
+
+    fn lost(&self, lease: u64, how: &str) {
+        let Some(shared) = self.0.upgrade() else { return };
+        shared.finished(lease, AttemptOutcome::Lost(format!("PackageCrashed: {how}")));
+    }
+
+    fn crashed(&self, crash: crate::isolate::Crash) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let (package, how, attempts) = (&shared.package, &crash.how, crash.attempts);
+        tracing::error!(
+            package,
+            code = "LS0313",
+            attempts,
+            "the process of a package ended: {how}\n{}",
+            crash.report
+        );
+        let mut crashes = locked(&shared.crashes);
+        if crashes.len() < CRASHES {
+            crashes.push_back(CrashNote { how: crash.how, report: crash.report });
+        }
+        drop(crashes);
+        shared.news.notify_one();
+    }
+
+    fn said(&self, line: &str, leases: &[u64]) {
+        let Some(shared) = self.0.upgrade() else { return };
+        if !locked(&shared.volume).admits(&shared.package) {
+            return;
+        }
+        // A line names nobody: with one attempt in the process it is that one's, with several all are named.
+        let runs: Vec<String> =
+            leases.iter().take(4).filter_map(|l| shared.name_of(*l)).map(|n| n.run).collect();
+        tracing::info!(target: "longshore::package", package = shared.package, runs = runs.join(","), "{line}");
+    }
+}

@@ -1,0 +1,82 @@
+//! What crosses between a host and a package's process: frames of a tag and a payload.
+//!
+//! A lane is one socket: the host asks, the child answers, so that nothing needs a number. Outcomes, log lines
+//! and slots come over a socket of their own, whenever they happen.
+
+use std::io::{self, Read, Write};
+
+/// Largest frame, in bytes. The largest context is far below; more than this is a child that lost its mind.
+pub(crate) const MAX_FRAME: usize = 256 << 20;
+
+/// The first word of a child: it is ready. The interface version follows.
+pub(crate) const READY: u8 = 1;
+/// The first word of a child: it does not take the library. Code, a NUL and the message follow.
+pub(crate) const REFUSED: u8 = 2;
+
+/// An answer: the reply of the method.
+pub(crate) const ANSWERED: u8 = 3;
+/// An answer: the package was built before the method existed.
+pub(crate) const ABSENT: u8 = 4;
+/// An answer: the call failed; the message follows.
+pub(crate) const FAILED: u8 = 5;
+
+/// News: an attempt ended. The lease and the reply follow.
+pub(crate) const FINISHED: u8 = 6;
+/// News: a log line.
+pub(crate) const LOG: u8 = 7;
+/// News: an attempt gives its slot back.
+pub(crate) const RELEASE: u8 = 8;
+/// News: an attempt wants a slot again.
+pub(crate) const RECLAIM: u8 = 9;
+
+/// Bytes before the payload: its length and the tag.
+pub(crate) const HEADER: usize = 5;
+
+/// Writes one frame, in one call for all but large ones.
+pub(crate) fn write(out: &mut impl Write, tag: u8, payload: &[&[u8]]) -> io::Result<()> {
+    let len: usize = payload.iter().map(|part| part.len()).sum();
+    let mut frame = Vec::with_capacity(HEADER + len);
+    frame.extend_from_slice(&u32::try_from(len).map_err(io::Error::other)?.to_le_bytes());
+    frame.push(tag);
+    payload.iter().for_each(|part| frame.extend_from_slice(part));
+    out.write_all(&frame)
+}
+
+/// The length and the tag of a frame that begins with these bytes.
+pub(crate) fn header(bytes: [u8; HEADER]) -> io::Result<(usize, u8)> {
+    let [a, b, c, d, tag] = bytes;
+    let len = u32::from_le_bytes([a, b, c, d]) as usize;
+    if len > MAX_FRAME {
+        return Err(io::Error::other(format!("a frame of {len} bytes, over the limit of {MAX_FRAME}")));
+    }
+    Ok((len, tag))
+}
+
+/// Reads one frame.
+pub(crate) fn read(input: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
+    let mut bytes = [0; HEADER];
+    input.read_exact(&mut bytes)?;
+    let (len, tag) = header(bytes)?;
+    let mut payload = Vec::new();
+    // Grows with what arrives, not with what the length says.
+    input.take(len as u64).read_to_end(&mut payload)?;
+    if payload.len() < len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((tag, payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_survives_the_crossing_and_a_lying_one_is_refused() {
+        let mut bytes = Vec::new();
+        write(&mut bytes, FINISHED, &[b"one", b"two"]).expect("writes");
+        assert_eq!(read(&mut &bytes[..]).expect("reads"), (FINISHED, b"onetwo".to_vec()));
+        assert!(read(&mut &bytes[..bytes.len() - 1]).is_err(), "cut");
+        assert!(read(&mut &[0xff, 0xff, 0xff, 0xff, LOG][..]).is_err(), "too long");
+        assert!(read(&mut &[0, 0, 0, 1, LOG, 7][..]).is_err(), "longer than what there is");
+    }
+}

@@ -1,0 +1,418 @@
+//! One process of a package, from its start to its end.
+
+use super::crash::CRASHED;
+use super::frames::{self, FINISHED, HEADER, LOG, READY, RECLAIM, REFUSED, RELEASE};
+use super::limits::Group;
+use super::{Confinement, Crash, Orders, Watcher, child};
+use crate::children::{ISOLATED, how_it_ended};
+use crate::error::Error;
+use command_fds::{CommandFdExt, FdMapping};
+use longshore_workflow_plugin::Method;
+use longshore_workflow_plugin::interface::NAME_REQUEST;
+use longshore_workflow_plugin::wire::{Reader, StartTask, TaskReply, TaskRequest, Wire};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_bytes::ByteBuf;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::process::Command;
+use tokio::runtime::Handle;
+
+/// How long a child has to open its library.
+const START: Duration = Duration::from_secs(30);
+
+/// How long a call on a lane takes at most. Attempts run detached, and polls and graphs have deadlines of their own
+/// within this: a child that exceeds it is stuck.
+const CALL: Duration = Duration::from_secs(60);
+
+/// What an attempt gets beyond its deadline before its child is killed: the package's own clock comes first.
+const OVERTIME: Duration = Duration::from_secs(2);
+
+/// How often deadlines are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How often a child that is asked nothing is asked whether it is there.
+const HEALTH: Duration = Duration::from_secs(10);
+
+/// How long what a dead child said is still read.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Lines of a child's output that are kept for the report of a crash, and their longest.
+const TAIL: usize = 100;
+/// See [`TAIL`].
+const LINE: u64 = 8 * 1024;
+
+/// The lanes of a process, each with calls of its own.
+const LANES: usize = 3;
+
+/// A running process, or one that ran.
+pub(crate) struct Process {
+    lanes: [Mutex<UnixStream>; LANES],
+    pid: Pid,
+    pub(crate) interface_version: u32,
+    /// Attempts that the child has, with when each is overdue.
+    flying: Mutex<HashMap<u64, Option<Instant>>>,
+    tail: Mutex<VecDeque<String>>,
+    /// Whether an attempt came through.
+    did_work: AtomicBool,
+    /// Whether the host ends it on purpose.
+    closing: AtomicBool,
+    /// Why the host killed it.
+    killed: Mutex<Option<String>>,
+    ended: Mutex<Option<String>>,
+    changed: Condvar,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Process {
+    /// Starts a child and waits until it has opened its library.
+    pub(crate) fn start(
+        orders: &Orders,
+        confinement: &Confinement,
+        runtime: &Handle,
+        watcher: Arc<dyn Watcher>,
+    ) -> Result<Arc<Self>, Error> {
+        let not_started = |source| Error::ChildStart { source };
+        let pairs = [(); 4].map(|()| UnixStream::pair());
+        let (mut ours, mut theirs) = (Vec::with_capacity(4), Vec::with_capacity(4));
+        for (pair, child_fd) in pairs.into_iter().zip(child::SOCKETS) {
+            let (our, their) = pair.map_err(not_started)?;
+            ours.push(our);
+            theirs.push(FdMapping { parent_fd: their.into(), child_fd });
+        }
+        let mut command = std::process::Command::new(&confinement.program);
+        let orders = serde_json::to_string(orders).map_err(|e| not_started(e.into()))?;
+        command.arg(ISOLATED).arg(orders).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.fd_mappings(theirs).map_err(|e| not_started(io::Error::other(e)))?;
+        let _entered = runtime.enter();
+        let mut command = Command::from(command);
+        let child = command.kill_on_drop(true).spawn().map_err(not_started)?;
+        // The child's ends of the sockets are the child's alone from here on.
+        drop(command);
+        let pid = child.id().ok_or_else(|| not_started(io::ErrorKind::NotFound.into()))?;
+        let group = Group::of(pid, &confinement.name, confinement.memory_mb, confinement.cpu_percent);
+        let news = ours.pop().ok_or_else(|| not_started(io::ErrorKind::NotFound.into()))?;
+        let first = hear_first(&mut ours[0]);
+        let lanes: [UnixStream; LANES] =
+            ours.try_into().map_err(|_| not_started(io::ErrorKind::NotFound.into()))?;
+        let (refused, interface_version) = match first {
+            Ok(version) => (None, version),
+            Err(refused) => (Some(refused), 0),
+        };
+        let process = Arc::new(Self {
+            lanes: lanes.map(Mutex::new),
+            pid: Pid::from_raw(pid.cast_signed()),
+            interface_version,
+            did_work: AtomicBool::new(false),
+            flying: Mutex::default(),
+            tail: Mutex::default(),
+            closing: AtomicBool::new(refused.is_some()),
+            killed: Mutex::default(),
+            ended: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        runtime.spawn(watch(Arc::clone(&process), child, news, watcher, group));
+        match refused {
+            None => Ok(process),
+            Some(First::Refused { code, message }) => {
+                process.close(Duration::ZERO);
+                Err(Error::ProbeRefused { code, message })
+            }
+            Some(First::Silent(error)) => {
+                if error.kind() != io::ErrorKind::UnexpectedEof {
+                    process.kill(format!("it did not open its library within {} s", START.as_secs()));
+                }
+                Err(Error::Crashed { how: process.wait_for_end() })
+            }
+        }
+    }
+
+    /// Calls a method on the lane for its kind.
+    pub(crate) fn call(&self, method: Method, request: &[u8]) -> Result<(u8, Vec<u8>), Error> {
+        let lane = match method {
+            Method::InvokeTriggerPoll => 1,
+            Method::ExecuteGraph => 2,
+            _ => 0,
+        };
+        let asked = (method == Method::ExecuteTask).then(|| TaskRequest::take(&mut Reader::new(request)));
+        if let Some(Ok(TaskRequest::Start(start))) = &asked {
+            self.begins(start);
+        }
+        let exchanged = {
+            let mut socket = locked(&self.lanes[lane]);
+            exchange(&mut socket, method, request)
+        };
+        if let (Some(Ok(asked)), Ok((_, reply))) = (&asked, &exchanged) {
+            self.note_reply(asked, reply);
+        }
+        exchanged.map_err(|error| {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                self.kill(format!("`{}` did not return within {} s", method.name(), CALL.as_secs()));
+            } else if error.kind() == io::ErrorKind::Other {
+                self.kill(error.to_string());
+            }
+            Error::Crashed { how: self.wait_for_end() }
+        })
+    }
+
+    /// Remembers an attempt: when the child ends, it ends as lost.
+    fn begins(&self, start: &StartTask) {
+        let limit = Duration::from_millis(start.deadline_ms);
+        let overdue = (start.deadline_ms > 0).then(|| Instant::now() + limit + OVERTIME);
+        locked(&self.flying).insert(start.lease, overdue);
+    }
+
+    /// Forgets an attempt that ended with the call: it did not go on, or was cancelled.
+    fn note_reply(&self, asked: &TaskRequest, reply: &[u8]) {
+        let accepted = TaskReply::take(&mut Reader::new(reply)) == Ok(TaskReply::Accepted);
+        match asked {
+            TaskRequest::Start(StartTask { lease, .. }) if !accepted => locked(&self.flying).remove(lease),
+            TaskRequest::Cancel { lease } if accepted => locked(&self.flying).remove(lease),
+            _ => None,
+        };
+    }
+
+    pub(crate) fn did_work(&self) -> bool {
+        self.did_work.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        locked(&self.ended).is_some()
+    }
+
+    /// Waits until the process is gone, and says how it went.
+    pub(crate) fn wait_for_end(&self) -> String {
+        let mut ended = locked(&self.ended);
+        let deadline = Instant::now() + START;
+        while ended.is_none() && Instant::now() < deadline {
+            let waited = self.changed.wait_timeout(ended, LOOK).unwrap_or_else(PoisonError::into_inner);
+            ended = waited.0;
+        }
+        ended.clone().unwrap_or_else(|| "its process does not end".to_owned())
+    }
+
+    /// Ends the process: the child closes its library and leaves, or is killed when it has not after a while.
+    pub(crate) fn close(&self, patience: Duration) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.hang_up();
+        let deadline = Instant::now() + patience;
+        let mut ended = locked(&self.ended);
+        while ended.is_none() && Instant::now() < deadline {
+            ended = self.changed.wait_timeout(ended, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let left = ended.is_none();
+        drop(ended);
+        if left {
+            self.kill("it did not end when it was asked to".to_owned());
+            self.wait_for_end();
+        }
+    }
+
+    /// Kills the process and whatever it started.
+    fn kill(&self, why: String) {
+        if self.has_ended() {
+            return;
+        }
+        tracing::warn!(pid = self.pid.as_raw(), why, "the process of a package is killed");
+        locked(&self.killed).get_or_insert(why);
+        // It may be gone at this moment.
+        let _ = killpg(self.pid, Signal::SIGKILL);
+    }
+
+    fn hang_up(&self) {
+        for lane in &self.lanes {
+            // Whoever waits for an answer holds the lock; the socket can be shut all the same.
+            if let Ok(lane) = lane.try_lock() {
+                let _ = lane.shutdown(Shutdown::Both);
+            }
+        }
+    }
+
+    fn overdue(&self, now: Instant) -> Option<u64> {
+        locked(&self.flying).iter().find(|(_, at)| at.is_some_and(|at| at <= now)).map(|(lease, _)| *lease)
+    }
+}
+
+/// Why a child did not begin.
+enum First {
+    Refused { code: String, message: String },
+    Silent(io::Error),
+}
+
+/// What a child says first.
+fn hear_first(calls: &mut UnixStream) -> Result<u32, First> {
+    calls.set_read_timeout(Some(START)).map_err(First::Silent)?;
+    let heard = frames::read(calls).map_err(First::Silent)?;
+    calls.set_read_timeout(Some(CALL)).map_err(First::Silent)?;
+    match heard {
+        (READY, version) => {
+            let version = version.try_into().map(u32::from_le_bytes);
+            version.map_err(|_| First::Silent(io::Error::other("it did not say its version")))
+        }
+        (REFUSED, text) => {
+            let text = String::from_utf8_lossy(&text);
+            let (code, message) = text.split_once('\0').unwrap_or(("LS0306", &text));
+            Err(First::Refused { code: code.to_owned(), message: message.to_owned() })
+        }
+        _ => Err(First::Silent(io::Error::other("it spoke out of turn"))),
+    }
+}
+
+fn exchange(socket: &mut UnixStream, method: Method, request: &[u8]) -> io::Result<(u8, Vec<u8>)> {
+    frames::write(socket, method.position() as u8, &[request])?;
+    frames::read(socket)
+}
+
+/// Passes on what a child says until it ends, kills it when it is overdue, and says how it ended.
+async fn watch(
+    process: Arc<Process>,
+    mut child: tokio::process::Child,
+    news: UnixStream,
+    watcher: Arc<dyn Watcher>,
+    group: Option<Group>,
+) {
+    let heard = tokio::spawn(hear(Arc::clone(&process), news, Arc::clone(&watcher)));
+    let lines = [
+        child.stdout.take().map(|out| tokio::spawn(follow(Arc::clone(&process), out, Arc::clone(&watcher)))),
+        child.stderr.take().map(|err| tokio::spawn(follow(Arc::clone(&process), err, Arc::clone(&watcher)))),
+    ];
+    let mut ticks = tokio::time::interval(LOOK);
+    let mut asked = Instant::now();
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            _ = ticks.tick() => {
+                if let Some(lease) = process.overdue(Instant::now()) {
+                    let named = watcher.named(lease);
+                    process.kill(format!("{named} went on after its deadline"));
+                }
+                if asked.elapsed() >= HEALTH {
+                    asked = Instant::now();
+                    ask_after(Arc::clone(&process));
+                }
+            }
+        }
+    };
+    // What the child started goes with it, and with that the last copies of its sockets.
+    let _ = killpg(process.pid, Signal::SIGKILL);
+    let last = tokio::time::Instant::now() + LAST_WORDS;
+    for reading in lines.into_iter().flatten().chain([heard]) {
+        let abort = reading.abort_handle();
+        if tokio::time::timeout_at(last, reading).await.is_err() {
+            abort.abort();
+        }
+    }
+    drop(group);
+    let status = status.map_err(|error| error.to_string());
+    finish(&process, status, &*watcher);
+}
+
+fn finish(process: &Process, status: Result<ExitStatus, String>, watcher: &dyn Watcher) {
+    let tail = locked(&process.tail).iter().cloned().collect::<Vec<_>>().join("\n");
+    let how = match (locked(&process.killed).take(), status) {
+        (Some(why), _) => format!("killed by the host: {why}"),
+        (None, Ok(status)) => how_it_crashed(status, &tail),
+        (None, Err(error)) => error,
+    };
+    let lost: Vec<u64> = locked(&process.flying).drain().map(|(lease, _)| lease).collect();
+    if !process.closing.load(Ordering::SeqCst) {
+        watcher.crashed(Crash { how: how.clone(), report: tail, attempts: lost.len() });
+    }
+    for lease in lost {
+        watcher.lost(lease, &how);
+    }
+    *locked(&process.ended) = Some(how);
+    process.changed.notify_all();
+}
+
+/// How a child ended by itself: the signal, what it said before, and where the report says it happened.
+fn how_it_crashed(status: ExitStatus, tail: &str) -> String {
+    let (before, report) = tail.split_once(CRASHED).unwrap_or((tail, ""));
+    let mut how = how_it_ended(status, before);
+    if let Some((_, place)) = report.lines().next().and_then(|line| line.split_once(" at address ")) {
+        how.push_str(&format!("; at address {place}"));
+    }
+    how
+}
+
+/// Asks a child for its name on a thread that may wait: one that does not answer is killed by the call.
+fn ask_after(process: Arc<Process>) {
+    tokio::task::spawn_blocking(move || {
+        // A lane that is in use proves itself, or its call runs into the limit.
+        let Ok(mut socket) = process.lanes[0].try_lock() else { return };
+        let answered = exchange(&mut socket, Method::GetTaskMetadata, NAME_REQUEST);
+        drop(socket);
+        if answered.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            process.kill(format!("it did not say its name within {} s", CALL.as_secs()));
+        }
+    });
+}
+
+/// Reads outcomes, log lines and slots.
+async fn hear(process: Arc<Process>, news: UnixStream, watcher: Arc<dyn Watcher>) {
+    let socket = news.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(news));
+    let Ok(socket) = socket else { return };
+    let mut socket = BufReader::new(socket);
+    loop {
+        let mut header = [0; HEADER];
+        if socket.read_exact(&mut header).await.is_err() {
+            return;
+        }
+        let (len, tag) = match frames::header(header) {
+            Ok(header) => header,
+            Err(error) => return process.kill(error.to_string()),
+        };
+        let mut payload = Vec::new();
+        if (&mut socket).take(len as u64).read_to_end(&mut payload).await.is_err() || payload.len() < len {
+            return;
+        }
+        let Some((lease, payload)) = payload.split_first_chunk() else {
+            return process.kill("it spoke out of turn".to_owned());
+        };
+        let lease = u64::from_le_bytes(*lease);
+        match tag {
+            FINISHED => {
+                locked(&process.flying).remove(&lease);
+                process.did_work.store(true, Ordering::Relaxed);
+                watcher.finished(lease, ByteBuf::from(payload));
+            }
+            LOG => watcher.log(ByteBuf::from(payload)),
+            // Without an engine there are no slots to give.
+            RELEASE => drop(watcher.release_slot(lease)),
+            RECLAIM => drop(watcher.reclaim_slot(lease)),
+            _ => return process.kill("it spoke out of turn".to_owned()),
+        }
+    }
+}
+
+/// Passes a child's output on, line by line, and keeps the end of it.
+async fn follow(process: Arc<Process>, output: impl AsyncRead + Unpin, watcher: Arc<dyn Watcher>) {
+    let mut output = BufReader::new(output);
+    loop {
+        let mut line = Vec::new();
+        match (&mut output).take(LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let leases: Vec<u64> = locked(&process.flying).keys().copied().collect();
+        watcher.said(&line, &leases);
+        let mut tail = locked(&process.tail);
+        if tail.len() == TAIL {
+            tail.pop_front();
+        }
+        tail.push_back(line);
+    }
+}
