@@ -37,8 +37,12 @@ pub(crate) enum Command {
     Run(Run),
     /// Keep a host running on directories of packages
     Serve(Serve),
-    /// List packages, with what is wrong with those that are not loaded
-    Packages(Home),
+    /// List packages, with what is wrong with those that are not loaded; decide which count
+    Packages(Packages),
+    /// Show what a host would do next, and what would break, without doing it
+    Plan(Plan),
+    /// Show what differs between two packages, without running them
+    Diff(Diff),
     /// Look at runs, or cancel one
     Runs(Runs),
     /// Look at reactors, feed them, fire, pause and resume them
@@ -119,8 +123,117 @@ pub(crate) struct Serve {
     /// Seconds that running attempts get to end when the host is told to stop
     #[arg(long, default_value_t = 30)]
     pub(crate) drain: u64,
+    /// Seconds that runs of a replaced or removed package get before they are cancelled; for ever by default
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) drain_deadline: Option<u32>,
+    /// Seconds after that until the old generation is closed over what does not stop
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "drain_deadline")]
+    pub(crate) orphan_after: u32,
+    /// Give packages a process of their own: a name, or `all`
+    #[arg(long, value_name = "PACKAGE")]
+    pub(crate) isolate: Vec<String>,
+    /// Give packages that leave libraries mapped a process of their own, once there are more than 16
+    #[arg(long)]
+    pub(crate) isolate_leaks: bool,
+    /// Keep a package that replaced another even when its process or its runs fail
+    #[arg(long)]
+    pub(crate) no_rollback: bool,
     #[command(flatten)]
     pub(crate) home: Home,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Plan {
+    /// Directories to take packages from; LONGSHORE_PATH, then HOME/packages, by default
+    pub(crate) directories: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) home: Home,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Diff {
+    /// The old package: a `.longshore` file or a library
+    pub(crate) old: PathBuf,
+    /// The new package
+    pub(crate) new: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Packages {
+    #[command(flatten)]
+    pub(crate) home: Home,
+    #[command(subcommand)]
+    pub(crate) command: Option<PackagesCommand>,
+}
+
+/// Who decides, and why.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Decision {
+    /// Who decides
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) actor: String,
+    /// Why: it is recorded, and shown to whoever asks
+    #[arg(long, default_value = "no reason given")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PackagesCommand {
+    /// All packages
+    List,
+    /// One package: state, conditions with what to do, generations, entries, events
+    Show {
+        /// The package
+        name: String,
+    },
+    /// Take a package file in and have it loaded, whatever the directories offer
+    Add {
+        /// A `.longshore` file or a library
+        file: PathBuf,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Have a package unloaded, whatever the directories offer; its runs go on to their end
+    Remove {
+        /// The package
+        name: String,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Go back to an earlier digest, until a file offers another than the one that is left
+    Rollback {
+        /// The package
+        name: String,
+        /// A version, or the beginning of a digest; the one before by default
+        #[arg(long)]
+        to: Option<String>,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Keep a package at a digest, whatever the directories offer
+    Pin {
+        /// The package
+        name: String,
+        /// A version, or the beginning of a digest; the one that is loaded by default
+        #[arg(long)]
+        to: Option<String>,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Leave a package as it is: neither load, nor swap, nor unload it
+    Hold {
+        /// The package
+        name: String,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Take back what was decided: what the directories offer counts again
+    Release {
+        /// The package
+        name: String,
+        #[command(flatten)]
+        decision: Decision,
+    },
 }
 
 #[derive(Debug, ClapArgs)]

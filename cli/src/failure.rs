@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     NoHome { path: PathBuf },
     BadEvent { text: String },
     NoGraph { graph: String, known: Vec<String> },
+    NoPackage { name: String, known: Vec<String> },
+    NoDigest { name: String, wanted: String, known: Vec<String> },
 }
 
 impl Failure {
@@ -41,6 +43,7 @@ impl Failure {
             Self::NoHome { .. } => "LS0709",
             Self::BadEvent { .. } => "LS0705",
             Self::NoGraph { .. } => "LS0710",
+            Self::NoPackage { .. } | Self::NoDigest { .. } => "LS0711",
         }
     }
 
@@ -60,6 +63,12 @@ impl Failure {
             Self::BadEvent { .. } => "events are JSON: quote texts, as in '\"text\"'".into(),
             Self::NoGraph { known, .. } if known.is_empty() => "no loaded package has a graph".into(),
             Self::NoGraph { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::NoPackage { known, .. } | Self::NoDigest { known, .. } if known.is_empty() => {
+                "take one in: `longshore packages add FILE`".into()
+            }
+            Self::NoPackage { known, .. } | Self::NoDigest { known, .. } => {
+                format!("there are: {}", known.join(", "))
+            }
             Self::SeveralWorkflows { .. } => "choose one: --workflow NAME".into(),
             Self::NoWorkflow { .. } => {
                 "put `#[longshore::workflow(name = \"..\")]` on a module of tasks".into()
@@ -92,6 +101,8 @@ impl fmt::Display for Failure {
             Self::BadParam { text } => write!(f, "`{text}` is no param"),
             Self::BadEvent { text } => write!(f, "`{text}` is no event"),
             Self::NoGraph { graph, .. } => write!(f, "no loaded package has a graph `{graph}`"),
+            Self::NoPackage { name, .. } => write!(f, "this home knows no package `{name}`"),
+            Self::NoDigest { name, wanted, .. } => write!(f, "package `{name}` has no {wanted}"),
             Self::SeveralWorkflows { workflows } => {
                 write!(f, "the package has several workflows: {}", workflows.join(", "))
             }

@@ -16,6 +16,19 @@ impl Home {
         self.home.join("longshore.db")
     }
 
+    /// How packages of this home are taken in.
+    pub(crate) fn options(&self, directories: Vec<PathBuf>) -> Options {
+        let mut options = Options::new(directories, self.home.join("cache"));
+        options.wake = Some(self.home.join("wake"));
+        options
+    }
+
+    /// Tells the host of this home, when there is one, that something was decided.
+    pub(crate) fn wake(&self) {
+        // A hint: its timer finds out as well.
+        let _ = std::fs::write(self.home.join("wake").join("decided"), "");
+    }
+
     /// The database, for a command that only looks or asks.
     pub(crate) async fn look(&self) -> anyhow::Result<Store> {
         let path = self.database();
@@ -42,6 +55,8 @@ pub(crate) struct Kind {
     pub(crate) reactors: bool,
     /// Whether reactors begin anew.
     pub(crate) replay: bool,
+    /// Changes how packages are taken in.
+    pub(crate) tune: Box<dyn Fn(&mut Options)>,
     /// Where relative paths of event streams are looked for, after the current folder.
     pub(crate) stream_root: Option<PathBuf>,
 }
@@ -62,10 +77,12 @@ impl Host {
             ..EngineOptions::default()
         };
         let engine = Engine::open(store, packages.clone(), options).await?;
-        let mut options = Options::new(kind.directories, home.home.join("cache"));
+        let mut options = home.options(kind.directories);
+        std::fs::create_dir_all(home.home.join("wake"))?;
         if kind.strict {
             options.checks.policy = Policy::Strict;
         }
+        (kind.tune)(&mut options);
         let reconciler = Reconciler::new(options, packages, engine.clone());
         Ok(Self { engine, reconciler })
     }

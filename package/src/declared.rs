@@ -130,6 +130,15 @@ impl Declared {
     }
 }
 
+impl IntoIterator for Declared {
+    type Item = DeclaredEntry;
+    type IntoIter = std::collections::btree_set::IntoIter<DeclaredEntry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
 fn entry(kind: &'static str, name: &[&str], detail: String) -> DeclaredEntry {
     DeclaredEntry { kind, name: name.join("::"), detail }
 }

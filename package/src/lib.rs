@@ -10,6 +10,7 @@
 mod archive;
 mod compatibility;
 mod declared;
+mod diff;
 mod digest;
 mod error;
 mod manifest;
@@ -19,6 +20,7 @@ mod section;
 pub use archive::{Archive, ArchiveLimits, MANIFEST_PATH, PackedLibrary, SUMS_PATH, pack, target_path};
 pub use compatibility::{Compatibility, Drift, Policy, check as check_compatibility};
 pub use declared::{Declared, DeclaredEntry, LiveEntries};
+pub use diff::{Change, ChangeKind, diff};
 pub use digest::{Digest, sha256_hex};
 pub use error::Error;
 pub use manifest::{Isolation, Limits, Manifest, PackageSection};

@@ -1,6 +1,8 @@
 //! The host as a package calls it, and as the process of an isolated one is watched.
 
+use crate::generation::Hosting;
 use crate::logs::{self, Named};
+use crate::observer::{Observer, PackageLine};
 use longshore_engine::embedded::read_reply;
 use longshore_engine::{AttemptFailure, AttemptOutcome, Outcomes};
 use longshore_workflow_plugin::interface::LongshoreHost;
@@ -28,6 +30,7 @@ pub(crate) struct Shared {
     names: Mutex<HashMap<u64, Named>>,
     volume: Mutex<logs::Volume>,
     crashes: Mutex<VecDeque<CrashNote>>,
+    observer: Arc<dyn Observer>,
     /// Woken when something is to be recorded.
     news: Arc<Notify>,
 }
@@ -37,14 +40,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(package: String, news: Arc<Notify>) -> Self {
+    pub(crate) fn new(package: String, hosting: &Hosting) -> Self {
         Self {
             package,
             outcomes: OnceLock::new(),
             names: Mutex::default(),
             volume: Mutex::default(),
             crashes: Mutex::default(),
-            news,
+            observer: Arc::clone(&hosting.observer),
+            news: Arc::clone(&hosting.news),
         }
     }
 
@@ -58,6 +62,15 @@ impl Shared {
         if let Some(outcomes) = self.outcomes.get() {
             outcomes.finished(lease, outcome);
         }
+    }
+
+    /// Reports every attempt as lost. Returns how many there were.
+    pub(crate) fn abandon(&self) -> usize {
+        let leases: Vec<u64> = locked(&self.names).keys().copied().collect();
+        for lease in &leases {
+            self.finished(*lease, AttemptOutcome::Lost("its generation was closed over it".to_owned()));
+        }
+        leases.len()
     }
 
     /// Crashes since this was asked last.
@@ -98,7 +111,7 @@ impl LongshoreHost for Callbacks {
     fn log(&self, record: ByteBuf) {
         let Some(shared) = self.0.upgrade() else { return };
         if locked(&shared.volume).admits(&shared.package) {
-            logs::emit(&shared.package, &record, |lease| shared.name_of(lease));
+            logs::emit(&shared.package, &record, &*shared.observer, |lease| shared.name_of(lease));
         }
     }
 
@@ -151,6 +164,16 @@ impl crate::isolate::Watcher for Callbacks {
         // A line names nobody: with one attempt in the process it is that one's, with several all are named.
         let runs: Vec<String> =
             leases.iter().take(4).filter_map(|l| shared.name_of(*l)).map(|n| n.run).collect();
-        tracing::info!(target: "longshore::package", package = shared.package, runs = runs.join(","), "{line}");
+        let runs = runs.join(",");
+        tracing::info!(target: "longshore::package", package = shared.package, runs, "{line}");
+        shared.observer.line(&PackageLine {
+            package: &shared.package,
+            run: &runs,
+            task: "",
+            attempt: 0,
+            level: 3,
+            module: "",
+            message: line,
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with taking a package in.
 
 use crate::steps::Orphan;
+use crate::wanted::Origin;
 use longshore_engine::DefinitionError;
 use longshore_package::{Drift, Error as PackageError};
 use longshore_store::Error as StoreError;
@@ -145,6 +146,28 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A package has too many generations open.
+    #[error("{limit} generations of the package are open, the limit; runs still use the old ones")]
+    TooManyGenerations {
+        /// The limit.
+        limit: usize,
+    },
+    /// Libraries stay mapped after they were closed.
+    #[error("{generations} closed libraries stay mapped, {bytes} bytes{}", if *isolated { "; from now on the package gets a process of its own" } else { "" })]
+    Leaked {
+        /// How many.
+        generations: usize,
+        /// How much of them.
+        bytes: u64,
+        /// Whether the package is isolated from now on.
+        isolated: bool,
+    },
+    /// What replaced another did not hold up.
+    #[error("rolled back: {why}")]
+    Unhealthy {
+        /// What was seen.
+        why: String,
+    },
     /// Runs are pinned to a digest that is nowhere.
     #[error("runs are pinned to digest {digest}, which cannot be loaded from the private copy: {message}")]
     NoCopy {
@@ -154,12 +177,12 @@ pub enum Error {
         message: String,
     },
     /// Two files carry the same package.
-    #[error("`{name}` is also in {}, which is newer", winner.display())]
+    #[error("`{name}` is also in {winner}, which is newer")]
     Superseded {
         /// The package.
         name: String,
-        /// The file that counts.
-        winner: PathBuf,
+        /// The place of the one that counts.
+        winner: Origin,
     },
 }
 
@@ -196,6 +219,9 @@ impl Error {
             Self::Replaced { .. } => "LS0311",
             Self::NoCopy { .. } => "LS0312",
             Self::Superseded { .. } => "LS0403",
+            Self::Leaked { .. } => "LS0315",
+            Self::Unhealthy { .. } => "LS0316",
+            Self::TooManyGenerations { .. } => "LS0317",
         }
     }
 
@@ -239,6 +265,15 @@ impl Error {
                 "put the package of that digest back, or cancel the runs: `longshore runs cancel ID`".into()
             }
             Self::Superseded { .. } => "remove the older file".into(),
+            Self::Leaked { .. } => {
+                "restart the host when it suits, or isolate the package (`isolation = \"process\"`)".into()
+            }
+            Self::Unhealthy { .. } => {
+                "mend the package; another digest is loaded as soon as it is offered".into()
+            }
+            Self::TooManyGenerations { .. } => {
+                "cancel runs of old generations, or give them a drain deadline".into()
+            }
         }
     }
 

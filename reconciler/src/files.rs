@@ -3,9 +3,9 @@
 use crate::artifact::{Checks, identify};
 use crate::error::Error;
 use crate::loader::blocking;
-use crate::plan::Desired;
 use crate::reconciler::PARALLEL;
 use crate::source::{Found, Listing, list};
+use crate::wanted::{Desired, Origin};
 use crate::watch::FileEvents;
 use futures_util::StreamExt;
 use std::collections::HashMap;
@@ -137,7 +137,8 @@ impl Files {
                         name: package.name,
                         version: package.version,
                         digest,
-                        path,
+                        origin: Origin::File(path),
+                        decision: None,
                     }))
                 }
                 Err(error) => {

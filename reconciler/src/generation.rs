@@ -9,6 +9,7 @@ use crate::instance::{Instance, check_declared};
 use crate::lanes::{GraphLane, Job, Lanes, Open};
 use crate::library::OpenLibrary;
 use crate::logs::Named;
+use crate::observer::Observer;
 use longshore_engine::embedded::{POLL_DEADLINE_MS, read_poll, read_reply, start_request, triggers};
 use longshore_engine::{
     AttemptFailure, AttemptOutcome, GraphDef, GraphRunner, Lease, Outcomes, PollOutcome, ReactorDef,
@@ -64,6 +65,8 @@ pub struct Hosting {
     pub isolation: IsolationPolicy,
     /// The most verbose log level packages send: 0 none, 1 error to 5 trace.
     pub log_level: u8,
+    /// Is told of lines.
+    pub observer: Arc<dyn Observer>,
     /// Woken when a package did something that is to be recorded.
     pub news: Arc<Notify>,
 }
@@ -123,7 +126,7 @@ impl Generation {
         };
         let name = artifact.manifest().package.name.clone();
         let isolation = hosting.isolation.of(artifact.manifest());
-        let shared = Arc::new(Shared::new(name, Arc::clone(&hosting.news)));
+        let shared = Arc::new(Shared::new(name, hosting));
         let callbacks = Arc::new(Callbacks(Arc::downgrade(&shared)));
         let open = match isolation {
             Isolation::InProcess => in_process(&artifact, config, callbacks),
@@ -278,6 +281,11 @@ impl Generation {
             return PollOutcome::Skip;
         }
         answer.await.unwrap_or(PollOutcome::Skip)
+    }
+
+    /// Gives up on the attempts that it has: each is reported as lost. Returns how many there were.
+    pub(crate) fn abandon(&self) -> usize {
+        self.shared.abandon()
     }
 
     /// Ends the instance, its runtime and its lanes, closes the library, and looks whether it is gone.

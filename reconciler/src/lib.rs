@@ -24,6 +24,7 @@ mod error;
 mod files;
 pub mod generation;
 mod graphs;
+pub mod health;
 mod instance;
 #[cfg(unix)]
 mod isolate;
@@ -31,7 +32,9 @@ mod lanes;
 mod library;
 mod loader;
 mod logs;
+pub mod observer;
 pub mod plan;
+pub mod preview;
 pub mod probe;
 mod reconciler;
 mod records;
@@ -39,11 +42,12 @@ mod report;
 pub mod source;
 #[expect(unsafe_code, reason = "linkme gathers the slice by placing statics in a section")]
 mod steps;
+pub mod wanted;
 mod watch;
 
 pub use catalog::LoadedPackages;
 pub use children::serve_if_asked;
 pub use error::Error;
-pub use reconciler::{Options, Reconciler};
+pub use reconciler::{LeakPolicy, Options, Reconciler};
 pub use report::{Outcome, Report};
 pub use steps::{LOAD_STEPS, LoadStep, Orphan};

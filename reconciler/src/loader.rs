@@ -5,10 +5,11 @@
 use crate::artifact::{Checks, VerifiedArtifact, accept, from_cache};
 use crate::error::Error;
 use crate::generation::{Generation, Hosting};
-use crate::plan::Desired;
+use crate::observer::Observer;
 use crate::probe::{ProbeOptions, probe};
 use crate::reconciler::now_ms;
 use crate::records::Records;
+use crate::wanted::{Desired, Origin};
 use longshore_package::Digest;
 use longshore_store::ArtifactRow;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(crate) struct Loader {
     pub(crate) cache: PathBuf,
     pub(crate) probe: Option<ProbeOptions>,
     pub(crate) log_level: u8,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) news: Arc<Notify>,
     pub(crate) records: Records,
 }
@@ -49,17 +51,10 @@ impl Loader {
         package: Arc<Desired>,
         open: Option<Arc<Generation>>,
     ) -> Result<Prepared, Error> {
-        let (path, checks, cache) = (package.path.clone(), self.checks.clone(), self.cache.clone());
-        let wanted = package.digest.clone();
-        let (artifact, warnings) = blocking(move || {
-            let accepted = accept(&path, &checks)?;
-            if accepted.digest != wanted {
-                return Err(Error::Replaced { path });
-            }
-            let warnings = accepted.warnings.iter().map(ToString::to_string).collect();
-            Ok((accepted.store(&cache)?, warnings))
-        })
-        .await?;
+        let (artifact, warnings) = match &package.origin {
+            Origin::File(path) => self.of_file(path.clone(), package.digest.clone()).await?,
+            Origin::Copy => (self.of_copy(&package.digest).await?, Vec::new()),
+        };
         self.probe(&artifact).await?;
         let generation = match open {
             Some(generation) => generation,
@@ -68,15 +63,32 @@ impl Loader {
         Ok(Prepared { package, generation, warnings })
     }
 
-    /// Opens a digest from the private place, for runs that are pinned to it.
-    pub(crate) async fn restore(&self, digest: &Digest) -> Result<Arc<Generation>, Error> {
+    async fn of_file(&self, path: PathBuf, wanted: Digest) -> Result<(VerifiedArtifact, Vec<String>), Error> {
+        let (checks, cache) = (self.checks.clone(), self.cache.clone());
+        blocking(move || {
+            let accepted = accept(&path, &checks)?;
+            if accepted.digest != wanted {
+                return Err(Error::Replaced { path });
+            }
+            let warnings = accepted.warnings.iter().map(ToString::to_string).collect();
+            Ok((accepted.store(&cache)?, warnings))
+        })
+        .await
+    }
+
+    async fn of_copy(&self, digest: &Digest) -> Result<VerifiedArtifact, Error> {
         let row = ArtifactRow::find(&self.records.store, digest.as_str()).await?;
         let row = row.ok_or_else(|| Error::NoCopy {
             digest: digest.as_str().to_owned(),
             message: "this database knows nothing of it".to_owned(),
         })?;
         let (cache, checks) = (self.cache.clone(), self.checks.clone());
-        let artifact = blocking(move || from_cache(&row, &cache, &checks)).await?;
+        blocking(move || from_cache(&row, &cache, &checks)).await
+    }
+
+    /// Opens a digest from the private place, for runs that are pinned to it.
+    pub(crate) async fn restore(&self, digest: &Digest) -> Result<Arc<Generation>, Error> {
+        let artifact = self.of_copy(digest).await?;
         self.probe(&artifact).await?;
         Ok(Arc::new(Generation::open(artifact, &self.hosting()).await?))
     }
@@ -85,6 +97,7 @@ impl Loader {
         Hosting {
             isolation: self.checks.isolation.clone(),
             log_level: self.log_level,
+            observer: Arc::clone(&self.observer),
             news: Arc::clone(&self.news),
         }
     }

@@ -1,5 +1,6 @@
 //! A package's log lines in the host's tracing, with run, task and attempt.
 
+use crate::observer::{Observer, PackageLine};
 use longshore_workflow_plugin::wire::{LogRecord, Wire};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -13,7 +14,12 @@ pub(crate) struct Named {
 }
 
 /// Emits a line that a package sent. One that does not decode is dropped: its sender is the package itself.
-pub(crate) fn emit(package: &str, bytes: &[u8], name_of: impl FnOnce(u64) -> Option<Named>) {
+pub(crate) fn emit(
+    package: &str,
+    bytes: &[u8],
+    observer: &dyn Observer,
+    name_of: impl FnOnce(u64) -> Option<Named>,
+) {
     let Ok(record) = LogRecord::decode(bytes) else { return };
     let named = name_of(record.lease);
     let (run, task, attempt) = match &named {
@@ -26,6 +32,8 @@ pub(crate) fn emit(package: &str, bytes: &[u8], name_of: impl FnOnce(u64) -> Opt
         let _ = write!(message, " {key}={value}");
     }
     let module = record.target.as_str();
+    let level = record.level;
+    observer.line(&PackageLine { package, run, task, attempt, level, module, message: &message });
     macro_rules! line {
         ($level:ident) => {
             tracing::event!(

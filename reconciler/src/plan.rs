@@ -1,9 +1,9 @@
 //! What to do, decided from what is desired and what is loaded.
 
+use crate::wanted::{Desired, Origin, wanted};
 use longshore_package::Digest;
-use std::cmp::Reverse;
+use longshore_store::RegistryRow;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// First pause after a failure; doubles up to [`MAX_BACKOFF_MS`].
@@ -11,19 +11,6 @@ pub const FIRST_BACKOFF_MS: i64 = 1_000;
 
 /// See [`FIRST_BACKOFF_MS`]. Trying never stops for good.
 pub const MAX_BACKOFF_MS: i64 = 300_000;
-
-/// A package that a source offers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Desired {
-    /// The package's name.
-    pub name: String,
-    /// The package's version.
-    pub version: String,
-    /// The digest.
-    pub digest: Digest,
-    /// The file.
-    pub path: PathBuf,
-}
 
 /// What is loaded of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +23,26 @@ pub struct Observed {
     pub active: bool,
     /// Unfinished runs that are pinned to it.
     pub pinned_runs: u64,
+    /// How far its end is, when it is not active.
+    pub drain: Drain,
+}
+
+/// How far the end of a generation is that is not active.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drain {
+    /// Since when.
+    pub since: i64,
+    /// When its runs were asked to stop.
+    pub cancelled_at: Option<i64>,
+}
+
+/// How long generations that are not active keep what they have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DrainPolicy {
+    /// After this many milliseconds the runs are cancelled; none to wait for ever.
+    pub deadline_ms: Option<i64>,
+    /// So long after they were cancelled the generation is closed over attempts that do not stop; none to wait.
+    pub orphan_ms: Option<i64>,
 }
 
 /// A digest that failed.
@@ -57,12 +64,14 @@ pub enum Action {
         /// The digest that is active now.
         replaces: Option<Digest>,
     },
-    /// Nobody offers it any more: no new runs start on it.
+    /// Nobody offers it any more, or it was removed: no new runs start on it.
     Retire {
         /// The package.
         name: String,
         /// The digest.
         digest: Digest,
+        /// The decision to remove it, when there is one.
+        decision: Option<Arc<RegistryRow>>,
     },
     /// Runs are pinned to a digest that no source offers and that is not open: open it for them.
     Restore {
@@ -70,6 +79,22 @@ pub enum Action {
         digest: Digest,
         /// How many.
         pinned_runs: u64,
+    },
+    /// It is retired, and its deadline has passed: ask its runs to stop.
+    Cancel {
+        /// The package.
+        name: String,
+        /// The digest.
+        digest: Digest,
+        /// How many.
+        pinned_runs: u64,
+    },
+    /// Its runs were asked to stop and did not: close it, and count what it was doing as lost.
+    Orphan {
+        /// The package.
+        name: String,
+        /// The digest.
+        digest: Digest,
     },
     /// It is retired and nothing needs it: close it.
     Unload {
@@ -103,8 +128,15 @@ pub enum Kept {
     Superseded {
         /// The file that does not count.
         package: Arc<Desired>,
-        /// The file that does.
-        winner: PathBuf,
+        /// The place of the one that does.
+        winner: Origin,
+    },
+    /// It is offered, and something else was decided.
+    Overruled {
+        /// What does not count.
+        package: Arc<Desired>,
+        /// The decision.
+        decision: Arc<RegistryRow>,
     },
 }
 
@@ -120,24 +152,28 @@ pub struct Plan {
 /// What a plan is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Sight<'s> {
-    /// What the sources offer.
+    /// What the directories offer.
     pub desired: &'s [Arc<Desired>],
+    /// What was decided, by package.
+    pub registry: &'s [Arc<RegistryRow>],
     /// What is open.
     pub observed: &'s [Observed],
     /// Unfinished runs by the digest they are pinned to.
     pub pins: &'s BTreeMap<Digest, u64>,
     /// Digests that failed.
     pub failures: &'s BTreeMap<Digest, Failure>,
+    /// How long old generations keep what they have.
+    pub drain: DrainPolicy,
 }
 
 /// Compares what is wanted with what is open.
 pub fn plan(sight: Sight<'_>, now: i64) -> Plan {
     let mut plan = Plan::default();
-    let winners = winners(sight.desired, &mut plan);
+    let wanted = wanted(&sight, &mut plan.kept);
     let active: HashMap<&str, &Digest> =
         sight.observed.iter().filter(|o| o.active).map(|o| (o.name.as_str(), &o.digest)).collect();
     let backing_off = |digest: &Digest| sight.failures.get(digest).filter(|f| f.retry_at > now);
-    for package in &winners {
+    for package in &wanted {
         let name = package.name.as_str();
         let replaces = active.get(name).copied();
         if replaces == Some(&package.digest) {
@@ -149,33 +185,47 @@ pub fn plan(sight: Sight<'_>, now: i64) -> Plan {
             plan.actions.push(Action::Load { package: Arc::clone(package), replaces: replaces.cloned() });
         }
     }
-    restore(&sight, &winners, backing_off, &mut plan);
+    restore(&sight, &wanted, backing_off, &mut plan);
     for loaded in sight.observed {
         let (name, digest) = (loaded.name.clone(), loaded.digest.clone());
         if loaded.active {
-            if winners.binary_search_by(|package| package.name.cmp(&loaded.name)).is_err() {
-                plan.actions.push(Action::Retire { name, digest });
+            if wanted.binary_search_by(|package| package.name.cmp(&loaded.name)).is_err() {
+                let decision = sight.registry.iter().find(|row| row.name == name).map(Arc::clone);
+                plan.actions.push(Action::Retire { name, digest, decision });
             }
         } else if loaded.pinned_runs == 0 {
             plan.actions.push(Action::Unload { name, digest });
         } else {
-            plan.kept.push(Kept::Draining { name, digest, pinned_runs: loaded.pinned_runs });
+            drain(loaded, sight.drain, now, &mut plan);
         }
     }
     plan
 }
 
+/// What a generation with runs is in for that is not active: time, then a request to stop, then its end.
+fn drain(loaded: &Observed, policy: DrainPolicy, now: i64, plan: &mut Plan) {
+    let (name, digest, pinned_runs) = (loaded.name.clone(), loaded.digest.clone(), loaded.pinned_runs);
+    let passed = |since: i64, limit: Option<i64>| limit.is_some_and(|ms| now.saturating_sub(since) >= ms);
+    match loaded.drain.cancelled_at {
+        Some(at) if passed(at, policy.orphan_ms) => plan.actions.push(Action::Orphan { name, digest }),
+        None if passed(loaded.drain.since, policy.deadline_ms) => {
+            plan.actions.push(Action::Cancel { name, digest, pinned_runs });
+        }
+        _ => plan.kept.push(Kept::Draining { name, digest, pinned_runs }),
+    }
+}
+
 /// Opens what runs are pinned to and nobody offers any more.
 fn restore<'s>(
     sight: &Sight<'s>,
-    winners: &[&Arc<Desired>],
+    wanted: &[Arc<Desired>],
     backing_off: impl Fn(&Digest) -> Option<&'s Failure>,
     plan: &mut Plan,
 ) {
     if sight.pins.is_empty() {
         return;
     }
-    let mut at_hand: HashSet<&Digest> = winners.iter().map(|package| &package.digest).collect();
+    let mut at_hand: HashSet<&Digest> = wanted.iter().map(|package| &package.digest).collect();
     at_hand.extend(sight.observed.iter().map(|loaded| &loaded.digest));
     for (digest, pinned_runs) in sight.pins.iter().filter(|(digest, _)| !at_hand.contains(digest)) {
         match backing_off(digest) {
@@ -190,34 +240,6 @@ fn restore<'s>(
     }
 }
 
-/// The offer that counts for each name, sorted by name: the highest version, then the first path.
-fn winners<'d>(desired: &'d [Arc<Desired>], plan: &mut Plan) -> Vec<&'d Arc<Desired>> {
-    let mut offers: Vec<&Arc<Desired>> = desired.iter().collect();
-    offers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let mut winners = Vec::with_capacity(offers.len());
-    for same_name in offers.chunk_by_mut(|a, b| a.name == b.name) {
-        if same_name.len() > 1 {
-            same_name.sort_by_cached_key(|o| (Reverse(version_key(&o.version)), o.path.clone()));
-        }
-        let winner = same_name[0];
-        // The same package in two places is no conflict.
-        for package in same_name.iter().filter(|other| other.digest != winner.digest) {
-            let (package, winner) = (Arc::clone(package), winner.path.clone());
-            plan.kept.push(Kept::Superseded { package, winner });
-        }
-        winners.push(winner);
-    }
-    winners
-}
-
-/// Orders versions by their numbers; a pre-release comes before its release.
-fn version_key(version: &str) -> (Vec<u64>, bool, String) {
-    let version = version.split('+').next().unwrap_or(version);
-    let (numbers, pre) = version.split_once('-').unwrap_or((version, ""));
-    let numbers = numbers.split('.').map(|part| part.parse().unwrap_or(0)).collect();
-    (numbers, pre.is_empty(), pre.to_owned())
-}
-
 /// The pause after the `times`-th failure in a row; `draw` is uniform in `0.0..1.0`.
 pub fn backoff_ms(times: u32, draw: f64) -> i64 {
     let full = FIRST_BACKOFF_MS
@@ -229,7 +251,9 @@ pub fn backoff_ms(times: u32, draw: f64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use longshore_store::Stance;
     use proptest::prelude::*;
+    use std::path::PathBuf;
 
     fn digest(name: &str) -> Digest {
         Digest::of_files([(name, "sum")])
@@ -238,16 +262,41 @@ mod tests {
     fn offer(name: &str, version: &str) -> Arc<Desired> {
         let path = PathBuf::from(format!("/packages/{name}-{version}.longshore"));
         let digest = digest(&format!("{name}{version}"));
-        Arc::new(Desired { name: name.into(), version: version.into(), digest, path })
+        let (origin, decision) = (Origin::File(path), None);
+        Arc::new(Desired { name: name.into(), version: version.into(), digest, origin, decision })
     }
 
     fn planned(desired: &[Arc<Desired>], observed: &[Observed]) -> Plan {
+        decided(&[], desired, observed)
+    }
+
+    fn decided(registry: &[Arc<RegistryRow>], desired: &[Arc<Desired>], observed: &[Observed]) -> Plan {
         let (pins, failures) = (BTreeMap::new(), BTreeMap::new());
-        plan(Sight { desired, observed, pins: &pins, failures: &failures }, 0)
+        let drain = DrainPolicy::default();
+        plan(Sight { desired, registry, observed, pins: &pins, failures: &failures, drain }, 0)
+    }
+
+    fn decision(stance: Stance, package: &Desired, avoid: &str) -> Arc<RegistryRow> {
+        Arc::new(RegistryRow {
+            name: package.name.clone(),
+            stance,
+            digest: package.digest.as_str().to_owned(),
+            version: package.version.clone(),
+            avoid: avoid.to_owned(),
+            actor: "somebody".into(),
+            reason: "because".into(),
+            updated_at: 0,
+        })
     }
 
     fn loaded(package: &Desired, active: bool, pinned_runs: u64) -> Observed {
-        Observed { name: package.name.clone(), digest: package.digest.clone(), active, pinned_runs }
+        Observed {
+            name: package.name.clone(),
+            digest: package.digest.clone(),
+            active,
+            pinned_runs,
+            drain: Drain::default(),
+        }
     }
 
     #[test]
@@ -269,7 +318,7 @@ mod tests {
         let (low, high) = (offer("a", "1.9.0"), offer("a", "1.10.0"));
         let plan = planned(&[low.clone(), high.clone()], &[]);
         assert_eq!(plan.actions, [Action::Load { package: high.clone(), replaces: None }]);
-        assert_eq!(plan.kept, [Kept::Superseded { package: low, winner: high.path.clone() }]);
+        assert_eq!(plan.kept, [Kept::Superseded { package: low, winner: high.origin.clone() }]);
     }
 
     #[test]
@@ -286,9 +335,11 @@ mod tests {
         let pins = [&offered, &open, &gone].map(|package| (package.digest.clone(), 2)).into();
         let sight = Sight {
             desired: &[offered],
+            registry: &[],
             observed: &[loaded(&open, false, 2)],
             pins: &pins,
             failures: &BTreeMap::new(),
+            drain: DrainPolicy::default(),
         };
         let actions = plan(sight, 0).actions;
         assert!(matches!(&actions[..], [Action::Load { .. }, Action::Restore { digest, pinned_runs: 2 }]
@@ -296,11 +347,70 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_comes_before_every_offer() {
+        let (old, new) = (offer("a", "1.0.0"), offer("a", "2.0.0"));
+        let running = [loaded(&old, true, 0)];
+        let both = [old.clone(), new.clone()];
+        for stance in [Stance::Pinned, Stance::Added, Stance::Held] {
+            let plan = decided(&[decision(stance, &old, "")], &both, &running);
+            assert_eq!(plan.actions, [], "{stance:?}");
+            assert!(
+                plan.kept.iter().any(|k| matches!(k, Kept::Overruled { package, .. } if *package == new))
+            );
+        }
+        let removed = decided(&[decision(Stance::Removed, &old, "")], &both, &running);
+        assert!(matches!(&removed.actions[..], [Action::Retire { .. }]), "{removed:?}");
+        let held = decided(&[decision(Stance::Held, &old, "")], &[], &running);
+        assert_eq!(held.actions, [], "the file is gone, and nothing happens");
+    }
+
+    #[test]
+    fn a_rolled_back_digest_is_avoided_until_another_is_offered() {
+        let (good, bad, mended) = (offer("a", "1.0.0"), offer("a", "2.0.0"), offer("a", "2.0.1"));
+        let row = [decision(Stance::RolledBack, &good, bad.digest.as_str())];
+        let back = decided(&row, std::slice::from_ref(&bad), &[loaded(&bad, true, 0)]);
+        let load = |plan: &Plan| match &plan.actions[..] {
+            [Action::Load { package, .. }] => (package.digest.clone(), package.origin.clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(load(&back), (good.digest.clone(), Origin::Copy), "its file is gone");
+        let on = decided(&row, std::slice::from_ref(&mended), &[loaded(&good, true, 0)]);
+        assert_eq!(load(&on).0, mended.digest);
+    }
+
+    #[test]
+    fn a_generation_that_does_not_drain_is_cancelled_then_orphaned() {
+        let old = offer("a", "1.0.0");
+        let drain = DrainPolicy { deadline_ms: Some(100), orphan_ms: Some(50) };
+        let at = |cancelled_at, now| {
+            let mut observed = loaded(&old, false, 2);
+            observed.drain = Drain { since: 0, cancelled_at };
+            let (pins, failures) = (BTreeMap::new(), BTreeMap::new());
+            let observed = &[observed];
+            let sight =
+                Sight { desired: &[], registry: &[], observed, pins: &pins, failures: &failures, drain };
+            plan(sight, now)
+        };
+        assert!(matches!(at(None, 99).kept[..], [Kept::Draining { .. }]));
+        assert!(matches!(at(None, 100).actions[..], [Action::Cancel { pinned_runs: 2, .. }]));
+        assert!(matches!(at(Some(100), 149).kept[..], [Kept::Draining { .. }]));
+        assert!(matches!(at(Some(100), 150).actions[..], [Action::Orphan { .. }]));
+    }
+
+    #[test]
     fn a_failure_is_tried_again_when_its_time_comes() {
         let package = offer("a", "1.0.0");
         let failures = BTreeMap::from([(package.digest.clone(), Failure { times: 1, retry_at: 10 })]);
         let desired = [package];
-        let sight = Sight { desired: &desired, observed: &[], pins: &BTreeMap::new(), failures: &failures };
+        let (pins, drain) = (BTreeMap::new(), DrainPolicy::default());
+        let sight = Sight {
+            desired: &desired,
+            registry: &[],
+            observed: &[],
+            pins: &pins,
+            failures: &failures,
+            drain,
+        };
         let plan = |now| plan(sight, now);
         assert!(plan(9).actions.is_empty());
         assert_eq!(plan(10).actions.len(), 1);
@@ -349,7 +459,9 @@ mod tests {
             Action::Retire { digest, .. } => {
                 observed.iter_mut().filter(|o| o.digest == digest).for_each(|o| o.active = false);
             }
-            Action::Restore { .. } => unreachable!("no run is pinned here"),
+            Action::Restore { .. } | Action::Cancel { .. } | Action::Orphan { .. } => {
+                unreachable!("no run is pinned here")
+            }
             Action::Unload { digest, .. } => observed.retain(|o| o.digest != digest),
         }
     }

@@ -4,12 +4,12 @@ use crate::artifact::VerifiedArtifact;
 use crate::callbacks::CrashNote;
 use crate::error::Error;
 use crate::generation::{Generation, Released};
-use crate::plan::Desired;
+use crate::wanted::Desired;
 use longshore_engine::{TriggerWhen, WorkflowDef};
 use longshore_store::{
     ArtifactRow, ConditionKind, ConditionRow, ConditionStatus, EntryRow, EventRow, GenerationId,
     GenerationRow, GenerationState, HostId, NewArtifact, NewCondition, NewEvent, NewGeneration, PackageRow,
-    PackageState, Store, Tx,
+    PackageState, RegistryRow, RunRow, Store, Tx,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -204,7 +204,36 @@ impl Records {
         Ok(self.store.commit(tx).await?)
     }
 
-    pub(crate) async fn retired(&self, generation: &Generation, now: i64) -> Result<(), Error> {
+    /// The runs of a generation are asked to stop. Returns how many.
+    pub(crate) async fn cancelled(&self, name: &str, digest: &str, now: i64) -> Result<u64, Error> {
+        let mut tx = self.store.begin().await?;
+        let runs = RunRow::request_cancel_of(&mut tx, digest, now).await?;
+        let message = format!("its drain deadline has passed: {runs} runs are asked to stop");
+        EventRow::append(&mut tx, &package_subject(name), "cancelled", &message, now).await?;
+        self.store.commit(tx).await?;
+        Ok(runs)
+    }
+
+    /// A generation is closed over attempts that did not stop.
+    pub(crate) async fn orphaned(&self, generation: &Generation, lost: usize, now: i64) -> Result<(), Error> {
+        let subject = package_subject(generation.package());
+        let version = &generation.artifact().manifest().package.version;
+        let message = format!("{version} is closed over {lost} attempts that did not stop");
+        let mut tx = self.store.begin().await?;
+        EventRow::append(&mut tx, &subject, "orphaned", &message, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    pub(crate) async fn retired(
+        &self,
+        generation: &Generation,
+        decision: Option<&RegistryRow>,
+        now: i64,
+    ) -> Result<(), Error> {
+        let (actor, reason) = match decision {
+            Some(row) => (row.actor.as_str(), row.reason.as_str()),
+            None => ("directory", "its file is gone"),
+        };
         let subject = package_subject(generation.package());
         let row = PackageRow {
             name: generation.package().to_owned(),
@@ -212,8 +241,8 @@ impl Records {
             digest: generation.digest().to_owned(),
             source: String::new(),
             state: PackageState::Removed,
-            actor: "directory".into(),
-            reason: "the file is gone".into(),
+            actor: actor.to_owned(),
+            reason: reason.to_owned(),
             updated_at: now,
         };
         let not_ready = NewCondition {
@@ -221,10 +250,10 @@ impl Records {
             kind: ConditionKind::Ready,
             status: ConditionStatus::False,
             reason: "Removed",
-            message: "its file is gone".into(),
+            message: format!("removed by {actor}: {reason}"),
             digest: generation.digest(),
         };
-        let message = "its file is gone; runs that started on it go on";
+        let message = &format!("by {actor}: {reason}; runs that started on it go on");
         let mut tx = self.store.begin().await?;
         GenerationRow::set_state(&mut tx, &[(generation.id(), GenerationState::Draining, 0)]).await?;
         PackageRow::put(&mut tx, &[row]).await?;
@@ -262,6 +291,13 @@ impl Records {
         }
         Ok(self.store.commit(tx).await?)
     }
+}
+
+/// A digest was taken in by a command; no host has opened it yet.
+pub(crate) async fn taken_in(store: &Store, artifact: &VerifiedArtifact, now: i64) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    insert_artifacts(&mut tx, [artifact], now).await?;
+    Ok(store.commit(tx).await?)
 }
 
 async fn insert_artifacts<'a>(
@@ -309,10 +345,10 @@ impl<'a> LoadedRows<'a> {
             name: package.name.clone(),
             version: package.version.clone(),
             digest: digest.to_owned(),
-            source: package.path.display().to_string(),
+            source: package.origin.to_string(),
             state: PackageState::Desired,
-            actor: "directory".into(),
-            reason: "the file is there".into(),
+            actor: package.actor().to_owned(),
+            reason: package.why(),
             updated_at: now,
         });
         let mut condition = |kind, status, reason, message| {

@@ -38,6 +38,15 @@ pub enum Outcome {
         /// How.
         how: String,
     },
+    /// The runs of a generation that does not drain were asked to stop.
+    Cancelled {
+        /// The package.
+        name: String,
+        /// The digest.
+        digest: Digest,
+        /// How many.
+        runs: u64,
+    },
     /// No new runs start on it.
     Retired {
         /// The package.

@@ -23,6 +23,7 @@ mod lock;
 mod open;
 mod packages;
 mod reactors;
+mod registry;
 mod runs;
 mod schedules;
 mod tasks;
@@ -38,6 +39,7 @@ pub use packages::{ArtifactRow, EntryRow, NewArtifact, PackageRow, PackageState}
 pub use reactors::{
     CommandRow, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, RejectRow, StatusRow,
 };
+pub use registry::{Outlook, RegistryRow, Stance};
 pub use runs::{NewRun, RunCounts, RunRow, RunState};
 pub use schedules::ScheduleRow;
 pub use tasks::{Claimed, NewTask, Resolution, TaskKey, TaskRow, TaskState, TaskUpdate};

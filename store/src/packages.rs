@@ -194,6 +194,17 @@ impl ArtifactRow {
         Ok(read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("find an artifact", e))?)?.pop())
     }
 
+    /// Every digest of a package, the one that was taken in last first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn of_package(store: &Store, package: &str) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, probe, probed_at \
+                   FROM artifacts WHERE name = $1 ORDER BY added_at DESC, digest";
+        let rows = sqlx::query(sql).bind(package).fetch_all(store.reader()).await;
+        read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("list artifacts", e))?)
+    }
+
     /// Records what the probe of a digest said.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::tasks::NewTask;
 use crate::words::{read_rows, words};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow, Row};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 words! {
     /// Where a run is.
@@ -348,14 +348,35 @@ impl RunRow {
         Ok(row.is_some())
     }
 
-    /// How many unfinished runs are pinned to each digest.
+    /// Asks to cancel every unfinished run of a digest. Returns how many were not asked before.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pins(store: &Store) -> Result<BTreeMap<String, i64>, Error> {
-        let sql = "SELECT digest, COUNT(*) AS pinned FROM runs WHERE finished_at IS NULL GROUP BY digest";
-        let rows = sqlx::query(sql).fetch_all(store.reader()).await;
-        let rows = rows.map_err(|e| Error::of("count pinned runs", e))?;
-        rows.iter().map(|row| Ok((get(row, "digest")?, get(row, "pinned")?))).collect()
+    pub async fn request_cancel_of(tx: &mut Tx, digest: &str, now: i64) -> Result<u64, Error> {
+        let done = sqlx::query(
+            "UPDATE runs SET cancel_requested_at = $1 \
+             WHERE digest = $2 AND finished_at IS NULL AND cancel_requested_at IS NULL",
+        )
+        .bind(now)
+        .bind(digest)
+        .execute(&mut **tx)
+        .await
+        .map_err(|e| Error::of("request cancel of a digest", e))?;
+        Ok(done.rows_affected())
+    }
+
+    /// How runs of a digest ended that were started since a time: how many, and how many of them failed.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn ended_of(store: &Store, digest: &str, since: i64) -> Result<(u64, u64), Error> {
+        let sql = "SELECT COUNT(*) AS ended, COUNT(CASE WHEN state = 'failed' THEN 1 END) AS failed \
+                   FROM runs WHERE id >= $1 AND digest = $2 AND finished_at IS NOT NULL";
+        // Ids begin with their time: only what was started since is looked at.
+        let first = format!("{:08x}-{:04x}-7000-8000-000000000000", since >> 16, since & 0xffff);
+        let row = sqlx::query(sql).bind(first).bind(digest).fetch_one(store.reader()).await;
+        let row = row.map_err(|e| Error::of("count ended runs", e))?;
+        let number = |column| get::<i64>(&row, column).map(|n| u64::try_from(n).unwrap_or(0));
+        Ok((number("ended")?, number("failed")?))
     }
 }

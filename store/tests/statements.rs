@@ -3,11 +3,11 @@
 use longshore_store::{
     Access, ArtifactRow, AttemptRow, Claimed, CommandRow, ConditionKind, ConditionRow, ConditionStatus,
     EntryRow, EventRow, GenerationId, GenerationRow, GenerationState, HostId, InputRow, NewArtifact,
-    NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, PackageRow, PackageState,
-    PositionRow, ReactorCommand, ReactorRow, RejectRow, Resolution, RunCounts, RunId, RunRow, RunState,
-    ScheduleRow, StatusRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate, Tx,
+    NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, Outlook, OutputRow, PackageRow, PackageState,
+    PositionRow, ReactorCommand, ReactorRow, RegistryRow, RejectRow, Resolution, RunCounts, RunId, RunRow,
+    RunState, ScheduleRow, Stance, StatusRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate, Tx,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +19,7 @@ async fn the_whole_life_of_a_run_works_on_sqlite() {
     let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
     whole_life(&store).await;
     packages(&store).await;
+    decisions(&store).await;
     reactors(&store).await;
 }
 
@@ -37,6 +38,7 @@ async fn the_whole_life_of_a_run_works_on_postgres() {
     let store = Store::open(&server.url(), Access::Host).await.expect("opens");
     whole_life(&store).await;
     packages(&store).await;
+    decisions(&store).await;
     reactors(&store).await;
     let second = Store::open(&server.url(), Access::Host).await.expect_err("one host at a time");
     assert_eq!(second.code(), "LS0508");
@@ -174,7 +176,8 @@ async fn whole_life(store: &Store) {
     let row = RunRow::find(store, run).await.expect("finds").expect("is there");
     assert_eq!((row.state, row.finished_at), (RunState::Cancelled, Some(18)));
     assert_eq!(RunRow::newest(store, Some(RunState::Cancelled), 5).await.expect("lists").len(), 1);
-    assert_eq!(RunRow::pins(store).await.expect("counts"), BTreeMap::new());
+    assert_eq!(Outlook::load(store).await.expect("looks"), Outlook::default());
+    assert_eq!(RunRow::ended_of(store, "digest", 0).await.expect("counts").1, 0);
     assert_eq!(TaskRow::of_run(store, run).await.expect("loads")[1].state, TaskState::Cancelled);
     assert_eq!(AttemptRow::of_run(store, run).await.expect("loads").len(), 1);
 }
@@ -259,6 +262,31 @@ async fn packages(store: &Store) {
         GenerationRow::newest(store, "p", 5).await.expect("lists")[0].released.as_deref(),
         Some("unmapped")
     );
+}
+
+async fn decisions(store: &Store) {
+    let mut row = RegistryRow {
+        name: "decided".into(),
+        stance: Stance::Added,
+        digest: "d".into(),
+        version: "1.0.0".into(),
+        avoid: String::new(),
+        actor: "somebody".into(),
+        reason: "because".into(),
+        updated_at: 1,
+    };
+    row.put(store).await.expect("decides");
+    (row.stance, row.avoid) = (Stance::RolledBack, "e".into());
+    row.put(store).await.expect("decides otherwise");
+    assert_eq!(Outlook::load(store).await.expect("looks").registry, [row]);
+    let told = EventRow::newest(store, "package/decided", 9).await.expect("lists");
+    assert_eq!(told[0].message, "rolled back 1.0.0 by somebody: because");
+    assert!(RegistryRow::take_back(store, "decided", "somebody", "over", 2).await.expect("takes back"));
+    assert!(!RegistryRow::take_back(store, "decided", "somebody", "over", 2).await.expect("was none"));
+    assert_eq!(Outlook::load(store).await.expect("looks").registry, []);
+    let mut tx = store.begin().await.expect("begins");
+    assert_eq!(RunRow::request_cancel_of(&mut tx, "nobody", 3).await.expect("asks"), 0);
+    store.commit(tx).await.expect("commits");
 }
 
 async fn reactors(store: &Store) {

@@ -1,21 +1,37 @@
 //! `longshore packages`.
 
-use crate::args::Home;
+use super::{decide, show};
+use crate::args::{Home, Packages, PackagesCommand};
 use crate::output;
-use longshore_store::{ConditionKind, ConditionRow, ConditionStatus, GenerationRow, PackageRow};
+use longshore_store::{ConditionKind, ConditionRow, ConditionStatus, GenerationRow, Outlook, PackageRow};
 use serde_json::json;
 use std::process::ExitCode;
 
 /// Most generations that are looked through for the newest of each package.
 const GENERATIONS: i64 = 10_000;
 
-pub(crate) async fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: Packages, json: bool) -> anyhow::Result<ExitCode> {
+    let home = &args.home;
+    match args.command {
+        None | Some(PackagesCommand::List) => list(home, json).await,
+        Some(PackagesCommand::Show { name }) => show::run(home, &name, json).await,
+        Some(command) => decide::run(home, command, json).await,
+    }
+}
+
+async fn list(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     let store = home.look().await?;
     let packages = PackageRow::all(&store).await?;
     let conditions = ConditionRow::all(&store).await?;
     let generations = GenerationRow::newest(&store, "", GENERATIONS).await?;
+    let decisions = Outlook::load(&store).await?.registry;
     if json {
-        output::json(&json!({ "packages": packages, "conditions": conditions, "generations": generations }))?;
+        output::json(&json!({
+            "packages": packages,
+            "conditions": conditions,
+            "generations": generations,
+            "decisions": decisions,
+        }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = Vec::new();
@@ -30,6 +46,16 @@ pub(crate) async fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
             output::time(package.updated_at),
             package.source.clone(),
         ]);
+        for decision in decisions.iter().filter(|d| d.name == package.name) {
+            rows.push(vec![
+                String::new(),
+                decision.version.clone(),
+                String::new(),
+                decision.stance.as_str().to_owned(),
+                output::time(decision.updated_at),
+                format!("by {}: {}", decision.actor, decision.reason),
+            ]);
+        }
         for condition in conditions.iter().filter(|c| c.subject == subject && wrong(c)) {
             rows.push(vec![
                 String::new(),
@@ -55,7 +81,7 @@ pub(crate) async fn run(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// Whether a condition is one that an operator should see.
-fn wrong(condition: &ConditionRow) -> bool {
+pub(super) fn wrong(condition: &ConditionRow) -> bool {
     let holds = condition.status == ConditionStatus::True;
     match condition.kind {
         ConditionKind::Accepted => !holds,

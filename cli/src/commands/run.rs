@@ -38,6 +38,7 @@ pub(crate) async fn run(args: Run, json: bool) -> anyhow::Result<ExitCode> {
         strict: args.strict,
         reactors: args.workflow.is_none() && named.is_none(),
         replay: true,
+        tune: Box::new(|_| {}),
         stream_root: Some(PathBuf::from(&args.what)),
     };
     let mut host = Host::open(&args.home, kind).await?;

@@ -1,25 +1,16 @@
 //! `longshore serve`.
 
-use crate::args::Serve;
+use crate::args::{Home, Serve};
 use crate::failure::Failure;
 use crate::host::{Host, Kind};
-use longshore_reconciler::{Outcome, Report, source};
+use longshore_reconciler::plan::DrainPolicy;
+use longshore_reconciler::{Options, Outcome, Report, source};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) async fn run(args: Serve, json: bool) -> anyhow::Result<ExitCode> {
-    let mut directories = args.directories.clone();
-    if directories.is_empty() {
-        directories = source::directories_of_environment();
-    }
-    if directories.is_empty() {
-        let own = args.home.home.join("packages");
-        std::fs::create_dir_all(&own)?;
-        directories.push(own);
-    }
-    if let Some(missing) = directories.iter().find(|d| !d.exists()) {
-        return Err(Failure::NotACrate { path: missing.clone() }.into());
-    }
+    let directories = directories(&args.directories, &args.home)?;
     // Before anything is opened: what is told to stop from now on closes what it opened.
     let mut terminate = terminations()?;
     let shown: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
@@ -30,6 +21,7 @@ pub(crate) async fn run(args: Serve, json: bool) -> anyhow::Result<ExitCode> {
         strict: args.strict,
         reactors: true,
         replay: false,
+        tune: tune(&args),
         stream_root: Some(args.home.home.clone()),
     };
     let mut host = Host::open(&args.home, kind).await?;
@@ -50,6 +42,41 @@ pub(crate) async fn run(args: Serve, json: bool) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The directories that packages come from: those that were named, or the usual ones.
+pub(super) fn directories(named: &[PathBuf], home: &Home) -> anyhow::Result<Vec<PathBuf>> {
+    let mut directories = named.to_vec();
+    if directories.is_empty() {
+        directories = source::directories_of_environment();
+    }
+    if directories.is_empty() {
+        let own = home.home.join("packages");
+        std::fs::create_dir_all(&own)?;
+        directories.push(own);
+    }
+    match directories.iter().find(|d| !d.exists()) {
+        Some(missing) => Err(Failure::NotACrate { path: missing.clone() }.into()),
+        None => Ok(directories),
+    }
+}
+
+fn tune(args: &Serve) -> Box<dyn Fn(&mut Options)> {
+    let seconds = |s: u32| i64::from(s) * 1000;
+    let drain = DrainPolicy {
+        deadline_ms: args.drain_deadline.map(seconds),
+        orphan_ms: args.drain_deadline.map(|_| seconds(args.orphan_after)),
+    };
+    let (isolate, isolate_leaks, no_rollback) = (args.isolate.clone(), args.isolate_leaks, args.no_rollback);
+    Box::new(move |options| {
+        options.drain = drain;
+        options.leaks.isolate = isolate_leaks;
+        options.checks.isolation.all = isolate.iter().any(|name| name == "all");
+        options.checks.isolation.packages.extend(isolate.iter().cloned());
+        if no_rollback {
+            options.health = None;
+        }
+    })
+}
+
 fn log(report: &Report) {
     for outcome in &report.outcomes {
         match outcome {
@@ -65,8 +92,11 @@ fn log(report: &Report) {
             Outcome::Crashed { name, how } => {
                 tracing::error!(target: "longshore::serve", package = name, code = "LS0313", "its process is started again: {how}");
             }
+            Outcome::Cancelled { name, digest, runs } => {
+                tracing::warn!(target: "longshore::serve", package = name, digest = digest.short(), runs, "its drain deadline has passed: its runs are asked to stop");
+            }
             Outcome::Retired { name } => {
-                tracing::info!(target: "longshore::serve", package = name, "retired: its file is gone");
+                tracing::info!(target: "longshore::serve", package = name, "retired: no new runs start on it");
             }
             Outcome::Unloaded { name, released } => {
                 tracing::info!(target: "longshore::serve", package = name, %released, "unloaded");

@@ -1,0 +1,138 @@
+//! `longshore packages add`, `remove`, `rollback`, `pin`, `hold`, `release`: which digest counts.
+
+use crate::args::{Decision, Home, PackagesCommand};
+use crate::failure::Failure;
+use crate::output;
+use longshore_reconciler::preview::take_in;
+use longshore_store::{Access, ArtifactRow, PackageRow, PackageState, RegistryRow, Stance, Store};
+use serde_json::json;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(crate) async fn run(home: &Home, command: PackagesCommand, json: bool) -> anyhow::Result<ExitCode> {
+    let (store, row) = match command {
+        PackagesCommand::Add { file, decision } => add(home, &file, decision).await?,
+        PackagesCommand::Release { name, decision } => return release(home, &name, &decision, json).await,
+        other => {
+            let store = home.look().await?;
+            let row = decided(&store, other).await?;
+            (store, row)
+        }
+    };
+    row.put(&store).await?;
+    home.wake();
+    if json {
+        output::json(&row)?;
+    } else {
+        let version = if row.version.is_empty() { String::new() } else { format!(" {}", row.version) };
+        println!("{}{version}: {}; its host does so within seconds", row.name, row.stance.as_str());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a command decides about a package that is known.
+async fn decided(store: &Store, command: PackagesCommand) -> anyhow::Result<RegistryRow> {
+    let (name, stance, to, decision) = match command {
+        PackagesCommand::Remove { name, decision } => (name, Stance::Removed, None, decision),
+        PackagesCommand::Hold { name, decision } => (name, Stance::Held, None, decision),
+        PackagesCommand::Pin { name, to, decision } => (name, Stance::Pinned, to, decision),
+        PackagesCommand::Rollback { name, to, decision } => (name, Stance::RolledBack, to, decision),
+        _ => unreachable!("these are handled by `run` and by `packages`"),
+    };
+    let package = package(store, &name).await?;
+    let mut row = row(name, stance, decision);
+    let artifacts = ArtifactRow::of_package(store, &row.name).await?;
+    let current = Some(package.digest.as_str()).filter(|_| package.state == PackageState::Desired);
+    let chosen = match stance {
+        Stance::Pinned => {
+            choose(&row.name, &artifacts, to.as_deref(), |a| Some(a.digest.as_str()) == current)?
+        }
+        Stance::RolledBack => {
+            row.avoid = package.digest.clone();
+            // One that never passed its probe was never good.
+            let good = |a: &ArtifactRow| a.digest != row.avoid && a.probe.as_deref() == Some("passed");
+            choose(&row.name, &artifacts, to.as_deref(), good)?
+        }
+        _ => return Ok(row),
+    };
+    row.digest = chosen.digest.clone();
+    row.version = chosen.version.clone();
+    Ok(row)
+}
+
+/// The artifact of a version or of the beginning of a digest; without one, the newest that `usual` takes.
+fn choose<'a>(
+    package: &str,
+    artifacts: &'a [ArtifactRow],
+    wanted: Option<&str>,
+    usual: impl Fn(&ArtifactRow) -> bool,
+) -> anyhow::Result<&'a ArtifactRow> {
+    let found = match wanted {
+        Some(text) => artifacts.iter().find(|a| a.version == text || a.digest.starts_with(text)),
+        None => artifacts.iter().find(|a| usual(a)),
+    };
+    found.ok_or_else(|| {
+        let known = |a: &ArtifactRow| format!("{} ({})", a.version, a.digest.get(..12).unwrap_or_default());
+        let wanted = wanted.map_or("other digest to go to".to_owned(), |text| format!("digest `{text}`"));
+        let known = artifacts.iter().map(known).collect();
+        Failure::NoDigest { name: package.to_owned(), wanted, known }.into()
+    })
+}
+
+async fn add(home: &Home, file: &Path, decision: Decision) -> anyhow::Result<(Store, RegistryRow)> {
+    if !file.is_file() {
+        return Err(Failure::NotACrate { path: file.to_owned() }.into());
+    }
+    // The first package may come before the first host.
+    std::fs::create_dir_all(&home.home)?;
+    let store = Store::open_file(&home.database(), Access::Guest).await;
+    let store = match store {
+        Ok(store) => store,
+        Err(_) if !home.database().is_file() => {
+            Store::open_file(&home.database(), Access::Host).await?.close().await;
+            Store::open_file(&home.database(), Access::Guest).await?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let artifact = take_in(file, &home.options(Vec::new()), &store).await?;
+    let package = &artifact.manifest().package;
+    let mut row = row(package.name.clone(), Stance::Added, decision);
+    row.digest = artifact.digest().as_str().to_owned();
+    row.version = package.version.clone();
+    Ok((store, row))
+}
+
+async fn release(home: &Home, name: &str, decision: &Decision, json: bool) -> anyhow::Result<ExitCode> {
+    let store = home.look().await?;
+    let there = RegistryRow::take_back(&store, name, &decision.actor, &decision.reason, now_ms()).await?;
+    home.wake();
+    if json {
+        output::json(&json!({ "name": name, "released": there }))?;
+    } else if there {
+        println!("{name}: what the directories offer counts again");
+    } else {
+        package(&store, name).await?;
+        println!("nothing to do: nothing was decided about {name}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A package that this home knows.
+pub(super) async fn package(store: &Store, name: &str) -> anyhow::Result<PackageRow> {
+    let all = PackageRow::all(store).await?;
+    let known = all.iter().map(|package| package.name.clone()).collect();
+    let found = all.into_iter().find(|package| package.name == name);
+    found.ok_or_else(|| Failure::NoPackage { name: name.to_owned(), known }.into())
+}
+
+fn row(name: String, stance: Stance, decision: Decision) -> RegistryRow {
+    let (digest, version, avoid) = (String::new(), String::new(), String::new());
+    let Decision { actor, reason } = decision;
+    RegistryRow { name, stance, digest, version, avoid, actor, reason, updated_at: now_ms() }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

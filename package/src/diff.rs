@@ -1,0 +1,165 @@
+//! What differs between two packages, read from their static records.
+
+use crate::declared::Declared;
+use crate::record::{StaticRecord, WorkflowRecord};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// Only the new package has it.
+    Added,
+    /// Only the old package has it.
+    Removed,
+    /// Both have it, not alike.
+    Changed,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What became of it.
+    pub change: ChangeKind,
+    /// `workflow`, `param`, `task`, `trigger`, `reactor`, `accumulator` or `graph`.
+    pub kind: &'static str,
+    /// Its full name.
+    pub name: String,
+    /// What that breaks, or empty: callers, schedules, subscribers.
+    pub breaks: String,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.change {
+            ChangeKind::Added => '+',
+            ChangeKind::Removed => '-',
+            ChangeKind::Changed => '~',
+        };
+        write!(f, "{sign} {} {}", self.kind, self.name)?;
+        if self.breaks.is_empty() { Ok(()) } else { write!(f, "  ({})", self.breaks) }
+    }
+}
+
+/// Differences from an old package to a new one, by kind and name.
+pub fn diff(old: &StaticRecord, new: &StaticRecord) -> Vec<Change> {
+    let (before, after) = (entries(old), entries(new));
+    let mut changes: Vec<Change> = Vec::new();
+    for (key, detail) in &before {
+        match after.get(key) {
+            None => changes.push(change(ChangeKind::Removed, key, removal_breaks(key.0))),
+            Some(now) if now != detail => changes.push(change(ChangeKind::Changed, key, "")),
+            Some(_) => {}
+        }
+    }
+    let added = after.keys().filter(|key| !before.contains_key(*key));
+    changes.extend(added.map(|key| change(ChangeKind::Added, key, "")));
+    changes.extend(params(old, new));
+    changes.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    changes
+}
+
+type Key = (&'static str, String);
+
+fn entries(record: &StaticRecord) -> BTreeMap<Key, String> {
+    let declared = Declared::of_record(record);
+    declared.into_iter().map(|e| ((e.kind, e.name), e.detail)).collect()
+}
+
+fn change(change: ChangeKind, (kind, name): &Key, breaks: &str) -> Change {
+    Change { change, kind, name: name.clone(), breaks: breaks.to_owned() }
+}
+
+fn removal_breaks(kind: &str) -> &'static str {
+    match kind {
+        "workflow" => "whoever starts it gets an error",
+        "trigger" => "it fires no more",
+        "reactor" => "graphs and triggers bound to it stop",
+        _ => "",
+    }
+}
+
+fn params(old: &StaticRecord, new: &StaticRecord) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for before in &old.workflows {
+        let same = |w: &&WorkflowRecord| w.tenant == before.tenant && w.name == before.name;
+        let Some(after) = new.workflows.iter().find(same) else { continue };
+        let mut note = |kind, name: &str, breaks: &str| {
+            let full = format!("{}::{}::{name}", before.tenant, before.name);
+            changes.push(change(kind, &("param", full), breaks));
+        };
+        for (name, ty, _) in &before.params {
+            match after.params.iter().find(|(other, ..)| other == name) {
+                None => note(ChangeKind::Removed, name, "starts that give it are refused"),
+                Some((_, now, _)) if now != ty => {
+                    note(ChangeKind::Changed, name, &format!("it was {ty} and is {now}"));
+                }
+                Some(_) => {}
+            }
+        }
+        for (name, _, default) in &after.params {
+            if before.params.iter().all(|(other, ..)| other != name) {
+                let breaks = if default.is_none() { "starts without it are refused" } else { "" };
+                note(ChangeKind::Added, name, breaks);
+            }
+        }
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{PackageRecord, TriggerRecord};
+
+    fn record(params: &[(&str, &str, Option<&str>)], cron: Option<&str>) -> StaticRecord {
+        let params =
+            params.iter().map(|(n, t, d)| ((*n).to_owned(), (*t).to_owned(), d.map(str::to_owned))).collect();
+        let trigger = |cron: &str| TriggerRecord {
+            name: "nightly".into(),
+            workflow: "w".into(),
+            cron: cron.into(),
+            timezone: "UTC".into(),
+            poll_interval_ms: String::new(),
+            reactor: String::new(),
+        };
+        StaticRecord {
+            package: PackageRecord::default(),
+            workflows: vec![WorkflowRecord {
+                module: String::new(),
+                name: "w".into(),
+                tenant: "public".into(),
+                description: String::new(),
+                params,
+            }],
+            tasks: Vec::new(),
+            triggers: cron.into_iter().map(trigger).collect(),
+            reactors: Vec::new(),
+            accumulators: Vec::new(),
+            graphs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_new_version_breaks_is_said() {
+        let old = record(&[("a", "u64", None), ("b", "String", None)], Some("0 1 * * *"));
+        let new = record(&[("a", "String", None), ("c", "u8", None), ("d", "u8", Some("1"))], None);
+        let lines: Vec<String> = diff(&old, &new).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "~ param public::w::a  (it was u64 and is String)",
+                "- param public::w::b  (starts that give it are refused)",
+                "+ param public::w::c  (starts without it are refused)",
+                "+ param public::w::d",
+                "- trigger nightly  (it fires no more)",
+                "~ workflow public::w",
+            ]
+        );
+        assert_eq!(diff(&old, &old), []);
+        let moved = record(&[("a", "u64", None), ("b", "String", None)], Some("0 2 * * *"));
+        assert_eq!(diff(&old, &moved)[0].to_string(), "~ trigger nightly");
+    }
+}

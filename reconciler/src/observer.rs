@@ -1,0 +1,62 @@
+//! What a program that embeds the host is told while packages come and go.
+
+/// Where a package is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// It is about to be checked, probed and opened.
+    Loading,
+    /// New runs start on it; no other digest of its package was active.
+    Loaded,
+    /// It is open and about to take the place of another digest of its package.
+    Swapping,
+    /// It has taken the place: no request found neither.
+    Swapped,
+    /// No new runs start on it.
+    Retired,
+    /// It is about to be closed.
+    Unloading,
+    /// It was closed.
+    Unloaded,
+    /// It was refused, before or after it was opened.
+    Refused,
+}
+
+/// A line that a package wrote.
+#[derive(Debug, Clone, Copy)]
+pub struct PackageLine<'l> {
+    /// The package.
+    pub package: &'l str,
+    /// The run whose task wrote it, or empty.
+    pub run: &'l str,
+    /// The task, or empty.
+    pub task: &'l str,
+    /// The attempt, from 1; 0 outside one.
+    pub attempt: u32,
+    /// 1 error, 2 warn, 3 info, 4 debug, 5 trace.
+    pub level: u8,
+    /// The module.
+    pub module: &'l str,
+    /// The line with its fields.
+    pub message: &'l str,
+}
+
+/// Is told of phases and lines. Both methods are called on threads of the host and must not block.
+///
+/// What can be run right now is watched through `Packages::changed` of [`crate::LoadedPackages`].
+pub trait Observer: Send + Sync {
+    /// A package reached a phase.
+    fn phase(&self, phase: Phase, package: &str, digest: &str) {
+        let _ = (phase, package, digest);
+    }
+
+    /// A package wrote a line. It goes to `tracing` all the same.
+    fn line(&self, line: &PackageLine<'_>) {
+        let _ = line;
+    }
+}
+
+/// Is told and does nothing.
+pub(crate) struct NoObserver;
+
+impl Observer for NoObserver {}

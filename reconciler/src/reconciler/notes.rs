@@ -1,0 +1,60 @@
+//! What a pass writes down beside its actions.
+
+use super::{Reconciler, now_ms};
+use crate::error::Error;
+use crate::files::News;
+use crate::plan::Kept;
+use crate::records::file_subject;
+use crate::report::{Outcome, Report};
+use crate::wanted::Origin;
+use std::collections::HashSet;
+
+/// A condition of a file that was not written is not worth forgetting what the file held: the log has it.
+pub(super) fn log_failure(recorded: Result<(), Error>) {
+    if let Err(error) = recorded {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a condition was not recorded");
+    }
+}
+
+impl Reconciler {
+    pub(super) async fn note_news(&self, news: News, report: &mut Report) {
+        for (path, error) in news.refused {
+            log_failure(self.records.refused(&file_subject(&path), "", &error, now_ms()).await);
+            report.outcomes.push(Outcome::Refused { name: path.display().to_string(), error });
+        }
+        let cured: Vec<String> = news.cured.iter().map(|path| file_subject(path)).collect();
+        log_failure(self.records.forget(&cured).await);
+    }
+
+    /// Records how processes of isolated packages ended.
+    pub(super) async fn note_crashes(&mut self, report: &mut Report) {
+        for generation in self.packages.snapshot().generations.values() {
+            for crash in generation.take_crashes() {
+                log_failure(self.records.crashed(generation, &crash, now_ms()).await);
+                if let Some(probation) = self.probation.get_mut(generation.package()) {
+                    probation.note_crash(generation.digest());
+                }
+                let name = generation.package().to_owned();
+                report.outcomes.push(Outcome::Crashed { name, how: crash.how });
+            }
+        }
+    }
+
+    /// Says once of each file that another one counts in its place, and takes it back when that ends.
+    pub(super) async fn note_superseded(&mut self, kept: &[Kept]) {
+        let mut now = HashSet::new();
+        for kept in kept {
+            let Kept::Superseded { package, winner } = kept else { continue };
+            let Origin::File(path) = &package.origin else { continue };
+            now.insert(path.clone());
+            if !self.superseded.contains(path) {
+                let error = Error::Superseded { name: package.name.clone(), winner: winner.clone() };
+                let subject = file_subject(path);
+                log_failure(self.records.refused(&subject, package.digest.as_str(), &error, now_ms()).await);
+            }
+        }
+        let over: Vec<String> = self.superseded.difference(&now).map(|path| file_subject(path)).collect();
+        log_failure(self.records.forget(&over).await);
+        self.superseded = now;
+    }
+}

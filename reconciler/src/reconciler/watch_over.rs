@@ -1,0 +1,89 @@
+//! What replaced another is watched for a while, and the other comes back when it does not hold up.
+
+use super::{Reconciler, now_ms};
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::health::{Seen, Verdict, judge};
+use crate::records::package_subject;
+use crate::report::{Outcome, Report};
+use crate::wanted::Desired;
+use longshore_store::{RegistryRow, RunRow, Stance};
+use std::time::Duration;
+
+/// How often runs of what is watched are counted.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
+
+/// A generation that replaced another a moment ago.
+pub(super) struct Probation {
+    digest: String,
+    /// Digest and version of the one before.
+    before: (String, String),
+    since: i64,
+    crashes: u32,
+}
+
+impl Probation {
+    pub(super) fn note_crash(&mut self, digest: &str) {
+        if self.digest == digest {
+            self.crashes += 1;
+        }
+    }
+}
+
+impl Reconciler {
+    /// From now on a package is watched, when what it replaced can be gone back to. One that was decided for is
+    /// kept: somebody wanted it so.
+    pub(super) fn begins_probation(&mut self, package: &Desired, replaced: Option<&Generation>) {
+        self.probation.remove(&package.name);
+        let Some(old) = replaced.filter(|_| self.health.is_some() && package.decision.is_none()) else {
+            return;
+        };
+        let before = (old.digest().to_owned(), old.artifact().manifest().package.version.clone());
+        let digest = package.digest.as_str().to_owned();
+        let probation = Probation { digest, before, since: now_ms(), crashes: 0 };
+        self.probation.insert(package.name.clone(), probation);
+    }
+
+    /// Looks at the runs of everything that is watched.
+    pub(super) async fn watch_over(&mut self, report: &mut Report) -> Result<(), Error> {
+        let Some(policy) = self.health else { return Ok(()) };
+        let watched: Vec<String> = self.probation.keys().cloned().collect();
+        for name in watched {
+            let Some(probation) = self.probation.get(&name) else { continue };
+            let store = &self.records.store;
+            let (ended, failed) = RunRow::ended_of(store, &probation.digest, probation.since).await?;
+            let age_ms = now_ms().saturating_sub(probation.since);
+            let seen = Seen { age_ms, ended, failed, crashes: probation.crashes };
+            match judge(&policy, &seen) {
+                Verdict::Watched => {}
+                Verdict::Healthy => drop(self.probation.remove(&name)),
+                Verdict::Sick(why) => self.roll_back(name, why, report).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides for the digest before, as an operator would; the next pass carries it out.
+    async fn roll_back(&mut self, name: String, why: String, report: &mut Report) -> Result<(), Error> {
+        let Some(probation) = self.probation.get(&name) else { return Ok(()) };
+        let (digest, version) = probation.before.clone();
+        let row = RegistryRow {
+            name: name.clone(),
+            stance: Stance::RolledBack,
+            digest,
+            version,
+            avoid: probation.digest.clone(),
+            actor: "host".into(),
+            reason: why.clone(),
+            updated_at: now_ms(),
+        };
+        let error = Error::Unhealthy { why };
+        self.records.kept(&package_subject(&name), &row.avoid, &error, now_ms()).await?;
+        row.put(&self.records.store).await?;
+        fail::fail_point!("reconciler.rolled_back");
+        self.probation.remove(&name);
+        self.woken.notify_one();
+        report.outcomes.push(Outcome::Refused { name, error });
+        Ok(())
+    }
+}
