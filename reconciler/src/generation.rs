@@ -41,12 +41,18 @@ pub struct IsolationPolicy {
     pub all: bool,
     /// These.
     pub packages: BTreeSet<String>,
+    /// How long a process has to open its library.
+    pub start: Duration,
+    /// How long a call takes at most. Attempts run detached, and polls and graphs have deadlines of their own
+    /// within this: a process that exceeds it is stuck, and is killed.
+    pub call: Duration,
 }
 
 impl Default for IsolationPolicy {
     fn default() -> Self {
         let program = std::env::current_exe().unwrap_or_else(|_| "longshore".into());
-        Self { program, all: false, packages: BTreeSet::new() }
+        let (start, call) = (Duration::from_secs(30), Duration::from_secs(60));
+        Self { program, all: false, packages: BTreeSet::new(), start, call }
     }
 }
 
@@ -368,6 +374,8 @@ fn in_its_own(
         name: artifact.digest().short().to_owned(),
         memory_mb: limits.memory_mb,
         cpu_percent: limits.cpu_percent,
+        start: policy.start,
+        call: policy.call,
     };
     let runtime = tokio::runtime::Handle::current();
     Box::new(move || {

@@ -56,24 +56,28 @@ struct Answer {
 /// # Errors
 /// [`Error::ProbeCrashed`], [`Error::ProbeHung`], [`Error::ProbeRefused`], [`Error::ProbeStart`].
 pub async fn probe(artifact: &VerifiedArtifact, options: &ProbeOptions) -> Result<(), Error> {
-    let mut child = Command::new(&options.program)
-        .arg(ARGUMENT)
-        .arg(artifact.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|source| Error::ProbeStart { source })?;
+    let mut command = Command::new(&options.program);
+    command.arg(ARGUMENT).arg(artifact.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    #[cfg(unix)]
+    command.process_group(0);
+    let mut child = command.spawn().map_err(|source| Error::ProbeStart { source })?;
+    let group = child.id();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let finished = async {
-        let (out, err, status) = tokio::join!(read(stdout), read(stderr), child.wait());
-        (out, err, status)
+    let wait = async {
+        let status = child.wait().await;
+        // What the child started holds its pipes: with it they close.
+        (status, end_group(group))
     };
-    let Ok((stdout, stderr, status)) = tokio::time::timeout(options.limit, finished).await else {
+    let finished = async { tokio::join!(read(stdout), read(stderr), wait) };
+    let Ok((stdout, stderr, (status, left))) = tokio::time::timeout(options.limit, finished).await else {
+        end_group(group);
         return Err(Error::ProbeHung { seconds: options.limit.as_secs() });
     };
     let status = status.map_err(|source| Error::ProbeStart { source })?;
+    if left {
+        return Err(Error::ProbeCrashed { how: "it started processes and left them behind".to_owned() });
+    }
     let answer = stdout.lines().rev().find_map(|line| line.strip_prefix(MARK));
     match answer.and_then(|json| serde_json::from_str::<Answer>(json).ok()) {
         Some(answer) if answer.code.is_empty() && status.success() => Ok(()),
@@ -82,6 +86,19 @@ pub async fn probe(artifact: &VerifiedArtifact, options: &ProbeOptions) -> Resul
         }
         _ => Err(Error::ProbeCrashed { how: how_it_ended(status, &stderr) }),
     }
+}
+
+/// Kills what is left of a child's group. Whether there was anything.
+#[cfg(unix)]
+fn end_group(leader: Option<u32>) -> bool {
+    use nix::sys::signal::{Signal, killpg};
+    use nix::unistd::Pid;
+    leader.is_some_and(|leader| killpg(Pid::from_raw(leader.cast_signed()), Signal::SIGKILL).is_ok())
+}
+
+#[cfg(not(unix))]
+fn end_group(_: Option<u32>) -> bool {
+    false
 }
 
 async fn read(pipe: Option<impl tokio::io::AsyncRead + Unpin>) -> String {

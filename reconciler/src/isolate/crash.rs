@@ -128,15 +128,20 @@ fn first_line() -> String {
     format!("{CRASHED}{text} at address {address:#x}{why}\n")
 }
 
-/// Whether an address is where nobody may write although it is mapped: the guard at the end of a stack.
+/// Whether an address is in the guard at the end of a stack: mapped so that nobody may touch it, or the gap that
+/// the system keeps below the stack of the first thread.
 fn is_guard(address: usize) -> bool {
+    /// The gap that Linux keeps free below a stack that grows.
+    const GAP: usize = 1 << 20;
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     maps.lines().any(|line| {
         let mut words = line.split_whitespace();
         let range = words.next().and_then(|range| range.split_once('-'));
         let (Some((from, to)), Some(rights)) = (range, words.next()) else { return false };
         let parse = |hex| usize::from_str_radix(hex, 16).unwrap_or(0);
-        rights.starts_with("---") && (parse(from)..parse(to)).contains(&address)
+        let (from, to) = (parse(from), parse(to));
+        let guard = rights.starts_with("---") && (from..to).contains(&address);
+        guard || line.ends_with("[stack]") && (from.saturating_sub(GAP)..from).contains(&address)
     })
 }
 

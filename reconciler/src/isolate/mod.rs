@@ -26,6 +26,7 @@ use longshore_workflow_plugin::interface::LongshoreHost;
 use longshore_workflow_plugin::wire::ShellConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What a child is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub(crate) struct Confinement {
     pub(crate) name: String,
     pub(crate) memory_mb: Option<u64>,
     pub(crate) cpu_percent: Option<u32>,
+    pub(crate) start: Duration,
+    pub(crate) call: Duration,
 }
 
 /// How a process ended that was not asked to.

@@ -26,12 +26,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::runtime::Handle;
 
-/// How long a child has to open its library.
-const START: Duration = Duration::from_secs(30);
-
-/// How long a call on a lane takes at most. Attempts run detached, and polls and graphs have deadlines of their own
-/// within this: a child that exceeds it is stuck.
-const CALL: Duration = Duration::from_secs(60);
+/// How long the end of a process is waited for that was killed or closed its sockets.
+const END: Duration = Duration::from_secs(10);
 
 /// What an attempt gets beyond its deadline before its child is killed: the package's own clock comes first.
 const OVERTIME: Duration = Duration::from_secs(2);
@@ -57,6 +53,8 @@ const LANES: usize = 3;
 pub(crate) struct Process {
     lanes: [Mutex<UnixStream>; LANES],
     pid: Pid,
+    /// How long a call takes at most.
+    call: Duration,
     pub(crate) interface_version: u32,
     /// Attempts that the child has, with when each is overdue.
     flying: Mutex<HashMap<u64, Option<Instant>>>,
@@ -104,7 +102,10 @@ impl Process {
         let pid = child.id().ok_or_else(|| not_started(io::ErrorKind::NotFound.into()))?;
         let group = Group::of(pid, &confinement.name, confinement.memory_mb, confinement.cpu_percent);
         let news = ours.pop().ok_or_else(|| not_started(io::ErrorKind::NotFound.into()))?;
-        let first = hear_first(&mut ours[0]);
+        let first = hear_first(&mut ours[0], confinement);
+        for lane in &ours {
+            lane.set_read_timeout(Some(confinement.call)).map_err(not_started)?;
+        }
         let lanes: [UnixStream; LANES] =
             ours.try_into().map_err(|_| not_started(io::ErrorKind::NotFound.into()))?;
         let (refused, interface_version) = match first {
@@ -114,6 +115,7 @@ impl Process {
         let process = Arc::new(Self {
             lanes: lanes.map(Mutex::new),
             pid: Pid::from_raw(pid.cast_signed()),
+            call: confinement.call,
             interface_version,
             did_work: AtomicBool::new(false),
             flying: Mutex::default(),
@@ -132,7 +134,8 @@ impl Process {
             }
             Some(First::Silent(error)) => {
                 if error.kind() != io::ErrorKind::UnexpectedEof {
-                    process.kill(format!("it did not open its library within {} s", START.as_secs()));
+                    let seconds = confinement.start.as_secs();
+                    process.kill(format!("it did not open its library within {seconds} s"));
                 }
                 Err(Error::Crashed { how: process.wait_for_end() })
             }
@@ -159,7 +162,7 @@ impl Process {
         }
         exchanged.map_err(|error| {
             if error.kind() == io::ErrorKind::WouldBlock {
-                self.kill(format!("`{}` did not return within {} s", method.name(), CALL.as_secs()));
+                self.kill(format!("`{}` did not return within {} s", method.name(), self.call.as_secs()));
             } else if error.kind() == io::ErrorKind::Other {
                 self.kill(error.to_string());
             }
@@ -195,7 +198,7 @@ impl Process {
     /// Waits until the process is gone, and says how it went.
     pub(crate) fn wait_for_end(&self) -> String {
         let mut ended = locked(&self.ended);
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + END;
         while ended.is_none() && Instant::now() < deadline {
             let waited = self.changed.wait_timeout(ended, LOOK).unwrap_or_else(PoisonError::into_inner);
             ended = waited.0;
@@ -252,10 +255,9 @@ enum First {
 }
 
 /// What a child says first.
-fn hear_first(calls: &mut UnixStream) -> Result<u32, First> {
-    calls.set_read_timeout(Some(START)).map_err(First::Silent)?;
+fn hear_first(calls: &mut UnixStream, confinement: &Confinement) -> Result<u32, First> {
+    calls.set_read_timeout(Some(confinement.start)).map_err(First::Silent)?;
     let heard = frames::read(calls).map_err(First::Silent)?;
-    calls.set_read_timeout(Some(CALL)).map_err(First::Silent)?;
     match heard {
         (READY, version) => {
             let version = version.try_into().map(u32::from_le_bytes);
@@ -355,7 +357,7 @@ fn ask_after(process: Arc<Process>) {
         let answered = exchange(&mut socket, Method::GetTaskMetadata, NAME_REQUEST);
         drop(socket);
         if answered.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-            process.kill(format!("it did not say its name within {} s", CALL.as_secs()));
+            process.kill(format!("it did not say its name within {} s", process.call.as_secs()));
         }
     });
 }

@@ -1,0 +1,170 @@
+//! Swaps under load, and what comes after a swap that was a mistake.
+
+mod support;
+
+use longshore_engine::{Packages, StartRequest};
+use longshore_reconciler::Outcome;
+use longshore_reconciler::observer::{Observer, Phase};
+use longshore_reconciler::plan::DrainPolicy;
+use longshore_store::{EventRow, Outlook, RunRow, RunState, Stance};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use support::{Host, Kind, variant};
+
+const PACKAGE: &str = "corpus-001";
+
+/// Starts runs one after the other until it is told to stop; returns how many succeeded.
+async fn load(engine: longshore_engine::Engine, stop: Arc<AtomicBool>) -> usize {
+    let mut done = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let request = StartRequest { workflow: PACKAGE.into(), ..StartRequest::default() };
+        let run = engine.start(request).await.expect("there is always a generation").run;
+        let report = engine.wait(run).await.expect("ends");
+        assert_eq!(report.state, RunState::Succeeded, "{report:?}");
+        done += 1;
+    }
+    done
+}
+
+async fn fifty_swaps(kind: Kind) {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut host = Host::open(folder.path(), kind).await;
+    host.put("swapped", &variant("well", 1));
+    host.until_loaded(PACKAGE).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let loads: Vec<_> = (0..4).map(|_| tokio::spawn(load(host.engine.clone(), Arc::clone(&stop)))).collect();
+    for swap in 0..50 {
+        host.put("swapped", &variant(&format!("swap-{swap}"), 1));
+        host.until_loaded(PACKAGE).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut started = 0;
+    for load in loads {
+        started += load.await.expect("no run failed");
+    }
+    let runs = RunRow::newest(host.engine.store(), None, 1_000_000).await.expect("lists");
+    assert_eq!(runs.len(), started, "none lost, none doubled");
+    let digests: std::collections::BTreeSet<&str> = runs.iter().map(|run| run.digest.as_str()).collect();
+    assert!(digests.len() > 20, "runs were started on {} generations", digests.len());
+    while host.reconciler.loaded().catalog().digests.len() > 1 {
+        host.pass().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let events = EventRow::newest(host.engine.store(), "package/corpus-001", 1000).await.expect("lists");
+    let unloaded: Vec<_> = events.iter().filter(|e| e.kind == "unloaded").collect();
+    let given_back = |e: &&&EventRow| e.message.ends_with("unmapped") || e.message.ends_with("process ended");
+    assert_eq!(unloaded.iter().filter(given_back).count(), 50, "{unloaded:?}");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_swaps_under_load_lose_nothing() {
+    fifty_swaps(Kind::InProcess).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_swaps_of_an_isolated_package_lose_nothing() {
+    fifty_swaps(Kind::Isolated).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_whose_runs_fail_is_rolled_back_until_another_is_offered() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut host = Host::open(folder.path(), Kind::InProcess).await;
+    host.put("package", &variant("well", 1));
+    host.until_loaded(PACKAGE).await;
+    host.put("package", &variant("task-panic", 1));
+    host.until_loaded(PACKAGE).await;
+    for _ in 0..3 {
+        assert_eq!(host.run(PACKAGE).await.state, RunState::Failed);
+    }
+    let (code, text) = host.until_refused(PACKAGE).await;
+    assert_eq!(code, "LS0316", "{text}");
+    host.until_loaded(PACKAGE).await;
+    assert_eq!(host.run(PACKAGE).await.state, RunState::Succeeded, "the good one is back");
+    let decided = Outlook::load(host.engine.store()).await.expect("looks").registry;
+    assert_eq!((decided[0].stance, decided[0].actor.as_str()), (Stance::RolledBack, "host"));
+    let quiet = host.pass().await;
+    assert!(!quiet.outcomes.iter().any(|o| matches!(o, Outcome::Loaded { .. })), "{quiet:?}");
+    host.put("package", &variant("mended", 1));
+    host.until_loaded(PACKAGE).await;
+    assert_eq!(host.run(PACKAGE).await.state, RunState::Succeeded);
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_isolated_version_that_crashes_is_rolled_back() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut host = Host::open(folder.path(), Kind::Isolated).await;
+    host.put("package", &variant("well", 1));
+    host.until_loaded(PACKAGE).await;
+    host.put("package", &variant("task-exit", 1));
+    host.until_loaded(PACKAGE).await;
+    assert_eq!(host.run(PACKAGE).await.state, RunState::Failed);
+    let (code, text) = host.until_refused(PACKAGE).await;
+    assert_eq!(code, "LS0316", "{text}");
+    host.until_loaded(PACKAGE).await;
+    assert_eq!(host.run(PACKAGE).await.state, RunState::Succeeded, "the good one is back");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_does_not_drain_is_cancelled_and_what_does_not_stop_is_recorded() {
+    let folder = tempfile::tempdir().expect("folder");
+    let drain = DrainPolicy { deadline_ms: Some(300), orphan_ms: Some(1500) };
+    let mut host = Host::tuned(folder.path(), Kind::InProcess, |options| options.drain = drain).await;
+    for (mode, released) in [("task-wait", "unmapped"), ("task-block", "pinned")] {
+        host.put("package", &variant(mode, 1));
+        host.until_loaded(PACKAGE).await;
+        let request = StartRequest { workflow: PACKAGE.into(), ..StartRequest::default() };
+        let run = host.engine.start(request).await.expect("starts").run;
+        host.remove("package");
+        host.until("cancelled", |o| matches!(o, Outcome::Cancelled { runs: 1, .. }).then_some(())).await;
+        let text = host.until_unloaded(PACKAGE).await;
+        assert!(text.starts_with(released), "{mode}: {text}");
+        let report = tokio::time::timeout(Duration::from_secs(20), host.engine.wait(run)).await;
+        let report = report.expect("in time").expect("ends");
+        assert_eq!(report.state, RunState::Cancelled, "{mode}");
+    }
+    let events = EventRow::newest(host.engine.store(), "package/corpus-001", 100).await.expect("lists");
+    assert_eq!(events.iter().filter(|e| e.kind == "cancelled").count(), 2, "{events:?}");
+    host.close().await;
+}
+
+#[derive(Default)]
+struct Told(Mutex<Vec<Phase>>);
+
+impl Observer for Told {
+    fn phase(&self, phase: Phase, package: &str, _: &str) {
+        assert_eq!(package, PACKAGE);
+        self.0.lock().expect("sound").push(phase);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_embeds_the_host_is_told_of_every_phase() {
+    let folder = tempfile::tempdir().expect("folder");
+    let told = Arc::new(Told::default());
+    let observer = Arc::clone(&told);
+    let mut host = Host::tuned(folder.path(), Kind::InProcess, |options| options.observer = observer).await;
+    host.put("package", &variant("well", 1));
+    host.until_loaded(PACKAGE).await;
+    host.put("package", &variant("other", 1));
+    host.until_loaded(PACKAGE).await;
+    host.until_unloaded(PACKAGE).await;
+    host.put("package", &variant("ctor-exit", 1));
+    host.until_refused(PACKAGE).await;
+    host.remove("package");
+    host.until_unloaded(PACKAGE).await;
+    use Phase::{Loaded, Loading, Refused, Retired, Swapped, Swapping, Unloaded, Unloading};
+    let swap = [Loading, Swapping, Swapped, Unloading, Unloaded];
+    let expected: Vec<Phase> = [Loading, Loaded]
+        .into_iter()
+        .chain(swap)
+        .chain([Loading, Refused])
+        .chain([Retired, Unloading, Unloaded])
+        .collect();
+    assert_eq!(*told.0.lock().expect("sound"), expected);
+    host.close().await;
+}
