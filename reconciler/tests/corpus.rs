@@ -115,7 +115,6 @@ async fn what_a_package_leaves_behind_is_recorded_when_it_goes() {
         ("well", "unmapped"),
         ("task-locals", "unmapped"),
         ("task-leak", "unmapped"),
-        ("ctor-environment", "unmapped"),
         ("ctor-threads", "pinned"),
         ("ctor-runtime", "pinned"),
         ("task-stubborn", "pinned"),

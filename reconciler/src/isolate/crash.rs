@@ -10,8 +10,8 @@ use std::ffi::c_void;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::time::Duration;
 
 /// Begins the report.
@@ -41,7 +41,15 @@ pub(crate) fn report_signals() {
     if WAKE.set(wake).is_err() {
         return;
     }
-    std::thread::spawn(move || report(woken));
+    // A thread that starts needs the lock of the dynamic linker, which is held while constructors run: it must be
+    // up before any library is opened.
+    let up = Arc::new(Barrier::new(2));
+    let here = Arc::clone(&up);
+    std::thread::spawn(move || {
+        here.wait();
+        report(woken);
+    });
+    up.wait();
     let flags = SaFlags::SA_SIGINFO | SaFlags::SA_ONSTACK | SaFlags::SA_RESETHAND | SaFlags::SA_NODEFER;
     let action = SigAction::new(SigHandler::SigAction(note), flags, SigSet::empty());
     for signal in SIGNALS {

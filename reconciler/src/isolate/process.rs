@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const HEALTH: Duration = Duration::from_secs(10);
 
 /// How long what a dead child said is still read.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Lines of a child's output that are kept for the report of a crash, and their longest.
 const TAIL: usize = 100;
