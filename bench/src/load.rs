@@ -5,10 +5,14 @@ use crate::process::status;
 use crate::row::{Row, median};
 use longshore_engine::{Engine, Options as EngineOptions};
 use longshore_package::{Archive, ArchiveLimits, Manifest, host_target, pack, target_path};
-use longshore_reconciler::{Options, Outcome, Reconciler};
+use longshore_reconciler::probe::ProbeOptions;
+use longshore_reconciler::{Options, Outcome, Reconciler, Report};
 use longshore_store::{Access, Store};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A file that was written this long ago is complete.
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// The name of package and workflow, which every copy gets anew, of the same length.
 const NAME: &str = "wf_single";
@@ -18,41 +22,85 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     let counts: &[usize] = if smoke { &[3] } else { &[100, 1000] };
     for &count in counts {
-        let folder = tempfile::tempdir()?;
-        copies(&archive, &folder.path().join("packages"), count)?;
-        let store = Store::open_file(&folder.path().join("bench.db"), Access::Host).await?;
-        let packages = Reconciler::packages();
-        let options = EngineOptions { triggers: false, ..EngineOptions::default() };
-        let engine = Engine::open(store, packages.clone(), options).await?;
-        let mut options = Options::new(vec![folder.path().join("packages")], folder.path().join("cache"));
-        options.probe = None;
-        let mut reconciler = Reconciler::new(options, packages, engine.clone());
-        // Files that were just written are left alone for a moment.
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        let before = status("VmRSS");
-        let began = Instant::now();
-        let (report, _) = reconciler.reconcile().await?;
-        let ms = began.elapsed().as_secs_f64() * 1000.0;
-        let loaded = report.outcomes.iter().filter(|o| matches!(o, Outcome::Loaded { .. })).count();
-        anyhow::ensure!(loaded == count, "{loaded} of {count} loaded: {:?}", report.outcomes.first());
-        let kb = status("VmRSS").saturating_sub(before) / count as u64;
-        rows.push(
-            Row::new(format!("load_{count}"), "ms/package", ms / count as f64).with("kb_per_package", kb),
-        );
-        if count == 1000 || smoke {
-            let mut ticks = Vec::new();
-            for _ in 0..50 {
-                let began = Instant::now();
-                reconciler.reconcile().await?;
-                ticks.push(began.elapsed().as_secs_f64() * 1000.0);
-            }
-            // The runs that digests are pinned to; all else is in memory or the time stamp of a folder.
-            rows.push(Row::new(format!("tick_{count}"), "ms", median(ticks)).with("queries", 1));
-        }
-        engine.shutdown(std::time::Duration::from_secs(1)).await;
-        reconciler.close().await;
+        rows.extend(load(&archive, count, None, count == 1000 || smoke).await?);
     }
+    let probed = if smoke { 3 } else { 1000 };
+    rows.extend(load(&archive, probed, Some(ProbeOptions::default()), false).await?);
     Ok(rows)
+}
+
+/// Loads so many packages into a fresh host; by wish, what a pass costs then without and with a change.
+async fn load(
+    archive: &Path,
+    count: usize,
+    probe: Option<ProbeOptions>,
+    passes: bool,
+) -> anyhow::Result<Vec<Row>> {
+    let folder = tempfile::tempdir()?;
+    let packages_folder = folder.path().join("packages");
+    copies(archive, &packages_folder, count)?;
+    let store = Store::open_file(&folder.path().join("bench.db"), Access::Host).await?;
+    let packages = Reconciler::packages();
+    let options = EngineOptions { triggers: false, ..EngineOptions::default() };
+    let engine = Engine::open(store, packages.clone(), options).await?;
+    let mut options = Options::new(vec![packages_folder.clone()], folder.path().join("cache"));
+    let suffix = if probe.is_some() { "_probed" } else { "" };
+    options.probe = probe;
+    let mut reconciler = Reconciler::new(options, packages, engine.clone());
+    // Files that were just written are left alone for a moment.
+    tokio::time::sleep(SETTLE).await;
+    let before = status("VmRSS");
+    let (report, ms) = pass(&mut reconciler).await?;
+    let loaded = report.outcomes.iter().filter(|o| matches!(o, Outcome::Loaded { .. })).count();
+    anyhow::ensure!(loaded == count, "{loaded} of {count} loaded: {:?}", report.outcomes.first());
+    let kb = status("VmRSS").saturating_sub(before) / count as u64;
+    let row = Row::new(format!("load_{count}{suffix}"), "ms/package", ms / count as f64);
+    let mut rows = vec![row.with("kb_per_package", kb).with("seconds", ms / 1000.0)];
+    if passes {
+        let mut ticks = Vec::new();
+        for _ in 0..50 {
+            ticks.push(pass(&mut reconciler).await?.1);
+        }
+        // The runs that digests are pinned to, with what was decided; all else is in memory or the time stamp of
+        // a folder.
+        rows.push(Row::new(format!("tick_{count}"), "ms", median(ticks)).with("queries", 1));
+        rows.push(change_one(&mut reconciler, archive, &packages_folder, count).await?);
+    }
+    engine.shutdown(Duration::from_secs(1)).await;
+    reconciler.close().await;
+    Ok(rows)
+}
+
+/// What a change of one package costs among so many: the passes from the file to the new generation.
+async fn change_one(
+    reconciler: &mut Reconciler,
+    archive: &Path,
+    folder: &Path,
+    count: usize,
+) -> anyhow::Result<Row> {
+    let mut original = Archive::open(archive, ArchiveLimits::default())?;
+    let library = original.library(&host_target())?;
+    let mut taken = Vec::new();
+    for round in 0..5 {
+        let mut copy = library.bytes.clone();
+        let mut manifest: Manifest = original.manifest().clone();
+        manifest.package.name = rename(&mut copy, NAME, 0)?;
+        manifest.package.description = format!("round {round}");
+        let (_, bytes) = pack(&manifest, &[(target_path(&host_target(), &library.name), copy)])?;
+        std::fs::write(folder.join(".new"), bytes)?;
+        std::fs::rename(folder.join(".new"), folder.join("copy-0000.longshore"))?;
+        tokio::time::sleep(SETTLE).await;
+        let (report, ms) = pass(reconciler).await?;
+        anyhow::ensure!(report.outcomes.iter().any(|o| matches!(o, Outcome::Loaded { .. })), "not swapped");
+        taken.push(ms);
+    }
+    Ok(Row::new(format!("change_1_of_{count}"), "ms", median(taken)))
+}
+
+async fn pass(reconciler: &mut Reconciler) -> anyhow::Result<(Report, f64)> {
+    let began = Instant::now();
+    let (report, _) = reconciler.reconcile().await?;
+    Ok((report, began.elapsed().as_secs_f64() * 1000.0))
 }
 
 /// Archives that are copies with names, and so digests, of their own.

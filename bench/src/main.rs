@@ -13,6 +13,7 @@ mod dispatch;
 mod echo;
 mod floor;
 mod graphs;
+mod isolate;
 mod latency;
 mod load;
 mod package;
@@ -20,6 +21,7 @@ mod peers;
 mod process;
 mod row;
 mod steps;
+mod swap;
 mod waiting;
 
 use clap::{Parser, Subcommand};
@@ -54,6 +56,10 @@ enum What {
     Load,
     /// Reactors: boundary in to terminal out
     Graphs,
+    /// Two hundred swaps between two versions under full load
+    Swap,
+    /// A package in a process of its own: a call, and its start
+    Isolate,
 }
 
 impl What {
@@ -65,12 +71,15 @@ impl What {
             Self::Latency => "latency",
             Self::Load => "load",
             Self::Graphs => "graphs",
+            Self::Swap => "swap",
+            Self::Isolate => "isolate",
         }
     }
 }
 
 fn main() -> anyhow::Result<()> {
     longshore_reconciler::serve_if_asked();
+    isolate::echo_if_asked();
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut rows = match args.what {
@@ -80,6 +89,8 @@ fn main() -> anyhow::Result<()> {
         What::Latency => runtime.block_on(latency::run(args.smoke))?,
         What::Load => runtime.block_on(load::run(args.smoke))?,
         What::Graphs => runtime.block_on(graphs::run(args.smoke))?,
+        What::Swap => runtime.block_on(swap::run(args.smoke))?,
+        What::Isolate => runtime.block_on(isolate::run(args.smoke))?,
     };
     if args.peers {
         peers::enter(&mut rows, args.what.name())?;

@@ -208,8 +208,8 @@ impl Accepted {
             Some(stamp) => stamp,
             None => {
                 write_atomically(&folder, &path, &self.library.bytes).map_err(failed)?;
-                let written = stamp_of_same(&path, &self.library.bytes);
-                written.ok_or_else(|| Error::Changed { path: path.clone() })?
+                // Nobody but this user can have come in between.
+                Stamp::of(&path).map_err(failed)?
             }
         };
         fail::fail_point!("reconciler.copied");

@@ -9,7 +9,7 @@ use crate::instance::{Instance, check_declared};
 use crate::lanes::{GraphLane, Job, Lanes, Open};
 use crate::library::OpenLibrary;
 use crate::logs::Named;
-use crate::observer::Observer;
+use crate::observer::{NoObserver, Observer};
 use longshore_engine::embedded::{POLL_DEADLINE_MS, read_poll, read_reply, start_request, triggers};
 use longshore_engine::{
     AttemptFailure, AttemptOutcome, GraphDef, GraphRunner, Lease, Outcomes, PollOutcome, ReactorDef,
@@ -61,6 +61,13 @@ impl IsolationPolicy {
     pub fn of(&self, manifest: &Manifest) -> Isolation {
         let imposed = self.all || self.packages.contains(&manifest.package.name);
         if imposed { Isolation::Process } else { manifest.package.isolation }
+    }
+}
+
+impl Hosting {
+    /// As packages say themselves, told to nobody, without log lines.
+    pub fn quiet(isolation: IsolationPolicy) -> Self {
+        Self { isolation, log_level: 0, observer: Arc::new(NoObserver), news: Arc::default() }
     }
 }
 
@@ -292,6 +299,19 @@ impl Generation {
     /// Gives up on the attempts that it has: each is reported as lost. Returns how many there were.
     pub(crate) fn abandon(&self) -> usize {
         self.shared.abandon()
+    }
+
+    /// Does something with the package on its lane for calls. None when the generation is closed.
+    pub async fn on_its_lane<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Instance) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Box::new(move |package| {
+            // Whoever asked may have gone.
+            let _ = reply.send(work(package));
+        }));
+        answer.await.ok()
     }
 
     /// Ends the instance, its runtime and its lanes, closes the library, and looks whether it is gone.

@@ -9,11 +9,14 @@ use longshore_workflow_plugin::wire::Wire;
 
 /// One instance of a package. Dropping it ends the instance, which must happen on a thread that belongs to the
 /// generation.
-pub(crate) trait Instance: Send + Sync {
+pub trait Instance: Send + Sync {
     /// The interface version the package speaks.
     fn interface_version(&self) -> u32;
 
     /// Calls a method. `None` when the package was built before the method existed.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] of a method that failed, [`Error::Crashed`] when its process ended.
     fn call(&self, method: Method, request: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
     /// What keeps the library mapped here beyond this value.

@@ -48,6 +48,7 @@ mod watch;
 pub use catalog::LoadedPackages;
 pub use children::serve_if_asked;
 pub use error::Error;
+pub use instance::Instance;
 pub use reconciler::{LeakPolicy, Options, Reconciler};
 pub use report::{Outcome, Report};
 pub use steps::{LOAD_STEPS, LoadStep, Orphan};

@@ -6,7 +6,6 @@ use crate::plan::{Kept, Sight};
 use longshore_package::Digest;
 use longshore_store::{RegistryRow, Stance};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,8 +62,8 @@ impl Desired {
 pub(crate) fn wanted(sight: &Sight<'_>, kept: &mut Vec<Kept>) -> Vec<Arc<Desired>> {
     let mut wanted = best_offers(sight.desired, kept);
     for row in sight.registry {
-        let offer = wanted.remove(&row.name);
-        let counts = decided(row, offer.as_ref(), sight);
+        let place = wanted.binary_search_by(|offer| offer.name.as_str().cmp(&row.name));
+        let counts = decided(row, place.ok().map(|at| &wanted[at]), sight);
         if counts.as_ref().is_none_or(|counts| counts.decision.is_some()) {
             // It is the decision that stands against every other offer, not the newest of them.
             kept.retain(|kept| !matches!(kept, Kept::Superseded { package, .. } if package.name == row.name));
@@ -74,11 +73,14 @@ pub(crate) fn wanted(sight: &Sight<'_>, kept: &mut Vec<Kept>) -> Vec<Arc<Desired
                 overruled.map(|o| Kept::Overruled { package: Arc::clone(o), decision: Arc::clone(row) }),
             );
         }
-        if let Some(counts) = counts {
-            wanted.insert(row.name.clone(), counts);
+        match (place, counts) {
+            (Ok(at), Some(counts)) => wanted[at] = counts,
+            (Ok(at), None) => drop(wanted.remove(at)),
+            (Err(at), Some(counts)) => wanted.insert(at, counts),
+            (Err(_), None) => {}
         }
     }
-    wanted.into_values().collect()
+    wanted
 }
 
 /// What a decision makes of an offer.
@@ -110,11 +112,11 @@ fn of_decision(row: &Arc<RegistryRow>, digest: &Digest, version: &str, sight: &S
     Arc::new(Desired { name: row.name.clone(), version, digest: digest.clone(), origin, decision })
 }
 
-/// The offer that counts for each name: the highest version, then the first path.
-fn best_offers(desired: &[Arc<Desired>], kept: &mut Vec<Kept>) -> BTreeMap<String, Arc<Desired>> {
+/// The offer that counts for each name, sorted by name: the highest version, then the first path.
+fn best_offers(desired: &[Arc<Desired>], kept: &mut Vec<Kept>) -> Vec<Arc<Desired>> {
     let mut offers: Vec<&Arc<Desired>> = desired.iter().collect();
     offers.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let mut best = BTreeMap::new();
+    let mut best = Vec::with_capacity(offers.len());
     for same_name in offers.chunk_by_mut(|a, b| a.name == b.name) {
         if same_name.len() > 1 {
             same_name.sort_by_cached_key(|o| (Reverse(version_key(&o.version)), o.origin.clone()));
@@ -125,7 +127,7 @@ fn best_offers(desired: &[Arc<Desired>], kept: &mut Vec<Kept>) -> BTreeMap<Strin
             let (package, winner) = (Arc::clone(package), winner.origin.clone());
             kept.push(Kept::Superseded { package, winner });
         }
-        best.insert(winner.name.clone(), Arc::clone(winner));
+        best.push(Arc::clone(winner));
     }
     best
 }
