@@ -14,9 +14,15 @@ use longshore_store::{ArtifactRow, GenerationRow, GenerationState, Outlook, Stor
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most generations that are looked at.
 const GENERATIONS: i64 = 10_000;
+
+/// Looks at files that are being written, and the pause between them: what takes longer is shown as not there.
+const LOOKS: usize = 25;
+/// See [`LOOKS`].
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// One action, with what it changes.
 #[derive(Debug)]
@@ -51,7 +57,16 @@ pub struct Preview {
 pub async fn preview(options: &Options, store: &Store) -> Result<Preview, Error> {
     let events = FileEvents::watch(&[], Arc::default());
     let mut files = Files::new(options.directories.clone(), options.checks.clone(), events);
-    let news = files.look().await;
+    let mut news = files.look().await;
+    for _ in 0..LOOKS {
+        if !news.unsettled {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        let more = files.look().await;
+        news.unsettled = more.unsettled;
+        news.refused.extend(more.refused);
+    }
     let outlook = Outlook::load(store).await?;
     let pins: BTreeMap<Digest, u64> = outlook
         .pins
