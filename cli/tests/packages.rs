@@ -69,7 +69,7 @@ async fn a_swap_pins_running_runs_and_lets_the_old_generation_go_when_they_end()
         [Outcome::Unloaded { released, .. }] => released.to_string(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(released, "unmapped");
+    assert_eq!(released, support::host::released());
 
     // A copy that went wrong does not take the package away.
     let bytes = std::fs::read(&new).expect("reads");

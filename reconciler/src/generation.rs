@@ -1,6 +1,6 @@
 //! A loaded digest, and the threads that may call it.
 //!
-//! Its package is called on its [lanes](crate::lanes) only, in this process or in one of its own.
+//! Its package is called on its lanes only, in this process or in one of its own.
 
 use crate::artifact::VerifiedArtifact;
 use crate::callbacks::{Callbacks, CrashNote, Shared};

@@ -1,6 +1,6 @@
 //! The last check: a child process opens the library and asks it for everything it declares.
 //!
-//! The child is this same binary, started with [`ARGUMENT`]. It sees no secret of the host but its
+//! The child is this same binary, started by [`crate::serve_if_asked`]. It sees no secret of the host but its
 //! environment, and whatever the library does to it (crash, hang, exit) ends as an error here.
 
 use crate::artifact::VerifiedArtifact;

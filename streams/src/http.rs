@@ -4,14 +4,16 @@
 //! for a sequential reactor. 202 taken, 400 no event, 413 too large, 503 not now, try again.
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
 use axum::routing::post;
 use longshore_engine::{BoxFuture, EventStream, StreamError, StreamEvent, StreamKind, StreamOpening};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// The kind, for `EVENT_STREAMS`.
@@ -22,6 +24,9 @@ const MAX_BODY: usize = 8 << 20;
 
 /// Requests that wait to be taken; beyond that they are told to come again.
 const MAX_WAITING: usize = 1024;
+
+/// Bodies that are read or wait to be taken, in KiB together; beyond that requests are told to come again.
+const MAX_WAITING_KIB: usize = 64 << 10;
 
 /// How long a request waits to be taken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,8 +63,7 @@ async fn open(opening: StreamOpening) -> Result<Box<dyn EventStream>, StreamErro
     let (sender, pushed) = mpsc::channel(MAX_WAITING);
     let router = Router::new()
         .route(&format!("/{path}"), post(push))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(sender);
+        .with_state(Pushing { sender, room: Arc::new(Semaphore::new(MAX_WAITING_KIB)) });
     let server = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the listener of a stream ended");
@@ -68,15 +72,32 @@ async fn open(opening: StreamOpening) -> Result<Box<dyn EventStream>, StreamErro
     Ok(Box::new(Listening { server, pushed, answering: Vec::new(), count: 0 }))
 }
 
-async fn push(State(sender): State<mpsc::Sender<Pushed>>, body: Bytes) -> (StatusCode, &'static str) {
+/// What a request is given to.
+#[derive(Clone)]
+struct Pushing {
+    sender: mpsc::Sender<Pushed>,
+    /// A permit for each KiB.
+    room: Arc<Semaphore>,
+}
+
+const COME_AGAIN: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "too much is waiting; try again\n");
+
+async fn push(State(pushing): State<Pushing>, request: Request) -> (StatusCode, &'static str) {
+    // Before the body is read: a request that does not say how long it is counts as the longest.
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let kib = length.unwrap_or(MAX_BODY).min(MAX_BODY).div_ceil(1024) as u32;
+    let Ok(_room) = pushing.room.try_acquire_many(kib) else { return COME_AGAIN };
+    let Ok(body) = to_bytes(request.into_body(), MAX_BODY).await else {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "send at most 8 MiB at once\n");
+    };
     let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let events: Vec<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
     if events.is_empty() {
         return (StatusCode::BAD_REQUEST, "send an event as JSON, or one a line\n");
     }
     let (taken, done) = oneshot::channel();
-    if sender.try_send(Pushed { events, taken }).is_err() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too much is waiting; try again\n");
+    if pushing.sender.try_send(Pushed { events, taken }).is_err() {
+        return COME_AGAIN;
     }
     match tokio::time::timeout(PATIENCE, done).await {
         Ok(Ok(())) => (StatusCode::ACCEPTED, "taken\n"),

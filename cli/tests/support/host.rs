@@ -8,6 +8,16 @@ use longshore_store::{Access, Store};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Whether packages get processes of their own: the same tests hold for both.
+pub fn isolated() -> bool {
+    std::env::var_os("LONGSHORE_TEST_ISOLATED").is_some()
+}
+
+/// How a package that goes leaves the host.
+pub fn released() -> &'static str {
+    if isolated() { "process ended" } else { "unmapped" }
+}
+
 /// A host on a folder of packages.
 pub struct Host {
     pub engine: Engine,
@@ -28,6 +38,7 @@ impl Host {
             limit: Duration::from_secs(20),
         });
         options.checks.isolation.program = env!("CARGO_BIN_EXE_longshore").into();
+        options.checks.isolation.all = isolated();
         let reconciler = Reconciler::new(options, loaded, engine.clone());
         Self { engine, reconciler, packages }
     }

@@ -1,5 +1,5 @@
 //! Broken packages, and hosts to give them to.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use longshore_engine::{Engine, Options as EngineOptions, RunReport, StartRequest};
 use longshore_reconciler::generation::IsolationPolicy;
