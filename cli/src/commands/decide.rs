@@ -40,16 +40,21 @@ async fn decided(store: &Store, command: PackagesCommand) -> anyhow::Result<Regi
         PackagesCommand::Rollback { name, to, decision } => (name, Stance::RolledBack, to, decision),
         _ => unreachable!("these are handled by `run` and by `packages`"),
     };
-    let package = package(store, &name).await?;
     let mut row = row(name, stance, decision);
     let artifacts = ArtifactRow::of_package(store, &row.name).await?;
-    let current = Some(package.digest.as_str()).filter(|_| package.state == PackageState::Desired);
+    // One that was added a moment ago is known by its artifact alone.
+    let package = match package(store, &row.name).await {
+        Ok(package) => Some(package),
+        Err(_) if !artifacts.is_empty() => None,
+        Err(error) => return Err(error),
+    };
+    let current = package.as_ref().filter(|p| p.state == PackageState::Desired).map(|p| p.digest.as_str());
     let chosen = match stance {
         Stance::Pinned => {
             choose(&row.name, &artifacts, to.as_deref(), |a| Some(a.digest.as_str()) == current)?
         }
         Stance::RolledBack => {
-            row.avoid = package.digest.clone();
+            row.avoid = package.as_ref().map(|p| p.digest.clone()).unwrap_or_default();
             // One that never passed its probe was never good.
             let good = |a: &ArtifactRow| a.digest != row.avoid && a.probe.as_deref() == Some("passed");
             choose(&row.name, &artifacts, to.as_deref(), good)?

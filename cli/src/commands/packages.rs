@@ -3,7 +3,9 @@
 use super::{decide, show};
 use crate::args::{Home, Packages, PackagesCommand};
 use crate::output;
-use longshore_store::{ConditionKind, ConditionRow, ConditionStatus, GenerationRow, Outlook, PackageRow};
+use longshore_store::{
+    ConditionKind, ConditionRow, ConditionStatus, GenerationRow, Outlook, PackageRow, RegistryRow,
+};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -34,8 +36,29 @@ async fn list(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
+    let rows = rows(&packages, &conditions, &generations, &decisions);
+    if rows.is_empty() {
+        println!("no packages");
+    } else {
+        output::table(&["PACKAGE", "VERSION", "DIGEST", "STATE", "SINCE", "SOURCE"], rows);
+    }
+    let named = |c: &&ConditionRow| packages.iter().any(|p| c.subject == format!("package/{}", p.name));
+    for condition in conditions.iter().filter(|c| wrong(c) && !named(c)) {
+        let subject = condition.subject.split_once('/').map_or(condition.subject.as_str(), |(_, name)| name);
+        println!("\nrefused: {subject}\n  {} {}", condition.reason, condition.message);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line for each package, and below it what was decided about it and what is wrong with it.
+fn rows(
+    packages: &[PackageRow],
+    conditions: &[ConditionRow],
+    generations: &[GenerationRow],
+    decisions: &[RegistryRow],
+) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    for package in &packages {
+    for package in packages {
         let state = generations.iter().find(|g| g.package == package.name).map_or("-", |g| g.state.as_str());
         let subject = format!("package/{}", package.name);
         rows.push(vec![
@@ -67,17 +90,18 @@ async fn list(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
             ]);
         }
     }
-    if rows.is_empty() {
-        println!("no packages");
-    } else {
-        output::table(&["PACKAGE", "VERSION", "DIGEST", "STATE", "SINCE", "SOURCE"], rows);
+    // What was decided for and no host has loaded yet.
+    for decision in decisions.iter().filter(|d| packages.iter().all(|p| p.name != d.name)) {
+        rows.push(vec![
+            decision.name.clone(),
+            decision.version.clone(),
+            decision.digest.get(..12).unwrap_or_default().to_owned(),
+            decision.stance.as_str().to_owned(),
+            output::time(decision.updated_at),
+            format!("by {}: {}", decision.actor, decision.reason),
+        ]);
     }
-    let named = |c: &&ConditionRow| packages.iter().any(|p| c.subject == format!("package/{}", p.name));
-    for condition in conditions.iter().filter(|c| wrong(c) && !named(c)) {
-        let subject = condition.subject.split_once('/').map_or(condition.subject.as_str(), |(_, name)| name);
-        println!("\nrefused: {subject}\n  {} {}", condition.reason, condition.message);
-    }
-    Ok(ExitCode::SUCCESS)
+    rows
 }
 
 /// Whether a condition is one that an operator should see.
