@@ -196,6 +196,7 @@ fn manifest(package: &Package, record: &StaticRecord) -> anyhow::Result<Manifest
             isolation,
         },
         limits,
+        on_upgrade: stated(package, "/longshore/on_upgrade")?,
     };
     // What we write must read: the same checks as for a stranger's.
     Ok(Manifest::parse(&manifest.to_toml())?)

@@ -5,7 +5,7 @@ mod support;
 use longshore_engine::{Packages, StartRequest};
 use longshore_package::{Archive, ArchiveLimits, host_target, pack, target_path};
 use longshore_reconciler::Outcome;
-use longshore_store::{RunRow, RunState};
+use longshore_store::{EventRow, RunRow, RunState};
 use std::path::Path;
 use std::time::Duration;
 use support::host::Host;
@@ -81,6 +81,44 @@ async fn a_swap_pins_running_runs_and_lets_the_old_generation_go_when_they_end()
     host.close().await;
 }
 
+/// A gated crate whose workflow takes its open runs along, with a second task after the gate.
+fn migrating(version: &str) -> Crate {
+    let source = format!(
+        "{}\n",
+        one_task("gated", "let gate: String = context.get_required(\"gate\")?;\n        \
+            if !std::path::Path::new(&gate).exists() { return Err(TaskError::ExecutionFailed { message: \"closed\".into(), task_id: \"only\".into(), timestamp: Default::default() }); }\n        \
+            context.insert_as(\"version\", env!(\"CARGO_PKG_VERSION\"))")
+            .replace("retry_attempts = 1", "retry_attempts = 1000, retry_backoff = \"fixed\", retry_delay_ms = 50")
+    );
+    let krate = Crate::of_source("gated", &source);
+    let path = krate.folder.path().join("Cargo.toml");
+    let text = std::fs::read_to_string(&path).expect("reads").replace("0.1.0", version);
+    let text = format!("{text}\n[package.metadata.longshore.on_upgrade]\ngated = \"migrate\"\n");
+    std::fs::write(&path, text).expect("writes");
+    krate
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_migrates_takes_its_open_runs_to_the_next_version() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (old, new) =
+        (build_into(&migrating("1.0.0"), folder.path()), build_into(&migrating("2.0.0"), folder.path()));
+    let gate = folder.path().join("gate");
+    let mut host = Host::open(folder.path()).await;
+    host.put(&old, "gated.longshore");
+    host.until_loaded(&["gated"]).await;
+    let run = host.engine.start(request("gated", &gate)).await.expect("starts").run;
+    host.put(&new, "gated.longshore");
+    host.until_loaded(&["gated"]).await;
+    std::fs::write(&gate, "").expect("opens the gate");
+    let report = host.engine.wait(run).await.expect("ends");
+    assert_eq!((report.state, report.version.as_str()), (RunState::Succeeded, "2.0.0"), "{report:?}");
+    assert!(report.context.get().contains("\"version\":\"2.0.0\""), "{}", report.context);
+    let events = EventRow::newest(host.engine.store(), "package/gated", 50).await.expect("lists");
+    assert!(events.iter().any(|e| e.message == "1 open runs of `gated` go on with 2.0.0"), "{events:?}");
+    host.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_packages_with_one_workflow_name_the_second_is_refused_and_the_first_runs() {
     let folder = tempfile::tempdir().expect("folder");
@@ -136,7 +174,7 @@ pub async fn lost() {}
     for _ in 0..200 {
         let runs = RunRow::newest(&store, Some(RunState::Succeeded), 1000).await.expect("lists");
         seen = runs.into_iter().map(|run| (run.origin, run.input)).collect();
-        let events = longshore_store::EventRow::newest(&store, "schedule/lost", 10).await.expect("lists");
+        let events = EventRow::newest(&store, "schedule/lost", 10).await.expect("lists");
         let noted = events.iter().any(|e| e.kind == "not_started" && e.message.starts_with("LS0601"));
         let has = |origin: &str, input: &str| seen.iter().any(|(o, i)| o == origin && i == input);
         if noted && has("poll:looks", r#"{"by":"poll"}"#) && has("cron:every_second", "{}") {

@@ -287,6 +287,12 @@ impl WorkflowDef {
         (self.tenant.clone(), self.name.clone())
     }
 
+    /// Whether a run that began on `old` can go on with this: the same tasks wait for the same tasks.
+    pub fn continues(&self, old: &Self) -> bool {
+        let shape = |task: &TaskDef| (task.id.clone(), task.dependencies.clone());
+        self.key() == old.key() && self.tasks.iter().map(shape).eq(old.tasks.iter().map(shape))
+    }
+
     /// The definition with a package's limits.
     pub fn with_limits(mut self, task_timeout_ms: Option<u64>, run_timeout_ms: Option<u64>) -> Arc<Self> {
         self.task_timeout_ms = task_timeout_ms;

@@ -1,6 +1,6 @@
 //! [`Engine`]: the handle.
 
-use crate::actor::{Actor, Command};
+use crate::actor::{Actor, Command, Migration};
 use crate::decide;
 use crate::definition::WorkflowDef;
 use crate::error::Error;
@@ -232,6 +232,18 @@ impl Engine {
     /// Tells the engine that the catalog changed: runs that waited for a digest may go on.
     pub fn wake(&self) {
         let _ = self.inbox.send(Command::Wake);
+    }
+
+    /// Moves the open runs of a workflow that are pinned to a digest to another definition, which has to
+    /// [continue](WorkflowDef::continues) theirs. Attempts that are on their way end where they are.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Stopped`].
+    pub async fn migrate(&self, from: &str, to: Arc<WorkflowDef>) -> Result<u64, Error> {
+        let (reply, moved) = oneshot::channel();
+        let migration = Migration { from: from.to_owned(), to, reply };
+        self.inbox.send(Command::Migrate(migration)).map_err(|_| Error::Stopped)?;
+        Ok(moved.await.map_err(|_| Error::Stopped)??)
     }
 
     /// How many attempts of a digest this host executes right now, and runs it is about to start on it.

@@ -23,7 +23,7 @@ pub use declared::{Declared, DeclaredEntry, LiveEntries};
 pub use diff::{Change, ChangeKind, diff};
 pub use digest::{Digest, sha256_hex};
 pub use error::Error;
-pub use manifest::{Isolation, Limits, Manifest, PackageSection};
+pub use manifest::{Isolation, Limits, Manifest, OnUpgrade, PackageSection};
 pub use record::{
     AccumulatorRecord, GraphRecord, PackageRecord, ReactorRecord, StaticRecord, TaskRecord, TriggerRecord,
     WorkflowRecord,

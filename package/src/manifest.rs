@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Largest manifest, in bytes: people write these, and a host parses it before it trusts anything.
 pub(crate) const MAX_MANIFEST: u64 = 256 * 1024;
@@ -22,6 +23,21 @@ pub struct Manifest {
     /// What its runs may take.
     #[serde(default)]
     pub limits: Limits,
+    /// What becomes of open runs when this package replaces another version, by workflow; they stay where they began
+    /// unless it is said otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub on_upgrade: BTreeMap<String, OnUpgrade>,
+}
+
+/// What becomes of open runs of a workflow when another version takes over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUpgrade {
+    /// They end on the version they began on.
+    #[default]
+    Pin,
+    /// They go on with the new version, when its tasks are the same.
+    Migrate,
 }
 
 /// `[package]`.

@@ -12,6 +12,7 @@ use longshore_package::{
 };
 use longshore_store::ArtifactRow;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -188,6 +189,7 @@ fn manifest_of(record: &StaticRecord) -> Result<Manifest, Error> {
             isolation: Isolation::default(),
         },
         limits: Limits::default(),
+        on_upgrade: BTreeMap::new(),
     };
     // The record comes from a stranger: it goes through the same checks as a manifest's text.
     Ok(Manifest::parse(&manifest.to_toml())?)

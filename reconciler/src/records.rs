@@ -204,6 +204,13 @@ impl Records {
         Ok(self.store.commit(tx).await?)
     }
 
+    /// What became of the open runs of a workflow when its package was replaced.
+    pub(crate) async fn upgraded(&self, package: &str, message: &str, now: i64) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        EventRow::append(&mut tx, &package_subject(package), "migrated", message, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
     /// The runs of a generation are asked to stop. Returns how many.
     pub(crate) async fn cancelled(&self, name: &str, digest: &str, now: i64) -> Result<u64, Error> {
         let mut tx = self.store.begin().await?;

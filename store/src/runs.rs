@@ -348,6 +348,33 @@ impl RunRow {
         Ok(row.is_some())
     }
 
+    /// Pins the unfinished runs of a workflow (tenant and name) that are pinned to a digest to another one. Returns
+    /// how many there were.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn migrate(
+        tx: &mut Tx,
+        from: &str,
+        workflow: &(String, String),
+        digest: &str,
+        version: &str,
+    ) -> Result<u64, Error> {
+        let done = sqlx::query(
+            "UPDATE runs SET digest = $1, version = $2 \
+             WHERE digest = $3 AND tenant = $4 AND workflow = $5 AND finished_at IS NULL",
+        )
+        .bind(digest)
+        .bind(version)
+        .bind(from)
+        .bind(workflow.0.as_str())
+        .bind(workflow.1.as_str())
+        .execute(&mut **tx)
+        .await
+        .map_err(|e| Error::of("migrate runs", e))?;
+        Ok(done.rows_affected())
+    }
+
     /// Asks to cancel every unfinished run of a digest. Returns how many were not asked before.
     ///
     /// # Errors

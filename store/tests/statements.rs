@@ -286,6 +286,8 @@ async fn decisions(store: &Store) {
     assert_eq!(Outlook::load(store).await.expect("looks").registry, []);
     let mut tx = store.begin().await.expect("begins");
     assert_eq!(RunRow::request_cancel_of(&mut tx, "nobody", 3).await.expect("asks"), 0);
+    let workflow = ("public".to_owned(), "w".to_owned());
+    assert_eq!(RunRow::migrate(&mut tx, "nobody", &workflow, "d", "2").await.expect("migrates"), 0);
     store.commit(tx).await.expect("commits");
 }
 

@@ -8,8 +8,11 @@
 
 mod cache;
 mod claim;
+mod migrate;
 mod settle;
 mod transact;
+
+pub(crate) use migrate::Migration;
 
 use crate::definition::WorkflowDef;
 use crate::engine::{Options, ProgressEvent, Started, now_ms};
@@ -61,6 +64,7 @@ pub(crate) enum Command {
     Wake,
     Watch { run: RunId, reply: oneshot::Sender<Option<RunState>> },
     CountInFlight { digest: String, reply: oneshot::Sender<usize> },
+    Migrate(Migration),
     Shutdown { drain: Duration, reply: oneshot::Sender<()> },
 }
 
@@ -105,6 +109,7 @@ pub(crate) struct Actor {
     watchers: HashMap<RunId, Vec<oneshot::Sender<Option<RunState>>>>,
     starts: Vec<PendingStart>,
     ended: Vec<(Held, AttemptOutcome)>,
+    migrations: Vec<Migration>,
     next_lease: u64,
     next_token: i64,
     /// When the earliest task is due that was put back for later.
@@ -142,6 +147,7 @@ impl Actor {
             runs: HashMap::new(),
             watchers: HashMap::new(),
             starts: Vec::new(),
+            migrations: Vec::new(),
             ended: orphans,
             next_lease: 1,
             // Later than every token of an earlier host on this database, as its clock ran.
@@ -176,6 +182,7 @@ impl Actor {
             }
             self.gather(&mut commands).await;
             self.turn().await;
+            self.migrate_runs().await;
             if self.stop_if_done().await {
                 return;
             }
@@ -257,6 +264,7 @@ impl Actor {
                 let queued = self.starts.iter().filter(|start| start.run.digest == digest).count();
                 let _ = reply.send(held + queued);
             }
+            Command::Migrate(migration) => self.migrations.push(migration),
             Command::Shutdown { drain, reply } => {
                 self.stopping = Some(Stopping { deadline: Instant::now() + drain, cancelled: false, reply });
             }

@@ -11,7 +11,8 @@ use crate::report::{Outcome, Report};
 use crate::steps::{Draft, NO_REACTOR};
 use crate::wanted::Desired;
 use futures_util::StreamExt;
-use longshore_package::Digest;
+use longshore_engine::WorkflowDef;
+use longshore_package::{Digest, OnUpgrade};
 use std::sync::Arc;
 
 /// Generations of one package that are open at once: each is a library, threads and a runtime.
@@ -192,8 +193,35 @@ impl Reconciler {
             let Desired { name, version, digest, .. } = (**package).clone();
             report.outcomes.push(Outcome::Loaded { name, version, digest });
         }
+        let swapped: Vec<_> =
+            entered.iter().filter_map(|e| Some((Arc::clone(&e.generation), e.replaced.clone()?))).collect();
         self.unrecorded.extend(entered);
-        self.record_late().await
+        self.record_late().await?;
+        for (new, old) in swapped {
+            self.migrate_runs(&new, &old).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves open runs of the workflows whose manifest asks for it. What dies before stays on the old digest.
+    async fn migrate_runs(&self, new: &Generation, old: &Generation) -> Result<(), Error> {
+        let asked = &new.artifact().manifest().on_upgrade;
+        let migrates = |def: &&Arc<WorkflowDef>| asked.get(&def.name) == Some(&OnUpgrade::Migrate);
+        for def in new.workflows().iter().filter(migrates) {
+            let Some(before) = old.workflows().iter().find(|before| before.key() == def.key()) else {
+                continue;
+            };
+            let message = if def.continues(before) {
+                match self.engine.migrate(old.digest(), Arc::clone(def)).await {
+                    Ok(runs) => format!("{runs} open runs of `{}` go on with {}", def.name, def.version),
+                    Err(error) => format!("open runs of `{}` stay where they are: {error}", def.name),
+                }
+            } else {
+                format!("open runs of `{}` stay on {}: its tasks differ", def.name, before.version)
+            };
+            self.records.upgraded(new.package(), &message, now_ms()).await?;
+        }
+        Ok(())
     }
 
     async fn record_loading(&self, entered: &[Entered]) -> Result<(), Error> {
