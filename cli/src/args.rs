@@ -200,11 +200,11 @@ pub(crate) enum PackagesCommand {
         #[command(flatten)]
         decision: Decision,
     },
-    /// Go back to an earlier digest, until a file offers another than the one that is left
+    /// Go back to the digest before, until a file offers another than the one that is left
     Rollback {
         /// The package
         name: String,
-        /// A version, or the beginning of a digest; the one before by default
+        /// A version, or the beginning of a digest, to stay at whatever is offered; the one before by default
         #[arg(long)]
         to: Option<String>,
         #[command(flatten)]

@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::Notify;
 
-/// Crashes that wait to be recorded; what comes after is counted by the ones before.
+/// Crashes that wait to be recorded; what comes after is in the log alone.
 const CRASHES: usize = 16;
 
 /// How the process of an isolated package ended.
@@ -161,9 +161,8 @@ impl crate::isolate::Watcher for Callbacks {
         if !locked(&shared.volume).admits(&shared.package) {
             return;
         }
-        // A line names nobody: with one attempt in the process it is that one's, with several all are named.
-        let runs: Vec<String> =
-            leases.iter().take(4).filter_map(|l| shared.name_of(*l)).map(|n| n.run).collect();
+        // A line names nobody: with one attempt in the process it is that one's, with several some are named.
+        let runs: Vec<String> = leases.iter().filter_map(|l| shared.name_of(*l)).map(|n| n.run).collect();
         let runs = runs.join(",");
         tracing::info!(target: "longshore::package", package = shared.package, runs, "{line}");
         shared.observer.line(&PackageLine {

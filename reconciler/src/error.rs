@@ -169,7 +169,7 @@ pub enum Error {
         why: String,
     },
     /// Runs are pinned to a digest that is nowhere.
-    #[error("runs are pinned to digest {digest}, which cannot be loaded from the private copy: {message}")]
+    #[error("digest {digest} cannot be loaded from the private copy: {message}")]
     NoCopy {
         /// The digest.
         digest: String,
@@ -262,7 +262,7 @@ impl Error {
             Self::OtherPackage { .. } => "pack the archive again with `longshore build`".into(),
             Self::Replaced { .. } => "nothing: it is read again at the next pass".into(),
             Self::NoCopy { .. } => {
-                "put the package of that digest back, or cancel the runs: `longshore runs cancel ID`".into()
+                "put the package of that digest back, or let go of it: cancel the runs that are pinned to it, or `longshore packages release NAME`".into()
             }
             Self::Superseded { .. } => "remove the older file".into(),
             Self::Leaked { .. } => {

@@ -356,7 +356,10 @@ fn immediate(reply: Result<Option<Vec<u8>>, Error>) -> Option<AttemptOutcome> {
             Err(error) => failed(format!("the package's reply does not decode: {error}")),
         },
         Ok(None) => failed("the package has no execute_task".into()),
-        Err(error @ Error::Crashed { .. }) => Some(AttemptOutcome::Lost(error.full())),
+        // No fault of the task: its process ended, or did not start.
+        Err(error @ (Error::Crashed { .. } | Error::ChildStart { .. } | Error::ProbeRefused { .. })) => {
+            Some(AttemptOutcome::Lost(error.full()))
+        }
         Err(error) => failed(error.full()),
     }
 }

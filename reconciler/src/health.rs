@@ -48,7 +48,11 @@ pub enum Verdict {
 /// Judges a generation.
 pub fn judge(policy: &HealthPolicy, seen: &Seen) -> Verdict {
     if seen.crashes >= policy.max_crashes {
-        return Verdict::Sick(format!("its process ended {} times within its first minute", seen.crashes));
+        return Verdict::Sick(format!(
+            "its process ended {} times within {} s",
+            seen.crashes,
+            seen.age_ms / 1000
+        ));
     }
     let share = seen.failed as f64 / seen.ended.max(1) as f64;
     if seen.ended >= policy.min_runs && share > policy.max_failed {

@@ -27,7 +27,8 @@ pub enum Phase {
 pub struct PackageLine<'l> {
     /// The package.
     pub package: &'l str,
-    /// The run whose task wrote it, or empty.
+    /// The run whose task wrote it, or empty; for what a process printed, up to four runs that were in it,
+    /// separated by commas.
     pub run: &'l str,
     /// The task, or empty.
     pub task: &'l str,

@@ -193,6 +193,8 @@ pub fn plan(sight: Sight<'_>, now: i64) -> Plan {
                 let decision = sight.registry.iter().find(|row| row.name == name).map(Arc::clone);
                 plan.actions.push(Action::Retire { name, digest, decision });
             }
+        } else if wanted.iter().any(|package| package.digest == loaded.digest) {
+            // It is about to be active again.
         } else if loaded.pinned_runs == 0 {
             plan.actions.push(Action::Unload { name, digest });
         } else {
@@ -362,6 +364,10 @@ mod tests {
         assert!(matches!(&removed.actions[..], [Action::Retire { .. }]), "{removed:?}");
         let held = decided(&[decision(Stance::Held, &old, "")], &[], &running);
         assert_eq!(held.actions, [], "the file is gone, and nothing happens");
+        let restarted = decided(&[decision(Stance::Held, &old, "")], &both, &[]);
+        assert!(
+            matches!(&restarted.actions[..], [Action::Load { package, .. }] if package.digest == old.digest)
+        );
     }
 
     #[test]
@@ -395,6 +401,17 @@ mod tests {
         assert!(matches!(at(None, 100).actions[..], [Action::Cancel { pinned_runs: 2, .. }]));
         assert!(matches!(at(Some(100), 149).kept[..], [Kept::Draining { .. }]));
         assert!(matches!(at(Some(100), 150).actions[..], [Action::Orphan { .. }]));
+        let (pins, failures) = (BTreeMap::new(), BTreeMap::new());
+        let (desired, observed) = ([old.clone()], [loaded(&old, false, 2)]);
+        let again = Sight {
+            desired: &desired,
+            registry: &[],
+            observed: &observed,
+            pins: &pins,
+            failures: &failures,
+            drain,
+        };
+        assert!(matches!(&plan(again, 1000).actions[..], [Action::Load { .. }]), "it is wanted again");
     }
 
     #[test]

@@ -29,8 +29,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Step {
     /// What would be done.
     pub action: Action,
-    /// What differs from the digest that is replaced; empty when none is, or its copy is gone.
-    pub changes: Vec<Change>,
+    /// What differs from the digest that is replaced; none when none is, or its copy is gone.
+    pub changes: Option<Vec<Change>>,
     /// Unfinished runs that are pinned to the digest that is replaced or goes.
     pub pinned_runs: u64,
     /// Why it would be refused, as far as that shows without running the package.
@@ -124,14 +124,14 @@ async fn step(
         | Action::Unload { digest, .. } => (None, Some(digest.clone())),
     };
     let pinned_runs = replaces.as_ref().and_then(|digest| pins.get(digest)).copied().unwrap_or(0);
-    let mut step = Step { action, changes: Vec::new(), pinned_runs, refused: None };
+    let mut step = Step { action, changes: None, pinned_runs, refused: None };
     if let Some(package) = package {
         match record_of(&package, options, store).await {
             Ok(new) => {
                 if let Some(old) = replaces
                     && let Some(old) = copy_of(&old, options, store).await?
                 {
-                    step.changes = diff(old.record(), &new);
+                    step.changes = Some(diff(old.record(), &new));
                 }
             }
             Err(Error::Store(error)) => return Err(Error::Store(error)),

@@ -26,6 +26,8 @@ pub(crate) struct Entered {
     pub(crate) generation: Arc<Generation>,
     pub(crate) replaced: Option<Arc<Generation>>,
     pub(crate) warnings: Vec<String>,
+    /// Whether a decision to roll back ends with it.
+    pub(crate) ends_rollback: bool,
 }
 
 impl Entered {
@@ -109,7 +111,26 @@ impl Records {
         PackageRow::put(&mut tx, &rows.packages).await?;
         NewCondition::set(&mut tx, &rows.conditions, now).await?;
         EventRow::append_all(&mut tx, &rows.events, now).await?;
+        for entered in entered.iter().filter(|entered| entered.ends_rollback) {
+            RegistryRow::give_way(&mut tx, &entered.package.name, now).await?;
+        }
         Ok(self.store.commit(tx).await?)
+    }
+
+    /// A version is gone back from, unless somebody decided otherwise; whether it is.
+    pub(crate) async fn rolled_back(&self, row: &RegistryRow, error: &Error) -> Result<bool, Error> {
+        let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
+        let subject = package_subject(&row.name);
+        let (kind, status) = WARNED[0];
+        let (reason, digest) = (error.code(), row.avoid.as_str());
+        let warned = NewCondition { subject: &subject, kind, status, reason, message, digest };
+        let mut tx = self.store.begin().await?;
+        if !row.put_unless_decided(&mut tx).await? {
+            return Ok(false);
+        }
+        NewCondition::set(&mut tx, &[warned], row.updated_at).await?;
+        self.store.commit(tx).await?;
+        Ok(true)
     }
 
     /// A digest was opened again for the runs that are pinned to it.
@@ -344,7 +365,7 @@ struct LoadedRows<'a> {
 
 impl<'a> LoadedRows<'a> {
     fn add(&mut self, entered: &'a Entered, subject: &'a str, message: &'a str, now: i64) {
-        let Entered { package, generation, replaced, warnings } = entered;
+        let Entered { package, generation, replaced, warnings, .. } = entered;
         let digest = generation.digest();
         self.states.push((generation.id(), GenerationState::Active, LAST_STEP));
         self.states.extend(replaced.iter().map(|old| (old.id(), GenerationState::Draining, 0)));

@@ -88,8 +88,13 @@ fn decided(row: &Arc<RegistryRow>, offer: Option<&Arc<Desired>>, sight: &Sight<'
     match row.stance {
         Stance::Removed => None,
         Stance::Held => {
-            let active = sight.observed.iter().find(|o| o.active && o.name == row.name)?;
-            Some(of_decision(row, &active.digest, "", sight))
+            let active = sight.observed.iter().find(|o| o.active && o.name == row.name);
+            let digest = match active {
+                Some(active) => active.digest.clone(),
+                // After a restart: what was active when it was held.
+                None => Digest::parse(&row.digest)?,
+            };
+            Some(of_decision(row, &digest, &row.version, sight))
         }
         Stance::Added | Stance::Pinned => {
             Some(of_decision(row, &Digest::parse(&row.digest)?, &row.version, sight))

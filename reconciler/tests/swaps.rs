@@ -90,6 +90,8 @@ async fn a_version_whose_runs_fail_is_rolled_back_until_another_is_offered() {
     host.put("package", &variant("mended", 1));
     host.until_loaded(PACKAGE).await;
     assert_eq!(host.run(PACKAGE).await.state, RunState::Succeeded);
+    let decided = Outlook::load(host.engine.store()).await.expect("looks").registry;
+    assert_eq!(decided, [], "it gave way");
     host.close().await;
 }
 

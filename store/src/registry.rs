@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::events::EventRow;
-use crate::open::Store;
+use crate::open::{Store, Tx};
 use crate::runs::get;
 use crate::words::{read_rows, words};
 use serde::Serialize;
@@ -91,14 +91,27 @@ impl RegistryRow {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn put(&self, store: &Store) -> Result<(), Error> {
+        let mut tx = store.begin().await?;
+        self.decide(&mut tx, "").await?;
+        store.commit(tx).await
+    }
+
+    /// As [`RegistryRow::put`], unless somebody decided something else than to roll back. False then.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn put_unless_decided(&self, tx: &mut Tx) -> Result<bool, Error> {
+        self.decide(tx, " WHERE registry.stance = 'rolled back'").await
+    }
+
+    async fn decide(&self, tx: &mut Tx, condition: &str) -> Result<bool, Error> {
         let sql = format!(
             "INSERT INTO registry ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
              ON CONFLICT (name) DO UPDATE SET stance = excluded.stance, digest = excluded.digest, \
              version = excluded.version, avoid = excluded.avoid, actor = excluded.actor, \
-             reason = excluded.reason, updated_at = excluded.updated_at"
+             reason = excluded.reason, updated_at = excluded.updated_at{condition}"
         );
-        let mut tx = store.begin().await?;
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        let done = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(self.name.as_str())
             .bind(self.stance.as_str())
             .bind(self.digest.as_str())
@@ -107,14 +120,33 @@ impl RegistryRow {
             .bind(self.actor.as_str())
             .bind(self.reason.as_str())
             .bind(self.updated_at)
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await
             .map_err(|e| Error::of("record a decision", e))?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
         let which = if self.version.is_empty() { String::new() } else { format!(" {}", self.version) };
         let message = format!("{}{which} by {}: {}", self.stance.as_str(), self.actor, self.reason);
-        EventRow::append(&mut tx, &format!("package/{}", self.name), "decided", &message, self.updated_at)
-            .await?;
-        store.commit(tx).await
+        EventRow::append(tx, &format!("package/{}", self.name), "decided", &message, self.updated_at).await?;
+        Ok(true)
+    }
+
+    /// Forgets that packages were rolled back: something else was loaded.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn give_way(tx: &mut Tx, name: &str, now: i64) -> Result<(), Error> {
+        let done = sqlx::query("DELETE FROM registry WHERE name = $1 AND stance = 'rolled back'")
+            .bind(name)
+            .execute(&mut **tx)
+            .await
+            .map_err(|e| Error::of("give way to another digest", e))?;
+        if done.rows_affected() == 1 {
+            let message = "what was rolled back gave way to another digest";
+            EventRow::append(tx, &format!("package/{name}"), "decided", message, now).await?;
+        }
+        Ok(())
     }
 
     /// Takes a decision back, and tells of it. False when there was none.

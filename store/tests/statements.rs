@@ -277,7 +277,14 @@ async fn decisions(store: &Store) {
     };
     row.put(store).await.expect("decides");
     (row.stance, row.avoid) = (Stance::RolledBack, "e".into());
+    let mut tx = store.begin().await.expect("begins");
+    assert!(!row.put_unless_decided(&mut tx).await.expect("looks"), "somebody added it");
+    store.commit(tx).await.expect("commits");
     row.put(store).await.expect("decides otherwise");
+    let mut tx = store.begin().await.expect("begins");
+    assert!(row.put_unless_decided(&mut tx).await.expect("rolls back again"));
+    RegistryRow::give_way(&mut tx, "somebody else", 2).await.expect("nothing to forget");
+    store.commit(tx).await.expect("commits");
     assert_eq!(Outlook::load(store).await.expect("looks").registry, [row]);
     let told = EventRow::newest(store, "package/decided", 9).await.expect("lists");
     assert_eq!(told[0].message, "rolled back 1.0.0 by somebody: because");

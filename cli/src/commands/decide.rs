@@ -49,40 +49,49 @@ async fn decided(store: &Store, command: PackagesCommand) -> anyhow::Result<Regi
         Err(error) => return Err(error),
     };
     let current = package.as_ref().filter(|p| p.state == PackageState::Desired).map(|p| p.digest.as_str());
-    let chosen = match stance {
-        Stance::Pinned => {
-            choose(&row.name, &artifacts, to.as_deref(), |a| Some(a.digest.as_str()) == current)?
-        }
-        Stance::RolledBack => {
+    let chosen = match (stance, &to) {
+        (Stance::Removed, _) => return Ok(row),
+        (Stance::Held, _) => match artifacts.iter().find(|a| Some(a.digest.as_str()) == current) {
+            Some(held) => held,
+            None => return Ok(row),
+        },
+        (_, Some(text)) => named(&row.name, &artifacts, text)?,
+        (Stance::RolledBack, None) => {
             row.avoid = package.as_ref().map(|p| p.digest.clone()).unwrap_or_default();
+            let later = artifacts.iter().skip_while(|a| a.digest != row.avoid).skip(1);
             // One that never passed its probe was never good.
-            let good = |a: &ArtifactRow| a.digest != row.avoid && a.probe.as_deref() == Some("passed");
-            choose(&row.name, &artifacts, to.as_deref(), good)?
+            let before = later.into_iter().find(|a| a.probe.as_deref() == Some("passed"));
+            before.ok_or_else(|| no_digest(&row.name, "earlier digest to go back to".into(), &artifacts))?
         }
-        _ => return Ok(row),
+        _ => {
+            let loaded = artifacts.iter().find(|a| Some(a.digest.as_str()) == current);
+            loaded.ok_or_else(|| no_digest(&row.name, "digest that is loaded".into(), &artifacts))?
+        }
     };
+    if stance == Stance::RolledBack && to.is_some() {
+        // Whoever names a digest means that one, whatever is offered.
+        row.stance = Stance::Pinned;
+    }
     row.digest = chosen.digest.clone();
     row.version = chosen.version.clone();
     Ok(row)
 }
 
-/// The artifact of a version or of the beginning of a digest; without one, the newest that `usual` takes.
-fn choose<'a>(
-    package: &str,
-    artifacts: &'a [ArtifactRow],
-    wanted: Option<&str>,
-    usual: impl Fn(&ArtifactRow) -> bool,
-) -> anyhow::Result<&'a ArtifactRow> {
-    let found = match wanted {
-        Some(text) => artifacts.iter().find(|a| a.version == text || a.digest.starts_with(text)),
-        None => artifacts.iter().find(|a| usual(a)),
-    };
-    found.ok_or_else(|| {
-        let known = |a: &ArtifactRow| format!("{} ({})", a.version, a.digest.get(..12).unwrap_or_default());
-        let wanted = wanted.map_or("other digest to go to".to_owned(), |text| format!("digest `{text}`"));
-        let known = artifacts.iter().map(known).collect();
-        Failure::NoDigest { name: package.to_owned(), wanted, known }.into()
-    })
+/// The one artifact of a version, or of the beginning of a digest.
+fn named<'a>(package: &str, artifacts: &'a [ArtifactRow], text: &str) -> anyhow::Result<&'a ArtifactRow> {
+    let mut found = artifacts.iter().filter(|a| a.version == text || a.digest.starts_with(text));
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(_), Some(_)) => {
+            Err(no_digest(package, format!("single digest that `{text}` names"), artifacts).into())
+        }
+        (None, _) => Err(no_digest(package, format!("digest `{text}`"), artifacts).into()),
+    }
+}
+
+fn no_digest(package: &str, wanted: String, artifacts: &[ArtifactRow]) -> Failure {
+    let known = |a: &ArtifactRow| format!("{} ({})", a.version, a.digest.get(..12).unwrap_or_default());
+    Failure::NoDigest { name: package.to_owned(), wanted, known: artifacts.iter().map(known).collect() }
 }
 
 async fn add(home: &Home, file: &Path, decision: Decision) -> anyhow::Result<(Store, RegistryRow)> {

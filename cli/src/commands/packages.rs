@@ -4,7 +4,8 @@ use super::{decide, show};
 use crate::args::{Home, Packages, PackagesCommand};
 use crate::output;
 use longshore_store::{
-    ConditionKind, ConditionRow, ConditionStatus, GenerationRow, Outlook, PackageRow, RegistryRow,
+    ConditionKind, ConditionRow, ConditionStatus, GenerationRow, GenerationState, Outlook, PackageRow,
+    RegistryRow,
 };
 use serde_json::json;
 use std::process::ExitCode;
@@ -59,7 +60,7 @@ fn rows(
 ) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for package in packages {
-        let state = generations.iter().find(|g| g.package == package.name).map_or("-", |g| g.state.as_str());
+        let state = state_of(generations, &package.name);
         let subject = format!("package/{}", package.name);
         rows.push(vec![
             package.name.clone(),
@@ -102,6 +103,14 @@ fn rows(
         ]);
     }
     rows
+}
+
+/// Where a package is: active as long as one of its generations is, else as the newest.
+pub(super) fn state_of(generations: &[GenerationRow], package: &str) -> &'static str {
+    let mut own = generations.iter().filter(|g| g.package == package);
+    let newest = own.clone().next().map_or("-", |g| g.state.as_str());
+    let active = own.find(|g| g.state == GenerationState::Active);
+    active.map_or(newest, |g| g.state.as_str())
 }
 
 /// Whether a condition is one that an operator should see.

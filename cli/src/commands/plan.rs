@@ -52,10 +52,15 @@ fn show(preview: &Preview) {
             println!("  refused: {} {}\n  fix: {}", error.code(), error.full(), error.fix());
             continue;
         }
-        if matches!(step.action, Action::Load { replaces: Some(_), .. }) {
-            diff::show(&step.changes);
+        let goes = matches!(step.action, Action::Load { replaces: Some(_), .. } | Action::Retire { .. });
+        match &step.changes {
+            Some(changes) => diff::show(changes),
+            None if matches!(step.action, Action::Load { replaces: Some(_), .. }) => {
+                println!("  the copy of the digest that is replaced is gone: what differs is not known");
+            }
+            None => {}
         }
-        if step.pinned_runs > 0 {
+        if goes && step.pinned_runs > 0 {
             println!("  {} runs are pinned to the digest that goes; they end on it", step.pinned_runs);
         }
     }

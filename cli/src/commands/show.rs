@@ -1,7 +1,7 @@
 //! `longshore packages show`.
 
 use super::decide::package;
-use super::packages::wrong;
+use super::packages::{state_of, wrong};
 use crate::args::Home;
 use crate::output::{self, span, time};
 use longshore_store::{
@@ -76,7 +76,7 @@ fn document(all: &Everything) -> Value {
 
 fn show(all: &Everything) {
     let PackageRow { name, version, digest, source, state, actor, reason, .. } = &all.package;
-    let running = all.generations.first().map_or("never loaded", |g| g.state.as_str());
+    let running = state_of(&all.generations, name);
     println!("Name:      {name}");
     println!("Version:   {version} ({})", short(digest));
     println!("State:     {}, {running}; {} unfinished runs", state.as_str(), all.pinned_runs);

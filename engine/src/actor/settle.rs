@@ -4,7 +4,7 @@ use super::{Actor, Held};
 use crate::actor::cache::RunCache;
 use crate::actor::transact::{Change, Effects};
 use crate::context::Patch;
-use crate::decide::{AfterFailure, after_failure, is_poison};
+use crate::decide::{AfterFailure, after_failure, after_loss, is_poison};
 use crate::packages::{AttemptFailure, AttemptOutcome};
 use longshore_store::{
     Error as StoreError, EventRow, NewAttempt, Resolution, RunCounts, RunId, RunRow, RunState, TaskKey,
@@ -93,11 +93,13 @@ impl Actor {
                 if is_poison(held.lost + 1) && self.runs.contains_key(&held.key.run) {
                     settled.update.state = TaskState::Failed;
                     settled.update.error =
-                        Some(format!("given up: {} attempts were lost ({reason})", held.lost + 1));
+                        Some(cut(format!("given up: {} attempts were lost ({reason})", held.lost + 1)));
                     settled.taints = true;
                 } else {
                     settled.update.state = TaskState::Ready;
-                    settled.update.error = Some(reason.clone());
+                    settled.update.error = Some(cut(reason.clone()));
+                    // What was lost together is tried again apart: one of them may take the others with it.
+                    settled.update.due_at = now.saturating_add(after_loss(held.lost, rand::random()));
                 }
             }
         }

@@ -1,11 +1,13 @@
 //! What happens next: pure functions of states, clock readings and random draws.
 
+mod loss;
 mod params;
 mod readiness;
 mod retry;
 mod run_end;
 mod schedule;
 
+pub use loss::after_loss;
 pub use params::start_context;
 pub use readiness::{Readiness, holds_over, readiness};
 pub use retry::{AfterFailure, MAX_LOST, after_failure, is_poison};

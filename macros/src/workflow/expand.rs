@@ -115,7 +115,7 @@ fn spelled(tokens: &impl ToTokens) -> String {
 
 fn is_whole_number(value: &Expr) -> bool {
     match value {
-        Expr::Lit(literal) => matches!(literal.lit, Lit::Int(_)),
+        Expr::Lit(literal) => matches!(&literal.lit, Lit::Int(number) if number.suffix().is_empty()),
         Expr::Unary(unary) => matches!(unary.op, UnOp::Neg(_)) && is_whole_number(&unary.expr),
         _ => false,
     }

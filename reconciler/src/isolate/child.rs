@@ -9,11 +9,12 @@ use crate::library::OpenLibrary;
 use longshore_workflow_plugin::Method;
 use longshore_workflow_plugin::interface::LongshoreHost;
 use longshore_workflow_plugin::private::fidius::PluginError;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_bytes::ByteBuf;
 use std::ffi::OsString;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,15 +71,21 @@ fn open(orders: &Orders, host: Arc<News>) -> Result<OpenLibrary, Error> {
 #[expect(unsafe_code, reason = "descriptors that were handed over have numbers, not owners")]
 fn sockets() -> [UnixStream; 4] {
     // SAFETY: the host put four sockets at these numbers for this process, which runs this once, first of all.
-    SOCKETS.map(|number| UnixStream::from(unsafe { OwnedFd::from_raw_fd(number) }))
+    let sockets = SOCKETS.map(|number| UnixStream::from(unsafe { OwnedFd::from_raw_fd(number) }));
+    for socket in &sockets {
+        // What the package starts does not get them: they close when this process ends.
+        let _ = fcntl(socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    }
+    sockets
 }
 
 /// A package that does not end by itself is not left behind by a host that died.
 fn end_with_the_host(mut news: UnixStream, limit: Duration) {
     // The host never writes here: this returns when it closes its end, or dies.
-    let _ = news.read(&mut [0]);
+    while news.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::Interrupted) {}
     std::thread::sleep(limit);
-    let _ = kill(Pid::this(), Signal::SIGKILL);
+    // Its group, with whatever it started.
+    let _ = kill(Pid::from_raw(0), Signal::SIGKILL);
 }
 
 /// Answers calls until the host closes the lane.

@@ -2,11 +2,11 @@
 
 use super::frames::{ABSENT, ANSWERED};
 use super::process::Process;
-use super::{Confinement, Orders, Watcher};
+use super::{Confinement, Crash, Orders, Watcher};
 use crate::error::Error;
 use crate::instance::Instance;
 use longshore_workflow_plugin::Method;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -27,7 +27,6 @@ pub(crate) struct Isolated {
     watcher: Arc<dyn Watcher>,
     interface_version: u32,
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 struct State {
@@ -47,10 +46,9 @@ impl Isolated {
         watcher: Arc<dyn Watcher>,
     ) -> Result<Self, Error> {
         let process = Process::start(&orders, &confinement, &runtime, Arc::clone(&watcher))?;
-        let interface_version = process.interface_version;
+        let interface_version = process.interface_version();
         let state = State { process: Some(process), failures: 0, start_at: Instant::now() };
-        let (state, changed) = (Mutex::new(state), Condvar::new());
-        Ok(Self { orders, confinement, runtime, watcher, interface_version, state, changed })
+        Ok(Self { orders, confinement, runtime, watcher, interface_version, state: Mutex::new(state) })
     }
 
     /// The process, started again when it ended.
@@ -72,11 +70,18 @@ impl Isolated {
                     Ok(process) => state.process = Some(process),
                     Err(error) => {
                         state.note_end(false);
+                        drop(state);
+                        // The first start is told by its error; this one comes after a start that went well.
+                        let report = String::new();
+                        self.watcher.crashed(Crash { how: error.full(), report, attempts: 0 });
                         return Err(error);
                     }
                 }
             } else {
-                state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+                // Other lanes may find out as well; the first that is awake starts it.
+                drop(state);
+                std::thread::sleep(wait);
+                state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             }
         }
     }

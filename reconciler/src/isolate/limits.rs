@@ -6,6 +6,7 @@
 use super::Orders;
 use nix::sys::resource::{Resource, setrlimit};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Sets the child's own limits.
@@ -35,27 +36,43 @@ impl Group {
         if memory_mb.is_none() && cpu_percent.is_none() {
             return None;
         }
-        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let below = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        let group = Self(Path::new("/sys/fs/cgroup").join(below).join(format!("longshore-{name}-{pid}")));
-        match group.fill(pid, memory_mb, cpu_percent) {
-            Ok(()) => Some(group),
-            Err(error) => {
-                tracing::debug!(%error, group = %group.0.display(), "no control group for a package");
+        let group = Self::below_own(pid, name).and_then(|group| {
+            // What was made is removed when it cannot be filled.
+            group.fill(pid, memory_mb, cpu_percent).map(|()| group)
+        });
+        match group {
+            Ok(group) => Some(group),
+            Err(error) if cpu_percent.is_some() => {
+                tracing::warn!(%error, package = name, "no control group here: `cpu_percent` does not hold");
                 None
             }
+            Err(_) => None,
         }
     }
 
+    fn below_own(pid: u32, name: &str) -> std::io::Result<Self> {
+        let own = fs::read_to_string("/proc/self/cgroup")?;
+        let below = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+        let parent = Path::new("/sys/fs/cgroup").join(below);
+        // Only a real group has these: elsewhere its files would be files.
+        fs::metadata(parent.join("cgroup.controllers"))?;
+        let group = Self(parent.join(format!("longshore-{name}-{pid}")));
+        fs::create_dir(&group.0)?;
+        Ok(group)
+    }
+
     fn fill(&self, pid: u32, memory_mb: Option<u64>, cpu_percent: Option<u32>) -> std::io::Result<()> {
-        fs::create_dir(&self.0)?;
         if let Some(megabytes) = memory_mb {
-            fs::write(self.0.join("memory.max"), (megabytes << 20).to_string())?;
+            self.set("memory.max", (megabytes << 20).to_string())?;
         }
         if let Some(percent) = cpu_percent {
-            fs::write(self.0.join("cpu.max"), format!("{} 100000", u64::from(percent) * 1000))?;
+            self.set("cpu.max", format!("{} 100000", u64::from(percent) * 1000))?;
         }
-        fs::write(self.0.join("cgroup.procs"), pid.to_string())
+        self.set("cgroup.procs", pid.to_string())
+    }
+
+    fn set(&self, file: &str, value: String) -> std::io::Result<()> {
+        fs::OpenOptions::new().write(true).open(self.0.join(file))?.write_all(value.as_bytes())
     }
 }
 

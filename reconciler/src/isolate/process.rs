@@ -19,7 +19,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -38,6 +38,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How often a child that is asked nothing is asked whether it is there.
 const HEALTH: Duration = Duration::from_secs(10);
 
+/// Attempts that a printed line is put down to, at most.
+const NAMED: usize = 4;
+
 /// How long what a dead child said is still read.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -46,16 +49,23 @@ const TAIL: usize = 100;
 /// See [`TAIL`].
 const LINE: u64 = 8 * 1024;
 
+/// Longest report of a crash, and longest line about an end, in bytes: both are recorded.
+const MAX_REPORT: usize = 7 * 1024;
+/// See [`MAX_REPORT`].
+const MAX_HOW: usize = 1024;
+
 /// The lanes of a process, each with calls of its own.
 const LANES: usize = 3;
 
 /// A running process, or one that ran.
 pub(crate) struct Process {
     lanes: [Mutex<UnixStream>; LANES],
+    /// The same sockets, to be shut whoever uses them.
+    ends: Vec<UnixStream>,
     pid: Pid,
     /// How long a call takes at most.
     call: Duration,
-    pub(crate) interface_version: u32,
+    interface_version: AtomicU32,
     /// Attempts that the child has, with when each is overdue.
     flying: Mutex<HashMap<u64, Option<Instant>>>,
     tail: Mutex<VecDeque<String>>,
@@ -102,42 +112,56 @@ impl Process {
         let pid = child.id().ok_or_else(|| not_started(io::ErrorKind::NotFound.into()))?;
         let group = Group::of(pid, &confinement.name, confinement.memory_mb, confinement.cpu_percent);
         let news = ours.pop().ok_or_else(|| not_started(io::ErrorKind::NotFound.into()))?;
-        let first = hear_first(&mut ours[0], confinement);
-        for lane in &ours {
-            lane.set_read_timeout(Some(confinement.call)).map_err(not_started)?;
+        let process = Arc::new(Self::of(ours, pid, confinement).map_err(not_started)?);
+        // From now on what it prints is read: a full pipe would stop it.
+        runtime.spawn(watch(Arc::clone(&process), child, news, watcher, group));
+        process.wait_until_open(confinement)?;
+        Ok(process)
+    }
+
+    fn of(lanes: Vec<UnixStream>, pid: u32, confinement: &Confinement) -> io::Result<Self> {
+        for lane in &lanes {
+            lane.set_read_timeout(Some(confinement.call))?;
+            lane.set_write_timeout(Some(confinement.call))?;
         }
-        let lanes: [UnixStream; LANES] =
-            ours.try_into().map_err(|_| not_started(io::ErrorKind::NotFound.into()))?;
-        let (refused, interface_version) = match first {
-            Ok(version) => (None, version),
-            Err(refused) => (Some(refused), 0),
-        };
-        let process = Arc::new(Self {
-            lanes: lanes.map(Mutex::new),
+        let ends = lanes.iter().map(UnixStream::try_clone).collect::<io::Result<_>>()?;
+        let lanes = lanes.into_iter().map(Mutex::new).collect::<Vec<_>>();
+        Ok(Self {
+            lanes: lanes.try_into().map_err(|_| io::ErrorKind::NotFound)?,
+            ends,
             pid: Pid::from_raw(pid.cast_signed()),
             call: confinement.call,
-            interface_version,
-            did_work: AtomicBool::new(false),
+            interface_version: AtomicU32::new(0),
             flying: Mutex::default(),
             tail: Mutex::default(),
-            closing: AtomicBool::new(refused.is_some()),
+            did_work: AtomicBool::new(false),
+            // Until it is open, whoever starts it tells how it ended.
+            closing: AtomicBool::new(true),
             killed: Mutex::default(),
             ended: Mutex::default(),
             changed: Condvar::new(),
-        });
-        runtime.spawn(watch(Arc::clone(&process), child, news, watcher, group));
-        match refused {
-            None => Ok(process),
-            Some(First::Refused { code, message }) => {
-                process.close(Duration::ZERO);
+        })
+    }
+
+    /// Waits for the first word of the child.
+    fn wait_until_open(&self, confinement: &Confinement) -> Result<(), Error> {
+        let heard = hear_first(&mut locked(&self.lanes[0]), confinement);
+        match heard {
+            Ok(version) => {
+                self.interface_version.store(version, Ordering::Relaxed);
+                self.closing.store(false, Ordering::SeqCst);
+                Ok(())
+            }
+            Err(First::Refused { code, message }) => {
+                self.close(Duration::ZERO);
                 Err(Error::ProbeRefused { code, message })
             }
-            Some(First::Silent(error)) => {
+            Err(First::Silent(error)) => {
                 if error.kind() != io::ErrorKind::UnexpectedEof {
                     let seconds = confinement.start.as_secs();
-                    process.kill(format!("it did not open its library within {seconds} s"));
+                    self.kill(format!("it did not open its library within {seconds} s"));
                 }
-                Err(Error::Crashed { how: process.wait_for_end() })
+                Err(Error::Crashed { how: self.wait_for_end() })
             }
         }
     }
@@ -163,8 +187,9 @@ impl Process {
         exchanged.map_err(|error| {
             if error.kind() == io::ErrorKind::WouldBlock {
                 self.kill(format!("`{}` did not return within {} s", method.name(), self.call.as_secs()));
-            } else if error.kind() == io::ErrorKind::Other {
-                self.kill(error.to_string());
+            } else if error.kind() == io::ErrorKind::Other || !self.ends_within(LAST_WORDS) {
+                // A lane that broke under a child that goes on: it closed its sockets.
+                self.kill(format!("`{}`: {error}", method.name()));
             }
             Error::Crashed { how: self.wait_for_end() }
         })
@@ -187,6 +212,10 @@ impl Process {
         };
     }
 
+    pub(crate) fn interface_version(&self) -> u32 {
+        self.interface_version.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn did_work(&self) -> bool {
         self.did_work.load(Ordering::Relaxed)
     }
@@ -197,27 +226,25 @@ impl Process {
 
     /// Waits until the process is gone, and says how it went.
     pub(crate) fn wait_for_end(&self) -> String {
+        self.ends_within(END);
+        locked(&self.ended).clone().unwrap_or_else(|| "its process does not end".to_owned())
+    }
+
+    /// Waits for the end of the process, so long at most.
+    fn ends_within(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
         let mut ended = locked(&self.ended);
-        let deadline = Instant::now() + END;
         while ended.is_none() && Instant::now() < deadline {
-            let waited = self.changed.wait_timeout(ended, LOOK).unwrap_or_else(PoisonError::into_inner);
-            ended = waited.0;
+            ended = self.changed.wait_timeout(ended, LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
-        ended.clone().unwrap_or_else(|| "its process does not end".to_owned())
+        ended.is_some()
     }
 
     /// Ends the process: the child closes its library and leaves, or is killed when it has not after a while.
     pub(crate) fn close(&self, patience: Duration) {
         self.closing.store(true, Ordering::SeqCst);
         self.hang_up();
-        let deadline = Instant::now() + patience;
-        let mut ended = locked(&self.ended);
-        while ended.is_none() && Instant::now() < deadline {
-            ended = self.changed.wait_timeout(ended, LOOK).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        let left = ended.is_none();
-        drop(ended);
-        if left {
+        if !self.ends_within(patience) {
             self.kill("it did not end when it was asked to".to_owned());
             self.wait_for_end();
         }
@@ -235,11 +262,9 @@ impl Process {
     }
 
     fn hang_up(&self) {
-        for lane in &self.lanes {
-            // Whoever waits for an answer holds the lock; the socket can be shut all the same.
-            if let Ok(lane) = lane.try_lock() {
-                let _ = lane.shutdown(Shutdown::Both);
-            }
+        for end in &self.ends {
+            // It may be closed already.
+            let _ = end.shutdown(Shutdown::Both);
         }
     }
 
@@ -285,17 +310,22 @@ async fn watch(
     watcher: Arc<dyn Watcher>,
     group: Option<Group>,
 ) {
-    let heard = tokio::spawn(hear(Arc::clone(&process), news, Arc::clone(&watcher)));
+    let mut heard = tokio::spawn(hear(Arc::clone(&process), news, Arc::clone(&watcher)));
     let lines = [
         child.stdout.take().map(|out| tokio::spawn(follow(Arc::clone(&process), out, Arc::clone(&watcher)))),
         child.stderr.take().map(|err| tokio::spawn(follow(Arc::clone(&process), err, Arc::clone(&watcher)))),
     ];
     let mut ticks = tokio::time::interval(LOOK);
-    let mut asked = Instant::now();
+    let (mut asked, mut deaf) = (Instant::now(), None::<Instant>);
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
+            _ = &mut heard, if deaf.is_none() => deaf = Some(Instant::now()),
             _ = ticks.tick() => {
+                // One that ends closes them too, a moment before.
+                if deaf.is_some_and(|since| since.elapsed() > LAST_WORDS) {
+                    process.kill("it closed its sockets".to_owned());
+                }
                 if let Some(lease) = process.overdue(Instant::now()) {
                     let named = watcher.named(lease);
                     process.kill(format!("{named} went on after its deadline"));
@@ -310,7 +340,7 @@ async fn watch(
     // What the child started goes with it, and with that the last copies of its sockets.
     let _ = killpg(process.pid, Signal::SIGKILL);
     let last = tokio::time::Instant::now() + LAST_WORDS;
-    for reading in lines.into_iter().flatten().chain([heard]) {
+    for reading in lines.into_iter().flatten().chain(deaf.is_none().then_some(heard)) {
         let abort = reading.abort_handle();
         if tokio::time::timeout_at(last, reading).await.is_err() {
             abort.abort();
@@ -322,12 +352,13 @@ async fn watch(
 }
 
 fn finish(process: &Process, status: Result<ExitStatus, String>, watcher: &dyn Watcher) {
-    let tail = locked(&process.tail).iter().cloned().collect::<Vec<_>>().join("\n");
+    let tail = report_of(&locked(&process.tail));
     let how = match (locked(&process.killed).take(), status) {
         (Some(why), _) => format!("killed by the host: {why}"),
         (None, Ok(status)) => how_it_crashed(status, &tail),
         (None, Err(error)) => error,
     };
+    let how = clean(how, MAX_HOW);
     let lost: Vec<u64> = locked(&process.flying).drain().map(|(lease, _)| lease).collect();
     if !process.closing.load(Ordering::SeqCst) {
         watcher.crashed(Crash { how: how.clone(), report: tail, attempts: lost.len() });
@@ -337,6 +368,25 @@ fn finish(process: &Process, status: Result<ExitStatus, String>, watcher: &dyn W
     }
     *locked(&process.ended) = Some(how);
     process.changed.notify_all();
+}
+
+/// The end of what a child printed.
+fn report_of(tail: &VecDeque<String>) -> String {
+    let mut lines = Vec::new();
+    let mut room = MAX_REPORT;
+    for line in tail.iter().rev() {
+        let Some(rest) = room.checked_sub(line.len() + 1) else { break };
+        room = rest;
+        lines.push(line.as_str());
+    }
+    lines.reverse();
+    clean(lines.join("\n"), MAX_REPORT)
+}
+
+/// Text for records: of limited length, and without the NUL that PostgreSQL refuses.
+fn clean(mut text: String, limit: usize) -> String {
+    text.truncate(text.floor_char_boundary(limit));
+    text.replace('\0', "")
 }
 
 /// How a child ended by itself: the signal, what it said before, and where the report says it happened.
@@ -409,7 +459,7 @@ async fn follow(process: Arc<Process>, output: impl AsyncRead + Unpin, watcher: 
             Ok(_) => {}
         }
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-        let leases: Vec<u64> = locked(&process.flying).keys().copied().collect();
+        let leases: Vec<u64> = locked(&process.flying).keys().take(NAMED).copied().collect();
         watcher.said(&line, &leases);
         let mut tail = locked(&process.tail);
         if tail.len() == TAIL {

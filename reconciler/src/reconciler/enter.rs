@@ -86,7 +86,9 @@ impl Reconciler {
                 match self.enter_one(&mut draft, &prepared) {
                     Ok(replaced) => {
                         let Prepared { package, generation, warnings } = prepared;
-                        entered.push(Entered { package, generation, replaced, warnings });
+                        let ends_rollback =
+                            package.decision.is_none() && self.rolled_back.contains(&package.name);
+                        entered.push(Entered { package, generation, replaced, warnings, ends_rollback });
                     }
                     Err(error @ Error::Step { code: NO_REACTOR, .. }) => missing.push((prepared, error)),
                     Err(error) => self.drop_refused(prepared, error, report).await?,
@@ -117,7 +119,8 @@ impl Reconciler {
     fn enter_one(&self, draft: &mut Draft, prepared: &Prepared) -> Result<Option<Arc<Generation>>, Error> {
         let open = self.packages.snapshot();
         let of_package = open.generations.values().filter(|g| g.package() == prepared.package.name).count();
-        if of_package >= MAX_GENERATIONS {
+        let is_open = open.generations.contains_key(prepared.generation.digest());
+        if of_package >= MAX_GENERATIONS && !is_open {
             return Err(Error::TooManyGenerations { limit: MAX_GENERATIONS });
         }
         let replaced = self.active.get(&prepared.package.name).cloned();

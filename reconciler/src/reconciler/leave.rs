@@ -41,6 +41,7 @@ impl Reconciler {
             generations.insert(generation.digest().to_owned(), Arc::clone(&generation));
         });
         self.failures.remove(&digest);
+        self.begins_to_drain(digest.as_str());
         self.records.restored(&generation, pinned_runs, now_ms()).await?;
         report.outcomes.push(Outcome::Restored { name: generation.package().to_owned(), digest });
         Ok(())

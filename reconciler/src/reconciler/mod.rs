@@ -25,7 +25,7 @@ use crate::wanted::Desired;
 use crate::watch::FileEvents;
 use longshore_engine::Engine;
 use longshore_package::Digest;
-use longshore_store::{Outlook, RegistryRow};
+use longshore_store::{Outlook, RegistryRow, Stance};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -126,6 +126,8 @@ pub struct Reconciler {
     leaked: (usize, u64),
     /// How far the end of generations is that are not active, by digest.
     draining: HashMap<String, Drain>,
+    /// Packages that were rolled back, as the last pass saw it.
+    rolled_back: HashSet<String>,
     /// Generations that replaced another a moment ago, by package.
     probation: HashMap<String, watch_over::Probation>,
     observer: Arc<dyn Observer>,
@@ -185,6 +187,7 @@ impl Reconciler {
             leaks: options.leaks,
             leaked: (0, 0),
             draining: HashMap::new(),
+            rolled_back: HashSet::new(),
             probation: HashMap::new(),
             observer: options.observer,
             unrecorded: Vec::new(),
@@ -240,6 +243,8 @@ impl Reconciler {
         self.record_late().await?;
         self.note_crashes(&mut report).await;
         let Sighted { observed, pins, registry } = self.observe().await?;
+        let rolled_back = registry.iter().filter(|row| row.stance == Stance::RolledBack);
+        self.rolled_back = rolled_back.map(|row| row.name.clone()).collect();
         let is_active = |package: &Desired| {
             self.active.get(&package.name).is_some_and(|g| *g.artifact().digest() == package.digest)
         };

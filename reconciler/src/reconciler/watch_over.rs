@@ -4,7 +4,6 @@ use super::{Reconciler, now_ms};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::health::{Seen, Verdict, judge};
-use crate::records::package_subject;
 use crate::report::{Outcome, Report};
 use crate::wanted::Desired;
 use longshore_store::{RegistryRow, RunRow, Stance};
@@ -78,12 +77,13 @@ impl Reconciler {
             updated_at: now_ms(),
         };
         let error = Error::Unhealthy { why };
-        self.records.kept(&package_subject(&name), &row.avoid, &error, now_ms()).await?;
-        row.put(&self.records.store).await?;
+        let decided = self.records.rolled_back(&row, &error).await?;
         fail::fail_point!("reconciler.rolled_back");
         self.probation.remove(&name);
-        self.woken.notify_one();
-        report.outcomes.push(Outcome::Refused { name, error });
+        if decided {
+            self.woken.notify_one();
+            report.outcomes.push(Outcome::Refused { name, error });
+        }
         Ok(())
     }
 }
