@@ -181,6 +181,8 @@ pub(crate) struct Decision {
 pub(crate) enum PackagesCommand {
     /// All packages
     List,
+    /// Whether every package that is wanted is loaded, and what to look at; exit code 1 when one is missing
+    Check,
     /// One package: state, conditions with what to do, generations, entries, events
     Show {
         /// The package

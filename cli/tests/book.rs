@@ -69,7 +69,12 @@ impl Shell {
             return;
         }
         // What is only looked at shows in a while what a host does meanwhile.
-        let looks = ["longshore packages", "longshore packages show greeter", "longshore plan drop"];
+        let looks = [
+            "longshore packages",
+            "longshore packages check",
+            "longshore packages show greeter",
+            "longshore plan drop",
+        ];
         let patient = looks.contains(&step.command.as_str());
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {

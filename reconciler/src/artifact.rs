@@ -275,6 +275,25 @@ impl VerifiedArtifact {
         &self.target
     }
 
+    /// The same digest at a path of its own. Opening a path that is still mapped gives the library that is mapped,
+    /// which is bound to its old generation.
+    ///
+    /// # Errors
+    /// [`Error::Copy`], [`Error::Changed`].
+    pub(crate) fn at_own_path(&self, number: usize) -> Result<Self, Error> {
+        let folder = self.path.with_file_name(format!("again-{number}"));
+        let path = folder.join(self.library_name());
+        let failed = |source| Error::Copy { path: path.clone(), source };
+        let bytes = fs::read(&self.path).map_err(failed)?;
+        if sha256_hex(&bytes) != self.sha256 {
+            return Err(Error::Changed { path: self.path.clone() });
+        }
+        private_folder(&folder).map_err(failed)?;
+        write_atomically(&folder, &path, &bytes).map_err(failed)?;
+        let stamp = Stamp::of(&path).map_err(failed)?;
+        Ok(Self { path, stamp, ..self.clone() })
+    }
+
     /// Whether the private copy is the file that was checked.
     pub(crate) fn is_unchanged(&self) -> bool {
         Stamp::of(&self.path).is_ok_and(|stamp| stamp == self.stamp)

@@ -1,4 +1,7 @@
-//! Whether a generation that replaced another holds up, decided from what was seen of it.
+//! Whether things are well, decided from what was seen: of a generation that replaced another, of the whole host.
+
+use longshore_store::{ConditionKind, ConditionRow, ConditionStatus};
+use serde::Serialize;
 
 /// How long a new generation is watched, and what makes it one to go back from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,9 +67,97 @@ pub fn judge(policy: &HealthPolicy, seen: &Seen) -> Verdict {
     Verdict::Watched
 }
 
+/// Something that a condition says is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Complaint {
+    /// About what: `package/NAME`, `file/PATH`, `digest/DIGEST`.
+    pub subject: String,
+    /// A stable code.
+    pub code: String,
+    /// For people, with what to do.
+    pub message: String,
+}
+
+/// How a host is, as its conditions say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Wellness {
+    /// Packages that are wanted and not loaded: a host that has any is not ready.
+    pub missing: Vec<Complaint>,
+    /// What somebody should look at; the host is ready all the same.
+    pub warnings: Vec<Complaint>,
+}
+
+impl Wellness {
+    /// Derives it from all conditions.
+    pub fn of(conditions: &[ConditionRow]) -> Self {
+        let mut wellness = Self::default();
+        for condition in conditions {
+            let holds = condition.status == ConditionStatus::True;
+            let list = match condition.kind {
+                ConditionKind::Accepted if !holds && is_missing(conditions, &condition.subject) => {
+                    &mut wellness.missing
+                }
+                ConditionKind::Accepted if !holds => &mut wellness.warnings,
+                ConditionKind::Warned if holds => &mut wellness.warnings,
+                _ => continue,
+            };
+            list.push(Complaint {
+                subject: condition.subject.clone(),
+                code: condition.reason.clone(),
+                message: condition.message.clone(),
+            });
+        }
+        wellness
+    }
+
+    /// Whether everything that is wanted is loaded.
+    pub fn is_ready(&self) -> bool {
+        self.missing.is_empty()
+    }
+}
+
+/// Whether something that was refused leaves a gap: a package of which no other digest goes on. A file that is no
+/// package may be anything, and what it held before goes on.
+fn is_missing(conditions: &[ConditionRow], subject: &str) -> bool {
+    let ready = |c: &ConditionRow| c.kind == ConditionKind::Ready && c.status == ConditionStatus::True;
+    !subject.starts_with("file/") && !conditions.iter().any(|c| c.subject == subject && ready(c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn condition(subject: &str, kind: ConditionKind, status: ConditionStatus) -> ConditionRow {
+        let (subject, reason) = (subject.to_owned(), "LS0306".to_owned());
+        ConditionRow {
+            subject,
+            kind,
+            status,
+            reason,
+            message: String::new(),
+            digest: String::new(),
+            since: 0,
+        }
+    }
+
+    #[test]
+    fn a_host_is_ready_when_everything_that_is_wanted_is_loaded() {
+        use ConditionKind::{Accepted, Ready, Warned};
+        use ConditionStatus::{False, True};
+        let said = [
+            condition("package/good", Accepted, True),
+            condition("package/good", Warned, True),
+            condition("package/old", Ready, True),
+            condition("package/old", Accepted, False),
+            condition("file/stray", Accepted, False),
+        ];
+        let wellness = Wellness::of(&said);
+        assert!(wellness.is_ready());
+        assert_eq!(wellness.warnings.len(), 3, "the new digest of `old` was refused, and it goes on");
+        let wellness = Wellness::of(&[condition("package/new", Accepted, False)]);
+        assert!(!wellness.is_ready());
+        assert_eq!(wellness.missing[0].code, "LS0306");
+    }
 
     #[test]
     fn a_generation_is_watched_until_it_fails_or_has_proven_itself() {

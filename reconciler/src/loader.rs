@@ -12,6 +12,7 @@ use crate::records::Records;
 use crate::wanted::{Desired, Origin};
 use longshore_package::Digest;
 use longshore_store::ArtifactRow;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -26,6 +27,8 @@ pub(crate) struct Loader {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) news: Arc<Notify>,
     pub(crate) records: Records,
+    /// Digests whose library is still mapped although it was closed, with how often that happened.
+    pub(crate) mapped: HashMap<String, usize>,
 }
 
 /// A package that is open and not published yet.
@@ -58,7 +61,7 @@ impl Loader {
         self.probe(&artifact).await?;
         let generation = match open {
             Some(generation) => generation,
-            None => Arc::new(Generation::open(artifact, &self.hosting()).await?),
+            None => self.open(artifact).await?,
         };
         Ok(Prepared { package, generation, warnings })
     }
@@ -90,6 +93,14 @@ impl Loader {
     pub(crate) async fn restore(&self, digest: &Digest) -> Result<Arc<Generation>, Error> {
         let artifact = self.of_copy(digest).await?;
         self.probe(&artifact).await?;
+        self.open(artifact).await
+    }
+
+    async fn open(&self, artifact: VerifiedArtifact) -> Result<Arc<Generation>, Error> {
+        let artifact = match self.mapped.get(artifact.digest().as_str()).copied() {
+            Some(times) => blocking(move || artifact.at_own_path(times)).await?,
+            None => artifact,
+        };
         Ok(Arc::new(Generation::open(artifact, &self.hosting()).await?))
     }
 

@@ -3,9 +3,9 @@
 mod support;
 
 use longshore_engine::{Packages, StartRequest};
-use longshore_reconciler::Outcome;
 use longshore_reconciler::observer::{Observer, Phase};
 use longshore_reconciler::plan::DrainPolicy;
+use longshore_reconciler::{LeakPolicy, Outcome};
 use longshore_store::{EventRow, Outlook, RunRow, RunState, Stance};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -131,6 +131,25 @@ async fn a_generation_that_does_not_drain_is_cancelled_and_what_does_not_stop_is
     }
     let events = EventRow::newest(host.engine.store(), "package/corpus-001", 100).await.expect("lists");
     assert_eq!(events.iter().filter(|e| e.kind == "cancelled").count(), 2, "{events:?}");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_leaves_its_library_behind_gets_a_process_of_its_own_once_the_budget_is_spent() {
+    let folder = tempfile::tempdir().expect("folder");
+    let leaks = LeakPolicy { budget: 1, isolate: true };
+    let mut host = Host::tuned(folder.path(), Kind::InProcess, |options| options.leaks = leaks).await;
+    for (round, expected) in [(1, "pinned"), (2, "pinned"), (3, "process ended")] {
+        host.put("package", &variant("ctor-runtime", 1));
+        host.until_loaded(PACKAGE).await;
+        assert_eq!(host.run(PACKAGE).await.state, RunState::Succeeded, "round {round}");
+        host.remove("package");
+        let released = host.until_unloaded(PACKAGE).await;
+        assert!(released.starts_with(expected), "round {round}: {released}");
+    }
+    let events = EventRow::newest(host.engine.store(), "package/corpus-001", 50).await.expect("lists");
+    let told: Vec<_> = events.iter().filter(|e| e.kind == "kept").collect();
+    assert!(told.len() == 1 && told[0].message.contains("a process of its own"), "{told:?}");
     host.close().await;
 }
 

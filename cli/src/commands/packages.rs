@@ -3,6 +3,7 @@
 use super::{decide, show};
 use crate::args::{Home, Packages, PackagesCommand};
 use crate::output;
+use longshore_reconciler::health::{Complaint, Wellness};
 use longshore_store::{
     ConditionKind, ConditionRow, ConditionStatus, GenerationRow, GenerationState, Outlook, PackageRow,
     RegistryRow,
@@ -17,6 +18,7 @@ pub(crate) async fn run(args: Packages, json: bool) -> anyhow::Result<ExitCode> 
     let home = &args.home;
     match args.command {
         None | Some(PackagesCommand::List) => list(home, json).await,
+        Some(PackagesCommand::Check) => check(home, json).await,
         Some(PackagesCommand::Show { name }) => show::run(home, &name, json).await,
         Some(command) => decide::run(home, command, json).await,
     }
@@ -49,6 +51,22 @@ async fn list(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
         println!("\nrefused: {subject}\n  {} {}", condition.reason, condition.message);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn check(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
+    let store = home.look().await?;
+    let wellness = Wellness::of(&ConditionRow::all(&store).await?);
+    if json {
+        output::json(&json!({ "ready": wellness.is_ready(), "wellness": wellness }))?;
+    } else {
+        println!("{}", if wellness.is_ready() { "ready" } else { "not ready" });
+        for (word, complaints) in [("missing", &wellness.missing), ("warning", &wellness.warnings)] {
+            for Complaint { subject, code, message } in complaints {
+                println!("{word}: {subject}\n  {code} {message}");
+            }
+        }
+    }
+    Ok(if wellness.is_ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A line for each package, and below it what was decided about it and what is wrong with it.

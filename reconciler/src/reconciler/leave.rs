@@ -109,7 +109,7 @@ impl Reconciler {
         let gone = !self.active.contains_key(&name);
         self.records.unloaded(&generation, released, gone, now_ms()).await?;
         self.observer.phase(Phase::Unloaded, &name, digest.as_str());
-        self.note_leak(&name, released, report).await;
+        self.note_leak(&name, digest, released, report).await;
         report.outcomes.push(Outcome::Unloaded { name, released });
         Ok(())
     }
@@ -150,8 +150,9 @@ impl Reconciler {
 
     /// A library that stays mapped is counted against the budget; beyond it the host says so, and by policy gives
     /// the package a process of its own.
-    async fn note_leak(&mut self, name: &str, released: Released, report: &mut Report) {
+    async fn note_leak(&mut self, name: &str, digest: &Digest, released: Released, report: &mut Report) {
         let Released::Pinned { bytes } = released else { return };
+        *self.loader.mapped.entry(digest.as_str().to_owned()).or_default() += 1;
         self.leaked.0 += 1;
         self.leaked.1 += bytes;
         if self.leaked.0 <= self.leaks.budget {

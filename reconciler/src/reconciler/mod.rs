@@ -172,6 +172,7 @@ impl Reconciler {
             observer: Arc::clone(&options.observer),
             news: Arc::clone(&woken),
             records: records.clone(),
+            mapped: HashMap::new(),
         };
         Self {
             interval: options.interval,
