@@ -1,6 +1,6 @@
 //! Whether things are well, decided from what was seen: of a generation that replaced another, of the whole host.
 
-use longshore_store::{ConditionKind, ConditionRow, ConditionStatus};
+use longshore_store::{ConditionKind, ConditionRow, ConditionStatus, GenerationRow, GenerationState};
 use serde::Serialize;
 
 /// How long a new generation is watched, and what makes it one to go back from.
@@ -67,6 +67,33 @@ pub fn judge(policy: &HealthPolicy, seen: &Seen) -> Verdict {
     Verdict::Watched
 }
 
+/// The version that host after host died under, and the one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiedUnder {
+    /// The digest that is to be avoided.
+    pub digest: String,
+    /// How many hosts died.
+    pub hosts: usize,
+    /// The generation before.
+    pub before: GenerationRow,
+}
+
+/// Whether hosts died, each soon after it had loaded the newest digest of a package, and no host ever had it for
+/// long: what ends a host that it runs in cannot be watched by it. `generations` are those of one package, newest
+/// first.
+pub fn died_under(policy: &HealthPolicy, generations: &[GenerationRow]) -> Option<DiedUnder> {
+    let digest = &generations.first()?.digest;
+    let hosts = generations.iter().take_while(|g| g.digest == *digest).count();
+    let (newest, older) = generations.split_at(hosts);
+    let died_young = |g: &GenerationRow| {
+        let lived = g.unloaded_at.map(|ended| ended.saturating_sub(g.loaded_at));
+        g.state == GenerationState::Lost && lived.is_some_and(|ms| ms < policy.window_ms)
+    };
+    let enough = hosts >= policy.max_crashes as usize && newest.iter().all(died_young);
+    let before = older.first().filter(|_| enough)?.clone();
+    Some(DiedUnder { digest: digest.clone(), hosts, before })
+}
+
 /// Something that a condition says is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Complaint {
@@ -126,6 +153,41 @@ fn is_missing(conditions: &[ConditionRow], subject: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn generation(digest: &str, state: GenerationState, lived: i64) -> GenerationRow {
+        GenerationRow {
+            id: String::new(),
+            host_id: String::new(),
+            digest: digest.into(),
+            package: "p".into(),
+            version: String::new(),
+            state,
+            step: 0,
+            loaded_at: 0,
+            unloaded_at: Some(lived),
+            released: None,
+        }
+    }
+
+    #[test]
+    fn a_version_that_host_after_host_dies_under_is_gone_back_from() {
+        use GenerationState::{Lost, Unloaded};
+        let died = |generations: &[GenerationRow]| died_under(&HealthPolicy::default(), generations);
+        let bad = || generation("bad", Lost, 1_000);
+        let good = || generation("good", Lost, 900_000);
+        let under = died(&[bad(), bad(), bad(), good()]).expect("three died");
+        assert_eq!((under.digest.as_str(), under.hosts, under.before), ("bad", 3, good()));
+        assert_eq!(died(&[bad(), bad(), good()]), None, "two may be chance");
+        assert_eq!(died(&[bad(), bad(), bad()]), None, "there is nothing to go back to");
+        let lived = generation("bad", Lost, 900_000);
+        assert_eq!(
+            died(&[bad(), bad(), bad(), lived, good()]),
+            None,
+            "it held up once: it is another's fault"
+        );
+        let closed = generation("bad", Unloaded, 1_000);
+        assert_eq!(died(&[bad(), bad(), closed, good()]), None, "a host that was stopped did not die");
+    }
 
     fn condition(subject: &str, kind: ConditionKind, status: ConditionStatus) -> ConditionRow {
         let (subject, reason) = (subject.to_owned(), "LS0306".to_owned());

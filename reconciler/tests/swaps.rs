@@ -3,10 +3,14 @@
 mod support;
 
 use longshore_engine::{Packages, StartRequest};
+use longshore_package::{Digest, host_target, sha256_hex, target_path};
 use longshore_reconciler::observer::{Observer, Phase};
 use longshore_reconciler::plan::DrainPolicy;
 use longshore_reconciler::{LeakPolicy, Outcome};
-use longshore_store::{EventRow, Outlook, RunRow, RunState, Stance};
+use longshore_store::{
+    Access, EventRow, GenerationId, GenerationRow, HostId, NewGeneration, Outlook, RunRow, RunState, Stance,
+    Store,
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -92,6 +96,38 @@ async fn a_version_whose_runs_fail_is_rolled_back_until_another_is_offered() {
     assert_eq!(host.run(PACKAGE).await.state, RunState::Succeeded);
     let decided = Outlook::load(host.engine.store()).await.expect("looks").registry;
     assert_eq!(decided, [], "it gave way");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_host_after_host_dies_under_is_not_loaded_again() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut host = Host::open(folder.path(), Kind::InProcess).await;
+    host.put("package", &variant("well", 1));
+    host.until_loaded(PACKAGE).await;
+    let good = host.run(PACKAGE).await.digest;
+    let next = variant("ends-hosts", 1);
+    host.put("package", &next);
+    host.close().await;
+
+    let file = target_path(&host_target(), "libpackage.so");
+    let digest = Digest::of_files([(file.as_str(), sha256_hex(&next).as_str())]);
+    let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
+    for at in [10_000, 20_000, 30_000] {
+        let (id, host, digest) = (GenerationId::new(), HostId::new(), digest.as_str());
+        let dead = NewGeneration { id, host, digest, package: PACKAGE, version: "0.1.0" };
+        let mut tx = store.begin().await.expect("begins");
+        NewGeneration::insert(&mut tx, &[dead], at).await.expect("inserts");
+        GenerationRow::mark_lost(&mut tx, HostId::new(), at + 1000).await.expect("marks");
+        store.commit(tx).await.expect("commits");
+    }
+    store.close().await;
+    drop(store);
+
+    let mut host = Host::open(folder.path(), Kind::InProcess).await;
+    let (code, text) = host.until_refused(PACKAGE).await;
+    assert!(code == "LS0316" && text.contains("3 hosts died"), "{text}");
+    assert_eq!(host.run(PACKAGE).await.digest, good, "loaded in the same pass");
     host.close().await;
 }
 

@@ -130,6 +130,8 @@ pub struct Reconciler {
     rolled_back: HashSet<String>,
     /// Generations that replaced another a moment ago, by package.
     probation: HashMap<String, watch_over::Probation>,
+    /// Whether it was looked what hosts before this one died under.
+    looked_back: bool,
     observer: Arc<dyn Observer>,
     /// Published, and not recorded as such: the database failed at that moment.
     unrecorded: Vec<Entered>,
@@ -190,6 +192,7 @@ impl Reconciler {
             draining: HashMap::new(),
             rolled_back: HashSet::new(),
             probation: HashMap::new(),
+            looked_back: false,
             observer: options.observer,
             unrecorded: Vec::new(),
             kept_owners: HashSet::new(),
@@ -243,6 +246,7 @@ impl Reconciler {
         self.note_news(news, &mut report).await;
         self.record_late().await?;
         self.note_crashes(&mut report).await;
+        self.look_back(&mut report).await?;
         let Sighted { observed, pins, registry } = self.observe().await?;
         let rolled_back = registry.iter().filter(|row| row.stance == Stance::RolledBack);
         self.rolled_back = rolled_back.map(|row| row.name.clone()).collect();

@@ -3,16 +3,21 @@
 use super::{Reconciler, now_ms};
 use crate::error::Error;
 use crate::generation::Generation;
-use crate::health::{Seen, Verdict, judge};
+use crate::health::{DiedUnder, Seen, Verdict, died_under, judge};
 use crate::report::{Outcome, Report};
 use crate::wanted::Desired;
-use longshore_store::{RegistryRow, RunRow, Stance};
+use longshore_store::{GenerationRow, RegistryRow, RunRow, Stance};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How often runs of what is watched are counted.
 pub(super) const LOOK: Duration = Duration::from_millis(500);
 
+/// Most generations of the past that are looked at.
+const GENERATIONS: i64 = 10_000;
+
 /// A generation that replaced another a moment ago.
+#[derive(Clone)]
 pub(super) struct Probation {
     digest: String,
     /// Digest and version of the one before.
@@ -43,6 +48,24 @@ impl Reconciler {
         self.probation.insert(package.name.clone(), probation);
     }
 
+    /// Looks, once, at what hosts before this one had loaded when they died.
+    pub(super) async fn look_back(&mut self, report: &mut Report) -> Result<(), Error> {
+        let Some(policy) = self.health.filter(|_| !self.looked_back) else { return Ok(()) };
+        let rows = GenerationRow::newest(&self.records.store, "", GENERATIONS).await?;
+        let mut by_package: BTreeMap<String, Vec<GenerationRow>> = BTreeMap::new();
+        for row in rows {
+            by_package.entry(row.package.clone()).or_default().push(row);
+        }
+        for (name, generations) in by_package {
+            if let Some(DiedUnder { digest, hosts, before }) = died_under(&policy, &generations) {
+                let why = format!("{hosts} hosts died, each within a minute of loading it");
+                self.go_back(name, digest, (before.digest, before.version), why, report).await?;
+            }
+        }
+        self.looked_back = true;
+        Ok(())
+    }
+
     /// Looks at the runs of everything that is watched.
     pub(super) async fn watch_over(&mut self, report: &mut Report) -> Result<(), Error> {
         let Some(policy) = self.health else { return Ok(()) };
@@ -64,14 +87,29 @@ impl Reconciler {
 
     /// Decides for the digest before, as an operator would; the next pass carries it out.
     async fn roll_back(&mut self, name: String, why: String, report: &mut Report) -> Result<(), Error> {
-        let Some(probation) = self.probation.get(&name) else { return Ok(()) };
-        let (digest, version) = probation.before.clone();
+        let Some(Probation { digest, before, .. }) = self.probation.get(&name).cloned() else {
+            return Ok(());
+        };
+        self.go_back(name.clone(), digest, before, why, report).await?;
+        // Only now: what was not recorded is judged again.
+        self.probation.remove(&name);
+        Ok(())
+    }
+
+    async fn go_back(
+        &mut self,
+        name: String,
+        avoid: String,
+        (digest, version): (String, String),
+        why: String,
+        report: &mut Report,
+    ) -> Result<(), Error> {
         let row = RegistryRow {
             name: name.clone(),
             stance: Stance::RolledBack,
             digest,
             version,
-            avoid: probation.digest.clone(),
+            avoid,
             actor: "host".into(),
             reason: why.clone(),
             updated_at: now_ms(),
@@ -79,7 +117,6 @@ impl Reconciler {
         let error = Error::Unhealthy { why };
         let decided = self.records.rolled_back(&row, &error).await?;
         fail::fail_point!("reconciler.rolled_back");
-        self.probation.remove(&name);
         if decided {
             self.woken.notify_one();
             report.outcomes.push(Outcome::Refused { name, error });
