@@ -3,7 +3,10 @@
 
 use longshore_engine::embedded::Embedded;
 use longshore_engine::{Engine, Health, Options, ReactorStatus};
-use longshore_store::{Access, InputRow, OutputRow, ReactorRow, RejectRow, RunRow, RunState, Store};
+use longshore_store::{
+    Access, CommandRow, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, RejectRow, RunRow,
+    RunState, Store,
+};
 use longshore_workflow::{
     Context, InputCache, TaskError, batch_accumulator, computation_graph, deserialize,
     passthrough_accumulator, polling_accumulator, reactor, serialize, state_accumulator, stream_accumulator,
@@ -419,6 +422,33 @@ async fn inputs_are_numbered_after_all_that_a_dead_host_left() {
     until(&engine, "ledger", |status| status.pending == 0).await;
     let last = OutputRow::after(engine.store(), "ledger", LEFT, 10).await.expect("lists");
     assert!(last.iter().all(|row| row.seq == LEFT + 1) && last.len() == 2, "{last:?}");
+    engine.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_another_program_is_recorded_once_even_when_the_host_died_before_it_forgot_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path()).await;
+    let store = engine.store().clone();
+    let ask = async |event: &str| {
+        CommandRow::ask(&store, "ledger", ReactorCommand::Push, "right", event, 1).await.expect("asks");
+    };
+    ask("1").await;
+    until(&engine, "ledger", |status| status.sources.iter().any(|s| s.events == 1) && status.pending == 0)
+        .await;
+    let after_first = PositionRow::of(&store, "ledger").await.expect("loads");
+    assert_eq!(after_first.len(), 1, "the command is recorded with its event: {after_first:?}");
+    // As if the next one had been recorded by a host that died then.
+    let recorded = PositionRow { stream: "commands".into(), position: "ffffffff".into() };
+    let mut tx = store.begin().await.expect("begins");
+    PositionRow::put(&mut tx, "ledger", &[recorded]).await.expect("records");
+    store.commit(tx).await.expect("commits");
+    ask("2").await;
+    while !CommandRow::pending(&store, 10).await.expect("looks").is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let events: u64 = status(&engine, "ledger").sources.iter().map(|source| source.events).sum();
+    assert_eq!(events, 1, "it was forgotten, and not done again");
     engine.shutdown(Duration::from_secs(1)).await;
 }
 

@@ -110,14 +110,20 @@ impl Inlet {
         sequential.send(ingress).await.map_err(|_| Error::Stopped)
     }
 
-    /// Gives the reactor one event, and waits until it is recorded when the reactor records its inputs.
-    async fn push_recorded(&self, source: usize, event: Event) -> Result<(), Error> {
+    /// Gives the reactor one event, and waits until it is recorded, with its position, when the reactor records its
+    /// inputs.
+    async fn push_recorded(
+        &self,
+        source: usize,
+        event: Event,
+        position: Option<PositionRow>,
+    ) -> Result<(), Error> {
         if self.sequential.is_none() {
             self.offer(vec![(source, event)], "pushed");
             return Ok(());
         }
         let (recorded, done) = oneshot::channel();
-        self.send(vec![(source, event)], None, Some(recorded)).await?;
+        self.send(vec![(source, event)], position, Some(recorded)).await?;
         done.await.map_err(|_| Error::Stopped)
     }
 

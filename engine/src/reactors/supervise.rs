@@ -12,7 +12,7 @@ use super::{Inlet, pack, subscriptions};
 use crate::engine::{Engine, now_ms};
 use crate::error::Error;
 use crate::packages::Catalog;
-use longshore_store::{CommandRow, PositionRow, ReactorCommand, ReactorRow, RejectRow, StatusRow};
+use longshore_store::{CommandRow, PositionRow, ReactorCommand, ReactorRow, RejectRow, StatusRow, Store};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -90,7 +90,23 @@ impl Reactors {
     /// [`Error::UnknownReactor`], [`Error::UnknownSource`], [`Error::BadEvent`].
     pub async fn push(&self, reactor: &str, source: &str, event: &Value) -> Result<(), Error> {
         let (inlet, place) = self.find(reactor, source)?;
-        inlet.push_recorded(place, packed(source, event)?).await
+        inlet.push_recorded(place, packed(source, event)?, None).await
+    }
+
+    /// As [`Reactors::push`], for what another program asked: a host that died after it was recorded does not do it
+    /// again.
+    async fn push_once(&self, store: &Store, command: &CommandRow) -> Result<(), Error> {
+        let (reactor, source) = (&command.reactor, &command.source);
+        let event: Value = parsed(source, &command.payload)?;
+        let (inlet, place) = self.find(reactor, source)?;
+        let event = packed(source, &event)?;
+        // Ids are in the order of their time, and commands are done in that order.
+        let done = |row: &PositionRow| row.stream == COMMANDS && row.position >= command.id;
+        if inlet.sequential.is_some() && PositionRow::of(store, reactor).await?.iter().any(done) {
+            return Ok(());
+        }
+        let position = PositionRow { stream: COMMANDS.to_owned(), position: command.id.clone() };
+        inlet.push_recorded(place, event, Some(position)).await
     }
 
     /// As [`Reactors::push`], for a value that is MessagePack already, and without waiting for a record: with
@@ -299,7 +315,12 @@ impl Reactors {
     /// Does what other programs asked for.
     async fn obey(&self, engine: &Engine) -> Result<(), Error> {
         for command in CommandRow::pending(engine.store(), MAX_COMMANDS).await? {
-            if let Err(error) = self.obey_one(&command).await {
+            let done = self.obey_one(engine.store(), &command).await;
+            if let Err(Error::Stopped) = done {
+                // The reactor is being swapped: it is done at the next look.
+                return Ok(());
+            }
+            if let Err(error) = done {
                 tracing::warn!(
                     reactor = command.reactor,
                     command = command.command.as_str(),
@@ -315,13 +336,10 @@ impl Reactors {
         Ok(())
     }
 
-    async fn obey_one(&self, command: &CommandRow) -> Result<(), Error> {
+    async fn obey_one(&self, store: &Store, command: &CommandRow) -> Result<(), Error> {
         let (reactor, payload) = (&command.reactor, &command.payload);
         match command.command {
-            ReactorCommand::Push => {
-                let event: Value = parsed(&command.source, payload)?;
-                self.push(reactor, &command.source, &event).await
-            }
+            ReactorCommand::Push => self.push_once(store, command).await,
             ReactorCommand::Fire => {
                 let values: BTreeMap<String, Value> = parsed(reactor, payload)?;
                 self.fire(reactor, &values.into_iter().collect::<Vec<_>>())
@@ -341,6 +359,9 @@ impl Reactors {
         }
     }
 }
+
+/// Stands for the commands of other programs among the streams of a reactor.
+const COMMANDS: &str = "commands";
 
 /// A value as it travels to a source.
 fn packed(source: &str, value: &Value) -> Result<Event, Error> {
