@@ -4,8 +4,9 @@ use crate::args::{Decision, Home, PackagesCommand};
 use crate::failure::Failure;
 use crate::output;
 use longshore_reconciler::preview::take_in;
-use longshore_store::{Access, ArtifactRow, PackageRow, PackageState, RegistryRow, Stance, Store};
+use longshore_store::{Access, ArtifactRow, Outlook, PackageRow, PackageState, RegistryRow, Stance, Store};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,13 +43,8 @@ async fn decided(store: &Store, command: PackagesCommand) -> anyhow::Result<Regi
     };
     let mut row = row(name, stance, decision);
     let artifacts = ArtifactRow::of_package(store, &row.name).await?;
-    // One that was added a moment ago is known by its artifact alone.
-    let package = match package(store, &row.name).await {
-        Ok(package) => Some(package),
-        Err(_) if !artifacts.is_empty() => None,
-        Err(error) => return Err(error),
-    };
-    let current = package.as_ref().filter(|p| p.state == PackageState::Desired).map(|p| p.digest.as_str());
+    let package = package(store, &row.name).await?;
+    let current = Some(package.digest.as_str()).filter(|_| package.state == PackageState::Desired);
     let chosen = match (stance, &to) {
         (Stance::Removed, _) => return Ok(row),
         (Stance::Held, _) => match artifacts.iter().find(|a| Some(a.digest.as_str()) == current) {
@@ -57,7 +53,7 @@ async fn decided(store: &Store, command: PackagesCommand) -> anyhow::Result<Regi
         },
         (_, Some(text)) => named(&row.name, &artifacts, text)?,
         (Stance::RolledBack, None) => {
-            row.avoid = package.as_ref().map(|p| p.digest.clone()).unwrap_or_default();
+            row.avoid = package.digest.clone();
             let later = artifacts.iter().skip_while(|a| a.digest != row.avoid).skip(1);
             // One that never passed its probe was never good.
             let before = later.into_iter().find(|a| a.probe.as_deref() == Some("passed"));
@@ -132,12 +128,21 @@ async fn release(home: &Home, name: &str, decision: &Decision, json: bool) -> an
     Ok(ExitCode::SUCCESS)
 }
 
-/// A package that this home knows.
+/// A package that this home knows: a host had it, or something was decided about it.
 pub(super) async fn package(store: &Store, name: &str) -> anyhow::Result<PackageRow> {
-    let all = PackageRow::all(store).await?;
-    let known = all.iter().map(|package| package.name.clone()).collect();
+    let mut all = PackageRow::all(store).await?;
+    let decided = Outlook::load(store).await?.registry;
+    all.extend(decided.into_iter().map(of_decision));
+    let known = all.iter().map(|package| package.name.clone()).collect::<BTreeSet<_>>().into_iter().collect();
     let found = all.into_iter().find(|package| package.name == name);
     found.ok_or_else(|| Failure::NoPackage { name: name.to_owned(), known }.into())
+}
+
+/// A package that no host has loaded yet.
+fn of_decision(row: RegistryRow) -> PackageRow {
+    let RegistryRow { name, stance, digest, version, actor, reason, updated_at, .. } = row;
+    let state = if stance == Stance::Removed { PackageState::Removed } else { PackageState::Desired };
+    PackageRow { name, version, digest, source: String::new(), state, actor, reason, updated_at }
 }
 
 fn row(name: String, stance: Stance, decision: Decision) -> RegistryRow {

@@ -76,7 +76,10 @@ fn document(all: &Everything) -> Value {
 
 fn show(all: &Everything) {
     let PackageRow { name, version, digest, source, state, actor, reason, .. } = &all.package;
-    let running = state_of(&all.generations, name);
+    let running = match state_of(&all.generations, name) {
+        "-" => "never loaded",
+        state => state,
+    };
     println!("Name:      {name}");
     println!("Version:   {version} ({})", short(digest));
     println!("State:     {}, {running}; {} unfinished runs", state.as_str(), all.pinned_runs);
