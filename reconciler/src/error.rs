@@ -235,7 +235,7 @@ impl Error {
             Self::Crashed { .. } => {
                 "look at the crash report: `longshore packages show NAME`; the process is started again".into()
             }
-            Self::Changed { .. } => "find out who writes to the host's cache folder; the copy is made again".into(),
+            Self::Changed { .. } => "find out who writes to the host's cache folder; the copy is made again when the package is loaded again".into(),
             Self::ProbeStart { .. } | Self::ChildStart { .. } => "check that this host's own program file is still there".into(),
             Self::ProbeCrashed { .. } => {
                 "a constructor, a static or a metadata call of the library crashes: run its tests, then build it again".into()

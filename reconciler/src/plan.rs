@@ -166,6 +166,12 @@ pub struct Sight<'s> {
     pub drain: DrainPolicy,
 }
 
+/// Pins as the database says them, by digest. Runs of programs that embed an engine are pinned to no package.
+pub(crate) fn pins_by_digest(pins: &BTreeMap<String, i64>) -> BTreeMap<Digest, u64> {
+    let packaged = pins.iter().filter_map(|(digest, n)| Some((Digest::parse(digest)?, *n)));
+    packaged.map(|(digest, n)| (digest, u64::try_from(n).unwrap_or(0))).collect()
+}
+
 /// Compares what is wanted with what is open.
 pub fn plan(sight: Sight<'_>, now: i64) -> Plan {
     let mut plan = Plan::default();

@@ -4,7 +4,7 @@ use crate::artifact::{VerifiedArtifact, accept, from_cache};
 use crate::error::Error;
 use crate::files::Files;
 use crate::loader::blocking;
-use crate::plan::{Action, Drain, Failure, Kept, Observed, Plan, Sight, plan};
+use crate::plan::{Action, Drain, Failure, Kept, Observed, Plan, Sight, pins_by_digest, plan};
 use crate::reconciler::{Options, now_ms};
 use crate::records::taken_in;
 use crate::wanted::{Desired, Origin};
@@ -15,9 +15,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Most generations that are looked at.
-const GENERATIONS: i64 = 10_000;
 
 /// Looks at files that are being written, and the pause between them: what takes longer is shown as not there.
 const LOOKS: usize = 25;
@@ -68,11 +65,7 @@ pub async fn preview(options: &Options, store: &Store) -> Result<Preview, Error>
         news.refused.extend(more.refused);
     }
     let outlook = Outlook::load(store).await?;
-    let pins: BTreeMap<Digest, u64> = outlook
-        .pins
-        .iter()
-        .filter_map(|(digest, n)| Some((Digest::parse(digest)?, u64::try_from(*n).unwrap_or(0))))
-        .collect();
+    let pins = pins_by_digest(&outlook.pins);
     let open = open_generations(store, &pins).await?;
     let registry: Vec<_> = outlook.registry.into_iter().map(Arc::new).collect();
     let failures: BTreeMap<Digest, Failure> = BTreeMap::new();
@@ -94,7 +87,7 @@ pub async fn preview(options: &Options, store: &Store) -> Result<Preview, Error>
 }
 
 async fn open_generations(store: &Store, pins: &BTreeMap<Digest, u64>) -> Result<Vec<Observed>, Error> {
-    let rows = GenerationRow::newest(store, "", GENERATIONS).await?;
+    let rows = GenerationRow::newest(store, "", GenerationRow::MANY).await?;
     let open = rows.into_iter().filter_map(|row| {
         let active = match row.state {
             GenerationState::Active => true,

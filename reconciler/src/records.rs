@@ -119,7 +119,7 @@ impl Records {
 
     /// A version is gone back from, unless somebody decided otherwise; whether it is.
     pub(crate) async fn rolled_back(&self, row: &RegistryRow, error: &Error) -> Result<bool, Error> {
-        let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
+        let message = with_fix(error);
         let subject = package_subject(&row.name);
         let (kind, status) = WARNED[0];
         let (reason, digest) = (error.code(), row.avoid.as_str());
@@ -167,7 +167,7 @@ impl Records {
         let refused = (ConditionKind::Accepted, ConditionStatus::False);
         let quarantined = (ConditionKind::Quarantined, ConditionStatus::True);
         let conditions = if probe_failed { &[refused, quarantined][..] } else { &[refused] };
-        let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
+        let message = with_fix(error);
         let event = NewEvent { subject, kind: "refused", message: &format!("{} {message}", error.code()) };
         self.note(event, conditions, error.code(), &message, digest, now).await
     }
@@ -180,7 +180,7 @@ impl Records {
         error: &Error,
         now: i64,
     ) -> Result<(), Error> {
-        let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
+        let message = with_fix(error);
         let event = NewEvent { subject, kind: "kept", message: &message };
         self.note(event, &WARNED, error.code(), &message, digest, now).await
     }
@@ -193,7 +193,7 @@ impl Records {
         now: i64,
     ) -> Result<(), Error> {
         let error = Error::Crashed { how: crash.how.clone() };
-        let message = format!("{}. {}", error.full(), capitalised(&error.fix()));
+        let message = with_fix(&error);
         let subject = package_subject(generation.package());
         let told = format!("{} {}\n{}", error.code(), error.full(), crash.report);
         let event = NewEvent { subject: &subject, kind: "crashed", message: &told };
@@ -393,6 +393,11 @@ impl<'a> LoadedRows<'a> {
         condition(ConditionKind::Quarantined, ConditionStatus::False, "Ok", String::new());
         self.events.push(NewEvent { subject, kind: "loaded", message });
     }
+}
+
+/// What is wrong, and what to do about it.
+fn with_fix(error: &Error) -> String {
+    format!("{}. {}", error.full(), capitalised(&error.fix()))
 }
 
 fn capitalised(text: &str) -> String {

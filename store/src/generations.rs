@@ -107,6 +107,9 @@ impl NewGeneration<'_> {
 }
 
 impl GenerationRow {
+    /// As many as are looked through for the newest of each package.
+    pub const MANY: i64 = 10_000;
+
     /// Records how far loading or unloading got, of generations that are not closed.
     ///
     /// # Errors

@@ -11,9 +11,6 @@ use longshore_store::{
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Most generations that are looked through for the newest of each package.
-const GENERATIONS: i64 = 10_000;
-
 pub(crate) async fn run(args: Packages, json: bool) -> anyhow::Result<ExitCode> {
     let home = &args.home;
     match args.command {
@@ -28,7 +25,7 @@ async fn list(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     let store = home.look().await?;
     let packages = PackageRow::all(&store).await?;
     let conditions = ConditionRow::all(&store).await?;
-    let generations = GenerationRow::newest(&store, "", GENERATIONS).await?;
+    let generations = GenerationRow::newest(&store, "", GenerationRow::MANY).await?;
     let decisions = Outlook::load(&store).await?.registry;
     if json {
         output::json(&json!({

@@ -16,7 +16,7 @@ use crate::generation::Generation;
 use crate::health::HealthPolicy;
 use crate::loader::Loader;
 use crate::observer::{NoObserver, Observer};
-use crate::plan::{Action, Drain, DrainPolicy, Failure, Kept, Observed, Plan, Sight, plan};
+use crate::plan::{Action, Drain, DrainPolicy, Failure, Kept, Observed, Plan, Sight, pins_by_digest, plan};
 use crate::probe::ProbeOptions;
 use crate::records::{Entered, Records};
 use crate::report::Report;
@@ -329,9 +329,7 @@ impl Reconciler {
                 drain: self.draining.get(generation.digest()).copied().unwrap_or_default(),
             })
             .collect();
-        // Runs of programs that embed an engine are pinned to no package.
-        let packaged = pins.iter().filter_map(|(digest, n)| Some((Digest::parse(digest)?, *n)));
-        let pins = packaged.map(|(digest, n)| (digest, u64::try_from(n).unwrap_or(0))).collect();
+        let pins = pins_by_digest(&pins);
         Ok(Sighted { observed, pins, registry: registry.into_iter().map(Arc::new).collect() })
     }
 

@@ -13,9 +13,6 @@ use std::time::Duration;
 /// How often runs of what is watched are counted.
 pub(super) const LOOK: Duration = Duration::from_millis(500);
 
-/// Most generations of the past that are looked at.
-const GENERATIONS: i64 = 10_000;
-
 /// A generation that replaced another a moment ago.
 #[derive(Clone)]
 pub(super) struct Probation {
@@ -51,14 +48,15 @@ impl Reconciler {
     /// Looks, once, at what hosts before this one had loaded when they died.
     pub(super) async fn look_back(&mut self, report: &mut Report) -> Result<(), Error> {
         let Some(policy) = self.health.filter(|_| !self.looked_back) else { return Ok(()) };
-        let rows = GenerationRow::newest(&self.records.store, "", GENERATIONS).await?;
+        let rows = GenerationRow::newest(&self.records.store, "", GenerationRow::MANY).await?;
         let mut by_package: BTreeMap<String, Vec<GenerationRow>> = BTreeMap::new();
         for row in rows {
             by_package.entry(row.package.clone()).or_default().push(row);
         }
         for (name, generations) in by_package {
             if let Some(DiedUnder { digest, hosts, before }) = died_under(&policy, &generations) {
-                let why = format!("{hosts} hosts died, each within a minute of loading it");
+                let seconds = policy.window_ms / 1000;
+                let why = format!("{hosts} hosts died, each within {seconds} s of loading it");
                 self.go_back(name, digest, (before.digest, before.version), why, report).await?;
             }
         }
