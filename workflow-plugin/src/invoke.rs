@@ -34,37 +34,76 @@ pub(crate) struct Attempt<'h> {
 }
 
 impl Attempt<'_> {
-    /// Runs the task to its reply. Panics and the deadline end it as failures.
-    pub(crate) async fn run(self) -> Vec<u8> {
-        let (lease, deadline_ms) = (self.start.lease, self.start.deadline_ms);
-        let guarded = Guarded::new(lease, self.body());
-        let outcome = if deadline_ms == 0 {
-            guarded.await
-        } else {
-            match tokio::time::timeout(Duration::from_millis(deadline_ms), guarded).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(timed_out(deadline_ms)),
-            }
+    /// Runs the task to its reply on this thread.
+    ///
+    /// Nothing but the pinned future of the entry is polled: what an async block would hold is moved each time
+    /// such a block is passed on, and with a context in it that is most of what a short call costs.
+    pub(crate) fn run_here(mut self, runtime: &Handle) -> Vec<u8> {
+        let mut handle = self.handle();
+        let task = self.task.guarded(&self.start, &mut self.context, handle.as_mut());
+        let outcome = match self.start.deadline_ms {
+            0 => block_on(runtime, task),
+            deadline_ms => block_on(runtime, within(deadline_ms, task)),
         };
-        match outcome.and_then(|outcome| outcome) {
-            Ok(patch) => reply(&TaskReply::Done, &patch),
-            Err(failure) => reply(&TaskReply::Failed(failure), &[]),
+        reply_of(outcome, &self.context)
+    }
+
+    /// Runs the task to its reply. Panics and the deadline end it as failures.
+    pub(crate) async fn run(mut self) -> Vec<u8> {
+        let mut handle = self.handle();
+        let task = self.task.guarded(&self.start, &mut self.context, handle.as_mut());
+        let outcome = match self.start.deadline_ms {
+            0 => task.await,
+            deadline_ms => within(deadline_ms, task).await,
+        };
+        reply_of(outcome, &self.context)
+    }
+
+    /// The handle of a task that takes one.
+    fn handle(&self) -> Option<TaskHandle> {
+        if !self.task.entry.requires_handle {
+            return None;
         }
-    }
-
-    async fn body(mut self) -> Result<Vec<u8>, TaskFailure> {
-        let entry = self.task.entry;
-        let mut handle = entry.requires_handle.then(|| self.handle());
-        let result = (entry.run)(&mut self.context, handle.as_mut()).await;
-        result.map_err(|error| failure_of(&error))?;
-        self.context.patch().map_err(|error| failure_of(&error))
-    }
-
-    fn handle(&self) -> TaskHandle {
         let (lease, host, resume) = (self.start.lease, Arc::clone(self.host), self.resume.clone());
         let slot = HostSlot { lease, host, resume };
         let run = hyphenated(&self.start.run);
-        TaskHandle::new(format!("{run}/{}", self.task.entry.id), Arc::new(slot))
+        Some(TaskHandle::new(format!("{run}/{}", self.task.entry.id), Arc::new(slot)))
+    }
+}
+
+impl IndexedTask {
+    fn guarded<'a>(
+        &self,
+        start: &StartTask,
+        context: &'a mut Context,
+        handle: Option<&'a mut TaskHandle>,
+    ) -> Guarded<EntryFuture<'a, TaskResult>> {
+        Guarded::new(start.lease, (self.entry.run)(context, handle))
+    }
+}
+
+/// What a task returns.
+type TaskResult = Result<(), TaskError>;
+
+/// A task under its deadline.
+async fn within(
+    deadline_ms: u64,
+    task: impl Future<Output = Result<TaskResult, TaskFailure>>,
+) -> Result<TaskResult, TaskFailure> {
+    let outcome = tokio::time::timeout(Duration::from_millis(deadline_ms), task).await;
+    outcome.unwrap_or_else(|_| Err(timed_out(deadline_ms)))
+}
+
+/// The reply of a task that ended, with what it changed.
+fn reply_of(outcome: Result<TaskResult, TaskFailure>, context: &Context) -> Vec<u8> {
+    let patch = match outcome {
+        Ok(Ok(())) => context.patch().map_err(|error| failure_of(&error)),
+        Ok(Err(error)) => Err(failure_of(&error)),
+        Err(failure) => Err(failure),
+    };
+    match patch {
+        Ok(patch) => reply(&TaskReply::Done, &patch),
+        Err(failure) => reply(&TaskReply::Failed(failure), &[]),
     }
 }
 

@@ -79,17 +79,17 @@ pub(crate) fn guarded<T>(lease: u64, call: impl FnOnce() -> T) -> Result<T, Task
 }
 
 pin_project! {
-    /// A future of author code: every poll is guarded.
+    /// A future of author code: every poll is guarded, and so is its end, where it drops what it holds.
     pub(crate) struct Guarded<F> {
         lease: u64,
         #[pin]
-        future: F,
+        future: Option<F>,
     }
 }
 
 impl<F: Future> Guarded<F> {
     pub(crate) fn new(lease: u64, future: F) -> Self {
-        Self { lease, future }
+        Self { lease, future: Some(future) }
     }
 }
 
@@ -97,8 +97,17 @@ impl<F: Future> Future for Guarded<F> {
     type Output = Result<F::Output, TaskFailure>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match guarded(*this.lease, || this.future.poll(cx)) {
+        let mut this = self.project();
+        let polled = guarded(*this.lease, || {
+            // A future that has ended is not polled again; one that is has no more to say.
+            let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
+            let polled = future.poll(cx);
+            if polled.is_ready() {
+                this.future.set(None);
+            }
+            polled
+        });
+        match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Err(failure) => Poll::Ready(Err(failure)),

@@ -4,7 +4,7 @@ use crate::attempts::Attempts;
 use crate::graphs;
 use crate::index::{Index, IndexedTask};
 use crate::interface::{LongshoreHost, Method, NAME_REQUEST};
-use crate::invoke::{Attempt, block_on, full_text, poll_trigger, reply};
+use crate::invoke::{Attempt, full_text, poll_trigger, reply};
 use crate::log_channel::LogChannel;
 use crate::panics;
 use crate::project;
@@ -107,7 +107,7 @@ impl Shell {
         };
         if !start.detached {
             let attempt = Attempt { task: *task, start, context, host: &self.host, resume: None };
-            return block_on(runtime, attempt.run());
+            return attempt.run_here(runtime);
         }
         self.spawn(*task, start, context, runtime);
         reply(&TaskReply::Accepted, &[])

@@ -71,17 +71,22 @@ pub(super) fn index<T: From<Span>>(frame: &[u8], start: usize) -> Result<Vec<T>,
     if at == frame.len() { Ok(spans) } else { Err(FrameError::Trailing { at, bytes: frame.len() }) }
 }
 
+#[inline]
 fn read_u32(frame: &[u8], at: &mut usize) -> Result<u32, FrameError> {
-    let bytes = frame.get(*at..*at + 4).and_then(|b| b.try_into().ok());
-    let bytes: [u8; 4] = bytes.ok_or(FrameError::Truncated { at: *at, bytes: frame.len() })?;
+    let Some(bytes) = frame.get(*at..).and_then(<[u8]>::first_chunk) else {
+        return Err(FrameError::Truncated { at: *at, bytes: frame.len() });
+    };
     *at += 4;
-    Ok(u32::from_le_bytes(bytes))
+    Ok(u32::from_le_bytes(*bytes))
 }
 
+#[inline]
 fn take(frame: &[u8], at: &mut usize, len: u32) -> Result<(u32, u32), FrameError> {
     let start = *at;
-    let end = start.checked_add(len as usize).filter(|end| *end <= frame.len());
-    *at = end.ok_or(FrameError::Truncated { at: start, bytes: frame.len() })?;
+    if frame.len() - start < len as usize {
+        return Err(FrameError::Truncated { at: start, bytes: frame.len() });
+    }
+    *at = start + len as usize;
     Ok((start as u32, len))
 }
 
