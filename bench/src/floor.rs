@@ -62,6 +62,9 @@ macro_rules! many {
     };
 }
 
+// Digest, host and times in these statements are as long as real ones: a row of the floor has as many bytes as
+// one of the engine.
+
 async fn start(
     connection: &mut SqliteConnection,
     runs: &[String],
@@ -73,7 +76,7 @@ async fn start(
         connection,
         runs,
         "INSERT INTO runs (id, tenant, workflow, package, version, digest, state, origin, input, open_tasks, failed_tasks, created_at) VALUES",
-        "(?, 'public', 'floor', 'floor', '1', 'floor', 'running', 'manual', '{}', ?, 0, 1)",
+        "(?, 'public', 'wf_fanout', 'measured', '1.0.0', '41849bb15c7f1e0b3f0f7a2c5d9e8b6a41849bb15c7f1e0b3f0f7a2c5d9e8b6a', 'running', 'manual', '{}', ?, 0, 1795278478000)",
         "",
         |query, run| query.bind(run).bind(tasks as i64)
     );
@@ -81,7 +84,7 @@ async fn start(
         connection,
         steps,
         "INSERT INTO tasks (run_id, idx, id, state, waiting, tainted, attempt, lost, token, due_at) VALUES",
-        "(?, ?, 'task', 'ready', 0, 0, 0, 0, 0, 1)",
+        "(?, ?, 'task', 'ready', 0, 0, 0, 0, 0, 1795278478000)",
         "",
         |query, (run, idx)| query.bind(*run).bind(*idx)
     );
@@ -93,7 +96,7 @@ async fn step(connection: &mut SqliteConnection, steps: &[(&str, i64)]) -> anyho
     many!(
         connection,
         steps,
-        "UPDATE tasks SET state = 'running', attempt = 1, token = 1, host_id = 'floor', started_at = 1 WHERE (run_id, idx) IN (VALUES",
+        "UPDATE tasks SET state = 'running', attempt = 1, token = 1795278478000, host_id = '0193502c-7d3a-7c11-9d27-2f1f0a6f5b11', started_at = 1795278478000 WHERE (run_id, idx) IN (VALUES",
         "(?, ?)",
         ")",
         |query, (run, idx)| query.bind(*run).bind(*idx)
@@ -102,14 +105,14 @@ async fn step(connection: &mut SqliteConnection, steps: &[(&str, i64)]) -> anyho
         connection,
         steps,
         "INSERT INTO attempts (run_id, idx, attempt, host_id, started_at, finished_at, outcome) VALUES",
-        "(?, ?, 1, 'floor', 1, 1, 'succeeded')",
+        "(?, ?, 1, '0193502c-7d3a-7c11-9d27-2f1f0a6f5b11', 1795278478000, 1795278478000, 'succeeded')",
         "",
         |query, (run, idx)| query.bind(*run).bind(*idx)
     );
     many!(
         connection,
         steps,
-        "UPDATE tasks SET state = 'succeeded', finished_at = 1 WHERE (run_id, idx) IN (VALUES",
+        "UPDATE tasks SET state = 'succeeded', finished_at = 1795278478000 WHERE (run_id, idx) IN (VALUES",
         "(?, ?)",
         ")",
         |query, (run, idx)| query.bind(*run).bind(*idx)

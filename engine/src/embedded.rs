@@ -235,7 +235,7 @@ impl Embedded {
         let triggers = triggers(&trigger_metadata, DIGEST);
         let catalog = Catalog {
             workflows,
-            digests: vec![DIGEST.to_owned()],
+            digests: [DIGEST.to_owned()].into(),
             subscriptions: subscriptions(&triggers),
             triggers,
             reactors: def::reactors(&reactors, DIGEST, name),

@@ -5,7 +5,7 @@ use crate::definition::WorkflowDef;
 use crate::reactors::calls::GraphRunner;
 use crate::reactors::def::{GraphDef, ReactorDef, Subscription};
 use longshore_store::RunId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Catalog {
     /// The current definition of each workflow, by tenant and name: what new runs start on.
     pub workflows: HashMap<(String, String), Arc<WorkflowDef>>,
     /// Every loaded digest, those included that only finish what they have: what may be claimed.
-    pub digests: Vec<String>,
+    pub digests: HashSet<String>,
     /// The triggers of the current generations.
     pub triggers: Vec<Arc<TriggerDef>>,
     /// The reactors of the current generations, by name.

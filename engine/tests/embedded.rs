@@ -2,16 +2,18 @@
 
 use longshore_engine::embedded::Embedded;
 use longshore_engine::{Engine, Options, RunReport, StartRequest};
-use longshore_store::{Access, RunState, Store, TaskState};
+use longshore_store::{Access, AttemptRow, RunState, Store, TaskRow, TaskState};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 static FLAKY_CALLS: AtomicU32 = AtomicU32::new(0);
 static SLEEPING: AtomicUsize = AtomicUsize::new(0);
 static GATE: AtomicUsize = AtomicUsize::new(0);
+static HOLDING: AtomicUsize = AtomicUsize::new(0);
+static LET_GO: AtomicBool = AtomicBool::new(false);
 
 #[longshore_workflow::workflow(name = "chain", params(start: i64, step: i64 = 10))]
 mod chain {
@@ -124,6 +126,26 @@ mod opens {
     #[task]
     async fn opener(_context: &mut Context<Value>) -> Result<(), TaskError> {
         GATE.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[longshore_workflow::workflow(name = "held")]
+mod held {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn holder(context: &mut Context<Value>) -> Result<(), TaskError> {
+        HOLDING.fetch_add(1, Ordering::SeqCst);
+        while !LET_GO.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        context.insert_as("held", true)
+    }
+
+    #[task(dependencies = ["holder"])]
+    async fn after(_context: &mut Context<Value>) -> Result<(), TaskError> {
         Ok(())
     }
 }
@@ -276,4 +298,39 @@ async fn a_run_whose_rows_were_changed_by_hand_ends_with_the_reason_and_the_othe
     let error = row.error.expect("an error");
     assert!(error.starts_with("LS0512 table runs") && error.contains("column input"), "{error}");
     assert_eq!(run(&again, "opens", json!({})).await.state, RunState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_whose_claim_was_lost_changes_nothing_and_those_beside_it_count() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = engine(folder.path(), 8).await;
+    let mut runs = Vec::new();
+    for _ in 0..4 {
+        runs.push(first.start(request("held", json!({}))).await.expect("starts").run);
+    }
+    while HOLDING.load(Ordering::SeqCst) < 4 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // What another host does that takes a task over.
+    let mut tx = first.store().begin().await.expect("begins");
+    let sql = "UPDATE tasks SET token = token + 1000000 WHERE run_id = $1 AND idx = 0";
+    sqlx::query(sql).bind(runs[0].to_string()).execute(&mut *tx).await.expect("updates");
+    first.store().commit(tx).await.expect("commits");
+    LET_GO.store(true, Ordering::SeqCst);
+    for run in &runs[1..] {
+        assert_eq!(first.ended(*run).await.expect("ends"), RunState::Succeeded);
+    }
+    first.shutdown(Duration::from_secs(5)).await;
+    let tasks = TaskRow::of_run(first.store(), runs[0]).await.expect("loads");
+    assert_eq!((tasks[0].state, tasks[1].state), (TaskState::Running, TaskState::Waiting));
+    assert_eq!(AttemptRow::of_run(first.store(), runs[0]).await.expect("loads"), []);
+    drop(first);
+
+    let again = engine(folder.path(), 8).await;
+    let report = again.wait(runs[0]).await.expect("ends");
+    assert_eq!(report.state, RunState::Succeeded);
+    assert_eq!(states(&report), [("holder", TaskState::Succeeded, 2), ("after", TaskState::Succeeded, 1)]);
+    let attempts = AttemptRow::of_run(again.store(), runs[0]).await.expect("loads");
+    let outcomes: Vec<&str> = attempts.iter().map(|attempt| attempt.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["lost", "succeeded", "succeeded"]);
 }

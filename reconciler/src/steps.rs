@@ -8,7 +8,7 @@ use crate::generation::Generation;
 use linkme::distributed_slice;
 use longshore_engine::embedded::subscriptions;
 use longshore_engine::{Catalog, GraphDef, ReactorDef, TriggerDef, TriggerWhen, WorkflowDef};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// A catalog that is being made.
@@ -251,7 +251,7 @@ impl Draft {
         }
     }
 
-    pub(crate) fn finish(self, digests: Vec<String>) -> Catalog {
+    pub(crate) fn finish(self, digests: HashSet<String>) -> Catalog {
         let mut triggers: Vec<_> = self.triggers.into_values().collect();
         triggers.sort_by(|a, b| a.name.cmp(&b.name));
         Catalog {

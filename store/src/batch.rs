@@ -64,7 +64,8 @@ impl From<Option<i64>> for Param {
     }
 }
 
-/// A statement over rows that stand as `VALUES` in its middle.
+/// A statement over rows that stand as `VALUES` in its middle, after parameters that are the same for all of them:
+/// `$1`, `$2`, .. in the text before the rows, each once and in order.
 ///
 /// Its text is made once for each power of two. What is missing to the next one is filled with rows of `NULL`:
 /// they match no key in an update, and an insert leaves them out by `WHERE v.column1 IS NOT NULL`. So a
@@ -90,10 +91,21 @@ impl Many {
 
     /// The statement with rows bound: one after the other, at most [`MAX_ROWS`].
     pub(crate) fn query(&'static self, tx: &Tx, rows: Vec<Param>) -> Query<'static, Any, AnyArguments> {
+        self.query_with(tx, [], rows)
+    }
+
+    /// The statement with what is the same for all rows bound, and then the rows.
+    pub(crate) fn query_with(
+        &'static self,
+        tx: &Tx,
+        scalars: impl IntoIterator<Item = Param>,
+        rows: Vec<Param>,
+    ) -> Query<'static, Any, AnyArguments> {
         let count = rows.len() / self.columns.len();
         debug_assert!(count <= MAX_ROWS && rows.len() == count * self.columns.len());
         let size = count.next_power_of_two();
-        let query = rows.into_iter().fold(sqlx::query(self.text(is_sqlite(tx), size)), bind);
+        let query = scalars.into_iter().fold(sqlx::query(self.text(is_sqlite(tx), size)), bind);
+        let query = rows.into_iter().fold(query, bind);
         (count..size).flat_map(|_| self.columns).fold(query, |query, column| match column {
             Column::Text => query.bind(None::<String>),
             Column::Int => query.bind(None::<i64>),
@@ -104,9 +116,11 @@ impl Many {
     fn text(&self, sqlite: bool, rows: usize) -> &'static str {
         let texts = if sqlite { &self.sqlite } else { &self.postgres };
         texts[rows.ilog2() as usize].get_or_init(|| {
-            let values = if sqlite { self.plain(rows) } else { self.cast(rows) };
+            let scalars = self.before.matches('$').count();
+            let values = if sqlite { self.plain(rows) } else { self.cast(rows, scalars) };
+            let before = if sqlite { anonymous(self.before, scalars) } else { self.before.to_owned() };
             // Bounded: statements of this crate, times two databases, times SIZES.
-            Box::leak(format!("{}{values}{}", self.before, self.after).into_boxed_str())
+            Box::leak(format!("{before}{values}{}", self.after).into_boxed_str())
         })
     }
 
@@ -119,8 +133,8 @@ impl Many {
 
     /// `(CAST($1 AS TEXT), CAST($2 AS BIGINT)), ..`: PostgreSQL takes the type of a parameter from where it
     /// stands, and here it stands nowhere.
-    fn cast(&self, rows: usize) -> String {
-        let mut number = 0;
+    fn cast(&self, rows: usize, scalars: usize) -> String {
+        let mut number = scalars;
         let mut row = || {
             let casts = self.columns.iter().map(|column| {
                 number += 1;
@@ -135,6 +149,11 @@ impl Many {
         };
         (0..rows).map(|_| row()).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A text whose numbered placeholders, each there once and in order, are anonymous ones.
+fn anonymous(text: &str, placeholders: usize) -> String {
+    (1..=placeholders).fold(text.to_owned(), |text, number| text.replacen(&format!("${number}"), "?", 1))
 }
 
 /// Binds a parameter.

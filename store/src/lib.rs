@@ -14,6 +14,7 @@
 
 mod attempts;
 mod batch;
+mod claims;
 mod error;
 mod events;
 mod generations;
@@ -30,6 +31,7 @@ mod tasks;
 mod words;
 
 pub use attempts::{AttemptRow, NewAttempt};
+pub use claims::{Claim, Claimed, Resolution, Success, TaskUpdate};
 pub use error::Error;
 pub use events::{ConditionKind, ConditionRow, ConditionStatus, EventRow, NewCondition, NewEvent};
 pub use generations::{GenerationRow, GenerationState, NewGeneration};
@@ -40,7 +42,7 @@ pub use reactors::{
     CommandRow, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, RejectRow, StatusRow,
 };
 pub use registry::{Outlook, RegistryRow, Stance};
-pub use runs::{NewRun, RunCounts, RunRow, RunState};
+pub use runs::{NewRun, Recorded, RunCounts, RunRow, RunState};
 pub use schedules::ScheduleRow;
-pub use tasks::{Claimed, NewTask, Resolution, TaskKey, TaskRow, TaskState, TaskUpdate};
+pub use tasks::{NewTask, TaskKey, TaskRow, TaskState};
 pub use words::UnknownWord;

@@ -1,14 +1,15 @@
 //! Runs.
 
 use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, Param, in_json, json_of};
+use crate::claims::Claim;
 use crate::error::Error;
 use crate::ids::RunId;
 use crate::open::{Store, Tx};
-use crate::tasks::NewTask;
+use crate::tasks::{NewTask, TaskKey};
 use crate::words::{read_rows, words};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow, Row};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 words! {
     /// Where a run is.
@@ -56,6 +57,15 @@ pub struct NewRun {
     pub deadline_at: Option<i64>,
     /// Its tasks, in topological order.
     pub tasks: Vec<NewTask>,
+}
+
+/// What became of runs that were to start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// For each run whose dedup key was taken, the run that has it.
+    pub taken: HashMap<RunId, RunId>,
+    /// The tasks that were claimed with it.
+    pub claimed: Vec<TaskKey>,
 }
 
 /// A run as recorded.
@@ -129,34 +139,40 @@ static FINISH: Many = Many::new(
 );
 
 impl NewRun {
-    /// Records runs and their tasks. A run whose dedup key is taken is left out: the map gives, for each such
-    /// run, the id that has the key.
+    /// Records runs and their tasks. A run whose dedup key is taken is left out. Tasks that wait for nothing are
+    /// claimed with it, as many as there are `free` slots.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn insert(tx: &mut Tx, runs: &[Self], now: i64) -> Result<HashMap<RunId, RunId>, Error> {
+    pub async fn insert(tx: &mut Tx, runs: &[&Self], claim: Claim, free: usize) -> Result<Recorded, Error> {
         let existing = Self::existing(tx, runs).await?;
-        let mut fresh: Vec<&Self> = Vec::new();
+        let mut fresh: Vec<&Self> = Vec::with_capacity(runs.len());
         let mut taken = HashMap::new();
+        // Two runs of one batch may carry the same key: the first one has it.
+        let mut keys: HashMap<&str, RunId> = existing.iter().map(|(key, id)| (key.as_str(), *id)).collect();
         for run in runs {
-            // Two runs of one batch may carry the same key: the first one has it.
-            let earlier = fresh.iter().find(|f| f.dedup_key.is_some() && f.dedup_key == run.dedup_key);
-            let owner = run.dedup_key.as_ref().and_then(|key| existing.get(key).copied());
-            match owner.or_else(|| earlier.map(|f| f.id)) {
-                Some(id) => {
-                    taken.insert(run.id, id);
+            let Some(key) = run.dedup_key.as_deref() else {
+                fresh.push(run);
+                continue;
+            };
+            match keys.get(key) {
+                Some(owner) => {
+                    taken.insert(run.id, *owner);
                 }
-                None => fresh.push(run),
+                None => {
+                    keys.insert(key, run.id);
+                    fresh.push(run);
+                }
             }
         }
         for chunk in fresh.chunks(MAX_ROWS) {
-            let query = INSERT.query(tx, chunk.iter().flat_map(|run| run.params(now)).collect());
+            let query = INSERT.query(tx, chunk.iter().flat_map(|run| run.params(claim.now)).collect());
             query.execute(&mut **tx).await.map_err(|e| Error::of("start runs", e))?;
         }
         let tasks: Vec<(RunId, &NewTask)> =
             fresh.iter().flat_map(|run| run.tasks.iter().map(|task| (run.id, task))).collect();
-        NewTask::insert(tx, &tasks, now).await?;
-        Ok(taken)
+        let claimed = NewTask::insert(tx, &tasks, claim, free).await?;
+        Ok(Recorded { taken, claimed })
     }
 
     fn params(&self, now: i64) -> [Param; 14] {
@@ -178,7 +194,7 @@ impl NewRun {
         ]
     }
 
-    async fn existing(tx: &mut Tx, runs: &[Self]) -> Result<HashMap<String, RunId>, Error> {
+    async fn existing(tx: &mut Tx, runs: &[&Self]) -> Result<HashMap<String, RunId>, Error> {
         let keys: Vec<&String> = runs.iter().filter_map(|run| run.dedup_key.as_ref()).collect();
         let mut existing = HashMap::new();
         if keys.is_empty() {
@@ -209,7 +225,7 @@ impl RunRow {
     /// [`Error`] of the database.
     pub async fn count_down(
         tx: &mut Tx,
-        closed: &HashMap<RunId, RunCounts>,
+        closed: &BTreeMap<RunId, RunCounts>,
         now: i64,
     ) -> Result<HashMap<RunId, RunCounts>, Error> {
         let mut left = HashMap::new();

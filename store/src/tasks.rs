@@ -1,9 +1,10 @@
 //! Tasks of runs: what is claimed, committed, and propagated to dependants.
 
-use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, in_json, json_of};
+use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, Param, in_json, json_of};
+use crate::claims::Claim;
 use crate::error::Error;
 use crate::ids::{HostId, RunId};
-use crate::open::{Dialect, Store, Tx};
+use crate::open::{Store, Tx};
 use crate::runs::get;
 use crate::words::{read_rows, words};
 use sqlx::{AssertSqlSafe, FromRow};
@@ -57,47 +58,10 @@ pub struct TaskKey {
     pub idx: i64,
 }
 
-/// A task that this host now holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimed {
-    /// Which.
-    pub key: TaskKey,
-    /// From 1.
-    pub attempt: i64,
-    /// Attempts before this one that ended because their host died.
-    pub lost: i64,
-    /// Dependencies whose end keeps the default rule from holding.
-    pub tainted: i64,
-}
-
-/// The end of a claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskUpdate {
-    /// Which task.
-    pub key: TaskKey,
-    /// The token it was claimed with.
-    pub token: i64,
-    /// Where it goes: a terminal state, or `Ready` for another attempt.
-    pub state: TaskState,
-    /// 1 when the attempt ended because whatever executed it is gone.
-    pub lost: i64,
-    /// 1 when the attempt is taken back, as if it had never begun.
-    pub unbegun: i64,
-    /// When it is due again, for `Ready`.
-    pub due_at: i64,
-    /// Why it failed or was skipped.
-    pub error: Option<String>,
-    /// What it changed in the context, as JSON.
-    pub patch: Option<String>,
-}
-
-/// What a terminal task means to one dependant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Resolution {
-    /// Dependencies that became terminal.
-    pub resolved: i64,
-    /// Those of them that taint.
-    pub tainted: i64,
+impl TaskKey {
+    pub(crate) fn params(self) -> [Param; 2] {
+        [self.run.to_string().into(), self.idx.into()]
+    }
 }
 
 /// A task as recorded.
@@ -110,6 +74,10 @@ pub struct TaskRow {
     pub id: String,
     /// Where it is.
     pub state: TaskState,
+    /// How many dependencies it waits for.
+    pub waiting: i64,
+    /// Dependencies whose end keeps the default rule from holding.
+    pub tainted: i64,
     /// Attempts begun.
     pub attempt: i64,
     /// Attempts that ended because their host died.
@@ -131,8 +99,8 @@ pub struct TaskRow {
     pub patch: Option<String>,
 }
 
-const COLUMNS: &str =
-    "run_id, idx, id, state, attempt, lost, token, due_at, host_id, started_at, finished_at, error, patch";
+const COLUMNS: &str = "run_id, idx, id, state, waiting, tainted, attempt, lost, token, due_at, host_id, \
+     started_at, finished_at, error, patch";
 
 static INSERT: Many = Many::new(
     "INSERT INTO tasks (run_id, idx, id, state, waiting, tainted, attempt, lost, token, due_at) \
@@ -141,25 +109,48 @@ static INSERT: Many = Many::new(
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
-static APPLY: Many = Many::new(
-    "WITH v(run_id, idx, token, state, lost, unbegun, due_at, finished_at, error, patch) AS (VALUES ",
-    &[Text, Int, Int, Text, Int, Int, Int, Int, Text, Text],
-    ") UPDATE tasks SET state = v.state, lost = tasks.lost + v.lost, \
-     attempt = tasks.attempt - v.unbegun, due_at = v.due_at, finished_at = v.finished_at, \
-     error = v.error, patch = v.patch FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx \
-     AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx",
-);
-
-static RESOLVE: Many = Many::new(
-    "WITH v(run_id, idx, resolved, tainted, at) AS (VALUES ",
-    &[Text, Int, Int, Int, Int],
-    ") UPDATE tasks SET waiting = waiting - v.resolved, tainted = tasks.tainted + v.tainted, \
-     state = CASE WHEN waiting = v.resolved THEN 'ready' ELSE state END, due_at = v.at \
-     FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx AND tasks.state = 'waiting'",
+static INSERT_CLAIMED: Many = Many::new(
+    "INSERT INTO tasks (run_id, idx, id, state, waiting, tainted, attempt, lost, token, host_id, due_at, started_at) \
+     SELECT v.column1, v.column2, v.column3, 'running', 0, 0, 1, 0, CAST($1 AS BIGINT), CAST($2 AS TEXT), \
+     CAST($3 AS BIGINT), CAST($4 AS BIGINT) FROM (VALUES ",
+    &[Text, Int, Text],
+    ") AS v WHERE v.column1 IS NOT NULL",
 );
 
 impl NewTask {
-    pub(crate) async fn insert(tx: &mut Tx, tasks: &[(RunId, &Self)], now: i64) -> Result<(), Error> {
+    /// Records tasks. Those that wait for nothing are claimed with it, as many as there are free slots; their
+    /// keys are returned.
+    pub(crate) async fn insert(
+        tx: &mut Tx,
+        tasks: &[(RunId, &Self)],
+        claim: Claim,
+        free: usize,
+    ) -> Result<Vec<TaskKey>, Error> {
+        let mut claimed = Vec::new();
+        let mut others = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let takes = task.1.waiting == 0 && claimed.len() < free;
+            if takes { &mut claimed } else { &mut others }.push(*task);
+        }
+        Self::insert_claimed(tx, &claimed, claim).await?;
+        Self::insert_others(tx, &others, claim.now).await?;
+        Ok(claimed.iter().map(|(run, task)| TaskKey { run: *run, idx: task.idx }).collect())
+    }
+
+    async fn insert_claimed(tx: &mut Tx, tasks: &[(RunId, &Self)], claim: Claim) -> Result<(), Error> {
+        for chunk in tasks.chunks(MAX_ROWS) {
+            let rows = chunk
+                .iter()
+                .flat_map(|(run, task)| [run.to_string().into(), task.idx.into(), task.id.clone().into()]);
+            let scalars =
+                [claim.token.into(), claim.host.to_string().into(), claim.now.into(), claim.now.into()];
+            let query = INSERT_CLAIMED.query_with(tx, scalars, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record claimed tasks", e))?;
+        }
+        Ok(())
+    }
+
+    async fn insert_others(tx: &mut Tx, tasks: &[(RunId, &Self)], now: i64) -> Result<(), Error> {
         for chunk in tasks.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|(run, task)| {
                 let state = if task.waiting == 0 { TaskState::Ready } else { TaskState::Waiting };
@@ -179,107 +170,7 @@ impl NewTask {
     }
 }
 
-impl Claimed {
-    /// Takes up to `limit` due tasks whose runs are pinned to one of `digests`, oldest first.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn claim(
-        tx: &mut Tx,
-        dialect: Dialect,
-        digests: &[String],
-        host: HostId,
-        token: i64,
-        limit: i64,
-        now: i64,
-    ) -> Result<Vec<Self>, Error> {
-        if digests.is_empty() || limit <= 0 {
-            return Ok(Vec::new());
-        }
-        let skip_locked = if dialect == Dialect::Postgres { " FOR UPDATE OF t SKIP LOCKED" } else { "" };
-        let sql = format!(
-            "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3 \
-             WHERE (run_id, idx) IN (SELECT t.run_id, t.idx FROM tasks t JOIN runs r ON r.id = t.run_id \
-             WHERE t.state = 'ready' AND t.due_at <= $3 AND r.digest {} \
-             ORDER BY t.due_at, t.run_id, t.idx LIMIT $4{skip_locked}) \
-             RETURNING run_id, idx, attempt, lost, tainted",
-            in_json(tx, 5)
-        );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(token).bind(host.to_string()).bind(now).bind(limit);
-        let rows = query
-            .bind(json_of(digests))
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(|e| Error::of("claim tasks", e))?;
-        let claimed = rows.iter().map(|row| {
-            let run = RunId::parse(&get::<String>(row, "run_id")?)?;
-            let key = TaskKey { run, idx: get(row, "idx")? };
-            Ok(Self {
-                key,
-                attempt: get(row, "attempt")?,
-                lost: get(row, "lost")?,
-                tainted: get(row, "tainted")?,
-            })
-        });
-        claimed.collect()
-    }
-}
-
-impl TaskUpdate {
-    /// Ends claims. Returns the tasks whose claim was still held; the others are fenced off.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn apply(tx: &mut Tx, updates: &[Self], now: i64) -> Result<Vec<TaskKey>, Error> {
-        let mut applied = Vec::with_capacity(updates.len());
-        for chunk in updates.chunks(MAX_ROWS) {
-            let rows = chunk.iter().flat_map(|u| {
-                let finished = u.state.is_terminal().then_some(now);
-                [
-                    u.key.run.to_string().into(),
-                    u.key.idx.into(),
-                    u.token.into(),
-                    u.state.as_str().into(),
-                    u.lost.into(),
-                    u.unbegun.into(),
-                    u.due_at.into(),
-                    finished.into(),
-                    u.error.clone().into(),
-                    u.patch.clone().into(),
-                ]
-            });
-            let query = APPLY.query(tx, rows.collect());
-            let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("commit outcomes", e))?;
-            for row in rows {
-                let run = RunId::parse(&get::<String>(&row, "run_id")?)?;
-                applied.push(TaskKey { run, idx: get(&row, "idx")? });
-            }
-        }
-        Ok(applied)
-    }
-}
-
 impl TaskRow {
-    /// Tells dependants that dependencies became terminal; those that wait for nothing more become ready.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn resolve(
-        tx: &mut Tx,
-        dependants: &HashMap<TaskKey, Resolution>,
-        now: i64,
-    ) -> Result<(), Error> {
-        let all: Vec<_> = dependants.iter().collect();
-        for chunk in all.chunks(MAX_ROWS) {
-            let rows = chunk.iter().flat_map(|(key, r)| {
-                [key.run.to_string().into(), key.idx.into(), r.resolved.into(), r.tainted.into(), now.into()]
-            });
-            let query = RESOLVE.query(tx, rows.collect());
-            query.execute(&mut **tx).await.map_err(|e| Error::of("resolve dependants", e))?;
-        }
-        Ok(())
-    }
-
     /// Ends whatever is not terminal in a cancelled run. Returns the tasks that were running.
     ///
     /// # Errors

@@ -1,13 +1,14 @@
 //! Every statement on both databases: SQLite in a file, PostgreSQL in an instance of its own.
 
 use longshore_store::{
-    Access, ArtifactRow, AttemptRow, Claimed, CommandRow, ConditionKind, ConditionRow, ConditionStatus,
-    EntryRow, EventRow, GenerationId, GenerationRow, GenerationState, HostId, InputRow, NewArtifact,
-    NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, Outlook, OutputRow, PackageRow, PackageState,
-    PositionRow, ReactorCommand, ReactorRow, RegistryRow, RejectRow, Resolution, RunCounts, RunId, RunRow,
-    RunState, ScheduleRow, Stance, StatusRow, Store, TaskKey, TaskRow, TaskState, TaskUpdate, Tx,
+    Access, ArtifactRow, AttemptRow, Claim, Claimed, CommandRow, ConditionKind, ConditionRow,
+    ConditionStatus, EntryRow, EventRow, GenerationId, GenerationRow, GenerationState, HostId, InputRow,
+    NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, Outlook, OutputRow, PackageRow,
+    PackageState, PositionRow, ReactorCommand, ReactorRow, Recorded, RegistryRow, RejectRow, Resolution,
+    RunCounts, RunId, RunRow, RunState, ScheduleRow, Stance, StatusRow, Store, Success, TaskKey, TaskRow,
+    TaskState, TaskUpdate, Tx,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,6 +19,7 @@ async fn the_whole_life_of_a_run_works_on_sqlite() {
     let folder = tempfile::tempdir().expect("folder");
     let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
     whole_life(&store).await;
+    short_ways(&store).await;
     packages(&store).await;
     decisions(&store).await;
     reactors(&store).await;
@@ -37,6 +39,7 @@ async fn the_whole_life_of_a_run_works_on_postgres() {
     let server = Postgres::start(binaries);
     let store = Store::open(&server.url(), Access::Host).await.expect("opens");
     whole_life(&store).await;
+    short_ways(&store).await;
     packages(&store).await;
     decisions(&store).await;
     reactors(&store).await;
@@ -104,10 +107,16 @@ fn new_run(dedup_key: Option<&str>) -> NewRun {
     }
 }
 
+/// The claim that a host makes with a token.
+fn claim(host: HostId, token: i64, now: i64) -> Claim {
+    Claim { host, token, now }
+}
+
 async fn start(store: &Store, dedup_key: Option<&str>) -> RunId {
     let run = new_run(dedup_key);
     let mut tx = store.begin().await.expect("begins");
-    NewRun::insert(&mut tx, std::slice::from_ref(&run), 10).await.expect("starts");
+    let recorded = NewRun::insert(&mut tx, &[&run], claim(HostId::new(), 1, 10), 0).await.expect("starts");
+    assert_eq!(recorded, Recorded::default());
     store.commit(tx).await.expect("commits");
     run.id
 }
@@ -124,12 +133,13 @@ async fn whole_life(store: &Store) {
     Store::register_host(&mut tx, host, "test", 1, 10).await.expect("registers");
     Store::heartbeat(&mut tx, host, false, 11).await.expect("beats");
     let again = new_run(Some("key"));
-    let taken = NewRun::insert(&mut tx, std::slice::from_ref(&again), 10).await.expect("starts");
-    assert_eq!(taken, HashMap::from([(again.id, run)]));
+    let recorded = NewRun::insert(&mut tx, &[&again], claim(host, 2, 10), 5).await.expect("starts");
+    assert_eq!(recorded, Recorded { taken: HashMap::from([(again.id, run)]), claimed: Vec::new() });
     assert!(RunRow::origin_is_busy(store, "cron:nightly").await.expect("looks"));
 
-    let digests = ["d".to_owned(), "other".to_owned()];
-    let claimed = Claimed::claim(&mut tx, store.dialect(), &digests, host, 5, 10, 12).await.expect("claims");
+    let digests = HashSet::from(["d".to_owned(), "other".to_owned()]);
+    let dialect = store.dialect();
+    let claimed = Claimed::claim(&mut tx, dialect, &digests, claim(host, 5, 12), 10).await.expect("claims");
     let first = TaskKey { run, idx: 0 };
     assert_eq!(claimed, [Claimed { key: first, attempt: 1, lost: 0, tainted: 0 }]);
     assert!(TaskRow::orphans(&mut tx, host).await.expect("looks").is_empty());
@@ -150,15 +160,14 @@ async fn whole_life(store: &Store) {
     };
     NewAttempt::insert(&mut tx, &[attempt.clone(), attempt.clone(), attempt]).await.expect("records once");
     let second = TaskKey { run, idx: 1 };
-    TaskRow::resolve(&mut tx, &HashMap::from([(second, Resolution { resolved: 1, tainted: 1 })]), 14)
-        .await
-        .expect("resolves");
-    let left = RunRow::count_down(&mut tx, &HashMap::from([(run, RunCounts { open: 1, failed: 0 })]), 14)
+    let resolution = Resolution { resolved: 1, tainted: 1 };
+    Resolution::apply(&mut tx, &[(second, resolution)], 14).await.expect("resolves");
+    let left = RunRow::count_down(&mut tx, &BTreeMap::from([(run, RunCounts { open: 1, failed: 0 })]), 14)
         .await
         .expect("counts");
     assert_eq!(left, HashMap::from([(run, RunCounts { open: 1, failed: 0 })]));
     assert_eq!(TaskRow::next_due(&mut tx, 0).await.expect("looks"), Some(14));
-    let claimed = Claimed::claim(&mut tx, store.dialect(), &digests, host, 6, 10, 15).await.expect("claims");
+    let claimed = Claimed::claim(&mut tx, dialect, &digests, claim(host, 6, 15), 10).await.expect("claims");
     assert_eq!(claimed, [Claimed { key: second, attempt: 1, lost: 0, tainted: 1 }]);
     assert!(RunRow::to_cancel(&mut tx, 16).await.expect("looks").is_empty());
     assert_eq!(RunRow::load(&mut tx, &[run]).await.expect("loads").len(), 1);
@@ -180,6 +189,45 @@ async fn whole_life(store: &Store) {
     assert_eq!(RunRow::ended_of(store, "digest", 0).await.expect("counts").1, 0);
     assert_eq!(TaskRow::of_run(store, run).await.expect("loads")[1].state, TaskState::Cancelled);
     assert_eq!(AttemptRow::of_run(store, run).await.expect("loads").len(), 1);
+}
+
+/// A run whose host remembers what is ready: nothing is asked, everything is compared.
+async fn short_ways(store: &Store) {
+    let (host, run, other) = (HostId::new(), new_run(None), new_run(None));
+    let mut tx = store.begin().await.expect("begins");
+    let recorded = NewRun::insert(&mut tx, &[&run, &other], claim(host, 7, 30), 1).await.expect("starts");
+    let key = |run: &NewRun, idx| TaskKey { run: run.id, idx };
+    let (first, second) = (key(&run, 0), key(&run, 1));
+    assert_eq!(recorded.claimed, [first], "one slot was free");
+    let ready = [key(&other, 0)];
+    assert_eq!(claim(host, 7, 29).take(&mut tx, &ready).await.expect("asks"), 0, "it is not due yet");
+    assert_eq!(claim(host, 7, 30).take(&mut tx, &ready).await.expect("takes"), 1);
+    assert_eq!(claim(host, 8, 31).take(&mut tx, &ready).await.expect("asks"), 0, "it is taken");
+
+    let success = |key, token, patch: Option<&str>| Success { key, token, patch: patch.map(str::to_owned) };
+    let fenced = [success(first, 6, None), success(first, 6, Some("{}"))];
+    assert_eq!(Success::commit(&mut tx, &fenced, 32).await.expect("is fenced"), 0);
+    let ended = [success(first, 7, Some(r#"{"set":{}}"#)), success(ready[0], 7, None)];
+    assert_eq!(Success::commit(&mut tx, &ended, 32).await.expect("commits"), 2);
+    assert_eq!(Success::commit(&mut tx, &ended, 33).await.expect("was committed"), 0);
+
+    let too_much = [(second, Resolution { resolved: 2, tainted: 0 })];
+    assert_eq!(claim(host, 9, 34).take_resolved(&mut tx, &too_much).await.expect("asks"), 0);
+    let enough = [(second, Resolution { resolved: 1, tainted: 1 })];
+    assert_eq!(claim(host, 9, 34).take_resolved(&mut tx, &enough).await.expect("takes"), 1);
+    store.commit(tx).await.expect("commits");
+
+    let tasks = TaskRow::of_run(store, run.id).await.expect("loads");
+    let (done, taken) = (&tasks[0], &tasks[1]);
+    assert_eq!((done.state, done.finished_at), (TaskState::Succeeded, Some(32)));
+    assert_eq!(done.patch.as_deref(), Some(r#"{"set":{}}"#));
+    assert_eq!((taken.state, taken.attempt, taken.token), (TaskState::Running, 1, 9));
+    assert_eq!((taken.waiting, taken.tainted, taken.started_at), (0, 1, Some(34)));
+    assert_eq!(taken.host, Some(host.to_string()));
+    let attempts = AttemptRow::of_run(store, run.id).await.expect("loads");
+    assert_eq!(attempts.len(), 1);
+    assert_eq!((attempts[0].started_at, attempts[0].finished_at), (30, 32));
+    assert_eq!((attempts[0].outcome.as_str(), attempts[0].attempt), ("succeeded", 1));
 }
 
 /// A package and a schedule, recorded twice.

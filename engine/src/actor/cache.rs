@@ -3,12 +3,16 @@
 use crate::context::{ContextMap, Patch};
 use crate::decide::{TaskEnd, run_end};
 use crate::definition::WorkflowDef;
-use longshore_store::{Error as StoreError, NewRun, RunId, RunRow, RunState, TaskRow, TaskState, Tx};
+use longshore_store::{
+    Error as StoreError, NewRun, RunId, RunRow, RunState, TaskKey, TaskRow, TaskState, Tx,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A run that is not over.
 pub(super) struct RunCache {
+    /// It was ended in this transaction: nothing of it is claimed or resolved any more.
+    pub(super) over: bool,
     pub(super) def: Arc<WorkflowDef>,
     pub(super) input: ContextMap,
     pub(super) tasks: Vec<TaskCache>,
@@ -17,6 +21,10 @@ pub(super) struct RunCache {
 /// A task of an open run.
 pub(super) struct TaskCache {
     pub(super) state: TaskState,
+    /// How many dependencies it waits for.
+    pub(super) waiting: i64,
+    /// Dependencies whose end keeps the default rule from holding.
+    pub(super) tainted: i64,
     pub(super) attempts: i64,
     pub(super) error: String,
     pub(super) patch: Option<Arc<Patch>>,
@@ -27,9 +35,8 @@ impl RunCache {
     pub(super) fn started(run: &NewRun, def: Arc<WorkflowDef>) -> Self {
         // The engine wrote this text a moment ago.
         let input = ContextMap::from_json(&run.input).unwrap_or_default();
-        let task =
-            |_| TaskCache { state: TaskState::Waiting, attempts: 0, error: String::new(), patch: None };
-        Self { tasks: def.tasks.iter().map(task).collect(), def, input }
+        let tasks = def.tasks.iter().map(|task| TaskCache::waiting(task.dependencies.len() as i64)).collect();
+        Self { over: false, tasks, def, input }
     }
 
     fn recorded(row: &RunRow, tasks: Vec<TaskRow>, def: Arc<WorkflowDef>) -> Result<Self, StoreError> {
@@ -44,7 +51,13 @@ impl RunCache {
             return Err(StoreError::BadRow { table: "tasks", key, column: "idx".into(), value });
         }
         let tasks = tasks.into_iter().map(TaskCache::recorded).collect::<Result<_, _>>()?;
-        Ok(Self { def, input, tasks })
+        Ok(Self { over: false, def, input, tasks })
+    }
+
+    /// Its tasks that are ready.
+    pub(super) fn ready(&self, run: RunId) -> impl Iterator<Item = TaskKey> {
+        let ready = self.tasks.iter().enumerate().filter(|(_, task)| task.state == TaskState::Ready);
+        ready.map(move |(idx, _)| TaskKey { run, idx: idx as i64 })
     }
 
     /// The context a task sees: the start context and the patches of everything above it, in order.
@@ -88,6 +101,12 @@ impl RunCache {
 }
 
 impl TaskCache {
+    /// A task that has not begun.
+    fn waiting(dependencies: i64) -> Self {
+        let state = if dependencies == 0 { TaskState::Ready } else { TaskState::Waiting };
+        Self { state, waiting: dependencies, tainted: 0, attempts: 0, error: String::new(), patch: None }
+    }
+
     fn recorded(row: TaskRow) -> Result<Self, StoreError> {
         let patch = match &row.patch {
             None => None,
@@ -98,7 +117,14 @@ impl TaskCache {
                 value: text.clone(),
             })?)),
         };
-        Ok(Self { state: row.state, attempts: row.attempt, error: row.error.unwrap_or_default(), patch })
+        Ok(Self {
+            state: row.state,
+            waiting: row.waiting,
+            tainted: row.tainted,
+            attempts: row.attempt,
+            error: row.error.unwrap_or_default(),
+            patch,
+        })
     }
 }
 

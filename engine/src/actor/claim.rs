@@ -1,12 +1,12 @@
 //! Claims due tasks, and decides which of them run.
 
 use super::settle::Settled;
-use super::transact::{Effects, RunEnd};
+use super::transact::{Effects, RunEnd, Undone};
 use super::{Actor, Held};
 use crate::decide::{Readiness, readiness};
 use crate::packages::{AttemptFailure, AttemptOutcome, Lease};
 use longshore_store::{
-    Claimed, Error as StoreError, RunId, RunRow, RunState, TaskRow, TaskState, TaskUpdate, Tx,
+    Claim, Claimed, Error as StoreError, RunId, RunRow, RunState, TaskKey, TaskRow, TaskState, TaskUpdate, Tx,
 };
 use longshore_workflow::MAX_CONTEXT_BYTES;
 use std::sync::Arc;
@@ -17,52 +17,100 @@ impl Actor {
     pub(super) async fn claim(
         &mut self,
         tx: &mut Tx,
-        now: i64,
+        claim: Claim,
         effects: &mut Effects,
-    ) -> Result<(), StoreError> {
-        if self.next_due.is_some_and(|due| due <= now) {
-            self.may_be_ready = true;
-        }
-        while self.may_be_ready {
-            // Looked up each time: what is put back below because its digest went is not claimed again.
-            let catalog = self.packages.catalog();
-            let free = self.slots.saturating_sub(self.held_slots + effects.leases.len());
+    ) -> Result<(), Undone> {
+        loop {
+            while !effects.claimed.is_empty() {
+                self.decide_claimed(tx, claim, effects).await?;
+            }
+            let free = self.free_slots(effects);
             if free == 0 || self.stopping.is_some() {
-                break;
+                return Ok(());
             }
-            self.next_token += 1;
-            let token = self.next_token;
-            let (dialect, host) = (self.store.dialect(), self.host);
-            let claimed =
-                Claimed::claim(tx, dialect, &catalog.digests, host, token, free as i64, now).await?;
-            if claimed.is_empty() {
-                return self.nothing_ready(tx, now).await;
-            }
-            self.load_missing(tx, claimed.iter().map(|c| c.key.run), now, effects).await?;
-            let mut skipped = Vec::new();
-            let count = claimed.len();
-            for claim in claimed {
-                effects.touched.insert(claim.key.run);
-                match self.decide(&claim) {
-                    Some(Readiness::Run) => self.lease(&claim, token, now, effects),
-                    Some(Readiness::Skip { reason, taints }) => {
-                        skipped.push(skip(&claim, token, now, reason, taints))
-                    }
-                    None => skipped.push(put_back(&claim, token, now)),
-                }
-            }
-            let any_skipped = !skipped.is_empty();
-            self.settle(tx, skipped, now, effects).await?;
-            if count < free && !any_skipped {
-                return self.nothing_ready(tx, now).await;
+            effects.claimed = if self.may_be_ready || self.careful {
+                self.claim_due(tx, claim, free).await?
+            } else {
+                self.claim_known(tx, claim, free).await?
+            };
+            if effects.claimed.is_empty() {
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    /// Slots that nothing holds, and nothing of this transaction is going to hold.
+    fn free_slots(&self, effects: &Effects) -> usize {
+        self.slots.saturating_sub(self.held_slots + effects.leases.len() + effects.claimed.len())
+    }
+
+    /// How many tasks may be taken in the moment in which they become ready: none while others have waited longer.
+    pub(super) fn may_take(&self, effects: &Effects) -> usize {
+        let others = self.may_be_ready || !self.ready.is_empty();
+        if others || self.careful || self.stopping.is_some() { 0 } else { self.free_slots(effects) }
+    }
+
+    /// Asks the database for due tasks.
+    async fn claim_due(&mut self, tx: &mut Tx, claim: Claim, free: usize) -> Result<Vec<Claimed>, Undone> {
+        // Looked up each time: what was put back because its digest went is not claimed again.
+        let catalog = self.packages.catalog();
+        let claimed = Claimed::claim(tx, self.store.dialect(), &catalog.digests, claim, free as i64).await?;
+        if claimed.len() < free {
+            self.nothing_ready(tx, claim.now).await?;
+        }
+        Ok(claimed)
+    }
+
+    /// Takes tasks that this host made ready.
+    async fn claim_known(&mut self, tx: &mut Tx, claim: Claim, free: usize) -> Result<Vec<Claimed>, Undone> {
+        let catalog = self.packages.catalog();
+        let mut claimed = Vec::new();
+        while claimed.len() < free
+            && let Some((_, key)) = self.ready.pop_first()
+        {
+            let Some(run) = self.runs.get(&key.run).filter(|run| !run.over) else { continue };
+            let task = &run.tasks[key.idx as usize];
+            // A digest that comes back wakes this host, which then asks the database.
+            if task.state == TaskState::Ready && catalog.digests.contains(&run.def.digest) {
+                claimed.push(Claimed { key, attempt: task.attempts + 1, lost: 0, tainted: task.tainted });
+            }
+        }
+        let keys: Vec<TaskKey> = claimed.iter().map(|claimed| claimed.key).collect();
+        self.expect(claim.take(tx, &keys).await?, keys.len())?;
+        Ok(claimed)
+    }
+
+    /// Compares what the database changed with what it should have.
+    pub(super) fn expect(&self, changed: u64, expected: usize) -> Result<(), Undone> {
+        debug_assert!(!self.careful || expected == 0, "a careful transaction believes only the database");
+        if changed == expected as u64 { Ok(()) } else { Err(Undone::Surprised) }
+    }
+
+    /// Makes leases of taken tasks, or skips them.
+    async fn decide_claimed(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        effects: &mut Effects,
+    ) -> Result<(), Undone> {
+        let claimed = std::mem::take(&mut effects.claimed);
+        self.load_missing(tx, claimed.iter().map(|c| c.key.run), claim.now, effects).await?;
+        let mut skipped = Vec::new();
+        for task in claimed {
+            effects.touched.insert(task.key.run);
+            match self.decide(&task) {
+                Some(Readiness::Run) => self.lease(&task, claim, effects),
+                Some(Readiness::Skip { reason, taints }) => skipped.push(skip(&task, claim, reason, taints)),
+                None => skipped.push(put_back(&task, claim)),
+            }
+        }
+        self.settle(tx, skipped, claim, effects).await
     }
 
     /// Every due task is claimed: looks up when the next one is due, if any was put back for later.
-    async fn nothing_ready(&mut self, tx: &mut Tx, now: i64) -> Result<(), StoreError> {
+    async fn nothing_ready(&mut self, tx: &mut Tx, now: i64) -> Result<(), Undone> {
         self.may_be_ready = false;
+        self.ready.clear();
         if self.next_due.is_some() {
             self.next_due = TaskRow::next_due(tx, now).await?;
         }
@@ -95,27 +143,27 @@ impl Actor {
         Some(readiness(task, claim.tainted > 0, |id| run.state_of(id), || run.context_of(idx)))
     }
 
-    fn lease(&mut self, claim: &Claimed, token: i64, now: i64, effects: &mut Effects) {
-        let Some(run) = self.runs.get_mut(&claim.key.run) else { return };
-        let idx = claim.key.idx as usize;
+    fn lease(&mut self, claimed: &Claimed, claim: Claim, effects: &mut Effects) {
+        let Some(run) = self.runs.get_mut(&claimed.key.run) else { return };
+        let idx = claimed.key.idx as usize;
         run.tasks[idx].state = TaskState::Running;
-        run.tasks[idx].attempts = claim.attempt;
+        run.tasks[idx].attempts = claimed.attempt;
         let context = run.context_of(idx).to_frame();
         let task = &run.def.tasks[idx];
         let held = Held {
-            key: claim.key,
-            token,
-            attempt: claim.attempt,
-            lost: claim.lost,
+            key: claimed.key,
+            token: claim.token,
+            attempt: claimed.attempt,
+            lost: claimed.lost,
             digest: run.def.digest.clone(),
             host: self.host.to_string(),
-            started_at: now,
+            started_at: claim.now,
             has_slot: true,
             cancelled: false,
         };
         effects.changes.push(super::transact::Change {
-            key: claim.key,
-            attempt: claim.attempt,
+            key: claimed.key,
+            attempt: claimed.attempt,
             state: TaskState::Running,
             message: None,
         });
@@ -130,10 +178,10 @@ impl Actor {
         }
         let lease = Lease {
             id: self.next_lease,
-            run: claim.key.run,
+            run: claimed.key.run,
             task: task.id.clone(),
             index: task.index,
-            attempt: u32::try_from(claim.attempt).unwrap_or(u32::MAX),
+            attempt: u32::try_from(claimed.attempt).unwrap_or(u32::MAX),
             digest: held.digest.clone(),
             deadline_ms: run.def.task_timeout_ms.unwrap_or(0),
             context,
@@ -143,22 +191,22 @@ impl Actor {
     }
 }
 
-fn update(claim: &Claimed, token: i64, now: i64, state: TaskState, error: String) -> TaskUpdate {
+fn update(claimed: &Claimed, claim: Claim, state: TaskState, error: String) -> TaskUpdate {
     TaskUpdate {
-        key: claim.key,
-        token,
+        key: claimed.key,
+        token: claim.token,
         state,
         lost: 0,
         unbegun: 1,
-        due_at: now,
+        due_at: claim.now,
         error: Some(error),
         patch: None,
     }
 }
 
-fn skip(claim: &Claimed, token: i64, now: i64, reason: String, taints: bool) -> Settled {
-    let update = update(claim, token, now, TaskState::Skipped, reason);
-    Settled { update, taints, attempt: claim.attempt - 1, patch: None }
+fn skip(claimed: &Claimed, claim: Claim, reason: String, taints: bool) -> Settled {
+    let update = update(claimed, claim, TaskState::Skipped, reason);
+    Settled { update, taints, attempt: claimed.attempt - 1, patch: None, record: None }
 }
 
 /// Pause before a task is claimed again whose definition was not there.
@@ -166,8 +214,9 @@ const PUT_BACK_MS: i64 = 1000;
 
 /// A task whose definition is not loaded any more, or whose run was ended a moment ago: for the latter this
 /// changes nothing, because the task is not running.
-fn put_back(claim: &Claimed, token: i64, now: i64) -> Settled {
+fn put_back(claimed: &Claimed, claim: Claim) -> Settled {
     let reason = "its package was unloaded in this moment".to_owned();
-    let update = update(claim, token, now + PUT_BACK_MS, TaskState::Ready, reason);
-    Settled { update, taints: false, attempt: claim.attempt - 1, patch: None }
+    let mut update = update(claimed, claim, TaskState::Ready, reason);
+    update.due_at += PUT_BACK_MS;
+    Settled { update, taints: false, attempt: claimed.attempt - 1, patch: None, record: None }
 }

@@ -20,11 +20,12 @@ use crate::error::Error;
 use crate::packages::{AttemptOutcome, Lease, Packages};
 use cache::RunCache;
 use longshore_store::{HostId, NewRun, RunId, RunState, Store, TaskKey};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
+use transact::{Failed, Undone};
 
 /// Most commands of one transaction: bounds how long a commit can keep the others waiting.
 const MAX_BATCH: usize = 512;
@@ -43,6 +44,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// Attempts that were handed over this short a time ago may end together.
 const TOGETHER: Duration = Duration::from_millis(2);
+
+/// This many outcomes are a burst however long ago they were handed over: what the lull costs is shared.
+const BURST: usize = 8;
 
 /// The lull that ends a burst of outcomes: several times what one takes to arrive.
 const LULL: Duration = Duration::from_micros(150);
@@ -114,8 +118,13 @@ pub(crate) struct Actor {
     next_token: i64,
     /// When the earliest task is due that was put back for later.
     next_due: Option<i64>,
-    /// Whether a task may have become ready since the last claim.
+    /// Whether the database may have a due task that is not in `ready`: then it is asked.
     may_be_ready: bool,
+    /// Tasks that this host made ready and had no slot for, oldest first, with when they became due. What is not
+    /// ready any more is passed over when it is met.
+    ready: BTreeSet<(i64, TaskKey)>,
+    /// Whether the last transaction found that memory was wrong: this one believes only the database.
+    careful: bool,
     look_for_cancelled: bool,
     last_dispatch: Instant,
     last_heartbeat: Instant,
@@ -155,6 +164,8 @@ impl Actor {
             // Tasks that an earlier host put back: the first claim looks up when they are due.
             next_due: Some(now),
             may_be_ready: true,
+            ready: BTreeSet::new(),
+            careful: false,
             look_for_cancelled: true,
             last_dispatch: Instant::now(),
             last_heartbeat: Instant::now(),
@@ -182,6 +193,9 @@ impl Actor {
             }
             self.gather(&mut commands).await;
             self.turn().await;
+            if self.careful {
+                self.turn().await;
+            }
             self.migrate_runs().await;
             if self.stop_if_done().await {
                 return;
@@ -191,7 +205,7 @@ impl Actor {
 
     /// Waits for the end of a burst of starts or outcomes. tokio's timers are too coarse for a fraction of a
     /// millisecond, so this yields to other tasks until the lull; an attempt that takes longer than
-    /// [`TOGETHER`] is not waited for.
+    /// [`TOGETHER`] is only waited for in a [`BURST`].
     async fn gather(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) {
         let mut last = Instant::now();
         while let Some(lull) = self.expected_lull() {
@@ -201,7 +215,10 @@ impl Actor {
                     last = Instant::now();
                 }
                 Err(_) if last.elapsed() >= lull => return,
-                Err(_) => tokio::task::yield_now().await,
+                Err(_) => {
+                    std::thread::yield_now();
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }
@@ -210,10 +227,11 @@ impl Actor {
     fn expected_lull(&self) -> Option<Duration> {
         let full = self.ended.len() + self.starts.len() >= MAX_BATCH;
         let outcomes = !self.ended.is_empty() && !self.leases.is_empty();
+        let together = self.ended.len() >= BURST || self.last_dispatch.elapsed() < TOGETHER;
         if full {
             None
-        } else if outcomes && self.last_dispatch.elapsed() < TOGETHER {
-            Some(LULL)
+        } else if outcomes && together {
+            Some(LULL * (1 + self.ended.len() as u32 / 64))
         } else {
             (!self.starts.is_empty()).then_some(START_LULL)
         }
@@ -221,24 +239,28 @@ impl Actor {
 
     /// One transaction, and what follows from it.
     async fn turn(&mut self) {
-        match self.transact().await {
+        let Failed { why, touched } = match self.transact().await {
             Ok(effects) => {
                 self.pause = Duration::ZERO;
-                self.after_commit(effects);
+                self.careful = false;
+                return self.after_commit(effects);
             }
-            Err(failed) => {
-                tracing::error!(
-                    error = &failed.error as &dyn std::error::Error,
-                    code = failed.error.code(),
-                    "a transaction failed; outcomes are kept and tried again"
-                );
-                self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
-                self.may_be_ready = true;
-                for run in failed.touched {
-                    self.forget(run, None);
-                }
-                self.refuse_starts(&failed.error);
-            }
+            Err(failed) => failed,
+        };
+        for run in touched {
+            self.forget(run, None);
+        }
+        self.ready.clear();
+        self.may_be_ready = true;
+        self.careful = matches!(why, Undone::Surprised);
+        if let Undone::Store(error) = why {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                code = error.code(),
+                "a transaction failed; outcomes are kept and tried again"
+            );
+            self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+            self.refuse_starts(&error);
         }
     }
 
@@ -320,6 +342,9 @@ impl Actor {
 
     /// Hands claimed attempts over. One that is refused is put back.
     fn dispatch(&mut self, leases: Vec<Lease>) {
+        if !leases.is_empty() {
+            self.last_dispatch = Instant::now();
+        }
         for lease in leases {
             let id = lease.id;
             if let Err(refused) = self.packages.start(lease) {

@@ -2,15 +2,15 @@
 
 use super::{Actor, Held};
 use crate::actor::cache::RunCache;
-use crate::actor::transact::{Change, Effects};
+use crate::actor::transact::{Change, Effects, Undone};
 use crate::context::Patch;
 use crate::decide::{AfterFailure, after_failure, after_loss, is_poison};
 use crate::packages::{AttemptFailure, AttemptOutcome};
 use longshore_store::{
-    Error as StoreError, EventRow, NewAttempt, Resolution, RunCounts, RunId, RunRow, RunState, TaskKey,
-    TaskRow, TaskState, TaskUpdate, Tx,
+    Claim, Claimed, EventRow, NewAttempt, Resolution, RunCounts, RunId, RunRow, RunState, Success, TaskKey,
+    TaskState, TaskUpdate, Tx,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Longest error that is recorded of an attempt, in bytes.
@@ -23,6 +23,8 @@ pub(super) struct Settled {
     pub(super) taints: bool,
     pub(super) attempt: i64,
     pub(super) patch: Option<Arc<Patch>>,
+    /// The record of the attempt, none for one that is taken back. A success is recorded from its task's row.
+    pub(super) record: Option<NewAttempt>,
 }
 
 impl Actor {
@@ -30,25 +32,32 @@ impl Actor {
     pub(super) async fn commit_outcomes(
         &mut self,
         tx: &mut Tx,
-        now: i64,
+        claim: Claim,
         effects: &mut Effects,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Undone> {
         if self.ended.is_empty() {
             return Ok(());
         }
+        // In the order of the tables' keys: neighbours lie on the same page.
+        self.ended.sort_unstable_by_key(|(held, _)| held.key);
         let runs: Vec<RunId> =
             self.ended.iter().filter(|(held, _)| !held.cancelled).map(|(held, _)| held.key.run).collect();
-        self.load_missing(tx, runs.into_iter(), now, effects).await?;
-        let mut attempts = Vec::with_capacity(self.ended.len());
-        let mut settled = Vec::with_capacity(self.ended.len());
-        for (held, outcome) in &self.ended {
-            attempts.extend(attempt_row(held, outcome, now));
-            if !held.cancelled {
-                settled.push(self.settle_one(held, outcome, now));
-            }
-        }
-        NewAttempt::insert(tx, &attempts).await?;
-        self.settle(tx, settled, now, effects).await
+        self.load_missing(tx, runs.into_iter(), claim.now, effects).await?;
+        let (cancelled, ended): (Vec<_>, Vec<_>) = self.ended.iter().partition(|(held, _)| held.cancelled);
+        let record = |(held, outcome): &(Held, AttemptOutcome)| attempt_row(held, outcome, claim.now);
+        let cancelled: Vec<NewAttempt> = cancelled.into_iter().filter_map(record).collect();
+        NewAttempt::insert(tx, &cancelled).await?;
+        let settled = ended.into_iter().map(|(held, outcome)| self.settle_one(held, outcome, claim.now));
+        let settled = settled.collect();
+        self.settle(tx, settled, claim, effects).await
+    }
+
+    /// Whether this is written with all other successes, and expected to be held still.
+    fn is_success(&self, settled: &Settled) -> bool {
+        let is_open = |run: &RunCache| !run.over;
+        settled.update.state == TaskState::Succeeded
+            && !self.careful
+            && self.runs.get(&settled.update.key.run).is_some_and(is_open)
     }
 
     fn settle_one(&self, held: &Held, outcome: &AttemptOutcome, now: i64) -> Settled {
@@ -66,6 +75,7 @@ impl Actor {
             taints: false,
             attempt: held.attempt,
             patch: None,
+            record: None,
         };
         match outcome {
             AttemptOutcome::Done(frame) => match Patch::from_frame(frame) {
@@ -103,6 +113,9 @@ impl Actor {
                 }
             }
         }
+        if !self.is_success(&settled) {
+            settled.record = attempt_row(held, outcome, now);
+        }
         settled
     }
 
@@ -132,16 +145,13 @@ impl Actor {
         &mut self,
         tx: &mut Tx,
         settled: Vec<Settled>,
-        now: i64,
+        claim: Claim,
         effects: &mut Effects,
-    ) -> Result<(), StoreError> {
-        let by_key: HashMap<TaskKey, &Settled> = settled.iter().map(|s| (s.update.key, s)).collect();
-        let updates: Vec<TaskUpdate> = settled.iter().map(|s| s.update.clone()).collect();
-        let applied = TaskUpdate::apply(tx, &updates, now).await?;
-        let mut dependants: HashMap<TaskKey, Resolution> = HashMap::new();
-        let mut closed: HashMap<RunId, RunCounts> = HashMap::new();
-        for key in applied {
-            let Some(settled) = by_key.get(&key) else { continue };
+    ) -> Result<(), Undone> {
+        let mut dependants: BTreeMap<TaskKey, Resolution> = BTreeMap::new();
+        let mut closed: BTreeMap<RunId, RunCounts> = BTreeMap::new();
+        for settled in self.write(tx, settled, claim.now).await? {
+            let key = settled.update.key;
             effects.touched.insert(key.run);
             effects.changes.push(Change {
                 key,
@@ -149,7 +159,6 @@ impl Actor {
                 state: settled.update.state,
                 message: settled.update.error.clone(),
             });
-            self.remember(settled);
             if settled.update.state == TaskState::Ready {
                 let due = settled.update.due_at;
                 self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
@@ -158,28 +167,82 @@ impl Actor {
                 let counts = closed.entry(key.run).or_insert(RunCounts { open: 0, failed: 0 });
                 counts.open += 1;
                 counts.failed += i64::from(settled.update.state == TaskState::Failed);
-                self.resolve_dependants(settled, &mut dependants);
+                self.resolve_dependants(&settled, &mut dependants);
             }
+            self.remember(settled);
         }
-        self.may_be_ready |= !dependants.is_empty();
-        TaskRow::resolve(tx, &dependants, now).await?;
-        let left = RunRow::count_down(tx, &closed, now).await?;
-        self.finish_runs(tx, &left, now, effects).await
+        self.resolve(tx, dependants, claim, effects).await?;
+        let left = RunRow::count_down(tx, &closed, claim.now).await?;
+        self.finish_runs(tx, &left, claim.now, effects).await
     }
 
-    fn remember(&mut self, settled: &Settled) {
+    /// Writes updates. Returns those whose claim was still held; the others are fenced off.
+    async fn write(&mut self, tx: &mut Tx, settled: Vec<Settled>, now: i64) -> Result<Vec<Settled>, Undone> {
+        let (mut written, others): (Vec<_>, Vec<_>) = settled.into_iter().partition(|s| self.is_success(s));
+        let success = |settled: &Settled| Success {
+            key: settled.update.key,
+            token: settled.update.token,
+            patch: settled.update.patch.clone(),
+        };
+        let successes: Vec<Success> = written.iter().map(success).collect();
+        self.expect(Success::commit(tx, &successes, now).await?, successes.len())?;
+        let updates: Vec<TaskUpdate> = others.iter().map(|s| s.update.clone()).collect();
+        let applied: HashSet<TaskKey> = TaskUpdate::apply(tx, &updates, now).await?.into_iter().collect();
+        let is_applied = |settled: &Settled| applied.contains(&settled.update.key);
+        let mut applied: Vec<Settled> = others.into_iter().filter(is_applied).collect();
+        let attempts: Vec<NewAttempt> = applied.iter_mut().filter_map(|s| s.record.take()).collect();
+        NewAttempt::insert(tx, &attempts).await?;
+        written.append(&mut applied);
+        Ok(written)
+    }
+
+    /// Tells dependants. Those that wait for nothing more are taken at once as far as there are slots.
+    async fn resolve(
+        &mut self,
+        tx: &mut Tx,
+        dependants: BTreeMap<TaskKey, Resolution>,
+        claim: Claim,
+        effects: &mut Effects,
+    ) -> Result<(), Undone> {
+        let catalog = self.packages.catalog();
+        let mut room = self.may_take(effects);
+        let (mut taken, mut told) = (Vec::new(), Vec::new());
+        for (key, resolution) in dependants {
+            let Some(run) = self.runs.get_mut(&key.run).filter(|run| !run.over) else { continue };
+            let task = &mut run.tasks[key.idx as usize];
+            task.waiting -= resolution.resolved;
+            task.tainted += resolution.tainted;
+            if task.waiting == 0 && room > 0 && catalog.digests.contains(&run.def.digest) {
+                room -= 1;
+                let (attempt, tainted) = (task.attempts + 1, task.tainted);
+                effects.claimed.push(Claimed { key, attempt, lost: 0, tainted });
+                taken.push((key, resolution));
+                continue;
+            }
+            if task.waiting == 0 {
+                task.state = TaskState::Ready;
+                self.ready.insert((claim.now, key));
+            }
+            told.push((key, resolution));
+        }
+        self.expect(claim.take_resolved(tx, &taken).await?, taken.len())?;
+        Resolution::apply(tx, &told, claim.now).await?;
+        Ok(())
+    }
+
+    fn remember(&mut self, settled: Settled) {
         let key = settled.update.key;
         if let Some(run) = self.runs.get_mut(&key.run)
             && let Some(task) = run.tasks.get_mut(key.idx as usize)
         {
             task.state = settled.update.state;
             task.attempts = settled.attempt;
-            task.error = settled.update.error.clone().unwrap_or_default();
-            task.patch = settled.patch.clone();
+            task.error = settled.update.error.unwrap_or_default();
+            task.patch = settled.patch;
         }
     }
 
-    fn resolve_dependants(&self, settled: &Settled, dependants: &mut HashMap<TaskKey, Resolution>) {
+    fn resolve_dependants(&self, settled: &Settled, dependants: &mut BTreeMap<TaskKey, Resolution>) {
         let key = settled.update.key;
         let Some(run) = self.runs.get(&key.run) else { return };
         for &dependant in &run.def.tasks[key.idx as usize].dependants {
@@ -195,7 +258,7 @@ impl Actor {
         left: &HashMap<RunId, RunCounts>,
         now: i64,
         effects: &mut Effects,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Undone> {
         let mut failed = Vec::new();
         for (id, counts) in left.iter().filter(|(_, counts)| counts.open <= 0) {
             let run = self.runs.get(id);
@@ -213,7 +276,8 @@ impl Actor {
                 EventRow::append(tx, &format!("run/{id}"), "context_conflict", &message, now).await?;
             }
         }
-        RunRow::finish(tx, &failed, now).await
+        RunRow::finish(tx, &failed, now).await?;
+        Ok(())
     }
 }
 

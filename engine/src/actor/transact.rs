@@ -5,10 +5,11 @@ use super::{Actor, CANCEL_LOOK, HEARTBEAT, Held};
 use crate::engine::{ProgressEvent, Started, now_ms};
 use crate::packages::{AttemptOutcome, Lease};
 use longshore_store::{
-    Error as StoreError, EventRow, GenerationRow, HostId, NewRun, RunId, RunRow, RunState, Store, TaskKey,
-    TaskRow, TaskState, Tx,
+    Claim, Claimed, Error as StoreError, EventRow, GenerationRow, HostId, NewRun, RunId, RunRow, RunState,
+    Store, TaskKey, TaskRow, TaskState, Tx,
 };
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// A task that moved.
@@ -27,12 +28,14 @@ pub(super) struct Effects {
     pub(super) changes: Vec<Change>,
     pub(super) finished: Vec<(RunId, RunState)>,
     pub(super) leases: Vec<(Held, Lease)>,
+    /// Tasks that are taken, and not yet decided.
+    pub(super) claimed: Vec<Claimed>,
     /// Attempts that ended before they began.
     pub(super) ended: Vec<(Held, AttemptOutcome)>,
     /// Tasks that were running when their run was cancelled.
     cancelled: Vec<TaskKey>,
-    /// For each pending start, the run that has its dedup key.
-    taken: HashMap<RunId, RunId>,
+    /// For each pending start whose dedup key another run has, that run.
+    existing: HashMap<RunId, RunId>,
 }
 
 /// The end of a run whose tasks are not all terminal.
@@ -46,8 +49,24 @@ pub(super) struct RunEnd<'e> {
 
 /// A transaction that was undone.
 pub(super) struct Failed {
-    pub(super) error: StoreError,
+    pub(super) why: Undone,
+    /// Runs whose memory is wrong now.
     pub(super) touched: HashSet<RunId>,
+}
+
+/// Why a transaction is undone.
+#[derive(Debug)]
+pub(super) enum Undone {
+    /// The database failed.
+    Store(StoreError),
+    /// What this host remembers is not what is recorded: somebody else ended a claim, a task or a run.
+    Surprised,
+}
+
+impl From<StoreError> for Undone {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// Registers a host and returns what hosts before it left running, as attempts that were lost.
@@ -100,25 +119,28 @@ impl Actor {
         let mut effects = Effects::default();
         match self.try_transact(&mut effects).await {
             Ok(()) => Ok(effects),
-            Err(error) => Err(Failed { error, touched: effects.touched }),
+            Err(why) => Err(Failed { why, touched: effects.touched }),
         }
     }
 
-    async fn try_transact(&mut self, effects: &mut Effects) -> Result<(), StoreError> {
+    async fn try_transact(&mut self, effects: &mut Effects) -> Result<(), Undone> {
         let now = now_ms();
+        self.next_token += 1;
+        let claim = Claim { host: self.host, token: self.next_token, now };
+        self.may_be_ready |= self.next_due.is_some_and(|due| due <= now);
+        self.grant_slots();
         let mut tx = self.store.begin().await?;
         if self.last_heartbeat.elapsed() >= HEARTBEAT {
             Store::heartbeat(&mut tx, self.host, false, now).await?;
             self.last_heartbeat = Instant::now();
             self.look_for_cancelled = true;
         }
-        self.record_starts(&mut tx, now, effects).await?;
         if self.look_for_cancelled || self.last_cancel_look.elapsed() >= CANCEL_LOOK {
             self.cancel_runs(&mut tx, now, effects).await?;
         }
-        self.commit_outcomes(&mut tx, now, effects).await?;
-        self.grant_slots();
-        self.claim(&mut tx, now, effects).await?;
+        self.commit_outcomes(&mut tx, claim, effects).await?;
+        self.record_starts(&mut tx, claim, effects).await?;
+        self.claim(&mut tx, claim, effects).await?;
         fail::fail_point!("engine.before_commit");
         self.store.commit(tx).await?;
         fail::fail_point!("engine.after_commit");
@@ -128,25 +150,30 @@ impl Actor {
     async fn record_starts(
         &mut self,
         tx: &mut Tx,
-        now: i64,
+        claim: Claim,
         effects: &mut Effects,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Undone> {
         if self.starts.is_empty() {
             return Ok(());
         }
-        let runs: Vec<NewRun> = self.starts.iter().map(|start| (*start.run).clone()).collect();
-        effects.taken = NewRun::insert(tx, &runs, now).await?;
-        self.may_be_ready = true;
-        for start in &self.starts {
-            if !effects.taken.contains_key(&start.run.id) {
-                effects.touched.insert(start.run.id);
-                self.runs
-                    .insert(start.run.id, RunCache::started(&start.run, std::sync::Arc::clone(&start.def)));
-                if start.def.tasks.is_empty() {
-                    RunRow::finish(tx, &[(start.run.id, RunState::Succeeded, None)], now).await?;
-                    effects.finished.push((start.run.id, RunState::Succeeded));
-                }
+        let runs: Vec<&NewRun> = self.starts.iter().map(|start| &*start.run).collect();
+        let loaded = runs.iter().all(|run| self.packages.catalog().digests.contains(&run.digest));
+        let free = if loaded { self.may_take(effects) } else { 0 };
+        let recorded = NewRun::insert(tx, &runs, claim, free).await?;
+        effects.existing = recorded.taken;
+        for start in self.starts.iter().filter(|start| !effects.existing.contains_key(&start.run.id)) {
+            effects.touched.insert(start.run.id);
+            let run = RunCache::started(&start.run, Arc::clone(&start.def));
+            self.ready.extend(run.ready(start.run.id).map(|key| (claim.now, key)));
+            self.runs.insert(start.run.id, run);
+            if start.def.tasks.is_empty() {
+                RunRow::finish(tx, &[(start.run.id, RunState::Succeeded, None)], claim.now).await?;
+                effects.finished.push((start.run.id, RunState::Succeeded));
             }
+        }
+        for key in recorded.claimed {
+            self.ready.remove(&(claim.now, key));
+            effects.claimed.push(Claimed { key, attempt: 1, lost: 0, tainted: 0 });
         }
         Ok(())
     }
@@ -176,6 +203,9 @@ impl Actor {
     ) -> Result<(), StoreError> {
         let RunEnd { run, state, error, kind } = end;
         effects.touched.insert(run);
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.over = true;
+        }
         effects.cancelled.extend(TaskRow::cancel_all(tx, run, now).await?);
         RunRow::finish(tx, &[(run, state, error.map(str::to_owned))], now).await?;
         EventRow::append(tx, &format!("run/{run}"), kind, error.unwrap_or("on request"), now).await?;
@@ -188,7 +218,7 @@ impl Actor {
         self.ended.clear();
         self.ended.extend(effects.ended);
         for start in self.starts.drain(..) {
-            let existing = effects.taken.get(&start.run.id);
+            let existing = effects.existing.get(&start.run.id);
             let started = Started { run: *existing.unwrap_or(&start.run.id), existing: existing.is_some() };
             let _ = start.reply.send(Ok(started));
         }

@@ -1,0 +1,308 @@
+//! Claims: tasks are taken with a token, and only that token ends them.
+
+use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, Param, in_json, json_of};
+use crate::error::Error;
+use crate::ids::{HostId, RunId};
+use crate::open::{Dialect, Tx};
+use crate::runs::get;
+use crate::tasks::{TaskKey, TaskState};
+use sqlx::AssertSqlSafe;
+use std::collections::HashSet;
+
+/// Who takes tasks, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The host.
+    pub host: HostId,
+    /// What ends what is taken now, and nothing else.
+    pub token: i64,
+    /// The time of the transaction.
+    pub now: i64,
+}
+
+/// A task that this host now holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Which.
+    pub key: TaskKey,
+    /// From 1.
+    pub attempt: i64,
+    /// Attempts before this one that ended because their host died.
+    pub lost: i64,
+    /// Dependencies whose end keeps the default rule from holding.
+    pub tainted: i64,
+}
+
+/// The end of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskUpdate {
+    /// Which task.
+    pub key: TaskKey,
+    /// The token it was claimed with.
+    pub token: i64,
+    /// Where it goes: a terminal state, or `Ready` for another attempt.
+    pub state: TaskState,
+    /// 1 when the attempt ended because whatever executed it is gone.
+    pub lost: i64,
+    /// 1 when the attempt is taken back, as if it had never begun.
+    pub unbegun: i64,
+    /// When it is due again, for `Ready`.
+    pub due_at: i64,
+    /// Why it failed or was skipped.
+    pub error: Option<String>,
+    /// What it changed in the context, as JSON.
+    pub patch: Option<String>,
+}
+
+/// The end of a claim as a success: by far most of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Success {
+    /// Which task.
+    pub key: TaskKey,
+    /// The token it was claimed with.
+    pub token: i64,
+    /// What it changed in the context, as JSON.
+    pub patch: Option<String>,
+}
+
+/// What a terminal task means to one dependant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resolution {
+    /// Dependencies that became terminal.
+    pub resolved: i64,
+    /// Those of them that taint.
+    pub tainted: i64,
+}
+
+// In these statements `state || '' =` keeps SQLite from looking through an index over all tasks of that state:
+// the keys are given.
+
+static TAKE: Many = Many::new(
+    "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3 \
+     FROM (VALUES ",
+    &[Text, Int, Int],
+    ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.state = 'ready' \
+     AND tasks.due_at <= v.column3",
+);
+
+static TAKE_RESOLVED: Many = Many::new(
+    "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3, \
+     waiting = 0, tainted = tasks.tainted + v.column4 FROM (VALUES ",
+    &[Text, Int, Int, Int],
+    ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.state = 'waiting' \
+     AND tasks.waiting = v.column3",
+);
+
+static SUCCEED: Many = Many::new(
+    "UPDATE tasks SET state = 'succeeded', finished_at = $1, error = NULL FROM (VALUES ",
+    &[Text, Int, Int],
+    ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.token = v.column3 \
+     AND tasks.state = 'running'",
+);
+
+static SUCCEED_PATCHED: Many = Many::new(
+    "UPDATE tasks SET state = 'succeeded', finished_at = $1, error = NULL, patch = v.column4 FROM (VALUES ",
+    &[Text, Int, Int, Text],
+    ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.token = v.column3 \
+     AND tasks.state = 'running'",
+);
+
+static RECORD_SUCCESS: Many = Many::new(
+    "INSERT INTO attempts (run_id, idx, attempt, host_id, started_at, finished_at, outcome) \
+     SELECT t.run_id, t.idx, t.attempt, t.host_id, t.started_at, CAST($1 AS BIGINT), 'succeeded' FROM (VALUES ",
+    &[Text, Int, Int],
+    ") AS v JOIN tasks t ON t.run_id = v.column1 AND t.idx = v.column2 AND t.token = v.column3 \
+     WHERE t.state = 'running' ON CONFLICT DO NOTHING",
+);
+
+static APPLY: Many = Many::new(
+    "WITH v(run_id, idx, token, state, lost, unbegun, due_at, finished_at, error, patch) AS (VALUES ",
+    &[Text, Int, Int, Text, Int, Int, Int, Int, Text, Text],
+    ") UPDATE tasks SET state = v.state, lost = tasks.lost + v.lost, \
+     attempt = tasks.attempt - v.unbegun, due_at = v.due_at, finished_at = v.finished_at, \
+     error = v.error, patch = v.patch FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx \
+     AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx",
+);
+
+static RESOLVE: Many = Many::new(
+    "UPDATE tasks SET due_at = $1, waiting = waiting - v.column3, tainted = tasks.tainted + v.column4, \
+     state = CASE WHEN waiting = v.column3 THEN 'ready' ELSE state END FROM (VALUES ",
+    &[Text, Int, Int, Int],
+    ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.state = 'waiting'",
+);
+
+impl Claim {
+    fn scalars(self) -> [Param; 3] {
+        [self.token.into(), self.host.to_string().into(), self.now.into()]
+    }
+
+    /// Takes tasks that are known to be ready. Returns how many it took: fewer when one of them is not.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn take(self, tx: &mut Tx, keys: &[TaskKey]) -> Result<u64, Error> {
+        let mut taken = 0;
+        for chunk in keys.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|key| {
+                let [run, idx] = key.params();
+                [run, idx, self.now.into()]
+            });
+            let query = TAKE.query_with(tx, self.scalars(), rows.collect());
+            let done = query.execute(&mut **tx).await.map_err(|e| Error::of("take tasks", e))?;
+            taken += done.rows_affected();
+        }
+        Ok(taken)
+    }
+
+    /// Takes tasks that wait for exactly what these resolutions bring. Returns how many it took: fewer when one of
+    /// them waits for something else.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn take_resolved(self, tx: &mut Tx, tasks: &[(TaskKey, Resolution)]) -> Result<u64, Error> {
+        let mut taken = 0;
+        for chunk in tasks.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|(key, resolution)| resolution.params(*key));
+            let query = TAKE_RESOLVED.query_with(tx, self.scalars(), rows.collect());
+            let done = query.execute(&mut **tx).await.map_err(|e| Error::of("take resolved tasks", e))?;
+            taken += done.rows_affected();
+        }
+        Ok(taken)
+    }
+}
+
+impl Claimed {
+    /// Takes up to `limit` due tasks whose runs are pinned to one of `digests`, oldest first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn claim(
+        tx: &mut Tx,
+        dialect: Dialect,
+        digests: &HashSet<String>,
+        claim: Claim,
+        limit: i64,
+    ) -> Result<Vec<Self>, Error> {
+        if digests.is_empty() || limit <= 0 {
+            return Ok(Vec::new());
+        }
+        let skip_locked = if dialect == Dialect::Postgres { " FOR UPDATE OF t SKIP LOCKED" } else { "" };
+        let sql = format!(
+            "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3 \
+             WHERE (run_id, idx) IN (SELECT t.run_id, t.idx FROM tasks t JOIN runs r ON r.id = t.run_id \
+             WHERE t.state = 'ready' AND t.due_at <= $3 AND r.digest {} \
+             ORDER BY t.due_at, t.run_id, t.idx LIMIT $4{skip_locked}) \
+             RETURNING run_id, idx, attempt, lost, tainted",
+            in_json(tx, 5)
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(claim.token).bind(claim.host.to_string());
+        let query = query.bind(claim.now).bind(limit);
+        let rows = query
+            .bind(json_of(digests))
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(|e| Error::of("claim tasks", e))?;
+        let claimed = rows.iter().map(|row| {
+            let run = RunId::parse(&get::<String>(row, "run_id")?)?;
+            let key = TaskKey { run, idx: get(row, "idx")? };
+            Ok(Self {
+                key,
+                attempt: get(row, "attempt")?,
+                lost: get(row, "lost")?,
+                tainted: get(row, "tainted")?,
+            })
+        });
+        claimed.collect()
+    }
+}
+
+impl Success {
+    /// Ends claims as successes and records their attempts. Returns how many of them were still held: when it is
+    /// fewer than were given, nobody can tell which, and the transaction is to be undone.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn commit(tx: &mut Tx, successes: &[Self], now: i64) -> Result<u64, Error> {
+        let (patched, plain): (Vec<&Self>, Vec<&Self>) = successes.iter().partition(|s| s.patch.is_some());
+        let mut held = 0;
+        for chunk in successes.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(Self::params).collect();
+            let query = RECORD_SUCCESS.query_with(tx, [now.into()], rows);
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record successful attempts", e))?;
+        }
+        for chunk in plain.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|s| s.params()).collect();
+            let query = SUCCEED.query_with(tx, [now.into()], rows);
+            held +=
+                query.execute(&mut **tx).await.map_err(|e| Error::of("commit successes", e))?.rows_affected();
+        }
+        for chunk in patched.chunks(MAX_ROWS) {
+            let rows =
+                chunk.iter().flat_map(|s| s.params().into_iter().chain([s.patch.clone().into()])).collect();
+            let query = SUCCEED_PATCHED.query_with(tx, [now.into()], rows);
+            let done =
+                query.execute(&mut **tx).await.map_err(|e| Error::of("commit patched successes", e))?;
+            held += done.rows_affected();
+        }
+        Ok(held)
+    }
+
+    fn params(&self) -> [Param; 3] {
+        let [run, idx] = self.key.params();
+        [run, idx, self.token.into()]
+    }
+}
+
+impl TaskUpdate {
+    /// Ends claims. Returns the tasks whose claim was still held; the others are fenced off.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn apply(tx: &mut Tx, updates: &[Self], now: i64) -> Result<Vec<TaskKey>, Error> {
+        let mut applied = Vec::with_capacity(updates.len());
+        for chunk in updates.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|u| {
+                let finished = u.state.is_terminal().then_some(now);
+                [
+                    u.key.run.to_string().into(),
+                    u.key.idx.into(),
+                    u.token.into(),
+                    u.state.as_str().into(),
+                    u.lost.into(),
+                    u.unbegun.into(),
+                    u.due_at.into(),
+                    finished.into(),
+                    u.error.clone().into(),
+                    u.patch.clone().into(),
+                ]
+            });
+            let query = APPLY.query(tx, rows.collect());
+            let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("commit outcomes", e))?;
+            for row in rows {
+                let run = RunId::parse(&get::<String>(&row, "run_id")?)?;
+                applied.push(TaskKey { run, idx: get(&row, "idx")? });
+            }
+        }
+        Ok(applied)
+    }
+}
+
+impl Resolution {
+    fn params(self, key: TaskKey) -> [Param; 4] {
+        let [run, idx] = key.params();
+        [run, idx, self.resolved.into(), self.tainted.into()]
+    }
+
+    /// Tells dependants that dependencies became terminal; those that wait for nothing more become ready.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn apply(tx: &mut Tx, dependants: &[(TaskKey, Self)], now: i64) -> Result<(), Error> {
+        for chunk in dependants.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|(key, resolution)| resolution.params(*key)).collect();
+            let query = RESOLVE.query_with(tx, [now.into()], rows);
+            query.execute(&mut **tx).await.map_err(|e| Error::of("resolve dependants", e))?;
+        }
+        Ok(())
+    }
+}
