@@ -103,6 +103,9 @@ fn answer(library: &OpenLibrary, lane: UnixStream) {
         if answered.is_err() {
             return;
         }
+        if asked.buffer().is_empty() {
+            frames::look(&lane);
+        }
     }
 }
 

@@ -3,7 +3,13 @@
 //! A lane is one socket: the host asks, the child answers, so that nothing needs a number. Outcomes, log lines
 //! and slots come over a socket of their own, whenever they happen.
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 /// Largest frame, in bytes. The largest context is far below; more than this is a child that lost its mind.
 pub(crate) const MAX_FRAME: usize = 256 << 20;
@@ -50,6 +56,27 @@ pub(crate) fn header(bytes: [u8; HEADER]) -> io::Result<(usize, u8)> {
         return Err(io::Error::other(format!("a frame of {len} bytes, over the limit of {MAX_FRAME}")));
     }
     Ok((len, tag))
+}
+
+/// How long a side of a lane looks for what comes next before it sleeps: as long as it takes to wake it up, so that
+/// looking in vain costs at most what sleeping would have.
+const LOOKS: Duration = Duration::from_micros(50);
+
+/// Waits for the next frame by looking for a while; returns when there is something to read, or it is time to sleep.
+///
+/// Both sides of a lane that is busy find each other awake, and a call costs what its bytes cost. A machine with one
+/// processor has nobody to look for: the other side runs when this one sleeps.
+pub(crate) fn look(socket: &UnixStream) {
+    static ALONE: LazyLock<bool> =
+        LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2));
+    if *ALONE {
+        return;
+    }
+    let until = Instant::now() + LOOKS;
+    let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    while recv(socket.as_raw_fd(), &mut [0], peek) == Err(Errno::EAGAIN) && Instant::now() < until {
+        std::hint::spin_loop();
+    }
 }
 
 /// Reads one frame.

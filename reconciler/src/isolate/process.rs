@@ -299,6 +299,7 @@ fn hear_first(calls: &mut UnixStream, confinement: &Confinement) -> Result<u32, 
 
 fn exchange(socket: &mut UnixStream, method: Method, request: &[u8]) -> io::Result<(u8, Vec<u8>)> {
     frames::write(socket, method.position() as u8, &[request])?;
+    frames::look(socket);
     frames::read(socket)
 }
 
