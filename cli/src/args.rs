@@ -103,11 +103,21 @@ pub(crate) struct Run {
     /// Optimise when building
     #[arg(long)]
     pub(crate) release: bool,
+    #[command(flatten)]
+    pub(crate) taking: Taking,
+    #[command(flatten)]
+    pub(crate) home: Home,
+}
+
+/// How a host takes packages in: what is planned or added for it is checked in the same way.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Taking {
     /// Refuse libraries that were built without Longshore's linker arguments
     #[arg(long)]
     pub(crate) strict: bool,
-    #[command(flatten)]
-    pub(crate) home: Home,
+    /// Give packages a process of their own: a name, or `all`
+    #[arg(long, value_name = "PACKAGE")]
+    pub(crate) isolate: Vec<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -117,9 +127,8 @@ pub(crate) struct Serve {
     /// Attempts that run at the same time
     #[arg(long, default_value_t = 512)]
     pub(crate) slots: usize,
-    /// Refuse libraries that were built without Longshore's linker arguments
-    #[arg(long)]
-    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) taking: Taking,
     /// Seconds that running attempts get to end when the host is told to stop
     #[arg(long, default_value_t = 30)]
     pub(crate) drain: u64,
@@ -129,9 +138,6 @@ pub(crate) struct Serve {
     /// Seconds after that until the old generation is closed over what does not stop
     #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "drain_deadline")]
     pub(crate) orphan_after: u32,
-    /// Give packages a process of their own: a name, or `all`
-    #[arg(long, value_name = "PACKAGE")]
-    pub(crate) isolate: Vec<String>,
     /// Give packages that leave libraries mapped a process of their own, once there are more than 16
     #[arg(long)]
     pub(crate) isolate_leaks: bool,
@@ -146,6 +152,8 @@ pub(crate) struct Serve {
 pub(crate) struct Plan {
     /// Directories to take packages from; LONGSHORE_PATH, then HOME/packages, by default
     pub(crate) directories: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) taking: Taking,
     #[command(flatten)]
     pub(crate) home: Home,
 }
@@ -192,6 +200,8 @@ pub(crate) enum PackagesCommand {
     Add {
         /// A `.longshore` file or a library
         file: PathBuf,
+        #[command(flatten)]
+        taking: Taking,
         #[command(flatten)]
         decision: Decision,
     },

@@ -1,6 +1,6 @@
 //! A host for as long as a command needs one.
 
-use crate::args::Home;
+use crate::args::{Home, Taking};
 use crate::failure::Failure;
 use longshore_engine::{Engine, Options as EngineOptions};
 use longshore_package::Policy;
@@ -10,6 +10,17 @@ use longshore_store::{Access, Store};
 use longshore_streams as _;
 use std::path::PathBuf;
 use std::time::Duration;
+
+impl Taking {
+    /// Has packages taken in like this.
+    pub(crate) fn apply(&self, options: &mut Options) {
+        if self.strict {
+            options.checks.policy = Policy::Strict;
+        }
+        options.checks.isolation.all |= self.isolate.iter().any(|name| name == "all");
+        options.checks.isolation.packages.extend(self.isolate.iter().cloned());
+    }
+}
 
 impl Home {
     pub(crate) fn database(&self) -> PathBuf {
@@ -50,7 +61,6 @@ pub(crate) struct Kind {
     pub(crate) directories: Vec<PathBuf>,
     pub(crate) slots: usize,
     pub(crate) triggers: bool,
-    pub(crate) strict: bool,
     /// Whether reactors run.
     pub(crate) reactors: bool,
     /// Whether reactors begin anew.
@@ -79,9 +89,6 @@ impl Host {
         let engine = Engine::open(store, packages.clone(), options).await?;
         let mut options = home.options(kind.directories);
         std::fs::create_dir_all(home.home.join("wake"))?;
-        if kind.strict {
-            options.checks.policy = Policy::Strict;
-        }
         (kind.tune)(&mut options);
         let reconciler = Reconciler::new(options, packages, engine.clone());
         Ok(Self { engine, reconciler })

@@ -20,6 +20,8 @@ const CRASHES: usize = 16;
 pub(crate) struct CrashNote {
     pub(crate) how: String,
     pub(crate) report: String,
+    /// Its next process will not start either: the private copy is not what was checked.
+    pub(crate) copy_changed: bool,
 }
 
 /// What the package's callbacks reach. The table that a library is bound to lives as long as the process, so it
@@ -150,7 +152,11 @@ impl crate::isolate::Watcher for Callbacks {
         );
         let mut crashes = locked(&shared.crashes);
         if crashes.len() < CRASHES {
-            crashes.push_back(CrashNote { how: crash.how, report: crash.report });
+            crashes.push_back(CrashNote {
+                how: crash.how,
+                report: crash.report,
+                copy_changed: crash.copy_changed,
+            });
         }
         drop(crashes);
         shared.news.notify_one();

@@ -7,6 +7,9 @@ use longshore_package::{Drift, Error as PackageError};
 use longshore_store::Error as StoreError;
 use std::path::PathBuf;
 
+/// The code of [`Error::Changed`]: a child gives it too, as text.
+pub(crate) const CHANGED: &str = "LS0314";
+
 /// Why a package is not loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -203,7 +206,7 @@ impl Error {
             Self::Copy { .. } => "LS0301",
             Self::ProbeStart { .. } | Self::ChildStart { .. } => "LS0302",
             Self::Crashed { .. } => "LS0313",
-            Self::Changed { .. } => "LS0314",
+            Self::Changed { .. } => CHANGED,
             Self::ProbeCrashed { .. } => "LS0303",
             Self::ProbeHung { .. } => "LS0304",
             Self::ProbeRefused { code, .. } => code,

@@ -67,31 +67,37 @@ pub fn judge(policy: &HealthPolicy, seen: &Seen) -> Verdict {
     Verdict::Watched
 }
 
-/// The version that host after host died under, and the one before it.
+/// The newest digest of a package that no host had for as long as a window is, and the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DiedUnder {
-    /// The digest that is to be avoided.
+pub struct Unproven {
+    /// The digest.
     pub digest: String,
-    /// How many hosts died.
-    pub hosts: usize,
+    /// How many hosts died under it.
+    pub deaths: u32,
     /// The generation before.
     pub before: GenerationRow,
 }
 
-/// Whether hosts died, each soon after it had loaded the newest digest of a package, and no host ever had it for
-/// long: what ends a host that it runs in cannot be watched by it. `generations` are those of one package, newest
-/// first.
-pub fn died_under(policy: &HealthPolicy, generations: &[GenerationRow]) -> Option<DiedUnder> {
-    let digest = &generations.first()?.digest;
-    let hosts = generations.iter().take_while(|g| g.digest == *digest).count();
-    let (newest, older) = generations.split_at(hosts);
-    let died_young = |g: &GenerationRow| {
-        let lived = g.unloaded_at.map(|ended| ended.saturating_sub(g.loaded_at));
-        g.state == GenerationState::Lost && lived.is_some_and(|ms| ms < policy.window_ms)
-    };
-    let enough = hosts >= policy.max_crashes as usize && newest.iter().all(died_young);
-    let before = older.first().filter(|_| enough)?.clone();
-    Some(DiedUnder { digest: digest.clone(), hosts, before })
+impl Unproven {
+    /// Looks at the generations of one package, newest first. A host that was stopped in time proves nothing, and
+    /// does not speak against a digest.
+    pub fn of(policy: &HealthPolicy, generations: &[GenerationRow]) -> Option<Self> {
+        let digest = &generations.first()?.digest;
+        let count = generations.iter().take_while(|g| g.digest == *digest).count();
+        let (newest, older) = generations.split_at(count);
+        let was_short = |g: &GenerationRow| {
+            g.unloaded_at.is_some_and(|ended| ended.saturating_sub(g.loaded_at) < policy.window_ms)
+        };
+        let before = older.first().filter(|_| newest.iter().all(was_short))?.clone();
+        let deaths = newest.iter().filter(|g| g.state == GenerationState::Lost).count() as u32;
+        Some(Self { digest: digest.clone(), deaths, before })
+    }
+
+    /// Whether so many hosts died, each soon after it had loaded it, that it is to be gone back from: what ends a
+    /// host that it runs in cannot be watched by it.
+    pub fn is_deadly(&self, policy: &HealthPolicy) -> bool {
+        self.deaths >= policy.max_crashes
+    }
 }
 
 /// Something that a condition says is not as it should be.
@@ -172,21 +178,38 @@ mod tests {
     #[test]
     fn a_version_that_host_after_host_dies_under_is_gone_back_from() {
         use GenerationState::{Lost, Unloaded};
-        let died = |generations: &[GenerationRow]| died_under(&HealthPolicy::default(), generations);
+        let policy = HealthPolicy::default();
+        let unproven = |generations: &[GenerationRow]| Unproven::of(&policy, generations);
+        let is_deadly =
+            |generations: &[GenerationRow]| unproven(generations).is_some_and(|u| u.is_deadly(&policy));
         let bad = || generation("bad", Lost, 1_000);
         let good = || generation("good", Lost, 900_000);
-        let under = died(&[bad(), bad(), bad(), good()]).expect("three died");
-        assert_eq!((under.digest.as_str(), under.hosts, under.before), ("bad", 3, good()));
-        assert_eq!(died(&[bad(), bad(), good()]), None, "two may be chance");
-        assert_eq!(died(&[bad(), bad(), bad()]), None, "there is nothing to go back to");
+        let under = unproven(&[bad(), bad(), bad(), good()]).expect("three died");
+        assert_eq!((under.digest.as_str(), under.deaths, under.before.clone()), ("bad", 3, good()));
+        assert!(under.is_deadly(&policy));
+        assert!(!is_deadly(&[bad(), bad(), good()]), "two may be chance");
+        assert!(!is_deadly(&[bad(), bad(), bad()]), "there is nothing to go back to");
         let lived = generation("bad", Lost, 900_000);
+        assert!(!is_deadly(&[bad(), bad(), bad(), lived, good()]), "it held up once: it is another's fault");
+        let closed = || generation("bad", Unloaded, 1_000);
+        assert!(!is_deadly(&[bad(), bad(), closed(), good()]), "a host that was stopped did not die");
+        assert!(is_deadly(&[bad(), closed(), bad(), bad(), good()]), "nor does it prove anything");
+    }
+
+    #[test]
+    fn a_version_is_watched_again_until_one_host_had_it_for_long() {
+        use GenerationState::{Lost, Unloaded};
+        let before = |generations: &[GenerationRow]| {
+            Unproven::of(&HealthPolicy::default(), generations).map(|unproven| unproven.before.digest)
+        };
+        let (young, good) = (generation("new", Unloaded, 9_000), generation("good", Unloaded, 900_000));
+        assert_eq!(before(&[young.clone(), good.clone()]), Some("good".into()));
         assert_eq!(
-            died(&[bad(), bad(), bad(), lived, good()]),
-            None,
-            "it held up once: it is another's fault"
+            before(&[generation("new", Lost, 9_000), young.clone(), good.clone()]),
+            Some("good".into())
         );
-        let closed = generation("bad", Unloaded, 1_000);
-        assert_eq!(died(&[bad(), bad(), closed, good()]), None, "a host that was stopped did not die");
+        assert_eq!(before(&[young.clone(), generation("new", Unloaded, 60_000), good]), None);
+        assert_eq!(before(&[young]), None, "the first version of all replaced nothing");
     }
 
     fn condition(subject: &str, kind: ConditionKind, status: ConditionStatus) -> ConditionRow {

@@ -11,6 +11,8 @@ use longshore_store::{
     Access, EventRow, GenerationId, GenerationRow, HostId, NewGeneration, Outlook, RunRow, RunState, Stance,
     Store,
 };
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,6 +31,21 @@ async fn load(engine: longshore_engine::Engine, stop: Arc<AtomicBool>) -> usize 
         done += 1;
     }
     done
+}
+
+/// Kills the processes that were started for a digest.
+fn kill_children(digest: &str) {
+    let mut killed = 0;
+    for process in std::fs::read_dir("/proc").expect("lists") {
+        let process = process.expect("an entry");
+        let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&command).contains(digest) {
+            let pid = process.file_name().to_string_lossy().parse().expect("a number");
+            kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there");
+            killed += 1;
+        }
+    }
+    assert_eq!(killed, 1, "one process has the package");
 }
 
 async fn fifty_swaps(kind: Kind) {
@@ -59,6 +76,8 @@ async fn fifty_swaps(kind: Kind) {
     let unloaded: Vec<_> = events.iter().filter(|e| e.kind == "unloaded").collect();
     let given_back = |e: &&&EventRow| e.message.ends_with("unmapped") || e.message.ends_with("process ended");
     assert_eq!(unloaded.iter().filter(given_back).count(), 50, "{unloaded:?}");
+    let copies = std::fs::read_dir(folder.path().join("cache")).expect("lists").count();
+    assert!((8..=10).contains(&copies), "{copies} private copies are kept");
     host.close().await;
 }
 
@@ -96,6 +115,58 @@ async fn a_version_whose_runs_fail_is_rolled_back_until_another_is_offered() {
     assert_eq!(host.run(PACKAGE).await.state, RunState::Succeeded);
     let decided = Outlook::load(host.engine.store()).await.expect("looks").registry;
     assert_eq!(decided, [], "it gave way");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_watched_on_by_the_next_host() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut host = Host::open(folder.path(), Kind::InProcess).await;
+    host.put("package", &variant("well", 1));
+    host.until_loaded(PACKAGE).await;
+    let good = host.run(PACKAGE).await.digest;
+    host.put("package", &variant("task-panic", 1));
+    host.until_loaded(PACKAGE).await;
+    host.close().await;
+
+    let mut host = Host::open(folder.path(), Kind::InProcess).await;
+    host.until_loaded(PACKAGE).await;
+    for _ in 0..3 {
+        assert_eq!(host.run(PACKAGE).await.state, RunState::Failed);
+    }
+    let (code, text) = host.until_refused(PACKAGE).await;
+    assert_eq!(code, "LS0316", "{text}");
+    host.until_loaded(PACKAGE).await;
+    assert_eq!(host.run(PACKAGE).await.digest, good, "the good one is back");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_isolated_package_whose_copy_was_changed_is_taken_in_again() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut host = Host::open(folder.path(), Kind::Isolated).await;
+    host.put("package", &variant("well", 1));
+    host.until_loaded(PACKAGE).await;
+    let digest = host.run(PACKAGE).await.digest;
+    let copy = folder.path().join("cache").join(&digest).join("libpackage.so");
+    std::fs::write(&copy, "somebody was here").expect("writes");
+    // The process after this one finds another file than was checked.
+    kill_children(&digest);
+    let request = StartRequest { workflow: PACKAGE.into(), ..StartRequest::default() };
+    let run = host.engine.start(request).await.expect("starts").run;
+    host.until("not started again", |outcome| match outcome {
+        Outcome::Crashed { how, .. } => how.contains("was changed after it was checked").then_some(()),
+        _ => None,
+    })
+    .await;
+    let engine = host.engine.clone();
+    let waiting = tokio::spawn(async move { engine.wait(run).await });
+    while !waiting.is_finished() {
+        host.pass().await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let report = waiting.await.expect("no panic").expect("ends");
+    assert_eq!((report.state, report.digest), (RunState::Succeeded, digest));
     host.close().await;
 }
 

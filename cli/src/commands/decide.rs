@@ -1,6 +1,6 @@
 //! `longshore packages add`, `remove`, `rollback`, `pin`, `hold`, `release`: which digest counts.
 
-use crate::args::{Decision, Home, PackagesCommand};
+use crate::args::{Decision, Home, PackagesCommand, Taking};
 use crate::failure::Failure;
 use crate::output;
 use longshore_reconciler::preview::take_in;
@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) async fn run(home: &Home, command: PackagesCommand, json: bool) -> anyhow::Result<ExitCode> {
     let (store, row) = match command {
-        PackagesCommand::Add { file, decision } => add(home, &file, decision).await?,
+        PackagesCommand::Add { file, taking, decision } => add(home, &file, &taking, decision).await?,
         PackagesCommand::Release { name, decision } => return release(home, &name, &decision, json).await,
         other => {
             let store = home.look().await?;
@@ -90,7 +90,12 @@ fn no_digest(package: &str, wanted: String, artifacts: &[ArtifactRow]) -> Failur
     Failure::NoDigest { name: package.to_owned(), wanted, known: artifacts.iter().map(known).collect() }
 }
 
-async fn add(home: &Home, file: &Path, decision: Decision) -> anyhow::Result<(Store, RegistryRow)> {
+async fn add(
+    home: &Home,
+    file: &Path,
+    taking: &Taking,
+    decision: Decision,
+) -> anyhow::Result<(Store, RegistryRow)> {
     if !file.is_file() {
         return Err(Failure::NotACrate { path: file.to_owned() }.into());
     }
@@ -105,7 +110,9 @@ async fn add(home: &Home, file: &Path, decision: Decision) -> anyhow::Result<(St
         }
         Err(error) => return Err(error.into()),
     };
-    let artifact = take_in(file, &home.options(Vec::new()), &store).await?;
+    let mut options = home.options(Vec::new());
+    taking.apply(&mut options);
+    let artifact = take_in(file, &options, &store).await?;
     let package = &artifact.manifest().package;
     let mut row = row(package.name.clone(), Stance::Added, decision);
     row.digest = artifact.digest().as_str().to_owned();

@@ -11,7 +11,9 @@ use std::process::ExitCode;
 pub(crate) async fn run(args: Plan, json: bool) -> anyhow::Result<ExitCode> {
     let store = args.home.look().await?;
     let directories = serve::directories(&args.directories, &args.home)?;
-    let preview = preview(&args.home.options(directories), &store).await?;
+    let mut options = args.home.options(directories);
+    args.taking.apply(&mut options);
+    let preview = preview(&options, &store).await?;
     if json {
         output::json(&document(&preview))?;
     } else {

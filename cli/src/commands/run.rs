@@ -35,10 +35,12 @@ pub(crate) async fn run(args: Run, json: bool) -> anyhow::Result<ExitCode> {
         directories,
         slots: SLOTS,
         triggers: false,
-        strict: args.strict,
         reactors: args.workflow.is_none() && named.is_none(),
         replay: true,
-        tune: Box::new(|_| {}),
+        tune: Box::new({
+            let taking = args.taking.clone();
+            move |options| taking.apply(options)
+        }),
         stream_root: Some(PathBuf::from(&args.what)),
     };
     let mut host = Host::open(&args.home, kind).await?;

@@ -18,7 +18,6 @@ pub(crate) async fn run(args: Serve, json: bool) -> anyhow::Result<ExitCode> {
         directories,
         slots: args.slots,
         triggers: true,
-        strict: args.strict,
         reactors: true,
         replay: false,
         tune: tune(&args),
@@ -65,12 +64,11 @@ fn tune(args: &Serve) -> Box<dyn Fn(&mut Options)> {
         deadline_ms: args.drain_deadline.map(seconds),
         orphan_ms: args.drain_deadline.map(|_| seconds(args.orphan_after)),
     };
-    let (isolate, isolate_leaks, no_rollback) = (args.isolate.clone(), args.isolate_leaks, args.no_rollback);
+    let (taking, isolate_leaks, no_rollback) = (args.taking.clone(), args.isolate_leaks, args.no_rollback);
     Box::new(move |options| {
         options.drain = drain;
         options.leaks.isolate = isolate_leaks;
-        options.checks.isolation.all = isolate.iter().any(|name| name == "all");
-        options.checks.isolation.packages.extend(isolate.iter().cloned());
+        taking.apply(options);
         if no_rollback {
             options.health = None;
         }

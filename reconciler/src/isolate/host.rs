@@ -3,7 +3,7 @@
 use super::frames::{ABSENT, ANSWERED};
 use super::process::Process;
 use super::{Confinement, Crash, Orders, Watcher};
-use crate::error::Error;
+use crate::error::{CHANGED, Error};
 use crate::instance::Instance;
 use longshore_workflow_plugin::Method;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,8 +72,9 @@ impl Isolated {
                         state.note_end(false);
                         drop(state);
                         // The first start is told by its error; this one comes after a start that went well.
-                        let report = String::new();
-                        self.watcher.crashed(Crash { how: error.full(), report, attempts: 0 });
+                        let (how, report) = (error.full(), String::new());
+                        let copy_changed = error.code() == CHANGED;
+                        self.watcher.crashed(Crash { how, report, attempts: 0, copy_changed });
                         return Err(error);
                     }
                 }

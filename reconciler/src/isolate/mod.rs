@@ -68,6 +68,8 @@ pub(crate) struct Crash {
     pub(crate) report: String,
     /// Attempts that ended with it.
     pub(crate) attempts: usize,
+    /// It did not start because its private copy is not the file that was checked.
+    pub(crate) copy_changed: bool,
 }
 
 /// What is told of a child beside what the child itself tells.

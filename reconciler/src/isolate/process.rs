@@ -362,7 +362,7 @@ fn finish(process: &Process, status: Result<ExitStatus, String>, watcher: &dyn W
     let how = clean(how, MAX_HOW);
     let lost: Vec<u64> = locked(&process.flying).drain().map(|(lease, _)| lease).collect();
     if !process.closing.load(Ordering::SeqCst) {
-        watcher.crashed(Crash { how: how.clone(), report: tail, attempts: lost.len() });
+        watcher.crashed(Crash { how: how.clone(), report: tail, attempts: lost.len(), copy_changed: false });
     }
     for lease in lost {
         watcher.lost(lease, &how);

@@ -1,5 +1,6 @@
 //! Packages come in: prepared side by side, entered into one catalog, published in one store.
 
+use super::leave::FOR_GOOD;
 use super::{PARALLEL, Reconciler, now_ms};
 use crate::error::Error;
 use crate::generation::Generation;
@@ -32,6 +33,9 @@ fn in_a_cycle(prepared: &Prepared, error: Error, packages: &[String], provided: 
 impl Reconciler {
     /// Prepares packages side by side, then enters those that came through into one catalog.
     pub(super) async fn load(&mut self, packages: &[Arc<Desired>], report: &mut Report) -> Result<(), Error> {
+        for package in packages {
+            self.wait_for_closing(package.digest.as_str(), FOR_GOOD, report).await?;
+        }
         let snapshot = self.packages.snapshot();
         for package in packages {
             self.observer.phase(Phase::Loading, &package.name, package.digest.as_str());
@@ -118,7 +122,9 @@ impl Reconciler {
     /// draft is as before.
     fn enter_one(&self, draft: &mut Draft, prepared: &Prepared) -> Result<Option<Arc<Generation>>, Error> {
         let open = self.packages.snapshot();
-        let of_package = open.generations.values().filter(|g| g.package() == prepared.package.name).count();
+        let closing = self.closing.values().map(|closing| &closing.generation);
+        let all = open.generations.values().chain(closing);
+        let of_package = all.filter(|g| g.package() == prepared.package.name).count();
         let is_open = open.generations.contains_key(prepared.generation.digest());
         if of_package >= MAX_GENERATIONS && !is_open {
             return Err(Error::TooManyGenerations { limit: MAX_GENERATIONS });

@@ -12,6 +12,47 @@ use crate::steps::{Draft, Orphan};
 use longshore_package::Digest;
 use longshore_store::RegistryRow;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// How long a pass waits for a generation to close. Most take milliseconds; one that does not end may take the
+/// time its runtime is given, and other packages do not wait for it.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long is waited when the same digest is to be opened again: longer than closing takes at most.
+pub(super) const FOR_GOOD: Duration = Duration::from_secs(60);
+
+/// A generation that is being closed.
+pub(super) struct Closing {
+    pub(super) generation: Arc<Generation>,
+    task: JoinHandle<Released>,
+    released: Option<Released>,
+}
+
+impl Closing {
+    fn of(generation: Arc<Generation>, woken: Arc<Notify>) -> Self {
+        let closed = Arc::clone(&generation);
+        let task = tokio::spawn(async move {
+            // A claim that was made on the snapshot before this one is refused by the lane, and put back.
+            let released = closed.close().await;
+            fail::fail_point!("reconciler.closed");
+            woken.notify_one();
+            released
+        });
+        Self { generation, task, released: None }
+    }
+
+    /// What became of its memory, once it is closed.
+    async fn released(&mut self) -> Released {
+        if let Some(released) = self.released {
+            return released;
+        }
+        let released = (&mut self.task).await.unwrap_or(Released::Unknown);
+        self.released = Some(released);
+        released
+    }
+}
 
 impl Reconciler {
     /// Opens a digest for the runs that are pinned to it; no new run starts on it.
@@ -21,6 +62,7 @@ impl Reconciler {
         pinned_runs: u64,
         report: &mut Report,
     ) -> Result<(), Error> {
+        self.wait_for_closing(digest.as_str(), FOR_GOOD, report).await?;
         let generation = match self.loader.restore(&digest).await {
             Ok(generation) => generation,
             Err(Error::Store(error)) => return Err(Error::Store(error)),
@@ -102,14 +144,64 @@ impl Reconciler {
         });
         drop(snapshot);
         self.observer.phase(Phase::Unloading, &name, digest.as_str());
-        // A claim that was made on the snapshot before this one is refused by the lane, and put back.
-        let released = generation.close().await;
-        fail::fail_point!("reconciler.closed");
-        self.draining.remove(digest.as_str());
+        self.closing.insert(digest.as_str().to_owned(), Closing::of(generation, Arc::clone(&self.woken)));
+        self.wait_for_closing(digest.as_str(), PATIENCE, report).await
+    }
+
+    /// Closes a generation that cannot work any more, wanted or not: what is wanted comes back through every check.
+    pub(super) async fn give_up(
+        &mut self,
+        generation: &Arc<Generation>,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let mut draft = Draft::of(&self.packages.snapshot().catalog);
+        draft.leave(generation);
+        if !draft.orphans().is_empty() {
+            // Others are bound to its reactors; it stays, and says why it does not work.
+            return Ok(());
+        }
+        let name = generation.package().to_owned();
+        if self.is_active(generation) {
+            self.active.remove(&name);
+            self.probation.remove(&name);
+        }
+        self.unload(name, generation.artifact().digest(), report).await
+    }
+
+    /// Waits until a digest is closed, and records it. What takes longer goes on beside the passes.
+    pub(super) async fn wait_for_closing(
+        &mut self,
+        digest: &str,
+        patience: Duration,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let Some(closing) = self.closing.get_mut(digest) else { return Ok(()) };
+        match tokio::time::timeout(patience, closing.released()).await {
+            Ok(released) => self.closed(digest, released, report).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Records what was closed since the last pass.
+    pub(super) async fn note_closed(&mut self, report: &mut Report) -> Result<(), Error> {
+        let closing: Vec<String> = self.closing.keys().cloned().collect();
+        for digest in closing {
+            self.wait_for_closing(&digest, Duration::ZERO, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn closed(&mut self, digest: &str, released: Released, report: &mut Report) -> Result<(), Error> {
+        let Some(Closing { generation, .. }) = self.closing.get(digest) else { return Ok(()) };
+        let (generation, name) = (Arc::clone(generation), generation.package().to_owned());
         let gone = !self.active.contains_key(&name);
         self.records.unloaded(&generation, released, gone, now_ms()).await?;
-        self.observer.phase(Phase::Unloaded, &name, digest.as_str());
+        // Only now: what was not recorded is recorded by the next pass.
+        self.closing.remove(digest);
+        self.draining.remove(digest);
+        self.observer.phase(Phase::Unloaded, &name, digest);
         self.note_leak(&name, digest, released, report).await;
+        self.prune(&name).await?;
         report.outcomes.push(Outcome::Unloaded { name, released });
         Ok(())
     }
@@ -150,9 +242,9 @@ impl Reconciler {
 
     /// A library that stays mapped is counted against the budget; beyond it the host says so, and by policy gives
     /// the package a process of its own.
-    async fn note_leak(&mut self, name: &str, digest: &Digest, released: Released, report: &mut Report) {
+    async fn note_leak(&mut self, name: &str, digest: &str, released: Released, report: &mut Report) {
         let Released::Pinned { bytes } = released else { return };
-        *self.loader.mapped.entry(digest.as_str().to_owned()).or_default() += 1;
+        *self.loader.mapped.entry(digest.to_owned()).or_default() += 1;
         self.leaked.0 += 1;
         self.leaked.1 += bytes;
         if self.leaked.0 <= self.leaks.budget {

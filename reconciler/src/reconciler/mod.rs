@@ -1,11 +1,12 @@
 //! [`Reconciler`]: plans, acts, records, repeats.
 //!
 //! - `enter`: packages come in. - `leave`: packages go. - `watch_over`: what replaced another is watched for a while.
-//! - `notes`: what is written down beside that.
+//! - `notes`: what is written down beside that. - `prune`: private copies that are too much.
 
 mod enter;
 mod leave;
 mod notes;
+mod prune;
 mod watch_over;
 
 use crate::artifact::Checks;
@@ -13,7 +14,7 @@ use crate::catalog::{LoadedPackages, Snapshot};
 use crate::error::Error;
 use crate::files::Files;
 use crate::generation::Generation;
-use crate::health::HealthPolicy;
+use crate::health::{HealthPolicy, Unproven};
 use crate::loader::Loader;
 use crate::observer::{NoObserver, Observer};
 use crate::plan::{Action, Drain, DrainPolicy, Failure, Kept, Observed, Plan, Sight, pins_by_digest, plan};
@@ -124,13 +125,17 @@ pub struct Reconciler {
     leaks: LeakPolicy,
     /// Libraries that stayed mapped after they were closed, and their bytes.
     leaked: (usize, u64),
+    /// Generations that are in no catalog any more and are being closed, by digest.
+    closing: HashMap<String, leave::Closing>,
     /// How far the end of generations is that are not active, by digest.
     draining: HashMap<String, Drain>,
     /// Packages that were rolled back, as the last pass saw it.
     rolled_back: HashSet<String>,
     /// Generations that replaced another a moment ago, by package.
     probation: HashMap<String, watch_over::Probation>,
-    /// Whether it was looked what hosts before this one died under.
+    /// What hosts before this one had loaded and did not have for long, by package.
+    unproven: HashMap<String, Unproven>,
+    /// Whether it was looked for that.
     looked_back: bool,
     observer: Arc<dyn Observer>,
     /// Published, and not recorded as such: the database failed at that moment.
@@ -189,9 +194,11 @@ impl Reconciler {
             health: options.health,
             leaks: options.leaks,
             leaked: (0, 0),
+            closing: HashMap::new(),
             draining: HashMap::new(),
             rolled_back: HashSet::new(),
             probation: HashMap::new(),
+            unproven: HashMap::new(),
             looked_back: false,
             observer: options.observer,
             unrecorded: Vec::new(),
@@ -245,7 +252,8 @@ impl Reconciler {
         let unsettled = news.unsettled;
         self.note_news(news, &mut report).await;
         self.record_late().await?;
-        self.note_crashes(&mut report).await;
+        self.note_closed(&mut report).await?;
+        self.note_crashes(&mut report).await?;
         self.look_back(&mut report).await?;
         let Sighted { observed, pins, registry } = self.observe().await?;
         let rolled_back = registry.iter().filter(|row| row.stance == Stance::RolledBack);
@@ -275,6 +283,13 @@ impl Reconciler {
         self.active.clear();
         let snapshot = self.packages.snapshot();
         self.packages.publish(Snapshot::default());
+        let closing: Vec<String> = self.closing.keys().cloned().collect();
+        for digest in closing {
+            let closed = self.wait_for_closing(&digest, leave::FOR_GOOD, &mut Report::default()).await;
+            if let Err(error) = closed {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an unload was not recorded");
+            }
+        }
         for generation in snapshot.generations.values() {
             let released = generation.close().await;
             fail::fail_point!("reconciler.closed");

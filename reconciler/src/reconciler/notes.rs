@@ -26,10 +26,13 @@ impl Reconciler {
         log_failure(self.records.forget(&cured).await);
     }
 
-    /// Records how processes of isolated packages ended.
-    pub(super) async fn note_crashes(&mut self, report: &mut Report) {
+    /// Records how processes of isolated packages ended. One that cannot start again comes back through every
+    /// check.
+    pub(super) async fn note_crashes(&mut self, report: &mut Report) -> Result<(), Error> {
         for generation in self.packages.snapshot().generations.values() {
+            let mut copy_changed = false;
             for crash in generation.take_crashes() {
+                copy_changed |= crash.copy_changed;
                 log_failure(self.records.crashed(generation, &crash, now_ms()).await);
                 if let Some(probation) = self.probation.get_mut(generation.package()) {
                     probation.note_crash(generation.digest());
@@ -37,7 +40,11 @@ impl Reconciler {
                 let name = generation.package().to_owned();
                 report.outcomes.push(Outcome::Crashed { name, how: crash.how });
             }
+            if copy_changed {
+                self.give_up(generation, report).await?;
+            }
         }
+        Ok(())
     }
 
     /// Says once of each file that another one counts in its place, and takes it back when that ends.

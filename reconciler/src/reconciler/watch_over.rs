@@ -3,7 +3,7 @@
 use super::{Reconciler, now_ms};
 use crate::error::Error;
 use crate::generation::Generation;
-use crate::health::{DiedUnder, Seen, Verdict, died_under, judge};
+use crate::health::{Seen, Unproven, Verdict, judge};
 use crate::report::{Outcome, Report};
 use crate::wanted::Desired;
 use longshore_store::{GenerationRow, RegistryRow, RunRow, Stance};
@@ -24,6 +24,11 @@ pub(super) struct Probation {
 }
 
 impl Probation {
+    /// The digest that is gone back to.
+    pub(super) fn before(&self) -> &str {
+        &self.before.0
+    }
+
     pub(super) fn note_crash(&mut self, digest: &str) {
         if self.digest == digest {
             self.crashes += 1;
@@ -32,20 +37,24 @@ impl Probation {
 }
 
 impl Reconciler {
-    /// From now on a package is watched, when what it replaced can be gone back to. One that was decided for is
-    /// kept: somebody wanted it so.
+    /// From now on a package is watched, when what it replaced can be gone back to: here, or under a host before
+    /// this one that did not have it for long. One that was decided for is kept: somebody wanted it so.
     pub(super) fn begins_probation(&mut self, package: &Desired, replaced: Option<&Generation>) {
         self.probation.remove(&package.name);
-        let Some(old) = replaced.filter(|_| self.health.is_some() && package.decision.is_none()) else {
-            return;
-        };
-        let before = (old.digest().to_owned(), old.artifact().manifest().package.version.clone());
         let digest = package.digest.as_str().to_owned();
-        let probation = Probation { digest, before, since: now_ms(), crashes: 0 };
-        self.probation.insert(package.name.clone(), probation);
+        let unproven = self.unproven.remove(&package.name).filter(|unproven| unproven.digest == digest);
+        let before = match (replaced, unproven) {
+            (Some(old), _) => (old.digest().to_owned(), old.artifact().manifest().package.version.clone()),
+            (None, Some(Unproven { before, .. })) => (before.digest, before.version),
+            (None, None) => return,
+        };
+        if self.health.is_some() && package.decision.is_none() {
+            let probation = Probation { digest, before, since: now_ms(), crashes: 0 };
+            self.probation.insert(package.name.clone(), probation);
+        }
     }
 
-    /// Looks, once, at what hosts before this one had loaded when they died.
+    /// Looks, once, at what hosts before this one had loaded, and did not have for long.
     pub(super) async fn look_back(&mut self, report: &mut Report) -> Result<(), Error> {
         let Some(policy) = self.health.filter(|_| !self.looked_back) else { return Ok(()) };
         let rows = GenerationRow::newest(&self.records.store, "", GenerationRow::MANY).await?;
@@ -54,10 +63,14 @@ impl Reconciler {
             by_package.entry(row.package.clone()).or_default().push(row);
         }
         for (name, generations) in by_package {
-            if let Some(DiedUnder { digest, hosts, before }) = died_under(&policy, &generations) {
+            let Some(unproven) = Unproven::of(&policy, &generations) else { continue };
+            if unproven.is_deadly(&policy) {
+                let Unproven { digest, deaths, before } = unproven;
                 let seconds = policy.window_ms / 1000;
-                let why = format!("{hosts} hosts died, each within {seconds} s of loading it");
+                let why = format!("{deaths} hosts died, each within {seconds} s of loading it");
                 self.go_back(name, digest, (before.digest, before.version), why, report).await?;
+            } else {
+                self.unproven.insert(name, unproven);
             }
         }
         self.looked_back = true;
