@@ -3,9 +3,8 @@
 mod support;
 
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Crate, Longshore, build_into, hello, one_task, repository};
+use support::{Longshore, hello};
 
 fn package_state(longshore: &Longshore, name: &str) -> Option<String> {
     let ended = longshore.run(&["packages", "--json"]);
@@ -135,76 +134,6 @@ fn kill_at(point: &str) {
         assert_eq!(report["context"]["greeting"], "Hello, world!", "{point}");
     }
     nothing_is_left_over(&longshore, point);
-}
-
-/// The points of a swap, after the first version went through each of them once.
-const SWAP_POINTS: [&str; 6] = [
-    "reconciler.copied=1*off->sleep(60000)",
-    "reconciler.probed=1*off->sleep(60000)",
-    "reconciler.loading_recorded=1*off->sleep(60000)",
-    "reconciler.published=1*off->sleep(60000)",
-    "reconciler.closed=sleep(60000)",
-    "reconciler.rolled_back=sleep(60000)",
-];
-
-/// A package of a version whose one task, which a trigger starts all the time, does something.
-fn version(number: &str, body: &str) -> PathBuf {
-    let trigger = "#[longshore::trigger(on = \"swapped\", poll_interval = \"50ms\")]\n\
-                   pub async fn often() -> Result<longshore::TriggerResult, longshore::TriggerError> {\n    \
-                   Ok(longshore::TriggerResult::Fire(None))\n}\n";
-    let krate = Crate::of_source("swapped", &format!("{}{trigger}", one_task("swapped", body)));
-    let manifest = krate.folder.path().join("Cargo.toml");
-    let text = std::fs::read_to_string(&manifest).expect("reads").replace("0.1.0", number);
-    std::fs::write(&manifest, text).expect("writes");
-    build_into(&krate, &repository().join("target/throwaway/swapped"))
-}
-
-#[test]
-fn a_host_that_is_killed_at_any_point_of_a_swap_finds_its_way() {
-    let good = version("1.0.0", "let _ = context; Ok(())");
-    let next = version("2.0.0", "let _ = context; Ok(())");
-    let bad = version("3.0.0", "let _ = context; panic!(\"no\")");
-    std::thread::scope(|scope| {
-        for point in SWAP_POINTS {
-            let (good, next, bad) = (&good, &next, &bad);
-            scope.spawn(move || match point.contains("rolled_back") {
-                true => kill_in_a_swap(point, good, bad, "1.0.0"),
-                false => kill_in_a_swap(point, good, next, "2.0.0"),
-            });
-        }
-    });
-}
-
-fn kill_in_a_swap(point: &str, from: &Path, to: &Path, expected: &str) {
-    let longshore = Longshore::new();
-    let packages = longshore.home.path().join("packages");
-    std::fs::create_dir_all(&packages).expect("folder");
-    let put = |file: &Path| {
-        std::fs::copy(file, packages.join(".new")).expect("copies");
-        std::fs::rename(packages.join(".new"), packages.join("swapped.longshore")).expect("renames");
-    };
-    put(from);
-    let host = longshore.spawn(&["serve"], &[("FAILPOINTS", point)]);
-    longshore.wait_until("the first version is active", || active(&longshore).as_deref() == Some("1.0.0"));
-    put(to);
-    // The process sleeps at the point; where it is slower than this, it dies a little earlier.
-    std::thread::sleep(Duration::from_secs(4));
-    host.kill_9();
-
-    let again = longshore.spawn(&["serve"], &[]);
-    longshore.wait_until("the right version is active", || {
-        longshore.log().contains("loaded") && active(&longshore).as_deref() == Some(expected)
-    });
-    assert_eq!(again.stop(), Some(0), "{point}: {}", longshore.log());
-    nothing_is_left_over(&longshore, point);
-}
-
-/// The version that new runs of `swapped` start on.
-fn active(longshore: &Longshore) -> Option<String> {
-    let ended = longshore.run(&["packages", "--json"]);
-    let json = (ended.code == Some(0)).then(|| ended.json())?;
-    let newest = json["generations"].as_array()?.iter().find(|g| g["state"] == "active")?;
-    newest["version"].as_str().map(str::to_owned)
 }
 
 fn nothing_is_left_over(longshore: &Longshore, point: &str) {
