@@ -22,20 +22,15 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     let counts: &[usize] = if smoke { &[3] } else { &[100, 1000] };
     for &count in counts {
-        rows.extend(load(&archive, count, None, count == 1000 || smoke).await?);
+        rows.extend(load(&archive, count, None).await?);
     }
     let probed = if smoke { 3 } else { 1000 };
-    rows.extend(load(&archive, probed, Some(ProbeOptions::default()), false).await?);
+    rows.extend(load(&archive, probed, Some(ProbeOptions::default())).await?);
     Ok(rows)
 }
 
-/// Loads so many packages into a fresh host; by wish, what a pass costs then without and with a change.
-async fn load(
-    archive: &Path,
-    count: usize,
-    probe: Option<ProbeOptions>,
-    passes: bool,
-) -> anyhow::Result<Vec<Row>> {
+/// Loads so many packages into a fresh host; without probes also what a pass costs then without and with a change.
+async fn load(archive: &Path, count: usize, probe: Option<ProbeOptions>) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let packages_folder = folder.path().join("packages");
     copies(archive, &packages_folder, count)?;
@@ -44,7 +39,8 @@ async fn load(
     let options = EngineOptions { triggers: false, ..EngineOptions::default() };
     let engine = Engine::open(store, packages.clone(), options).await?;
     let mut options = Options::new(vec![packages_folder.clone()], folder.path().join("cache"));
-    let suffix = if probe.is_some() { "_probed" } else { "" };
+    let probed = probe.is_some();
+    let suffix = if probed { "_probed" } else { "" };
     options.probe = probe;
     let mut reconciler = Reconciler::new(options, packages, engine.clone());
     // Files that were just written are left alone for a moment.
@@ -56,7 +52,7 @@ async fn load(
     let kb = status("VmRSS").saturating_sub(before) / count as u64;
     let row = Row::new(format!("load_{count}{suffix}"), "ms/package", ms / count as f64);
     let mut rows = vec![row.with("kb_per_package", kb).with("seconds", ms / 1000.0)];
-    if passes {
+    if !probed {
         let mut ticks = Vec::new();
         for _ in 0..50 {
             ticks.push(pass(&mut reconciler).await?.1);

@@ -35,7 +35,7 @@ struct Args {
     /// One short round: whether it works, not how fast
     #[arg(long, global = true)]
     smoke: bool,
-    /// Run the closest peer on the same work too (`steps` and `latency`); the first time builds it
+    /// Run the closest peer on the same work too (not for `graphs`, `swap` and `isolate`); the first time builds it
     #[arg(long, global = true)]
     peers: bool,
     #[command(subcommand)]

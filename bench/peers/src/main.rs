@@ -1,17 +1,22 @@
-//! `cloacina` 0.11.1 on the work of `longshore-bench steps` and `longshore-bench latency`: embedded, on SQLite in
-//! a file, with its defaults. Prints one JSON object of row names and figures.
+//! `cloacina` 0.11.1 on the work of `longshore-bench`: on SQLite in a file, with its defaults; embedded for `steps`
+//! and `latency`, packaged for `dispatch`, `waiting` and `load`. Prints one JSON object of row names and figures.
 
 use anyhow::Context as _;
+use cloacina::Context;
 use cloacina::executor::WorkflowExecutor;
 use cloacina::runner::{DefaultRunner, DefaultRunnerConfig};
-use cloacina::Context;
 use std::time::Instant;
 
+mod dispatch;
 mod fanout;
+mod load;
+mod package;
+mod process;
+mod waiting;
 
 #[cloacina::workflow(name = "wf_single", description = "one task")]
 pub mod wf_single {
-    use cloacina::{task, Context, TaskError};
+    use cloacina::{Context, TaskError, task};
 
     #[task(id = "only", dependencies = [])]
     pub async fn only(_context: &mut Context<serde_json::Value>) -> Result<(), TaskError> {
@@ -44,7 +49,18 @@ chain!(c0, c1 after "c0", c2 after "c1", c3 after "c2", c4 after "c3", c5 after 
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let what = std::env::args().nth(1).context("say `steps` or `latency`")?;
+    if std::env::var_os("PEER_FOLDER").is_none() {
+        // The peer leaves files behind for each library that stays open: in a folder that goes with this process.
+        let folder = tempfile::tempdir()?;
+        let status = std::process::Command::new(std::env::current_exe()?)
+            .args(std::env::args_os().skip(1))
+            .env("PEER_FOLDER", folder.path())
+            .env("TMPDIR", folder.path())
+            .status()?;
+        drop(folder);
+        std::process::exit(status.code().unwrap_or(1));
+    }
+    let what = std::env::args().nth(1).context("say the name of a benchmark")?;
     let mut figures = serde_json::Map::new();
     match what.as_str() {
         "steps" => {
@@ -58,14 +74,25 @@ async fn main() -> anyhow::Result<()> {
             }
         }
         "latency" => {
-            for (name, workflow) in [("run_1", "wf_single"), ("chain_10", "wf_chain"), ("fanout_100", "wf_fanout")] {
+            for (name, workflow) in
+                [("run_1", "wf_single"), ("chain_10", "wf_chain"), ("fanout_100", "wf_fanout")]
+            {
                 figures.insert(name.into(), one_by_one(workflow, 10).await?.into());
             }
+        }
+        "dispatch" => figures = dispatch::run().await?,
+        "waiting" => figures = waiting::run().await?,
+        "load" => figures = load::run().await?,
+        "load-prepare" => {
+            let paths: Vec<_> = std::env::args_os().skip(2).map(std::path::PathBuf::from).collect();
+            let [folder, library] = &paths[..] else { anyhow::bail!("say a folder and a library") };
+            load::prepare(folder, library).await?;
         }
         other => anyhow::bail!("nothing is measured under the name {other}"),
     }
     println!("{}", serde_json::Value::from(figures));
-    Ok(())
+    // Without the destructors: libraries that are closed take the code of their threads with them.
+    std::process::exit(0)
 }
 
 async fn runner(folder: &std::path::Path) -> anyhow::Result<DefaultRunner> {
