@@ -2,7 +2,7 @@
 
 use crate::package::build_small;
 use crate::process::status;
-use crate::row::{Row, percentile};
+use crate::row::Row;
 use longshore_engine::{Engine, Options as EngineOptions, StartRequest};
 use longshore_package::{Archive, ArchiveLimits, host_target, pack, target_path};
 use longshore_reconciler::{Options, Outcome, Reconciler};
@@ -10,7 +10,7 @@ use longshore_store::{Access, RunState, Store};
 use sqlx::Connection;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Runs that are on their way at any time.
@@ -19,11 +19,43 @@ const AT_ONCE: usize = 64;
 /// After so many swaps memory is looked at first: what is loaded once is loaded by then.
 const WARM: usize = 20;
 
-/// What came of a phase of load.
-#[derive(Default)]
+/// The width of a bucket of readings in milliseconds, and how many there are: half a second, and what is longer.
+const BUCKET_MS: f64 = 0.01;
+/// See [`BUCKET_MS`].
+const BUCKETS: usize = 50_000;
+
+/// What came of a phase of load. Its size does not grow with the readings: memory is measured beside.
 struct Load {
-    ms: Vec<f64>,
-    failed: usize,
+    buckets: Vec<AtomicU32>,
+    failed: AtomicUsize,
+}
+
+impl Load {
+    fn new() -> Self {
+        Self { buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(), failed: AtomicUsize::new(0) }
+    }
+
+    fn note(&self, ms: f64, succeeded: bool) {
+        let bucket = ((ms / BUCKET_MS) as usize).min(BUCKETS - 1);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.failed.fetch_add(usize::from(!succeeded), Ordering::Relaxed);
+    }
+
+    fn readings(&self) -> usize {
+        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed) as usize).sum()
+    }
+
+    /// The reading that 99 of a hundred stay under, in milliseconds.
+    fn p99(&self) -> f64 {
+        let (mut left, mut at) = (self.readings() * 99 / 100, 0);
+        while let Some(more) = left.checked_sub(self.buckets[at].load(Ordering::Relaxed) as usize) {
+            if at + 1 == BUCKETS {
+                break;
+            }
+            (left, at) = (more, at + 1);
+        }
+        at as f64 * BUCKET_MS
+    }
 }
 
 pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
@@ -62,18 +94,20 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
     })
     .await?;
     let seconds = began.elapsed().as_secs_f64();
-    let (lost, doubled) = count(&database, still.ms.len() + swapped.ms.len()).await?;
-    let added = percentile(swapped.ms.clone(), 99) - percentile(still.ms.clone(), 99);
+    let (lost, doubled) = count(&database, still.readings() + swapped.readings()).await?;
+    let added = swapped.p99() - still.p99();
+    let failed = [&still, &swapped].map(|load| load.failed.load(Ordering::Relaxed));
     engine.shutdown(Duration::from_secs(5)).await;
     reconciler.close().await;
     let row = Row::new(format!("swap_{swaps}"), "swaps/s", swaps as f64 / seconds)
-        .with("runs", swapped.ms.len())
-        .with("failed", still.failed + swapped.failed)
+        .with("runs", swapped.readings())
+        .with("failed", failed.iter().sum::<usize>())
         .with("lost", lost)
         .with("doubled", doubled)
         .with("added_p99_ms", added)
-        .with("p99_ms", percentile(swapped.ms, 99))
-        .with("memory_growth", growth as f64 / status("VmRSS") as f64);
+        .with("p99_ms", swapped.p99())
+        .with("memory_growth", growth as f64 / status("VmRSS") as f64)
+        .with("memory_kb", status("VmRSS"));
     Ok(vec![row])
 }
 
@@ -113,32 +147,27 @@ async fn until_loaded(reconciler: &mut Reconciler) -> anyhow::Result<()> {
 async fn under_load<T>(
     engine: &Engine,
     goes_on: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<(Load, T)> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let starters: Vec<_> =
-        (0..AT_ONCE).map(|_| tokio::spawn(start_runs(engine.clone(), Arc::clone(&stop)))).collect();
+) -> anyhow::Result<(Arc<Load>, T)> {
+    let (load, stop) = (Arc::new(Load::new()), Arc::new(AtomicBool::new(false)));
+    let starter = || tokio::spawn(start_runs(engine.clone(), Arc::clone(&load), Arc::clone(&stop)));
+    let starters: Vec<_> = (0..AT_ONCE).map(|_| starter()).collect();
     let result = goes_on.await;
     stop.store(true, Ordering::Relaxed);
-    let mut all = Load::default();
     for starter in starters {
-        let load = starter.await??;
-        all.ms.extend(load.ms);
-        all.failed += load.failed;
+        starter.await??;
     }
-    Ok((all, result?))
+    Ok((load, result?))
 }
 
-async fn start_runs(engine: Engine, stop: Arc<AtomicBool>) -> anyhow::Result<Load> {
-    let mut load = Load::default();
+async fn start_runs(engine: Engine, load: Arc<Load>, stop: Arc<AtomicBool>) -> anyhow::Result<()> {
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         let request = StartRequest { workflow: "wf_single".into(), ..StartRequest::default() };
         let run = engine.start(request).await?.run;
         let state = engine.ended(run).await?;
-        load.ms.push(began.elapsed().as_secs_f64() * 1000.0);
-        load.failed += usize::from(state != RunState::Succeeded);
+        load.note(began.elapsed().as_secs_f64() * 1000.0, state == RunState::Succeeded);
     }
-    Ok(load)
+    Ok(())
 }
 
 /// Runs that were started and are not recorded, and outcomes that are recorded more than once.

@@ -83,13 +83,13 @@ impl Unproven {
     /// does not speak against a digest.
     pub fn of(policy: &HealthPolicy, generations: &[GenerationRow]) -> Option<Self> {
         let digest = &generations.first()?.digest;
-        let count = generations.iter().take_while(|g| g.digest == *digest).count();
-        let (newest, older) = generations.split_at(count);
-        let was_short = |g: &GenerationRow| {
+        let (of_digest, others): (Vec<_>, Vec<_>) = generations.iter().partition(|g| g.digest == *digest);
+        let was_short = |g: &&GenerationRow| {
             g.unloaded_at.is_some_and(|ended| ended.saturating_sub(g.loaded_at) < policy.window_ms)
         };
-        let before = older.first().filter(|_| newest.iter().all(was_short))?.clone();
-        let deaths = newest.iter().filter(|g| g.state == GenerationState::Lost).count() as u32;
+        let before = (*others.first().filter(|_| of_digest.iter().all(was_short))?).clone();
+        let newest = generations.iter().take_while(|g| g.digest == *digest);
+        let deaths = newest.filter(|g| g.state == GenerationState::Lost).count() as u32;
         Some(Self { digest: digest.clone(), deaths, before })
     }
 
@@ -210,6 +210,9 @@ mod tests {
         );
         assert_eq!(before(&[young.clone(), generation("new", Unloaded, 60_000), good]), None);
         assert_eq!(before(&[young]), None, "the first version of all replaced nothing");
+        let (back, bad) = (generation("good", Unloaded, 9_000), generation("bad", Unloaded, 9_000));
+        let long_ago = generation("good", Unloaded, 900_000);
+        assert_eq!(before(&[back, bad, long_ago]), None, "it came back from a bad one, and held up before");
     }
 
     fn condition(subject: &str, kind: ConditionKind, status: ConditionStatus) -> ConditionRow {

@@ -120,8 +120,8 @@ pub(crate) struct Actor {
     next_due: Option<i64>,
     /// Whether the database may have a due task that is not in `ready`: then it is asked.
     may_be_ready: bool,
-    /// Tasks that this host made ready and had no slot for, oldest first, with when they became due. What is not
-    /// ready any more is passed over when it is met.
+    /// Tasks that this host made ready and had no slot for, oldest first, with when they became due; none while the
+    /// database is asked. What is not ready any more is passed over when it is met.
     ready: BTreeSet<(i64, TaskKey)>,
     /// Whether the last transaction found that memory was wrong: this one believes only the database.
     careful: bool,

@@ -221,7 +221,9 @@ impl Actor {
             }
             if task.waiting == 0 {
                 task.state = TaskState::Ready;
-                self.ready.insert((claim.now, key));
+                if !self.may_be_ready {
+                    self.ready.insert((claim.now, key));
+                }
             }
             told.push((key, resolution));
         }

@@ -164,7 +164,9 @@ impl Actor {
         for start in self.starts.iter().filter(|start| !effects.existing.contains_key(&start.run.id)) {
             effects.touched.insert(start.run.id);
             let run = RunCache::started(&start.run, Arc::clone(&start.def));
-            self.ready.extend(run.ready(start.run.id).map(|key| (claim.now, key)));
+            if !self.may_be_ready {
+                self.ready.extend(run.ready(start.run.id).map(|key| (claim.now, key)));
+            }
             self.runs.insert(start.run.id, run);
             if start.def.tasks.is_empty() {
                 RunRow::finish(tx, &[(start.run.id, RunState::Succeeded, None)], claim.now).await?;

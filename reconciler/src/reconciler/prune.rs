@@ -31,7 +31,7 @@ impl Reconciler {
         let unwanted = older.filter(|artifact| !wanted.contains(artifact.digest.as_str()));
         // A digest is hex: it names a folder of ours and nothing else.
         let folders: Vec<PathBuf> = unwanted.map(|a| self.loader.cache.join(&a.digest)).collect();
-        let removed = tokio::task::spawn_blocking(move || folders.iter().for_each(|folder| remove(folder)));
+        let removed = tokio::task::spawn_blocking(move || folders.iter().for_each(remove));
         // Whether or not it came to an end, the next one goes on.
         let _ = removed.await;
         Ok(())
