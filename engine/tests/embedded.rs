@@ -14,6 +14,8 @@ static SLEEPING: AtomicUsize = AtomicUsize::new(0);
 static GATE: AtomicUsize = AtomicUsize::new(0);
 static HOLDING: AtomicUsize = AtomicUsize::new(0);
 static LET_GO: AtomicBool = AtomicBool::new(false);
+static STALLED: AtomicUsize = AtomicUsize::new(0);
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 #[longshore_workflow::workflow(name = "chain", params(start: i64, step: i64 = 10))]
 mod chain {
@@ -145,6 +147,26 @@ mod held {
     }
 
     #[task(dependencies = ["holder"])]
+    async fn after(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+#[longshore_workflow::workflow(name = "stalls")]
+mod stalls {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn staller(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        STALLED.fetch_add(1, Ordering::SeqCst);
+        while !GO_ON.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    #[task(dependencies = ["staller"])]
     async fn after(_context: &mut Context<Value>) -> Result<(), TaskError> {
         Ok(())
     }
@@ -333,4 +355,34 @@ async fn an_outcome_whose_claim_was_lost_changes_nothing_and_those_beside_it_cou
     let attempts = AttemptRow::of_run(again.store(), runs[0]).await.expect("loads");
     let outcomes: Vec<&str> = attempts.iter().map(|attempt| attempt.outcome.as_str()).collect();
     assert_eq!(outcomes, ["lost", "succeeded", "succeeded"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_becomes_ready_behind_the_hosts_back_is_found() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = engine(folder.path(), 8).await;
+    let run = engine.start(request("stalls", json!({}))).await.expect("starts").run;
+    while STALLED.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let change = async |sql: &'static str| {
+        let mut tx = engine.store().begin().await.expect("begins");
+        sqlx::query(sql).bind(run.to_string()).execute(&mut *tx).await.expect("updates");
+        engine.store().commit(tx).await.expect("commits");
+    };
+    // It seems to wait for one more: what this host remembers is wrong.
+    change("UPDATE tasks SET waiting = 2 WHERE run_id = $1 AND idx = 1").await;
+    GO_ON.store(true, Ordering::SeqCst);
+    let until = async |first, second| loop {
+        let tasks = TaskRow::of_run(engine.store(), run).await.expect("loads");
+        if (tasks[0].state, tasks[1].state) == (first, second) {
+            return tasks[1].waiting;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(until(TaskState::Succeeded, TaskState::Waiting).await, 1, "one of two is resolved");
+    // What another host does that ends the other one.
+    change("UPDATE tasks SET waiting = 0, state = 'ready' WHERE run_id = $1 AND idx = 1").await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), engine.wait(run)).await;
+    assert_eq!(ended.expect("within a heartbeat").expect("ends").state, RunState::Succeeded);
 }

@@ -325,6 +325,7 @@ impl Records {
 pub(crate) async fn taken_in(store: &Store, artifact: &VerifiedArtifact, now: i64) -> Result<(), Error> {
     let mut tx = store.begin().await?;
     insert_artifacts(&mut tx, [artifact], now).await?;
+    ArtifactRow::renew(&mut tx, artifact.digest().as_str(), now).await?;
     Ok(store.commit(tx).await?)
 }
 

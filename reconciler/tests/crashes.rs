@@ -6,7 +6,7 @@ use longshore_engine::StartRequest;
 use longshore_reconciler::Outcome;
 use longshore_store::{AttemptRow, GenerationRow, GenerationState, RunRow, RunState};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::{Host, Kind, variant};
@@ -87,24 +87,34 @@ fn put(folder: &Path, bytes: &[u8]) {
     std::fs::rename(packages.join(".new"), packages.join("libkilled.so")).expect("renames");
 }
 
+/// A process that is killed when it is let go of, whatever became of the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().expect("is killed");
+        self.0.wait().expect("is gone");
+    }
+}
+
 fn kill_at(point: &str, passage: usize, next: Option<&str>) {
     let why = format!("{point}, passage {passage}");
     let folder = tempfile::tempdir().expect("folder");
     put(folder.path(), &variant("well", 1));
-    let mut host = Command::new(std::env::current_exe().expect("this program"))
+    let host = Command::new(std::env::current_exe().expect("this program"))
         .args(["--ignored", "--exact", "the_host_that_is_killed"])
         .env(KILLED, format!("{} {point} {passage}", folder.path().display()))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("starts");
+    let host = Killed(host);
     if let Some(next) = next {
         wait_for(&folder.path().join("loaded"), &why);
         put(folder.path(), &variant(next, 1));
     }
     wait_for(&folder.path().join("reached"), &why);
-    host.kill().expect("is killed");
-    host.wait().expect("is gone");
+    drop(host);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("starts");
     runtime.block_on(finds_its_way(folder.path(), next == Some(BAD), &why));
 }

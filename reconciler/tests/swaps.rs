@@ -33,13 +33,14 @@ async fn load(engine: longshore_engine::Engine, stop: Arc<AtomicBool>) -> usize 
     done
 }
 
-/// Kills the processes that were started for a digest.
-fn kill_children(digest: &str) {
+/// Kills the processes that were started for libraries in a folder.
+fn kill_children(folder: &std::path::Path) {
+    let folder = folder.to_str().expect("UTF-8");
     let mut killed = 0;
     for process in std::fs::read_dir("/proc").expect("lists") {
         let process = process.expect("an entry");
         let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&command).contains(digest) {
+        if String::from_utf8_lossy(&command).contains(folder) {
             let pid = process.file_name().to_string_lossy().parse().expect("a number");
             kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there");
             killed += 1;
@@ -151,7 +152,7 @@ async fn an_isolated_package_whose_copy_was_changed_is_taken_in_again() {
     let copy = folder.path().join("cache").join(&digest).join("libpackage.so");
     std::fs::write(&copy, "somebody was here").expect("writes");
     // The process after this one finds another file than was checked.
-    kill_children(&digest);
+    kill_children(folder.path());
     let request = StartRequest { workflow: PACKAGE.into(), ..StartRequest::default() };
     let run = host.engine.start(request).await.expect("starts").run;
     host.until("not started again", |outcome| match outcome {

@@ -74,9 +74,6 @@ pub struct Resolution {
     pub tainted: i64,
 }
 
-// In these statements `state || '' =` keeps SQLite from looking through an index over all tasks of that state:
-// the keys are given.
-
 static TAKE: Many = Many::new(
     "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3 \
      FROM (VALUES ",
@@ -293,16 +290,19 @@ impl Resolution {
         [run, idx, self.resolved.into(), self.tainted.into()]
     }
 
-    /// Tells dependants that dependencies became terminal; those that wait for nothing more become ready.
+    /// Tells dependants that dependencies became terminal; those that wait for nothing more become ready. Returns
+    /// how many it told: fewer when one of them does not wait any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn apply(tx: &mut Tx, dependants: &[(TaskKey, Self)], now: i64) -> Result<(), Error> {
+    pub async fn apply(tx: &mut Tx, dependants: &[(TaskKey, Self)], now: i64) -> Result<u64, Error> {
+        let mut told = 0;
         for chunk in dependants.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|(key, resolution)| resolution.params(*key)).collect();
             let query = RESOLVE.query_with(tx, [now.into()], rows);
-            query.execute(&mut **tx).await.map_err(|e| Error::of("resolve dependants", e))?;
+            let done = query.execute(&mut **tx).await.map_err(|e| Error::of("resolve dependants", e))?;
+            told += done.rows_affected();
         }
-        Ok(())
+        Ok(told)
     }
 }

@@ -159,6 +159,14 @@ impl Store {
         tx.commit().await.map_err(|e| Error::of("commit", e))
     }
 
+    /// Undoes a transaction. When this returns, it holds no locks any more.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, which then undoes it by itself.
+    pub async fn roll_back(&self, tx: Tx) -> Result<(), Error> {
+        tx.rollback().await.map_err(|e| Error::of("roll back", e))
+    }
+
     pub(crate) fn reader(&self) -> &AnyPool {
         &self.reader
     }

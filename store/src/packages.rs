@@ -1,11 +1,11 @@
 //! Packages, artifacts and entries.
 
-use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many};
+use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, in_json, json_of};
 use crate::error::Error;
 use crate::open::{Store, Tx};
 use crate::words::{read_rows, words};
 use serde::Serialize;
-use sqlx::FromRow;
+use sqlx::{AssertSqlSafe, FromRow};
 
 words! {
     /// What is wanted of a package.
@@ -203,6 +203,47 @@ impl ArtifactRow {
                    FROM artifacts WHERE name = $1 ORDER BY added_at DESC, digest";
         let rows = sqlx::query(sql).bind(package).fetch_all(store.reader()).await;
         read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("list artifacts", e))?)
+    }
+
+    /// Digests of a package beyond the newest ones, at most so many.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn older_digests(
+        store: &Store,
+        package: &str,
+        newest: i64,
+        at_most: i64,
+    ) -> Result<Vec<String>, Error> {
+        let sql =
+            "SELECT digest FROM artifacts WHERE name = $1 ORDER BY added_at DESC, digest LIMIT $2 OFFSET $3";
+        let query = sqlx::query_scalar(sql).bind(package).bind(at_most).bind(newest);
+        query.fetch_all(store.reader()).await.map_err(|e| Error::of("list older artifacts", e))
+    }
+
+    /// Records that the private copies of digests are gone.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn forget_copies(tx: &mut Tx, digests: &[String]) -> Result<(), Error> {
+        let sql = format!(
+            "UPDATE artifacts SET library = NULL, library_sha256 = NULL WHERE digest {}",
+            in_json(tx, 1)
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(json_of(digests));
+        query.execute(&mut **tx).await.map_err(|e| Error::of("forget copies", e))?;
+        Ok(())
+    }
+
+    /// Records that a digest was taken in again: it counts as the newest.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn renew(tx: &mut Tx, digest: &str, now: i64) -> Result<(), Error> {
+        let query =
+            sqlx::query("UPDATE artifacts SET added_at = $1 WHERE digest = $2").bind(now).bind(digest);
+        query.execute(&mut **tx).await.map_err(|e| Error::of("renew an artifact", e))?;
+        Ok(())
     }
 
     /// Records what the probe of a digest said.

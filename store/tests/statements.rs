@@ -161,7 +161,12 @@ async fn whole_life(store: &Store) {
     NewAttempt::insert(&mut tx, &[attempt.clone(), attempt.clone(), attempt]).await.expect("records once");
     let second = TaskKey { run, idx: 1 };
     let resolution = Resolution { resolved: 1, tainted: 1 };
-    Resolution::apply(&mut tx, &[(second, resolution)], 14).await.expect("resolves");
+    assert_eq!(Resolution::apply(&mut tx, &[(second, resolution)], 14).await.expect("resolves"), 1);
+    assert_eq!(
+        Resolution::apply(&mut tx, &[(second, resolution)], 14).await.expect("asks"),
+        0,
+        "it is ready"
+    );
     let left = RunRow::count_down(&mut tx, &BTreeMap::from([(run, RunCounts { open: 1, failed: 0 })]), 14)
         .await
         .expect("counts");
@@ -305,7 +310,12 @@ async fn packages(store: &Store) {
     let mut tx = store.begin().await.expect("begins");
     GenerationRow::set_unloaded(&mut tx, id, "unmapped", 10).await.expect("records");
     ConditionRow::clear(&mut tx, "package/p").await.expect("clears");
+    ArtifactRow::renew(&mut tx, "d", 11).await.expect("renews");
+    ArtifactRow::forget_copies(&mut tx, &["d".to_owned()]).await.expect("forgets");
     store.commit(tx).await.expect("commits");
+    assert_eq!(ArtifactRow::find(store, "d").await.expect("finds").expect("is there").library, None);
+    assert_eq!(ArtifactRow::older_digests(store, "p", 0, 5).await.expect("lists"), ["d"]);
+    assert!(ArtifactRow::older_digests(store, "p", 1, 5).await.expect("lists").is_empty());
     assert_eq!(
         GenerationRow::newest(store, "p", 5).await.expect("lists")[0].released.as_deref(),
         Some("unmapped")

@@ -2,7 +2,7 @@
 
 use crate::index::IndexedTask;
 use crate::interface::LongshoreHost;
-use crate::panics::Guarded;
+use crate::panics::{Guarded, guarded};
 use crate::wire::{PollReply, StartTask, TaskFailure, TaskReply, Wire};
 use longshore_workflow::private::{EntryFuture, Slot};
 use longshore_workflow::{Context, TaskError, TaskHandle, TriggerError, TriggerResult};
@@ -45,7 +45,7 @@ impl Attempt<'_> {
             0 => block_on(runtime, task),
             deadline_ms => block_on(runtime, within(deadline_ms, task)),
         };
-        reply_of(outcome, &self.context)
+        reply_of(self.start.lease, outcome, &self.context)
     }
 
     /// Runs the task to its reply. Panics and the deadline end it as failures.
@@ -56,7 +56,7 @@ impl Attempt<'_> {
             0 => task.await,
             deadline_ms => within(deadline_ms, task).await,
         };
-        reply_of(outcome, &self.context)
+        reply_of(self.start.lease, outcome, &self.context)
     }
 
     /// The handle of a task that takes one.
@@ -94,14 +94,14 @@ async fn within(
     outcome.unwrap_or_else(|_| Err(timed_out(deadline_ms)))
 }
 
-/// The reply of a task that ended, with what it changed.
-fn reply_of(outcome: Result<TaskResult, TaskFailure>, context: &Context) -> Vec<u8> {
-    let patch = match outcome {
+/// The reply of a task that ended, with what it changed. The text of an error is author code too.
+fn reply_of(lease: u64, outcome: Result<TaskResult, TaskFailure>, context: &Context) -> Vec<u8> {
+    let patch = guarded(lease, || match outcome {
         Ok(Ok(())) => context.patch().map_err(|error| failure_of(&error)),
         Ok(Err(error)) => Err(failure_of(&error)),
         Err(failure) => Err(failure),
-    };
-    match patch {
+    });
+    match patch.and_then(|patch| patch) {
         Ok(patch) => reply(&TaskReply::Done, &patch),
         Err(failure) => reply(&TaskReply::Failed(failure), &[]),
     }

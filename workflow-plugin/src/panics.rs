@@ -79,7 +79,8 @@ pub(crate) fn guarded<T>(lease: u64, call: impl FnOnce() -> T) -> Result<T, Task
 }
 
 pin_project! {
-    /// A future of author code: every poll is guarded, and so is its end, where it drops what it holds.
+    /// A future of author code: every poll is guarded, and so is the drop of what a future that ended
+    /// holds.
     pub(crate) struct Guarded<F> {
         lease: u64,
         #[pin]

@@ -42,9 +42,11 @@ async fn decided(store: &Store, command: PackagesCommand) -> anyhow::Result<Regi
         _ => unreachable!("these are handled by `run` and by `packages`"),
     };
     let mut row = row(name, stance, decision);
-    let artifacts = ArtifactRow::of_package(store, &row.name).await?;
+    let mut artifacts = ArtifactRow::of_package(store, &row.name).await?;
     let package = package(store, &row.name).await?;
     let current = Some(package.digest.as_str()).filter(|_| package.state == PackageState::Desired);
+    // The private copies of old ones are removed: those cannot be gone back to.
+    artifacts.retain(|artifact| artifact.library.is_some() || Some(artifact.digest.as_str()) == current);
     let chosen = match (stance, &to) {
         (Stance::Removed, _) => return Ok(row),
         (Stance::Held, _) => match artifacts.iter().find(|a| Some(a.digest.as_str()) == current) {

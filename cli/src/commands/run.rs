@@ -39,7 +39,11 @@ pub(crate) async fn run(args: Run, json: bool) -> anyhow::Result<ExitCode> {
         replay: true,
         tune: Box::new({
             let taking = args.taking.clone();
-            move |options| taking.apply(options)
+            move |options| {
+                taking.apply(options);
+                // It is told what to run: there is nothing to go back to.
+                options.health = None;
+            }
         }),
         stream_root: Some(PathBuf::from(&args.what)),
     };

@@ -57,6 +57,8 @@ impl Actor {
         let claimed = Claimed::claim(tx, self.store.dialect(), &catalog.digests, claim, free as i64).await?;
         if claimed.len() < free {
             self.nothing_ready(tx, claim.now).await?;
+        } else {
+            self.may_be_ready = true;
         }
         Ok(claimed)
     }
@@ -107,13 +109,11 @@ impl Actor {
         self.settle(tx, skipped, claim, effects).await
     }
 
-    /// Every due task is claimed: looks up when the next one is due, if any was put back for later.
+    /// Every due task is claimed: looks up when the next one is due.
     async fn nothing_ready(&mut self, tx: &mut Tx, now: i64) -> Result<(), Undone> {
         self.may_be_ready = false;
         self.ready.clear();
-        if self.next_due.is_some() {
-            self.next_due = TaskRow::next_due(tx, now).await?;
-        }
+        self.next_due = TaskRow::next_due(tx, now).await?;
         Ok(())
     }
 

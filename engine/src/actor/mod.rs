@@ -51,6 +51,9 @@ const BURST: usize = 8;
 /// The lull that ends a burst of outcomes: several times what one takes to arrive.
 const LULL: Duration = Duration::from_micros(150);
 
+/// The longest burst that is waited for: no outcome waits longer for its transaction.
+const LONGEST: Duration = Duration::from_millis(10);
+
 /// The lull that ends a burst of starts: their callers are in this process, and each waits for its answer.
 const START_LULL: Duration = Duration::from_micros(20);
 
@@ -207,14 +210,18 @@ impl Actor {
     /// millisecond, so this yields to other tasks until the lull; an attempt that takes longer than
     /// [`TOGETHER`] is only waited for in a [`BURST`].
     async fn gather(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) {
-        let mut last = Instant::now();
+        let began = Instant::now();
+        let mut last = began;
         while let Some(lull) = self.expected_lull() {
+            let before = self.ended.len() + self.starts.len();
             match commands.try_recv() {
                 Ok(command) => {
                     self.take(command);
-                    last = Instant::now();
+                    if self.ended.len() + self.starts.len() > before {
+                        last = Instant::now();
+                    }
                 }
-                Err(_) if last.elapsed() >= lull => return,
+                Err(_) if last.elapsed() >= lull || began.elapsed() >= LONGEST => return,
                 Err(_) => {
                     std::thread::yield_now();
                     tokio::task::yield_now().await;
@@ -247,12 +254,15 @@ impl Actor {
             }
             Err(failed) => failed,
         };
-        for run in touched {
+        self.careful = matches!(why, Undone::Surprised);
+        // What surprised is not known: it may be any of them.
+        let wrong: Vec<RunId> =
+            if self.careful { self.runs.keys().copied().collect() } else { touched.into_iter().collect() };
+        for run in wrong {
             self.forget(run, None);
         }
         self.ready.clear();
         self.may_be_ready = true;
-        self.careful = matches!(why, Undone::Surprised);
         if let Undone::Store(error) = why {
             tracing::error!(
                 error = &error as &dyn std::error::Error,

@@ -188,11 +188,17 @@ impl Actor {
         self.expect(Success::commit(tx, &successes, now).await?, successes.len())?;
         let updates: Vec<TaskUpdate> = others.iter().map(|s| s.update.clone()).collect();
         let applied: HashSet<TaskKey> = TaskUpdate::apply(tx, &updates, now).await?.into_iter().collect();
-        let is_applied = |settled: &Settled| applied.contains(&settled.update.key);
-        let mut applied: Vec<Settled> = others.into_iter().filter(is_applied).collect();
-        let attempts: Vec<NewAttempt> = applied.iter_mut().filter_map(|s| s.record.take()).collect();
+        let mut attempts = Vec::new();
+        for mut settled in others {
+            let key = settled.update.key;
+            let is_applied = applied.contains(&key);
+            // Its run may have ended in this transaction, before it did: it was executed all the same.
+            if is_applied || self.runs.get(&key.run).is_some_and(|run| run.over) {
+                attempts.extend(settled.record.take());
+            }
+            written.extend(is_applied.then_some(settled));
+        }
         NewAttempt::insert(tx, &attempts).await?;
-        written.append(&mut applied);
         Ok(written)
     }
 
@@ -228,8 +234,8 @@ impl Actor {
             told.push((key, resolution));
         }
         self.expect(claim.take_resolved(tx, &taken).await?, taken.len())?;
-        Resolution::apply(tx, &told, claim.now).await?;
-        Ok(())
+        let changed = Resolution::apply(tx, &told, claim.now).await?;
+        if self.careful { Ok(()) } else { self.expect(changed, told.len()) }
     }
 
     fn remember(&mut self, settled: Settled) {

@@ -130,21 +130,36 @@ impl Actor {
         self.may_be_ready |= self.next_due.is_some_and(|due| due <= now);
         self.grant_slots();
         let mut tx = self.store.begin().await?;
-        if self.last_heartbeat.elapsed() >= HEARTBEAT {
-            Store::heartbeat(&mut tx, self.host, false, now).await?;
-            self.last_heartbeat = Instant::now();
-            self.look_for_cancelled = true;
+        if let Err(undone) = self.write_pending(&mut tx, claim, effects).await {
+            // Waited for: what is tried next must not meet the locks of this one. A connection that is gone has none.
+            let _ = self.store.roll_back(tx).await;
+            return Err(undone);
         }
-        if self.look_for_cancelled || self.last_cancel_look.elapsed() >= CANCEL_LOOK {
-            self.cancel_runs(&mut tx, now, effects).await?;
-        }
-        self.commit_outcomes(&mut tx, claim, effects).await?;
-        self.record_starts(&mut tx, claim, effects).await?;
-        self.claim(&mut tx, claim, effects).await?;
         fail::fail_point!("engine.before_commit");
         self.store.commit(tx).await?;
         fail::fail_point!("engine.after_commit");
         Ok(())
+    }
+
+    async fn write_pending(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        effects: &mut Effects,
+    ) -> Result<(), Undone> {
+        if self.last_heartbeat.elapsed() >= HEARTBEAT {
+            Store::heartbeat(tx, self.host, false, claim.now).await?;
+            self.last_heartbeat = Instant::now();
+            self.look_for_cancelled = true;
+            // Whatever became ready without this host: by a clock that was set back, by another host.
+            self.may_be_ready = true;
+        }
+        if self.look_for_cancelled || self.last_cancel_look.elapsed() >= CANCEL_LOOK {
+            self.cancel_runs(tx, claim.now, effects).await?;
+        }
+        self.commit_outcomes(tx, claim, effects).await?;
+        self.record_starts(tx, claim, effects).await?;
+        self.claim(tx, claim, effects).await
     }
 
     async fn record_starts(

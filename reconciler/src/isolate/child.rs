@@ -45,10 +45,12 @@ pub(crate) fn serve(orders: Option<OsString>) -> ! {
             let version = library.interface_version().to_le_bytes();
             // A host that is gone is noticed at the first read.
             let _ = frames::write(&mut calls, READY, &[&version]);
+            // Looking would be put down to a package whose processor time is limited.
+            let looks = orders.cpu_seconds.is_none();
             std::thread::scope(|scope| {
-                scope.spawn(|| answer(&library, polls));
-                scope.spawn(|| answer(&library, graphs));
-                answer(&library, calls);
+                scope.spawn(|| answer(&library, polls, looks));
+                scope.spawn(|| answer(&library, graphs, looks));
+                answer(&library, calls, looks);
             });
         }
         Err(error) => {
@@ -89,7 +91,7 @@ fn end_with_the_host(mut news: UnixStream, limit: Duration) {
 }
 
 /// Answers calls until the host closes the lane.
-fn answer(library: &OpenLibrary, lane: UnixStream) {
+fn answer(library: &OpenLibrary, lane: UnixStream, looks: bool) {
     let Ok(asked) = lane.try_clone() else { return };
     let (mut asked, mut lane) = (BufReader::new(asked), lane);
     while let Ok((position, request)) = frames::read(&mut asked) {
@@ -103,7 +105,7 @@ fn answer(library: &OpenLibrary, lane: UnixStream) {
         if answered.is_err() {
             return;
         }
-        if asked.buffer().is_empty() {
+        if looks && asked.buffer().is_empty() {
             frames::look(&lane);
         }
     }

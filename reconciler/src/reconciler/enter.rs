@@ -1,6 +1,5 @@
 //! Packages come in: prepared side by side, entered into one catalog, published in one store.
 
-use super::leave::FOR_GOOD;
 use super::{PARALLEL, Reconciler, now_ms};
 use crate::error::Error;
 use crate::generation::Generation;
@@ -33,11 +32,11 @@ fn in_a_cycle(prepared: &Prepared, error: Error, packages: &[String], provided: 
 impl Reconciler {
     /// Prepares packages side by side, then enters those that came through into one catalog.
     pub(super) async fn load(&mut self, packages: &[Arc<Desired>], report: &mut Report) -> Result<(), Error> {
-        for package in packages {
-            self.wait_for_closing(package.digest.as_str(), FOR_GOOD, report).await?;
-        }
+        // What is being closed is opened again once it is closed: a pass waits for nobody.
+        let is_closed = |package: &&Arc<Desired>| !self.closing.contains_key(package.digest.as_str());
+        let packages: Vec<&Arc<Desired>> = packages.iter().filter(is_closed).collect();
         let snapshot = self.packages.snapshot();
-        for package in packages {
+        for package in &packages {
             self.observer.phase(Phase::Loading, &package.name, package.digest.as_str());
         }
         let prepared = packages.iter().map(|package| {

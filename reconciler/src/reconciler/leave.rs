@@ -18,9 +18,9 @@ use tokio::task::JoinHandle;
 
 /// How long a pass waits for a generation to close. Most take milliseconds; one that does not end may take the
 /// time its runtime is given, and other packages do not wait for it.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How long is waited when the same digest is to be opened again: longer than closing takes at most.
+/// How long the end of the host waits for one: longer than closing takes at most.
 pub(super) const FOR_GOOD: Duration = Duration::from_secs(60);
 
 /// A generation that is being closed.
@@ -62,7 +62,10 @@ impl Reconciler {
         pinned_runs: u64,
         report: &mut Report,
     ) -> Result<(), Error> {
-        self.wait_for_closing(digest.as_str(), FOR_GOOD, report).await?;
+        if self.closing.contains_key(digest.as_str()) {
+            // Once it is closed: a pass waits for nobody.
+            return Ok(());
+        }
         let generation = match self.loader.restore(&digest).await {
             Ok(generation) => generation,
             Err(Error::Store(error)) => return Err(Error::Store(error)),
@@ -161,6 +164,8 @@ impl Reconciler {
             return Ok(());
         }
         let name = generation.package().to_owned();
+        // They cannot come through; tried again, they wait for what comes back.
+        generation.abandon();
         if self.is_active(generation) {
             self.active.remove(&name);
             self.probation.remove(&name);
@@ -201,7 +206,7 @@ impl Reconciler {
         self.draining.remove(digest);
         self.observer.phase(Phase::Unloaded, &name, digest);
         self.note_leak(&name, digest, released, report).await;
-        self.prune(&name).await?;
+        log_failure(self.prune(&name).await);
         report.outcomes.push(Outcome::Unloaded { name, released });
         Ok(())
     }

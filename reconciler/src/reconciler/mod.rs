@@ -280,16 +280,14 @@ impl Reconciler {
 
     /// Everything that is loaded, closed. For the end of the host.
     pub async fn close(&mut self) {
-        self.active.clear();
-        let snapshot = self.packages.snapshot();
-        self.packages.publish(Snapshot::default());
         let closing: Vec<String> = self.closing.keys().cloned().collect();
         for digest in closing {
             let closed = self.wait_for_closing(&digest, leave::FOR_GOOD, &mut Report::default()).await;
-            if let Err(error) = closed {
-                tracing::warn!(error = &error as &dyn std::error::Error, "an unload was not recorded");
-            }
+            notes::log_failure(closed);
         }
+        self.active.clear();
+        let snapshot = self.packages.snapshot();
+        self.packages.publish(Snapshot::default());
         for generation in snapshot.generations.values() {
             let released = generation.close().await;
             fail::fail_point!("reconciler.closed");
@@ -306,6 +304,9 @@ impl Reconciler {
         }
         if !self.probation.is_empty() {
             next = next.min(watch_over::LOOK);
+        }
+        if !self.closing.is_empty() {
+            next = next.min(leave::PATIENCE);
         }
         for kept in kept {
             next = next.min(match kept {

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 /// A condition of a file that was not written is not worth forgetting what the file held: the log has it.
 pub(super) fn log_failure(recorded: Result<(), Error>) {
     if let Err(error) = recorded {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a condition was not recorded");
+        tracing::warn!(error = &error as &dyn std::error::Error, "what happened was not recorded");
     }
 }
 

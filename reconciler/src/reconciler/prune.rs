@@ -2,22 +2,23 @@
 
 use super::Reconciler;
 use crate::error::Error;
+use longshore_package::Digest;
 use longshore_store::{ArtifactRow, Outlook};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// Private copies of a package that are kept to go back to, beside those that are open, pinned or decided for.
-const COPIES: usize = 8;
+const COPIES: i64 = 8;
 
 /// Digests beyond those that are looked at in one go: what is older was removed before.
-const BEYOND: usize = 256;
+const BEYOND: i64 = 256;
 
 impl Reconciler {
     /// Removes what is too much of a package's private copies.
     pub(super) async fn prune(&self, package: &str) -> Result<(), Error> {
         let store = &self.records.store;
-        let artifacts = ArtifactRow::of_package(store, package).await?;
-        if artifacts.len() <= COPIES {
+        let older = ArtifactRow::older_digests(store, package, COPIES, BEYOND).await?;
+        if older.is_empty() {
             return Ok(());
         }
         let Outlook { pins, registry } = Outlook::load(store).await?;
@@ -27,10 +28,15 @@ impl Reconciler {
         wanted.extend(snapshot.generations.keys().map(String::as_str));
         wanted.extend(self.closing.keys().map(String::as_str));
         wanted.extend(self.probation.get(package).map(|probation| probation.before()));
-        let older = artifacts.iter().skip(COPIES).take(BEYOND);
-        let unwanted = older.filter(|artifact| !wanted.contains(artifact.digest.as_str()));
-        // A digest is hex: it names a folder of ours and nothing else.
-        let folders: Vec<PathBuf> = unwanted.map(|a| self.loader.cache.join(&a.digest)).collect();
+        let unwanted: Vec<String> =
+            older.into_iter().filter(|digest| !wanted.contains(digest.as_str())).collect();
+        // Recorded first: nobody decides for a digest that is about to go.
+        let mut tx = store.begin().await?;
+        ArtifactRow::forget_copies(&mut tx, &unwanted).await?;
+        store.commit(tx).await?;
+        // Only what is a digest names a folder of ours.
+        let digests = unwanted.iter().filter_map(|digest| Digest::parse(digest));
+        let folders: Vec<PathBuf> = digests.map(|digest| self.loader.cache.join(digest.as_str())).collect();
         let removed = tokio::task::spawn_blocking(move || folders.iter().for_each(remove));
         // Whether or not it came to an end, the next one goes on.
         let _ = removed.await;
