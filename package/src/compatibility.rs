@@ -83,7 +83,9 @@ impl Drift {
                 "build the package again with this host's Longshore version"
             }
             Self::Platform { .. } => "build the package for this host's platform",
-            Self::PanicAbort => "build with `panic = \"unwind\"`, the default",
+            Self::PanicAbort => {
+                "build with `panic = \"unwind\"`, the default, or give the package a process of its own (`--isolate NAME`)"
+            }
             Self::NotConfigured => {
                 "call `longshore_build::configure()` in build.rs, or build with `longshore build`"
             }

@@ -11,9 +11,9 @@ use crate::reconciler::now_ms;
 use crate::records::Records;
 use crate::wanted::{Desired, Origin};
 use longshore_package::Digest;
-use longshore_store::ArtifactRow;
+use longshore_store::{ArtifactRow, Store};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -44,6 +44,22 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Error::Load { message: error.to_string() }))
+}
+
+/// The private copy of a digest, when it may be loaded.
+pub(crate) async fn copy_of(
+    digest: &Digest,
+    store: &Store,
+    cache: &Path,
+    checks: &Checks,
+) -> Result<VerifiedArtifact, Error> {
+    let row = ArtifactRow::find(store, digest.as_str()).await?;
+    let row = row.ok_or_else(|| Error::NoCopy {
+        digest: digest.as_str().to_owned(),
+        message: "this database knows nothing of it".to_owned(),
+    })?;
+    let (cache, checks) = (cache.to_owned(), checks.clone());
+    blocking(move || from_cache(&row, &cache, &checks)).await
 }
 
 impl Loader {
@@ -80,13 +96,7 @@ impl Loader {
     }
 
     async fn of_copy(&self, digest: &Digest) -> Result<VerifiedArtifact, Error> {
-        let row = ArtifactRow::find(&self.records.store, digest.as_str()).await?;
-        let row = row.ok_or_else(|| Error::NoCopy {
-            digest: digest.as_str().to_owned(),
-            message: "this database knows nothing of it".to_owned(),
-        })?;
-        let (cache, checks) = (self.cache.clone(), self.checks.clone());
-        blocking(move || from_cache(&row, &cache, &checks)).await
+        copy_of(digest, &self.records.store, &self.cache, &self.checks).await
     }
 
     /// Opens a digest from the private place, for runs that are pinned to it.

@@ -1,16 +1,16 @@
 //! What a pass would do, and what would break, without doing it.
 
-use crate::artifact::{VerifiedArtifact, accept, from_cache};
+use crate::artifact::{VerifiedArtifact, accept};
 use crate::error::Error;
 use crate::files::Files;
-use crate::loader::blocking;
+use crate::loader::{blocking, copy_of};
 use crate::plan::{Action, Drain, Failure, Kept, Observed, Plan, Sight, pins_by_digest, plan};
 use crate::reconciler::{Options, now_ms};
 use crate::records::taken_in;
 use crate::wanted::{Desired, Origin};
 use crate::watch::FileEvents;
 use longshore_package::{Change, Digest, StaticRecord, diff};
-use longshore_store::{ArtifactRow, GenerationRow, GenerationState, Outlook, Store};
+use longshore_store::{GenerationRow, GenerationState, Outlook, Store};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,10 +121,12 @@ async fn step(
     if let Some(package) = package {
         match record_of(&package, options, store).await {
             Ok(new) => {
-                if let Some(old) = replaces
-                    && let Some(old) = copy_of(&old, options, store).await?
-                {
-                    step.changes = Some(diff(old.record(), &new));
+                if let Some(old) = replaces {
+                    step.changes = match copy_of(&old, store, &options.cache, &options.checks).await {
+                        Ok(old) => Some(diff(old.record(), &new)),
+                        Err(Error::Store(error)) => return Err(Error::Store(error)),
+                        Err(_) => None,
+                    };
                 }
             }
             Err(Error::Store(error)) => return Err(Error::Store(error)),
@@ -141,23 +143,10 @@ async fn record_of(package: &Desired, options: &Options, store: &Store) -> Resul
             blocking(move || Ok(accept(&path, &checks)?.record)).await
         }
         Origin::Copy => {
-            let message = "this database knows nothing of it".to_owned();
-            let digest = package.digest.as_str().to_owned();
-            let copy = copy_of(&package.digest, options, store).await?;
-            copy.map(|artifact| artifact.record().clone()).ok_or(Error::NoCopy { digest, message })
+            let copy = copy_of(&package.digest, store, &options.cache, &options.checks).await?;
+            Ok(copy.record().clone())
         }
     }
-}
-
-/// The private copy of a digest, when there is a good one.
-async fn copy_of(
-    digest: &Digest,
-    options: &Options,
-    store: &Store,
-) -> Result<Option<VerifiedArtifact>, Error> {
-    let Some(row) = ArtifactRow::find(store, digest.as_str()).await? else { return Ok(None) };
-    let (cache, checks) = (options.cache.clone(), options.checks.clone());
-    Ok(blocking(move || from_cache(&row, &cache, &checks)).await.ok())
 }
 
 /// Checks a file as a host would before it runs a line of it, and keeps a private copy, so that the digest can be
