@@ -13,6 +13,7 @@ use longshore_store::{
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,7 +35,7 @@ async fn load(engine: longshore_engine::Engine, stop: Arc<AtomicBool>) -> usize 
 }
 
 /// Kills the processes that were started for libraries in a folder.
-fn kill_children(folder: &std::path::Path) {
+fn kill_children(folder: &Path) {
     let folder = folder.to_str().expect("UTF-8");
     let mut killed = 0;
     for process in std::fs::read_dir("/proc").expect("lists") {
@@ -47,6 +48,21 @@ fn kill_children(folder: &std::path::Path) {
         }
     }
     assert_eq!(killed, 1, "one process has the package");
+}
+
+/// A host that has a package whose runs succeed.
+async fn good_host(folder: &Path, kind: Kind) -> Host {
+    let mut host = Host::open(folder, kind).await;
+    host.put("package", &variant("well", 1));
+    host.until_loaded(PACKAGE).await;
+    host
+}
+
+/// The host finds that a version does not hold up, and loads the one before.
+async fn goes_back(host: &mut Host) {
+    let (code, text) = host.until_refused(PACKAGE).await;
+    assert_eq!(code, "LS0316", "{text}");
+    host.until_loaded(PACKAGE).await;
 }
 
 async fn fifty_swaps(kind: Kind) {
@@ -95,17 +111,13 @@ async fn fifty_swaps_of_an_isolated_package_lose_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_whose_runs_fail_is_rolled_back_until_another_is_offered() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut host = Host::open(folder.path(), Kind::InProcess).await;
-    host.put("package", &variant("well", 1));
-    host.until_loaded(PACKAGE).await;
+    let mut host = good_host(folder.path(), Kind::InProcess).await;
     host.put("package", &variant("task-panic", 1));
     host.until_loaded(PACKAGE).await;
     for _ in 0..3 {
         assert_eq!(host.run(PACKAGE).await.state, RunState::Failed);
     }
-    let (code, text) = host.until_refused(PACKAGE).await;
-    assert_eq!(code, "LS0316", "{text}");
-    host.until_loaded(PACKAGE).await;
+    goes_back(&mut host).await;
     assert_eq!(host.run(PACKAGE).await.state, RunState::Succeeded, "the good one is back");
     let decided = Outlook::load(host.engine.store()).await.expect("looks").registry;
     assert_eq!((decided[0].stance, decided[0].actor.as_str()), (Stance::RolledBack, "host"));
@@ -122,9 +134,7 @@ async fn a_version_whose_runs_fail_is_rolled_back_until_another_is_offered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_is_watched_on_by_the_next_host() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut host = Host::open(folder.path(), Kind::InProcess).await;
-    host.put("package", &variant("well", 1));
-    host.until_loaded(PACKAGE).await;
+    let mut host = good_host(folder.path(), Kind::InProcess).await;
     let good = host.run(PACKAGE).await.digest;
     host.put("package", &variant("task-panic", 1));
     host.until_loaded(PACKAGE).await;
@@ -135,9 +145,7 @@ async fn a_version_is_watched_on_by_the_next_host() {
     for _ in 0..3 {
         assert_eq!(host.run(PACKAGE).await.state, RunState::Failed);
     }
-    let (code, text) = host.until_refused(PACKAGE).await;
-    assert_eq!(code, "LS0316", "{text}");
-    host.until_loaded(PACKAGE).await;
+    goes_back(&mut host).await;
     assert_eq!(host.run(PACKAGE).await.digest, good, "the good one is back");
     host.close().await;
 }
@@ -145,9 +153,7 @@ async fn a_version_is_watched_on_by_the_next_host() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_isolated_package_whose_copy_was_changed_is_taken_in_again() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut host = Host::open(folder.path(), Kind::Isolated).await;
-    host.put("package", &variant("well", 1));
-    host.until_loaded(PACKAGE).await;
+    let mut host = good_host(folder.path(), Kind::Isolated).await;
     let digest = host.run(PACKAGE).await.digest;
     let copy = folder.path().join("cache").join(&digest).join("libpackage.so");
     std::fs::write(&copy, "somebody was here").expect("writes");
@@ -174,9 +180,7 @@ async fn an_isolated_package_whose_copy_was_changed_is_taken_in_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_host_after_host_dies_under_is_not_loaded_again() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut host = Host::open(folder.path(), Kind::InProcess).await;
-    host.put("package", &variant("well", 1));
-    host.until_loaded(PACKAGE).await;
+    let host = good_host(folder.path(), Kind::InProcess).await;
     let good = host.run(PACKAGE).await.digest;
     let next = variant("ends-hosts", 1);
     host.put("package", &next);
@@ -206,15 +210,11 @@ async fn a_version_that_host_after_host_dies_under_is_not_loaded_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_isolated_version_that_crashes_is_rolled_back() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut host = Host::open(folder.path(), Kind::Isolated).await;
-    host.put("package", &variant("well", 1));
-    host.until_loaded(PACKAGE).await;
+    let mut host = good_host(folder.path(), Kind::Isolated).await;
     host.put("package", &variant("task-exit", 1));
     host.until_loaded(PACKAGE).await;
     assert_eq!(host.run(PACKAGE).await.state, RunState::Failed);
-    let (code, text) = host.until_refused(PACKAGE).await;
-    assert_eq!(code, "LS0316", "{text}");
-    host.until_loaded(PACKAGE).await;
+    goes_back(&mut host).await;
     assert_eq!(host.run(PACKAGE).await.state, RunState::Succeeded, "the good one is back");
     host.close().await;
 }

@@ -205,20 +205,20 @@ impl ArtifactRow {
         read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("list artifacts", e))?)
     }
 
-    /// Digests of a package beyond the newest ones, at most so many.
+    /// Digests of a package that have a private copy, beyond the newest ones, at most so many.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn older_digests(
+    pub async fn older_copies(
         store: &Store,
         package: &str,
         newest: i64,
         at_most: i64,
     ) -> Result<Vec<String>, Error> {
-        let sql =
-            "SELECT digest FROM artifacts WHERE name = $1 ORDER BY added_at DESC, digest LIMIT $2 OFFSET $3";
+        let sql = "SELECT digest FROM artifacts WHERE name = $1 AND library IS NOT NULL \
+                   ORDER BY added_at DESC, digest LIMIT $2 OFFSET $3";
         let query = sqlx::query_scalar(sql).bind(package).bind(at_most).bind(newest);
-        query.fetch_all(store.reader()).await.map_err(|e| Error::of("list older artifacts", e))
+        query.fetch_all(store.reader()).await.map_err(|e| Error::of("list older copies", e))
     }
 
     /// Records that the private copies of digests are gone.

@@ -77,7 +77,7 @@ fn build(name: &str, tasks: &str) -> anyhow::Result<PathBuf> {
         std::fs::copy(peers.join("Cargo.lock"), folder.join("Cargo.lock"))?;
     }
     let status = Command::new("cargo")
-        .args(["build", "--release", "--quiet", "--offline", "--manifest-path"])
+        .args(["build", "--release", "--quiet", "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)

@@ -51,6 +51,9 @@ const BURST: usize = 8;
 /// The lull that ends a burst of outcomes: several times what one takes to arrive.
 const LULL: Duration = Duration::from_micros(150);
 
+/// So many more outcomes that share the wait make it longer by a [`LULL`].
+const SHARE: u32 = 64;
+
 /// The longest burst that is waited for: no outcome waits longer for its transaction.
 const LONGEST: Duration = Duration::from_millis(10);
 
@@ -223,6 +226,7 @@ impl Actor {
                 }
                 Err(_) if last.elapsed() >= lull || began.elapsed() >= LONGEST => return,
                 Err(_) => {
+                    // What is waited for runs on other threads, which may want this processor.
                     std::thread::yield_now();
                     tokio::task::yield_now().await;
                 }
@@ -238,7 +242,7 @@ impl Actor {
         if full {
             None
         } else if outcomes && together {
-            Some(LULL * (1 + self.ended.len() as u32 / 64))
+            Some(LULL * (1 + self.ended.len() as u32 / SHARE))
         } else {
             (!self.starts.is_empty()).then_some(START_LULL)
         }

@@ -172,7 +172,8 @@ impl Actor {
             return Ok(());
         }
         let runs: Vec<&NewRun> = self.starts.iter().map(|start| &*start.run).collect();
-        let loaded = runs.iter().all(|run| self.packages.catalog().digests.contains(&run.digest));
+        let catalog = self.packages.catalog();
+        let loaded = runs.iter().all(|run| catalog.digests.contains(&run.digest));
         let free = if loaded { self.may_take(effects) } else { 0 };
         let recorded = NewRun::insert(tx, &runs, claim, free).await?;
         effects.existing = recorded.taken;

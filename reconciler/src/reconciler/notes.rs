@@ -9,10 +9,10 @@ use crate::report::{Outcome, Report};
 use crate::wanted::Origin;
 use std::collections::HashSet;
 
-/// A condition of a file that was not written is not worth forgetting what the file held: the log has it.
+/// What a pass only notes beside its work does not end it when it fails: the log has it.
 pub(super) fn log_failure(recorded: Result<(), Error>) {
     if let Err(error) = recorded {
-        tracing::warn!(error = &error as &dyn std::error::Error, "what happened was not recorded");
+        tracing::warn!(error = &error as &dyn std::error::Error, "a note of this pass was not recorded");
     }
 }
 
