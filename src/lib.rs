@@ -10,6 +10,16 @@ pub use longshore_workflow_plugin::package;
 #[cfg(feature = "host")]
 pub use longshore_engine as engine;
 
+/// A host inside a program: package files are loaded, swapped and unloaded while it runs. Reactors are fed by files,
+/// HTTP and NATS.
+#[cfg(feature = "host")]
+pub mod host {
+    pub use longshore_engine::{RunReport, StartRequest, Started};
+    pub use longshore_reconciler::host::{Error, Host, HostOptions, LoadedPackage};
+    pub use longshore_reconciler::{Outcome, Report, UnloadResult, run_child_if_requested};
+    use longshore_streams as _;
+}
+
 #[doc(hidden)]
 pub use longshore_workflow_plugin::private;
 

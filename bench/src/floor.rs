@@ -16,7 +16,7 @@ pub(crate) async fn seconds(runs: usize, tasks: usize, batches: &[usize]) -> any
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("floor.db");
     // Only for its tables.
-    Store::open_file(&path, Access::Host).await?.close().await;
+    Store::open_file(&path, Access::Owner).await?.close().await;
     let mut connection = open(&path).await?;
     let runs: Vec<String> = (0..runs).map(|_| Uuid::now_v7().to_string()).collect();
     let steps: Vec<(&str, i64)> =
@@ -83,7 +83,7 @@ async fn start(
     many!(
         connection,
         steps,
-        "INSERT INTO tasks (run_id, idx, id, state, waiting, tainted, attempt, lost, token, due_at) VALUES",
+        "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, token, due_at) VALUES",
         "(?, ?, 'task', 'ready', 0, 0, 0, 0, 0, 1795278478000)",
         "",
         |query, (run, idx)| query.bind(*run).bind(*idx)
@@ -133,7 +133,7 @@ async fn step(connection: &mut SqliteConnection, steps: &[(&str, i64)]) -> anyho
 pub(crate) async fn inputs_seconds(inputs: usize, batch: usize) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("floor.db");
-    Store::open_file(&path, Access::Host).await?.close().await;
+    Store::open_file(&path, Access::Owner).await?.close().await;
     let mut connection = open(&path).await?;
     let all: Vec<i64> = (1..=inputs as i64).collect();
     let began = Instant::now();

@@ -4,12 +4,12 @@ use crate::floor;
 use crate::process::{cpu_ms, status};
 use crate::row::{Row, median, percentile};
 use anyhow::Context;
-use longshore_engine::embedded::Embedded;
+use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{
-    BoxFuture, Catalog, Criteria, Engine, GraphRunner, InputStrategy, Lease, Options, Outcomes, Packages,
-    PollOutcome, ReactorDef, Refused, SourceDef, TriggerDef, WorkflowDef,
+    Attempt, AttemptReports, BoxFuture, Catalog, Criteria, Engine, GraphRunner, InputStrategy, LeaseId,
+    Options, Packages, PollOutcome, ReactorDef, Refused, SourceDef, TriggerDef, WorkflowDef,
 };
-use longshore_store::{Access, Store};
+use longshore_store::{Access, Digest, Store, TenantId};
 use longshore_workflow::{InputCache, computation_graph, reactor, serialize};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -70,7 +70,7 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
 }
 
 async fn open(folder: &Path, packages: Arc<dyn Packages>) -> anyhow::Result<Engine> {
-    let store = Store::open_file(&folder.join("bench.db"), Access::Host).await?;
+    let store = Store::open_file(&folder.join("bench.db"), Access::Owner).await?;
     let expected = packages.catalog().reactors.len();
     let engine = Engine::open(store, packages, Options { triggers: false, ..Options::default() }).await?;
     while engine.reactors().list().len() < expected {
@@ -79,8 +79,8 @@ async fn open(folder: &Path, packages: Arc<dyn Packages>) -> anyhow::Result<Engi
     Ok(engine)
 }
 
-fn embedded() -> anyhow::Result<Arc<Embedded>> {
-    Ok(Arc::new(Embedded::from_inventory("bench", "1.0.0")?))
+fn embedded() -> anyhow::Result<Arc<EmbeddedPackage>> {
+    Ok(Arc::new(EmbeddedPackage::from_inventory("bench", "1.0.0")?))
 }
 
 async fn firings(smoke: bool) -> anyhow::Result<Vec<Row>> {
@@ -147,22 +147,22 @@ impl GraphRunner for NoRunner {
 }
 
 impl Packages for Idle {
-    fn attach(&self, _: Outcomes) {}
+    fn attach(&self, _: Arc<dyn AttemptReports>) {}
     fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog)
     }
     fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
-    fn definition(&self, _: &str, _: &str, _: &str) -> Option<Arc<WorkflowDef>> {
+    fn definition(&self, _: &Digest, _: &TenantId, _: &str) -> Option<Arc<WorkflowDef>> {
         None
     }
-    fn start(&self, lease: Lease) -> Result<(), Refused> {
-        Err(Refused { digest: lease.digest })
+    fn start(&self, attempt: Attempt) -> Result<(), Refused> {
+        Err(Refused { digest: attempt.digest })
     }
-    fn cancel(&self, _: &str, _: u64) {}
-    fn resume(&self, _: &str, _: u64) {}
-    fn graphs(&self, _: &str) -> Option<Arc<dyn GraphRunner>> {
+    fn cancel(&self, _: &Digest, _: LeaseId) {}
+    fn resume(&self, _: &Digest, _: LeaseId) {}
+    fn graphs(&self, _: &Digest) -> Option<Arc<dyn GraphRunner>> {
         Some(Arc::new(NoRunner))
     }
     fn poll(&self, _: Arc<TriggerDef>) -> BoxFuture<'static, PollOutcome> {
@@ -174,7 +174,7 @@ async fn idle(smoke: bool) -> anyhow::Result<Row> {
     let folder = tempfile::tempdir()?;
     let def = |i: usize| {
         Arc::new(ReactorDef {
-            digest: "idle".into(),
+            digest: Digest::from_sha256([1; 32]),
             package: "idle".into(),
             name: format!("r{i:04}"),
             sources: vec![SourceDef { name: "a".into(), accumulator: None }],

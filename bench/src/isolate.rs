@@ -3,8 +3,8 @@
 use crate::package::build_small;
 use crate::row::{Row, median, percentile};
 use longshore_package::Isolation;
-use longshore_reconciler::artifact::{Checks, VerifiedArtifact, accept};
-use longshore_reconciler::generation::{Generation, Hosting, IsolationPolicy};
+use longshore_reconciler::artifact::{IsolationPolicy, VerifiedArtifact, VerifyOptions, verify};
+use longshore_reconciler::runtime::{Generation, RuntimeOptions};
 use longshore_workflow_plugin::Method;
 use longshore_workflow_plugin::wire::{TaskRequest, Wire};
 use std::io::{Read, Write};
@@ -36,20 +36,20 @@ pub(crate) fn echo_if_asked() {
 
 pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
-    let artifact = accept(&build_small()?, &Checks::default())?.store(folder.path())?;
+    let artifact = verify(&build_small()?, &VerifyOptions::default())?.store(folder.path())?;
     let policy = IsolationPolicy { all: true, ..IsolationPolicy::default() };
     let (calls, starts) = if smoke { (100, 1) } else { (50_000, 30) };
-    let hosting = Hosting::quiet(policy);
+    let options = RuntimeOptions::quiet(policy);
     // An attempt that is not there is cancelled: the least that a call can do.
     let request = TaskRequest::Cancel { lease: u64::MAX }.encode();
     let floor = echo(&request, calls)?;
-    let ours = call(&artifact, &hosting, request, calls).await?;
+    let ours = call(&artifact, &options, request, calls).await?;
     let (ours_p99, floor_p99) = (percentile(ours.clone(), 99), percentile(floor.clone(), 99));
     let call = Row::new("call", "us", median(ours)).floor(median(floor), FLOOR);
     let mut ready = Vec::with_capacity(starts);
     for _ in 0..starts {
         let began = Instant::now();
-        let generation = Generation::open(artifact.clone(), &hosting).await?;
+        let generation = Generation::open(artifact.clone(), &options).await?;
         ready.push(began.elapsed().as_secs_f64() * 1000.0);
         generation.close().await;
     }
@@ -59,11 +59,11 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
 
 async fn call(
     artifact: &VerifiedArtifact,
-    hosting: &Hosting,
+    options: &RuntimeOptions,
     request: Vec<u8>,
     calls: usize,
 ) -> anyhow::Result<Vec<f64>> {
-    let generation = Generation::open(artifact.clone(), hosting).await?;
+    let generation = Generation::open(artifact.clone(), options).await?;
     anyhow::ensure!(generation.isolation() == Isolation::Process, "it is not isolated");
     let timed = generation.on_its_lane(move |package| {
         let mut times = Vec::with_capacity(calls);

@@ -1,15 +1,14 @@
 //! Packages into a host, and a pass without change.
 
+use crate::host::{open, pass};
 use crate::package::build_small;
 use crate::process::status;
 use crate::row::{Row, median};
-use longshore_engine::{Engine, Options as EngineOptions};
 use longshore_package::{Archive, ArchiveLimits, Manifest, host_target, pack, target_path};
-use longshore_reconciler::probe::ProbeOptions;
-use longshore_reconciler::{Options, Outcome, Reconciler, Report};
-use longshore_store::{Access, Store};
+use longshore_reconciler::runtime::ProbeOptions;
+use longshore_reconciler::{Host, Outcome};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A file that was written this long ago is complete.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -34,19 +33,13 @@ async fn load(archive: &Path, count: usize, probe: Option<ProbeOptions>) -> anyh
     let folder = tempfile::tempdir()?;
     let packages_folder = folder.path().join("packages");
     copies(archive, &packages_folder, count)?;
-    let store = Store::open_file(&folder.path().join("bench.db"), Access::Host).await?;
-    let packages = Reconciler::packages();
-    let options = EngineOptions { triggers: false, ..EngineOptions::default() };
-    let engine = Engine::open(store, packages.clone(), options).await?;
-    let mut options = Options::new(vec![packages_folder.clone()], folder.path().join("cache"));
     let probed = probe.is_some();
     let suffix = if probed { "_probed" } else { "" };
-    options.probe = probe;
-    let mut reconciler = Reconciler::new(options, packages, engine.clone());
+    let host = open(folder.path(), packages_folder.clone(), probe).await?;
     // Files that were just written are left alone for a moment.
     tokio::time::sleep(SETTLE).await;
     let before = status("VmRSS");
-    let (report, ms) = pass(&mut reconciler).await?;
+    let (report, ms) = pass(&host).await?;
     let loaded = report.outcomes.iter().filter(|o| matches!(o, Outcome::Loaded { .. })).count();
     anyhow::ensure!(loaded == count, "{loaded} of {count} loaded: {:?}", report.outcomes.first());
     let kb = status("VmRSS").saturating_sub(before) / count as u64;
@@ -55,48 +48,36 @@ async fn load(archive: &Path, count: usize, probe: Option<ProbeOptions>) -> anyh
     if !probed {
         let mut ticks = Vec::new();
         for _ in 0..50 {
-            ticks.push(pass(&mut reconciler).await?.1);
+            ticks.push(pass(&host).await?.1);
         }
         // The runs that digests are pinned to, with what was decided; all else is in memory or the time stamp of
         // a folder.
         rows.push(Row::new(format!("tick_{count}"), "ms", median(ticks)).with("queries", 1));
-        rows.push(change_one(&mut reconciler, archive, &packages_folder, count).await?);
+        rows.push(change_one(&host, archive, &packages_folder, count).await?);
     }
-    engine.shutdown(Duration::from_secs(1)).await;
-    reconciler.close().await;
+    host.shutdown(Duration::from_secs(1)).await;
     Ok(rows)
 }
 
 /// What a change of one package costs among so many: the passes from the file to the new generation.
-async fn change_one(
-    reconciler: &mut Reconciler,
-    archive: &Path,
-    folder: &Path,
-    count: usize,
-) -> anyhow::Result<Row> {
+async fn change_one(host: &Host, archive: &Path, folder: &Path, count: usize) -> anyhow::Result<Row> {
     let mut original = Archive::open(archive, ArchiveLimits::default())?;
     let library = original.library(&host_target())?;
     let mut taken = Vec::new();
     for round in 0..5 {
         let mut copy = library.bytes.clone();
         let mut manifest: Manifest = original.manifest().clone();
-        manifest.package.name = rename(&mut copy, NAME, 0)?;
+        manifest.package.name = rename(&mut copy, NAME, 0)?.into();
         manifest.package.description = format!("round {round}");
         let (_, bytes) = pack(&manifest, &[(target_path(&host_target(), &library.name), copy)])?;
         std::fs::write(folder.join(".new"), bytes)?;
         std::fs::rename(folder.join(".new"), folder.join("copy-0000.longshore"))?;
         tokio::time::sleep(SETTLE).await;
-        let (report, ms) = pass(reconciler).await?;
+        let (report, ms) = pass(host).await?;
         anyhow::ensure!(report.outcomes.iter().any(|o| matches!(o, Outcome::Loaded { .. })), "not swapped");
         taken.push(ms);
     }
     Ok(Row::new(format!("change_1_of_{count}"), "ms", median(taken)))
-}
-
-async fn pass(reconciler: &mut Reconciler) -> anyhow::Result<(Report, f64)> {
-    let began = Instant::now();
-    let (report, _) = reconciler.reconcile().await?;
-    Ok((report, began.elapsed().as_secs_f64() * 1000.0))
 }
 
 /// Archives that are copies with names, and so digests, of their own.
@@ -107,7 +88,7 @@ fn copies(archive: &Path, folder: &Path, count: usize) -> anyhow::Result<()> {
     for i in 0..count {
         let mut copy = library.bytes.clone();
         let mut manifest: Manifest = original.manifest().clone();
-        manifest.package.name = rename(&mut copy, NAME, i)?;
+        manifest.package.name = rename(&mut copy, NAME, i)?.into();
         let (_, bytes) = pack(&manifest, &[(target_path(&host_target(), &library.name), copy)])?;
         std::fs::write(folder.join(format!("copy-{i:04}.longshore")), bytes)?;
     }

@@ -13,6 +13,7 @@ mod dispatch;
 mod echo;
 mod floor;
 mod graphs;
+mod host;
 mod isolate;
 mod latency;
 mod load;
@@ -78,7 +79,7 @@ impl What {
 }
 
 fn main() -> anyhow::Result<()> {
-    longshore_reconciler::serve_if_asked();
+    longshore_reconciler::run_child_if_requested();
     isolate::echo_if_asked();
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -1,12 +1,14 @@
 //! Two hundred swaps between two versions under full load.
 
+use crate::host::open;
 use crate::package::build_small;
 use crate::process::status;
 use crate::row::Row;
-use longshore_engine::{Engine, Options as EngineOptions, StartRequest};
+use longshore_engine::{EngineHandle, StartRequest};
 use longshore_package::{Archive, ArchiveLimits, host_target, pack, target_path};
-use longshore_reconciler::{Options, Outcome, Reconciler};
-use longshore_store::{Access, RunState, Store};
+use longshore_reconciler::runtime::ProbeOptions;
+use longshore_reconciler::{Host, Outcome};
+use longshore_store::RunState;
 use sqlx::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -65,27 +67,22 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
     let packages = folder.path().join("packages");
     std::fs::create_dir_all(&packages)?;
     put(&packages, &versions[0])?;
-    let database = folder.path().join("bench.db");
-    let store = Store::open_file(&database, Access::Host).await?;
-    let loaded = Reconciler::packages();
-    let options = EngineOptions { triggers: false, ..EngineOptions::default() };
-    let engine = Engine::open(store, loaded.clone(), options).await?;
-    let options = Options::new(vec![packages.clone()], folder.path().join("cache"));
-    let mut reconciler = Reconciler::new(options, loaded, engine.clone());
-    until_loaded(&mut reconciler).await?;
+    let database = folder.path().join("longshore.db");
+    let host = open(folder.path(), packages.clone(), Some(ProbeOptions::default())).await?;
+    until_loaded(&host).await?;
 
     // The same time without a swap, for what swaps add.
-    let (still, _) = under_load(&engine, async {
+    let (still, _) = under_load(host.engine(), async {
         tokio::time::sleep(Duration::from_secs(if smoke { 1 } else { 10 })).await;
         Ok(0)
     })
     .await?;
     let began = Instant::now();
-    let (swapped, growth) = under_load(&engine, async {
+    let (swapped, growth) = under_load(host.engine(), async {
         let mut warm = 0;
         for swap in 0..swaps {
             put(&packages, &versions[(swap + 1) % 2])?;
-            until_loaded(&mut reconciler).await?;
+            until_loaded(&host).await?;
             if swap + 1 == WARM.min(swaps) {
                 warm = status("VmRSS");
             }
@@ -97,8 +94,7 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
     let (lost, doubled) = count(&database, still.readings() + swapped.readings()).await?;
     let added = swapped.p99() - still.p99();
     let failed = [&still, &swapped].map(|load| load.failed.load(Ordering::Relaxed));
-    engine.shutdown(Duration::from_secs(5)).await;
-    reconciler.close().await;
+    host.shutdown(Duration::from_secs(5)).await;
     let row = Row::new(format!("swap_{swaps}"), "swaps/s", swaps as f64 / seconds)
         .with("runs", swapped.readings())
         .with("failed", failed.iter().sum::<usize>())
@@ -129,9 +125,9 @@ fn put(folder: &Path, archive: &[u8]) -> anyhow::Result<()> {
     Ok(std::fs::rename(folder.join(".new"), folder.join("package.longshore"))?)
 }
 
-async fn until_loaded(reconciler: &mut Reconciler) -> anyhow::Result<()> {
+async fn until_loaded(host: &Host) -> anyhow::Result<()> {
     loop {
-        let (report, _) = reconciler.reconcile().await?;
+        let report = host.reconcile().await?;
         for outcome in report.outcomes {
             match outcome {
                 Outcome::Loaded { .. } => return Ok(()),
@@ -145,7 +141,7 @@ async fn until_loaded(reconciler: &mut Reconciler) -> anyhow::Result<()> {
 
 /// Keeps so many runs on their way while something goes on.
 async fn under_load<T>(
-    engine: &Engine,
+    engine: &EngineHandle,
     goes_on: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<(Arc<Load>, T)> {
     let (load, stop) = (Arc::new(Load::new()), Arc::new(AtomicBool::new(false)));
@@ -159,7 +155,7 @@ async fn under_load<T>(
     Ok((load, result?))
 }
 
-async fn start_runs(engine: Engine, load: Arc<Load>, stop: Arc<AtomicBool>) -> anyhow::Result<()> {
+async fn start_runs(engine: EngineHandle, load: Arc<Load>, stop: Arc<AtomicBool>) -> anyhow::Result<()> {
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         let request = StartRequest { workflow: "wf_single".into(), ..StartRequest::default() };

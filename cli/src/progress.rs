@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Most tasks that get a line of their own on a terminal; beyond that plain lines are clearer.
 const MAX_LINES: usize = 40;
 
-/// Shows the moves of a run's tasks.
+/// Shows the progress of a run's tasks.
 pub(crate) struct Progress {
     lines: Vec<Line>,
     bars: Option<Vec<ProgressBar>>,

@@ -51,7 +51,7 @@ fn a_served_directory_is_followed_and_broken_files_do_not_stop_the_host() {
         package_state(&longshore, "hello").as_deref() == Some("unloaded")
     });
     let json = longshore.run(&["packages", "--json"]).json();
-    assert_eq!(json["generations"][0]["released"], "unmapped");
+    assert_eq!(json["generations"][0]["unload_result"], "unmapped");
     assert_eq!(host.stop(), Some(0), "{}", longshore.log());
 }
 
@@ -82,7 +82,7 @@ fn databases_that_cannot_be_used_say_why() {
 
 /// The points at which a host is killed: every effect of load, start, claim, commit and unload.
 const POINTS: [&str; 10] = [
-    "reconciler.copied=sleep(60000)",
+    "reconciler.cached=sleep(60000)",
     "reconciler.probed=sleep(60000)",
     "reconciler.loading_recorded=sleep(60000)",
     "reconciler.published=sleep(60000)",

@@ -4,9 +4,9 @@ mod support;
 
 use longshore_engine::{RunReport, StartRequest};
 use longshore_reconciler::Outcome;
-use longshore_store::{EventRow, RunState};
+use longshore_store::{EventKind, EventRow, RunState, Subject};
+use longshore_testing::TestHost;
 use std::time::Duration;
-use support::host::Host;
 use support::{Crate, build_into};
 
 /// A package that does to its process what the params say.
@@ -74,11 +74,11 @@ fn moody(folder: &std::path::Path) -> std::path::PathBuf {
     build_into(&krate, folder)
 }
 
-async fn run(host: &Host, how: &str) -> RunReport {
+async fn run(host: &TestHost, how: &str) -> RunReport {
     let mut request = StartRequest { workflow: "moody".into(), ..StartRequest::default() };
     request.params.insert("how".into(), how.into());
-    let run = host.engine.start(request).await.expect("starts").run;
-    let ended = tokio::time::timeout(Duration::from_secs(60), host.engine.wait(run)).await;
+    let run = host.start(request).await.expect("starts").run;
+    let ended = tokio::time::timeout(Duration::from_secs(60), host.wait(run)).await;
     ended.unwrap_or_else(|_| panic!("{how} does not end")).expect("ends")
 }
 
@@ -86,10 +86,10 @@ async fn run(host: &Host, how: &str) -> RunReport {
 async fn whatever_a_package_does_costs_its_own_process() {
     let folder = tempfile::tempdir().expect("folder");
     let built = moody(folder.path());
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
     host.put(&built, "moody.longshore");
     host.put(support::hello(), "hello.longshore");
-    host.until_loaded(&["moody", "hello"]).await;
+    host.until_all_loaded(&["moody", "hello"]).await;
     let report = run(&host, "well").await;
     assert_eq!(report.state, RunState::Succeeded, "{report:?}");
     assert!(!report.context.get().contains(&format!("\"pid\":{}", std::process::id())), "another process");
@@ -109,15 +109,18 @@ async fn whatever_a_package_does_costs_its_own_process() {
         let error = report.error.clone().unwrap_or_default();
         assert!(error.contains("PackageCrashed") && error.contains(says), "{how}: {error}");
         let hello = StartRequest { workflow: "hello".into(), ..StartRequest::default() };
-        let other = host.engine.start(hello).await.expect("starts").run;
-        assert_eq!(host.engine.wait(other).await.expect("ends").state, RunState::Succeeded, "{how}");
+        let other = host.start(hello).await.expect("starts").run;
+        assert_eq!(host.wait(other).await.expect("ends").state, RunState::Succeeded, "{how}");
         assert_eq!(run(&host, "well").await.state, RunState::Succeeded, "after {how}");
     }
-    let (report, _) = host.reconciler.reconcile().await.expect("a pass");
+    let report = host.pass().await;
     assert!(report.outcomes.iter().any(|o| matches!(o, Outcome::Crashed { name, .. } if name == "moody")));
-    let events = EventRow::newest(host.engine.store(), "package/moody", 100).await.expect("lists");
-    let crash =
-        events.iter().filter(|e| e.kind == "crashed").find(|e| e.message.contains("about to segfault"));
+    let events =
+        EventRow::newest(host.engine().store(), Subject::Package(&"moody".into()), 100).await.expect("lists");
+    let crash = events
+        .iter()
+        .filter(|e| e.kind == EventKind::Crashed)
+        .find(|e| e.message.contains("about to segfault"));
     let crash = &crash.expect("a crash report").message;
     assert!(crash.contains("signal 11") && crash.contains("moody::misbehave"), "{crash}");
     host.close().await;
@@ -127,18 +130,18 @@ async fn whatever_a_package_does_costs_its_own_process() {
 async fn an_isolated_package_is_swapped_and_its_process_ends() {
     let folder = tempfile::tempdir().expect("folder");
     let built = moody(folder.path());
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
     host.put(&built, "moody.longshore");
-    host.until_loaded(&["moody"]).await;
+    host.until_all_loaded(&["moody"]).await;
     let context = run(&host, "well").await.context;
     let context: serde_json::Value = serde_json::from_str(context.get()).expect("JSON");
     let process = format!("/proc/{}", context["pid"]);
     assert!(std::path::Path::new(&process).exists());
     std::fs::remove_file(host.packages.join("moody.longshore")).expect("removes");
     loop {
-        for outcome in host.reconcile().await.outcomes {
-            if let Outcome::Unloaded { released, .. } = outcome {
-                assert_eq!(released.to_string(), "process ended");
+        for outcome in host.pass_with_outcome().await.outcomes {
+            if let Outcome::Unloaded { result, .. } = outcome {
+                assert_eq!(result.to_string(), "process ended");
                 assert!(!std::path::Path::new(&process).exists());
                 host.close().await;
                 return;

@@ -5,10 +5,9 @@ mod support;
 use longshore_engine::{Packages, StartRequest};
 use longshore_package::{Archive, ArchiveLimits, host_target, pack, target_path};
 use longshore_reconciler::Outcome;
-use longshore_store::{EventRow, RunRow, RunState};
+use longshore_store::{EventKind, EventRow, RunRow, RunState, Subject};
 use std::path::Path;
 use std::time::Duration;
-use support::host::Host;
 use support::{Crate, build_into, one_task};
 
 /// A crate whose one task says its version once the file named by the context's key `gate` is there.
@@ -40,44 +39,44 @@ async fn a_swap_pins_running_runs_and_lets_the_old_generation_go_when_they_end()
     let folder = tempfile::tempdir().expect("folder");
     let (old, new) = (build_into(&gated("1.0.0"), folder.path()), build_into(&gated("2.0.0"), folder.path()));
     let gate = folder.path().join("gate");
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
     host.put(&old, "gated.longshore");
-    let report = host.reconcile().await;
+    let report = host.pass_with_outcome().await;
     assert!(
         matches!(&report.outcomes[..], [Outcome::Loaded { version, .. }] if version == "1.0.0"),
         "{report:?}"
     );
-    let first = host.engine.start(request("gated", &gate)).await.expect("starts").run;
+    let first = host.start(request("gated", &gate)).await.expect("starts").run;
 
     host.put(&new, "gated.longshore");
-    let report = host.reconcile().await;
+    let report = host.pass_with_outcome().await;
     assert!(
         matches!(&report.outcomes[..], [Outcome::Loaded { version, .. }] if version == "2.0.0"),
         "{report:?}"
     );
-    let second = host.engine.start(request("gated", &gate)).await.expect("starts").run;
-    assert_eq!(host.reconciler.loaded().catalog().digests.len(), 2, "the old generation drains");
+    let second = host.start(request("gated", &gate)).await.expect("starts").run;
+    assert_eq!(host.loaded().catalog().digests.len(), 2, "the old generation drains");
 
     std::fs::write(&gate, "").expect("opens the gate");
     for (run, version) in [(first, "1.0.0"), (second, "2.0.0")] {
-        let report = host.engine.wait(run).await.expect("ends");
+        let report = host.wait(run).await.expect("ends");
         assert_eq!((report.state, report.version.as_str()), (RunState::Succeeded, version));
         assert!(report.context.get().contains(&format!("\"version\":\"{version}\"")), "{}", report.context);
     }
-    let report = host.reconcile().await;
-    let released = match &report.outcomes[..] {
-        [Outcome::Unloaded { released, .. }] => released.to_string(),
+    let report = host.pass_with_outcome().await;
+    let result = match &report.outcomes[..] {
+        [Outcome::Unloaded { result, .. }] => result.to_string(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(released, support::host::released());
+    assert_eq!(result, longshore_testing::unload_result());
 
     // A copy that went wrong does not take the package away.
     let bytes = std::fs::read(&new).expect("reads");
     std::fs::write(host.packages.join("gated.longshore"), &bytes[..1000]).expect("writes");
-    let report = host.reconcile().await;
+    let report = host.pass_with_outcome().await;
     assert!(matches!(&report.outcomes[..], [Outcome::Refused { .. }]), "{report:?}");
-    assert!(host.engine.start(request("gated", &gate)).await.is_ok());
-    assert_eq!(host.reconciler.loaded().catalog().digests.len(), 1);
+    assert!(host.start(request("gated", &gate)).await.is_ok());
+    assert_eq!(host.loaded().catalog().digests.len(), 1);
     host.close().await;
 }
 
@@ -104,17 +103,18 @@ async fn a_workflow_that_migrates_takes_its_open_runs_to_the_next_version() {
     let (old, new) =
         (build_into(&migrating("1.0.0"), folder.path()), build_into(&migrating("2.0.0"), folder.path()));
     let gate = folder.path().join("gate");
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
     host.put(&old, "gated.longshore");
-    host.until_loaded(&["gated"]).await;
-    let run = host.engine.start(request("gated", &gate)).await.expect("starts").run;
+    host.until_all_loaded(&["gated"]).await;
+    let run = host.start(request("gated", &gate)).await.expect("starts").run;
     host.put(&new, "gated.longshore");
-    host.until_loaded(&["gated"]).await;
+    host.until_all_loaded(&["gated"]).await;
     std::fs::write(&gate, "").expect("opens the gate");
-    let report = host.engine.wait(run).await.expect("ends");
+    let report = host.wait(run).await.expect("ends");
     assert_eq!((report.state, report.version.as_str()), (RunState::Succeeded, "2.0.0"), "{report:?}");
     assert!(report.context.get().contains("\"version\":\"2.0.0\""), "{}", report.context);
-    let events = EventRow::newest(host.engine.store(), "package/gated", 50).await.expect("lists");
+    let events =
+        EventRow::newest(host.engine().store(), Subject::Package(&"gated".into()), 50).await.expect("lists");
     assert!(events.iter().any(|e| e.message == "1 open runs of `gated` go on with 2.0.0"), "{events:?}");
     host.close().await;
 }
@@ -130,20 +130,19 @@ async fn of_two_packages_with_one_workflow_name_the_second_is_refused_and_the_fi
         &Crate::of_source("claims-second", &one_task("contested", "let _ = context; Ok(())")),
         folder.path(),
     );
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
     host.put(&first, "a.longshore");
-    host.reconcile().await;
+    host.pass_with_outcome().await;
     host.put(&second, "b.longshore");
-    let report = host.reconcile().await;
+    let report = host.pass_with_outcome().await;
     match &report.outcomes[..] {
         [Outcome::Refused { name, error }] => {
             assert_eq!((name.as_str(), error.code()), ("claims-second", "LS0401"))
         }
         other => panic!("{other:?}"),
     }
-    let run =
-        host.engine.start(StartRequest { workflow: "contested".into(), ..StartRequest::default() }).await;
-    assert_eq!(host.engine.wait(run.expect("starts").run).await.expect("ends").package, "claims-first");
+    let run = host.start(StartRequest { workflow: "contested".into(), ..StartRequest::default() }).await;
+    assert_eq!(host.wait(run.expect("starts").run).await.expect("ends").package, "claims-first");
     host.close().await;
 }
 
@@ -166,16 +165,16 @@ pub async fn lost() {}
 "#;
     let source = format!("{}{triggers}", one_task("fired", "let _ = context; Ok(())"));
     let built = build_into(&Crate::of_source("fired", &source), folder.path());
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
     host.put(&built, "fired.longshore");
-    host.reconcile().await;
-    let store = host.engine.store().clone();
+    host.pass_with_outcome().await;
+    let store = host.engine().store().clone();
     let mut seen = Vec::new();
     for _ in 0..200 {
         let runs = RunRow::newest(&store, Some(RunState::Succeeded), 1000).await.expect("lists");
         seen = runs.into_iter().map(|run| (run.origin, run.input)).collect();
-        let events = EventRow::newest(&store, "schedule/lost", 10).await.expect("lists");
-        let noted = events.iter().any(|e| e.kind == "not_started" && e.message.starts_with("LS0601"));
+        let events = EventRow::newest(&store, Subject::Schedule("lost"), 10).await.expect("lists");
+        let noted = events.iter().any(|e| e.kind == EventKind::NotStarted && e.message.starts_with("LS0601"));
         let has = |origin: &str, input: &str| seen.iter().any(|(o, i)| o == origin && i == input);
         if noted && has("poll:looks", r#"{"by":"poll"}"#) && has("cron:every_second", "{}") {
             host.close().await;
@@ -187,17 +186,15 @@ pub async fn lost() {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_whose_package_is_gone_goes_on_with_the_private_copy_after_a_restart() {
+async fn a_run_whose_package_is_gone_goes_on_with_the_cached_package_after_a_restart() {
     let folder = tempfile::tempdir().expect("folder");
     let built = build_into(&gated("1.0.0"), folder.path());
     let gate = folder.path().join("gate");
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
     host.put(&built, "gated.longshore");
-    host.until_loaded(&["gated"]).await;
-    let run = host.engine.start(request("gated", &gate)).await.expect("starts").run;
-    host.engine.shutdown(Duration::ZERO).await;
-    host.reconciler.close().await;
-    drop(host);
+    host.until_all_loaded(&["gated"]).await;
+    let run = host.start(request("gated", &gate)).await.expect("starts").run;
+    host.shut_down(Duration::ZERO).await;
     std::fs::remove_file(folder.path().join("packages/gated.longshore")).expect("removes");
     let cache = std::fs::read_dir(folder.path().join("cache")).expect("the cache");
     let copy = cache.flatten().next().expect("a digest").path();
@@ -206,19 +203,19 @@ async fn a_run_whose_package_is_gone_goes_on_with_the_private_copy_after_a_resta
     // A copy that was changed is not opened; the one that was checked is.
     let bytes = std::fs::read(&library).expect("reads");
     std::fs::write(&library, &bytes[..bytes.len() - 1]).expect("writes");
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
     let message = host.expect_refused("LS0312").await;
     assert!(message.contains("was changed"), "{message}");
     std::fs::write(&library, &bytes).expect("writes");
-    let report = host.reconcile().await;
+    let report = host.pass_with_outcome().await;
     assert!(
         matches!(&report.outcomes[..], [Outcome::Restored { name, .. }] if name == "gated"),
         "{report:?}"
     );
-    assert!(host.engine.start(request("gated", &gate)).await.is_err(), "no new run starts on it");
+    assert!(host.start(request("gated", &gate)).await.is_err(), "no new run starts on it");
     std::fs::write(&gate, "").expect("opens the gate");
-    assert_eq!(host.engine.wait(run).await.expect("ends").state, RunState::Succeeded);
-    let report = host.reconcile().await;
+    assert_eq!(host.wait(run).await.expect("ends").state, RunState::Succeeded);
+    let report = host.pass_with_outcome().await;
     assert!(matches!(&report.outcomes[..], [Outcome::Unloaded { .. }]), "{report:?}");
     host.close().await;
 }
@@ -233,7 +230,7 @@ async fn an_archive_whose_manifest_speaks_of_another_package_is_refused() {
     manifest.package.name = "somebody-else".into();
     let file = (target_path(&host_target(), &library.name), library.bytes);
     let (_, bytes) = pack(&manifest, &[file]).expect("packs");
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
     std::fs::write(host.packages.join("other.longshore"), bytes).expect("writes");
     let message = host.expect_refused("LS0310").await;
     assert!(message.contains("`somebody-else 0.1.0`") && message.contains("`hello 0.1.0`"), "{message}");

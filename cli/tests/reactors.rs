@@ -4,6 +4,7 @@ mod support;
 
 use longshore_engine::Packages;
 use longshore_store::{Access, OutputRow, Store};
+use longshore_testing::TestHost;
 use longshore_workflow::{InputCache, deserialize, serialize};
 use market_maker::Reference;
 use market_maker::book::{Book, BookUpdate, Top};
@@ -11,7 +12,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use support::host::Host;
 use support::{Crate, Longshore, build_example, build_into, repository};
 
 #[derive(Deserialize)]
@@ -117,7 +117,7 @@ fn kill_at(point: &str, package: &Path, expected: &[(String, Value)]) {
     assert_eq!(again.stop(), Some(0), "{point}: {}", longshore.log());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let outputs = runtime.block_on(async {
-        let store = Store::open_file(&longshore.home.path().join("longshore.db"), Access::Guest).await;
+        let store = Store::open_file(&longshore.home.path().join("longshore.db"), Access::Client).await;
         OutputRow::after(&store.expect("opens"), "market", 0, 100_000).await.expect("loads")
     });
     let seen: Vec<(i64, String, Value)> = outputs
@@ -158,10 +158,10 @@ fn with_version(krate: Crate, version: &str) -> Crate {
     krate
 }
 
-async fn push(host: &Host, source: &str, value: i64) {
+async fn push(host: &TestHost, source: &str, value: i64) {
     let value = value.into();
     for _ in 0..200 {
-        if host.engine.reactors().push("feed", source, &value).await.is_ok() {
+        if host.reactors().push("feed", source, &value).await.is_ok() {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -169,15 +169,15 @@ async fn push(host: &Host, source: &str, value: i64) {
     panic!("the reactor does not run");
 }
 
-async fn outputs(host: &Host, count: usize) -> Vec<(i64, i64)> {
+async fn outputs(host: &TestHost, count: usize) -> Vec<(i64, i64)> {
     for _ in 0..500 {
-        let rows = OutputRow::after(host.engine.store(), "feed", 0, 1000).await.expect("loads");
+        let rows = OutputRow::after(host.engine().store(), "feed", 0, 1000).await.expect("loads");
         if rows.len() >= count {
             return rows.iter().map(|row| (row.seq, deserialize(&row.value).expect("a number"))).collect();
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    panic!("{:#?}", host.engine.reactors().list());
+    panic!("{:#?}", host.reactors().list());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,13 +189,13 @@ async fn a_graph_of_another_package_is_bound_kept_fed_and_swapped_without_a_loss
         built(&owner("2.0.0", "extra, factor, numbers"), "o2"),
     );
     let (sub, sub2) = (built(&subscriber("1.0.0", 0), "s1"), built(&subscriber("2.0.0", 1000), "s2"));
-    let mut host = Host::open(folder.path()).await;
+    let host = support::open_host(folder.path()).await;
 
     // Without its reactor it is refused, with the reactor's package it is loaded: in one pass, after it.
     host.put(&sub, "a-subscriber.longshore");
     host.expect_refused("LS0405").await;
     host.put(&own, "z-owner.longshore");
-    host.until_loaded(&["owner", "subscriber"]).await;
+    host.until_all_loaded(&["owner", "subscriber"]).await;
     push(&host, "factor", 2).await;
     push(&host, "numbers", 5).await;
     assert_eq!(outputs(&host, 1).await, [(2, 10)]);
@@ -205,25 +205,25 @@ async fn a_graph_of_another_package_is_bound_kept_fed_and_swapped_without_a_loss
     let message = host.expect_refused("LS0407").await;
     assert!(message.contains("`adding`") && message.contains("`subscriber`"), "{message}");
     host.put(&own2, "z-owner.longshore");
-    host.until_loaded(&["owner"]).await;
+    host.until_all_loaded(&["owner"]).await;
     push(&host, "numbers", 6).await;
     assert_eq!(outputs(&host, 2).await, [(2, 10), (3, 12)], "the factor outlived the swap");
 
     // Events that are pushed while the subscriber is swapped are all there, each by one version.
     host.put(&sub2, "a-subscriber.longshore");
-    let engine = host.engine.clone();
+    let reactors = host.reactors();
     let pushing = async {
         for n in 0..100_i64 {
-            engine.reactors().push("feed", "numbers", &n.into()).await.expect("taken");
+            reactors.push("feed", "numbers", &n.into()).await.expect("taken");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::join!(pushing, host.until_loaded(&["subscriber"]));
+    tokio::join!(pushing, host.until_all_loaded(&["subscriber"]));
     push(&host, "numbers", 1).await;
     let all = outputs(&host, 103).await;
     let seqs: Vec<i64> = all.iter().map(|(seq, _)| *seq).collect();
     assert_eq!(seqs, (2..=104).collect::<Vec<_>>());
     assert_eq!(all.last(), Some(&(104, 1002)));
-    assert!(host.reconciler.loaded().catalog().graphs.len() == 1);
+    assert!(host.loaded().catalog().graphs.len() == 1);
     host.close().await;
 }

@@ -50,7 +50,7 @@ fn a_full_disk_is_named_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_disk_too_small_for_the_private_copy_is_named() {
+fn a_disk_too_small_for_the_cached_package_is_named() {
     let script = r#"
         dd if=/dev/zero of="$LONGSHORE_HOME/fill" bs=1M count=3 2>/dev/null
         "$LS" run "$FILE" --json || true
@@ -79,7 +79,7 @@ fn a_database_that_another_program_locks_is_named() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
         let path: &Path = &longshore.home.path().join("longshore.db");
-        let store = Store::open_file(path, Access::Guest).await.expect("opens");
+        let store = Store::open_file(path, Access::Client).await.expect("opens");
         let held = store.begin().await.expect("locks");
         let ended = longshore.run(&["run", file, "--json"]);
         assert_eq!(ended.error_code(), "LS0502", "{}", ended.stderr);

@@ -26,7 +26,7 @@ fn a_package_of_interface_version_one_loads_and_runs() {
     // Nobody gave its linker our arguments: a warning that names what it leaks, a refusal when asked for.
     let packages = longshore.run(&["packages", "--json"]).json();
     let warned =
-        packages["conditions"].as_array().expect("conditions").iter().find(|c| c["type"] == "Warned");
+        packages["conditions"].as_array().expect("conditions").iter().find(|c| c["type"] == "Degraded");
     assert_eq!(warned.expect("a condition")["reason"], "LS0208");
     let strict = longshore.run(&["run", library.to_str().expect("UTF-8"), "--strict", "--json"]);
     assert_eq!(strict.error_code(), "LS0208");

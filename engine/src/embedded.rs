@@ -1,19 +1,21 @@
 //! The program's own inventory as a package: the same shell, without a library.
 
-use crate::definition::{DefinitionError, WorkflowDef, definitions};
-use crate::packages::{
-    AttemptFailure, AttemptOutcome, BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused,
-    TriggerDef, TriggerWhen,
-};
-use crate::reactors::calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
-use crate::reactors::def::{self, Subscription};
+use crate::model::attempt::{Attempt, AttemptOutcome, LeaseId};
+use crate::model::catalog::{Catalog, TriggerDef, subscriptions, triggers};
+use crate::model::definition::{DefinitionError, WorkflowDef, definitions};
+use crate::model::reactor_def;
+use crate::port::graph_calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
+use crate::port::packages::{AttemptReports, Packages, PollOutcome, Refused};
+use crate::port::wire::{POLL_DEADLINE_MS, read_poll, read_reply, start_request};
+use futures_util::future::BoxFuture;
+use longshore_store::{Digest, PackageName, TenantId};
 use longshore_workflow::InputCache;
 use longshore_workflow_plugin::Shell;
 use longshore_workflow_plugin::interface::{LongshoreHost, Method};
 use longshore_workflow_plugin::private::fidius::PluginError;
 use longshore_workflow_plugin::wire::{
-    CallFailure, GraphMetadata, PackageMeta, PollReply, PollRequest, ReactorMetadata, Reader, ShellConfig,
-    StartTask, TaskFailure, TaskMetadata, TaskReply, TaskRequest, TriggerMetadata, Wire, WireError,
+    CallFailure, GraphMetadata, PackageMeta, PollRequest, ReactorMetadata, ShellConfig, TaskMetadata,
+    TaskReply, TaskRequest, Wire,
 };
 use serde_bytes::ByteBuf;
 use std::borrow::Cow;
@@ -21,109 +23,8 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// The digest that embedded runs are pinned to. A program is its own and only version of itself.
-pub const DIGEST: &str = "embedded";
-
-/// How long a poll may take, in milliseconds.
-pub const POLL_DEADLINE_MS: u64 = 30_000;
-
-/// Reads what `execute_task` returned or `finished` carried.
-///
-/// # Errors
-/// [`WireError`] when the bytes are no reply. `Accepted` has no outcome yet.
-pub fn read_reply(bytes: &[u8]) -> Result<Option<AttemptOutcome>, WireError> {
-    let mut reader = Reader::new(bytes);
-    Ok(match TaskReply::take(&mut reader)? {
-        TaskReply::Done => Some(AttemptOutcome::Done(bytes[reader.position()..].to_vec())),
-        TaskReply::Failed(failure) => Some(AttemptOutcome::Failed(read_failure(failure))),
-        TaskReply::Accepted => None,
-        TaskReply::Cancelled => Some(AttemptOutcome::Cancelled),
-        TaskReply::Unknown => Some(AttemptOutcome::Failed(AttemptFailure {
-            message: "the package has no task with this index".into(),
-            permanent: true,
-            ..AttemptFailure::default()
-        })),
-    })
-}
-
-fn read_failure(failure: TaskFailure) -> AttemptFailure {
-    AttemptFailure {
-        message: failure.message,
-        causes: failure.causes,
-        panicked: failure.panicked,
-        backtrace: failure.backtrace,
-        timed_out: failure.timed_out,
-        permanent: false,
-    }
-}
-
-/// The request that starts an attempt, with its context.
-pub fn start_request(lease: &Lease) -> Vec<u8> {
-    let start = StartTask {
-        lease: lease.id,
-        task: lease.index,
-        attempt: lease.attempt,
-        run: *lease.run.as_bytes(),
-        deadline_ms: lease.deadline_ms,
-        detached: true,
-    };
-    let mut request = Vec::with_capacity(64 + lease.context.len());
-    TaskRequest::Start(start).put(&mut request);
-    request.extend_from_slice(&lease.context);
-    request
-}
-
-/// Reads the reply of `invoke_trigger_poll`.
-pub fn read_poll(bytes: &[u8]) -> PollOutcome {
-    let mut reader = Reader::new(bytes);
-    match PollReply::take(&mut reader) {
-        Ok(PollReply::Skip) => PollOutcome::Skip,
-        Ok(PollReply::Fire) => PollOutcome::Fire(bytes[reader.position()..].to_vec()),
-        Ok(PollReply::Failed(message)) => PollOutcome::Failed(message),
-        Err(error) => PollOutcome::Failed(error.to_string()),
-    }
-}
-
-/// The triggers of a package's metadata.
-pub fn triggers(metadata: &TriggerMetadata, digest: &str) -> Vec<Arc<TriggerDef>> {
-    let trigger = |(index, meta): (usize, &longshore_workflow_plugin::wire::TriggerMeta)| {
-        let when = if !meta.cron.is_empty() {
-            TriggerWhen::Cron { expression: meta.cron.clone(), timezone: meta.timezone.clone() }
-        } else if !meta.reactor.is_empty() {
-            TriggerWhen::Reactor { reactor: meta.reactor.clone(), when: meta.when.clone() }
-        } else {
-            TriggerWhen::Poll { interval_ms: meta.poll_interval_ms.max(1) }
-        };
-        Arc::new(TriggerDef {
-            digest: digest.to_owned(),
-            index: index as u32,
-            name: meta.name.clone(),
-            workflow: meta.workflow.clone(),
-            allow_concurrent: meta.allow_concurrent,
-            when,
-        })
-    };
-    metadata.triggers.iter().enumerate().map(trigger).collect()
-}
-
-/// The subscriptions among triggers. One whose predicate does not read starts nothing and is logged.
-pub fn subscriptions(triggers: &[Arc<TriggerDef>]) -> Vec<Subscription> {
-    let subscription = |trigger: &Arc<TriggerDef>| {
-        let TriggerWhen::Reactor { reactor, when } = &trigger.when else { return None };
-        let rule = if when.is_empty() { Ok(None) } else { serde_json::from_str(when).map(Some) };
-        match rule {
-            Ok(when) => Some(Subscription {
-                trigger: trigger.name.clone(),
-                reactor: reactor.clone(),
-                workflow: trigger.workflow.clone(),
-                when,
-            }),
-            Err(error) => {
-                tracing::error!(trigger = trigger.name, %error, "a predicate does not read");
-                None
-            }
-        }
-    };
-    triggers.iter().filter_map(subscription).collect()
+pub fn digest() -> Digest {
+    Digest::from_sha256([0; 32])
 }
 
 /// Calls the program's own graphs on whatever thread asks.
@@ -167,14 +68,14 @@ impl GraphCalls for OwnGraphs {
 /// Passes what the shell reports on to the engine.
 #[derive(Default)]
 struct Reports {
-    outcomes: OnceLock<Outcomes>,
+    engine: OnceLock<Arc<dyn AttemptReports>>,
 }
 
 impl LongshoreHost for Reports {
     fn finished(&self, lease: u64, reply: ByteBuf) {
-        let Some(outcomes) = self.outcomes.get() else { return };
+        let Some(engine) = self.engine.get() else { return };
         if let Ok(Some(outcome)) = read_reply(&reply) {
-            outcomes.finished(lease, outcome);
+            engine.finished(LeaseId(lease), outcome);
         }
     }
 
@@ -182,14 +83,14 @@ impl LongshoreHost for Reports {
     fn log(&self, _: ByteBuf) {}
 
     fn release_slot(&self, lease: u64) -> Result<(), PluginError> {
-        let outcomes = self.outcomes.get().ok_or_else(stopped)?;
-        outcomes.release_slot(lease);
+        let engine = self.engine.get().ok_or_else(stopped)?;
+        engine.release_slot(LeaseId(lease));
         Ok(())
     }
 
     fn reclaim_slot(&self, lease: u64) -> Result<bool, PluginError> {
-        let outcomes = self.outcomes.get().ok_or_else(stopped)?;
-        outcomes.reclaim_slot(lease);
+        let engine = self.engine.get().ok_or_else(stopped)?;
+        engine.reclaim_slot(LeaseId(lease));
         Ok(false)
     }
 }
@@ -198,8 +99,8 @@ fn stopped() -> PluginError {
     PluginError::new("STOPPED", "no engine is attached")
 }
 
-/// The workflows of this program.
-pub struct Embedded {
+/// The program's own inventory as a package.
+pub struct EmbeddedPackage {
     shell: Arc<Shell>,
     own: Arc<OwnGraphs>,
     reports: Arc<Reports>,
@@ -207,39 +108,34 @@ pub struct Embedded {
     changed: watch::Sender<u64>,
 }
 
-impl Embedded {
+impl EmbeddedPackage {
     /// Walks the program's inventory.
     ///
     /// # Errors
     /// [`DefinitionError`] for what the macros could not see at compile time.
     pub fn from_inventory(name: &str, version: &str) -> Result<Self, DefinitionError> {
         let reports = Arc::new(Reports::default());
-        let package = PackageMeta {
+        let (digest, package) = (digest(), PackageName::from(name));
+        let meta = PackageMeta {
             name: name.to_owned(),
             version: version.to_owned(),
             sdk: env!("CARGO_PKG_VERSION").into(),
         };
         let workers = std::thread::available_parallelism().map_or(2, |n| n.get() as u32);
         let config = ShellConfig { workers, log_level: 0, shutdown_ms: 5000 };
-        let shell =
-            Arc::new(Shell::embedded(Arc::clone(&reports) as Arc<dyn LongshoreHost>, package, config));
-        let metadata =
-            TaskMetadata::decode(&shell.call(Method::GetTaskMetadata, Vec::new())).unwrap_or_default();
-        let trigger_metadata =
-            TriggerMetadata::decode(&shell.call(Method::GetTriggerMetadata, Vec::new())).unwrap_or_default();
-        let workflows =
-            definitions(&metadata, DIGEST)?.into_iter().map(|def| (def.key(), Arc::new(def))).collect();
-        let ask = |method| shell.call(method, Vec::new());
-        let reactors = ReactorMetadata::decode(&ask(Method::GetReactorMetadata)).unwrap_or_default();
-        let graphs = GraphMetadata::decode(&ask(Method::GetGraphMetadata)).unwrap_or_default();
-        let triggers = triggers(&trigger_metadata, DIGEST);
+        let shell = Arc::new(Shell::embedded(Arc::clone(&reports) as Arc<dyn LongshoreHost>, meta, config));
+        let tasks: TaskMetadata = ask(&shell, Method::GetTaskMetadata);
+        let reactors: ReactorMetadata = ask(&shell, Method::GetReactorMetadata);
+        let graphs: GraphMetadata = ask(&shell, Method::GetGraphMetadata);
+        let triggers = triggers(&ask(&shell, Method::GetTriggerMetadata), &digest);
+        let workflows = definitions(&tasks, &digest)?;
         let catalog = Catalog {
-            workflows,
-            digests: [DIGEST.to_owned()].into(),
+            workflows: workflows.into_iter().map(|def| (def.key(), Arc::new(def))).collect(),
             subscriptions: subscriptions(&triggers),
             triggers,
-            reactors: def::reactors(&reactors, DIGEST, name),
-            graphs: def::graphs(&graphs, &reactors, DIGEST, name),
+            reactors: reactor_def::reactors(&reactors, &digest, &package),
+            graphs: reactor_def::graphs(&graphs, &reactors, &digest, &package),
+            digests: [digest].into(),
         };
         let own = Arc::new(OwnGraphs(Arc::clone(&shell)));
         Ok(Self { shell, own, reports, catalog: Arc::new(catalog), changed: watch::channel(0).0 })
@@ -250,10 +146,15 @@ impl Embedded {
     }
 }
 
-impl Packages for Embedded {
-    fn attach(&self, outcomes: Outcomes) {
+/// Asks the shell of this program, which answers in the types it was compiled with.
+fn ask<T: Wire + Default>(shell: &Shell, method: Method) -> T {
+    T::decode(&shell.call(method, Vec::new())).unwrap_or_default()
+}
+
+impl Packages for EmbeddedPackage {
+    fn attach(&self, engine: Arc<dyn AttemptReports>) {
         // A second engine on the same program would get no reports; the first one keeps them.
-        let _ = self.reports.outcomes.set(outcomes);
+        let _ = self.reports.engine.set(engine);
     }
 
     fn catalog(&self) -> Arc<Catalog> {
@@ -264,34 +165,34 @@ impl Packages for Embedded {
         self.changed.subscribe()
     }
 
-    fn definition(&self, digest: &str, tenant: &str, workflow: &str) -> Option<Arc<WorkflowDef>> {
-        let key = (tenant.to_owned(), workflow.to_owned());
-        self.catalog.workflows.get(&key).filter(|_| digest == DIGEST).cloned()
+    fn definition(&self, of: &Digest, tenant: &TenantId, workflow: &str) -> Option<Arc<WorkflowDef>> {
+        let key = (tenant.clone(), workflow.to_owned());
+        self.catalog.workflows.get(&key).filter(|def| def.digest == *of).cloned()
     }
 
-    fn start(&self, lease: Lease) -> Result<(), Refused> {
-        let reply = self.shell.call(Method::ExecuteTask, start_request(&lease));
-        if let (Ok(Some(outcome)), Some(outcomes)) = (read_reply(&reply), self.reports.outcomes.get()) {
-            outcomes.finished(lease.id, outcome);
+    fn start(&self, attempt: Attempt) -> Result<(), Refused> {
+        let reply = self.shell.call(Method::ExecuteTask, start_request(&attempt));
+        if let (Ok(Some(outcome)), Some(engine)) = (read_reply(&reply), self.reports.engine.get()) {
+            engine.finished(attempt.lease, outcome);
         }
         Ok(())
     }
 
-    fn cancel(&self, _: &str, lease: u64) {
-        let reply = self.send(&TaskRequest::Cancel { lease });
-        if let (Ok(TaskReply::Accepted), Some(outcomes)) =
-            (TaskReply::decode(&reply), self.reports.outcomes.get())
+    fn cancel(&self, _: &Digest, lease: LeaseId) {
+        let reply = self.send(&TaskRequest::Cancel { lease: lease.0 });
+        if let (Ok(TaskReply::Accepted), Some(engine)) =
+            (TaskReply::decode(&reply), self.reports.engine.get())
         {
-            outcomes.finished(lease, AttemptOutcome::Cancelled);
+            engine.finished(lease, AttemptOutcome::Cancelled);
         }
     }
 
-    fn resume(&self, _: &str, lease: u64) {
-        self.send(&TaskRequest::Resume { lease });
+    fn resume(&self, _: &Digest, lease: LeaseId) {
+        self.send(&TaskRequest::Resume { lease: lease.0 });
     }
 
-    fn graphs(&self, digest: &str) -> Option<Arc<dyn GraphRunner>> {
-        (digest == DIGEST).then(|| Arc::clone(&self.own) as Arc<dyn GraphRunner>)
+    fn graphs(&self, of: &Digest) -> Option<Arc<dyn GraphRunner>> {
+        (*of == digest()).then(|| Arc::clone(&self.own) as Arc<dyn GraphRunner>)
     }
 
     fn poll(&self, trigger: Arc<TriggerDef>) -> BoxFuture<'static, PollOutcome> {

@@ -1,6 +1,6 @@
 //! What can go wrong with runs.
 
-use longshore_store::{Error as StoreError, RunId};
+use longshore_store::{Error as StoreError, RunId, TenantId};
 
 /// Why the engine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum Error {
     #[error("no loaded package has a workflow `{workflow}` (tenant `{tenant}`)")]
     UnknownWorkflow {
         /// The tenant.
-        tenant: String,
+        tenant: TenantId,
         /// The workflow.
         workflow: String,
         /// The workflows there are.
@@ -105,7 +105,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The stable code; docs/errors.md has a page for each.
+    /// The stable code; `longshore explain` prints its page.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Store(error) => error.code(),

@@ -1,47 +1,61 @@
 //! Durable runs.
 //!
-//! - `decide`: pure functions; what happens next, given states, readings of the clock and random draws.
+//! - `model`: pure data: workflows, contexts, reactors, the catalog, attempts.
+//! - [`decide`]: pure functions; what happens next, given states, readings of the clock and random draws.
 //! - [`Packages`]: the one trait through which the engine calls whatever holds the author's code.
-//! - [`Engine`]: starts, claims, commits, recovers.
-//! - [`Reactors`]: sources whose news fire graphs, in memory or in recorded order.
+//! - [`Engine`]: opens the writer, the scheduler and the reactors, and ends them.
+//! - [`EngineHandle`]: starts runs, waits for them, cancels them; cheap to clone.
+//! - [`Reactors`]: sources whose events fire graphs, in memory or in recorded order.
 //! - [`embedded`]: the program's own inventory as a package.
 //!
 //! # Guarantees
 //! - Exactly one committed outcome per task, at least one execution, across kill -9 at any moment.
-//! - What [`Engine::start`] acknowledged is on disk.
+//! - What [`EngineHandle::start`] acknowledged is on disk.
 //! - A run stays on the digest it started on, retries included.
 //!
 //! # Assumptions
 //! - The clock may jump; a jump moves due times and never loses or doubles an outcome.
 
-mod actor;
-mod context;
+mod backoff;
+pub mod clock;
 pub mod decide;
-mod definition;
 pub mod embedded;
 mod engine;
 mod error;
-mod packages;
+mod handle;
+mod model;
+mod options;
+mod port;
 mod reactors;
 mod report;
-mod scheduler;
+mod streams;
+mod sync;
+mod triggers;
+mod writer;
 
-pub use context::{ContextMap, Patch};
-pub use definition::{DefinitionError, ParamDef, TaskDef, WorkflowDef, definitions};
-pub use engine::{Engine, Options, ProgressEvent, StartRequest, Started};
+pub use backoff::Backoff;
+pub use clock::{Clock, Rng};
+pub use engine::Engine;
 pub use error::Error;
-pub use packages::{
-    AttemptFailure, AttemptOutcome, BoxFuture, Catalog, Lease, Outcomes, Packages, PollOutcome, Refused,
-    TriggerDef, TriggerWhen,
-};
-pub use reactors::Reactors;
-pub use reactors::calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
-pub use reactors::def::{
+pub use futures_util::future::BoxFuture;
+pub use handle::{EngineHandle, StartRequest};
+pub use model::attempt::{Attempt, AttemptFailure, AttemptOutcome, LeaseId};
+pub use model::catalog::{Catalog, TriggerDef, TriggerWhen, subscriptions, triggers};
+pub use model::context::{ContextMap, Patch};
+pub use model::definition::{DefinitionError, ParamDef, TaskDef, WorkflowDef, WorkflowKey, definitions};
+pub use model::reactor_def::{
     AccumulatorDef, AccumulatorKind, Criteria, GraphDef, InputStrategy, ReactorDef, SourceDef, StreamDef,
     Subscription, graphs, reactors as reactor_defs,
 };
+pub use options::Options;
+pub use port::graph_calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
+pub use port::packages::{AttemptReports, Packages, PollOutcome, Refused};
+pub use port::wire::{POLL_DEADLINE_MS, read_poll, read_reply, start_request};
+pub use reactors::Reactors;
 pub use reactors::status::{GraphStatus, Health, ReactorStatus, SourceStatus};
-pub use reactors::streams::{
+pub use report::{AttemptReport, RunReport, TaskReport};
+pub use streams::{
     EVENT_STREAMS, EventStream, OpenedStream, StreamError, StreamEvent, StreamKind, StreamOpening,
 };
-pub use report::{AttemptReport, RunReport, TaskReport};
+pub use writer::command::Started;
+pub use writer::effects::ProgressEvent;

@@ -1,8 +1,11 @@
 //! A run as people and programs read it.
 
-use crate::context::{ContextMap, Patch};
 use crate::error::Error;
-use longshore_store::{AttemptRow, RunId, RunRow, RunState, Store, TaskRow, TaskState};
+use crate::model::context::{ContextMap, Patch};
+use longshore_store::{
+    AttemptResult, AttemptRow, Digest, HostId, PackageName, RunId, RunRow, RunState, Store, TaskRow,
+    TaskState, TenantId,
+};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,13 +18,13 @@ pub struct RunReport {
     /// The workflow.
     pub workflow: String,
     /// The tenant.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// The package.
-    pub package: String,
+    pub package: PackageName,
     /// The package's version.
     pub version: String,
     /// The digest it is pinned to.
-    pub digest: String,
+    pub digest: Digest,
     /// Where it is.
     pub state: RunState,
     /// What started it.
@@ -62,10 +65,10 @@ pub struct TaskReport {
 pub struct AttemptReport {
     /// From 1.
     pub attempt: i64,
-    /// `succeeded`, `failed`, `cancelled` or `lost`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: AttemptResult,
     /// The host it ran on.
-    pub host: String,
+    pub host: HostId,
     /// When it began.
     pub started_at: i64,
     /// When it ended.
@@ -125,8 +128,8 @@ fn final_context(row: &RunRow, tasks: &[TaskRow]) -> Result<ContextMap, Error> {
 fn task_report(task: TaskRow, attempts: &[AttemptRow]) -> TaskReport {
     let own = attempts.iter().filter(|a| a.idx == task.key.idx).map(|a| AttemptReport {
         attempt: a.attempt,
-        outcome: a.outcome.clone(),
-        host: a.host_id.clone(),
+        outcome: a.outcome,
+        host: a.host,
         started_at: a.started_at,
         finished_at: a.finished_at,
         error: a.error.as_ref().and_then(|text| serde_json::from_str(text).ok()),

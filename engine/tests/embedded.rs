@@ -1,10 +1,10 @@
 //! Runs of this program's own inventory, on a real SQLite file.
 
-use longshore_engine::embedded::Embedded;
+use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{Engine, Options, RunReport, StartRequest};
 use longshore_store::{Access, AttemptRow, RunState, Store, TaskRow, TaskState};
+use longshore_testing::Backend;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -172,9 +172,36 @@ mod stalls {
     }
 }
 
-async fn engine(folder: &Path, slots: usize) -> Engine {
-    let store = Store::open_file(&folder.join("test.db"), Access::Host).await.expect("opens");
-    let embedded = Embedded::from_inventory("test", "1.0.0").expect("good definitions");
+/// The tests share the counters of this program's tasks: one runs at a time, from zero.
+async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let alone = ALONE.lock().await;
+    FLAKY_CALLS.store(0, Ordering::SeqCst);
+    for count in [&SLEEPING, &GATE, &HOLDING, &STALLED] {
+        count.store(0, Ordering::SeqCst);
+    }
+    for flag in [&LET_GO, &GO_ON] {
+        flag.store(false, Ordering::SeqCst);
+    }
+    alone
+}
+
+longshore_testing::for_each_backend!(
+    a_chain_passes_its_context_on_and_retries_what_fails,
+    a_failure_that_is_taken_up_does_not_fail_the_run,
+    a_panic_is_a_failed_attempt_with_its_place,
+    a_cancelled_run_stops_and_a_deferred_task_frees_its_slot,
+    a_second_start_with_the_same_key_finds_the_first_run,
+    bad_starts_are_refused_with_what_there_is,
+    a_second_host_on_the_same_database_is_refused_and_a_stopped_one_leaves_its_work,
+    a_run_whose_rows_were_changed_by_hand_ends_with_the_reason_and_the_others_go_on,
+    an_outcome_whose_claim_was_lost_changes_nothing_and_those_beside_it_count,
+    a_task_that_becomes_ready_behind_the_hosts_back_is_found,
+);
+
+async fn engine(backend: &Backend, slots: usize) -> Engine {
+    let store = backend.open().await;
+    let embedded = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
     let options = Options { slots, ..Options::default() };
     Engine::open(store, Arc::new(embedded), options).await.expect("starts")
 }
@@ -194,10 +221,9 @@ fn states(report: &RunReport) -> Vec<(&str, TaskState, i64)> {
     report.tasks.iter().map(|t| (t.id.as_str(), t.state, t.attempts)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_chain_passes_its_context_on_and_retries_what_fails() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path(), 8).await;
+async fn a_chain_passes_its_context_on_and_retries_what_fails(backend: Backend) {
+    let _alone = alone().await;
+    let engine = engine(&backend, 8).await;
     let report = run(&engine, "chain", json!({"start": 1})).await;
     assert_eq!(report.state, RunState::Succeeded, "{:?}", report.error);
     assert_eq!(report.context.get(), r#"{"flaky":true,"start":1,"total":11}"#);
@@ -207,10 +233,9 @@ async fn a_chain_passes_its_context_on_and_retries_what_fails() {
     engine.shutdown(Duration::from_secs(5)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_that_is_taken_up_does_not_fail_the_run() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path(), 8).await;
+async fn a_failure_that_is_taken_up_does_not_fail_the_run(backend: Backend) {
+    let _alone = alone().await;
+    let engine = engine(&backend, 8).await;
     let report = run(&engine, "branches", json!({})).await;
     assert_eq!(report.state, RunState::Succeeded, "{:?}", report.error);
     let expected = [
@@ -226,10 +251,9 @@ async fn a_failure_that_is_taken_up_does_not_fail_the_run() {
     assert_eq!(sorted, expected);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_panic_is_a_failed_attempt_with_its_place() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path(), 8).await;
+async fn a_panic_is_a_failed_attempt_with_its_place(backend: Backend) {
+    let _alone = alone().await;
+    let engine = engine(&backend, 8).await;
     let report = run(&engine, "panics", json!({})).await;
     assert_eq!(report.state, RunState::Failed);
     let error = report.error.expect("an error");
@@ -243,10 +267,9 @@ async fn a_panic_is_a_failed_attempt_with_its_place() {
     assert!(attempt["backtrace"].as_str().is_some_and(|text| text.contains("explode")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_run_stops_and_a_deferred_task_frees_its_slot() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path(), 1).await;
+async fn a_cancelled_run_stops_and_a_deferred_task_frees_its_slot(backend: Backend) {
+    let _alone = alone().await;
+    let engine = engine(&backend, 1).await;
     let before = SLEEPING.load(Ordering::SeqCst);
     let sleeping = engine.start(request("waits", json!({}))).await.expect("starts");
     while SLEEPING.load(Ordering::SeqCst) == before {
@@ -264,10 +287,9 @@ async fn a_cancelled_run_stops_and_a_deferred_task_frees_its_slot() {
     assert!(report.context.get().contains(&format!("{}/waiter", report.run_id)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_start_with_the_same_key_finds_the_first_run() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path(), 8).await;
+async fn a_second_start_with_the_same_key_finds_the_first_run(backend: Backend) {
+    let _alone = alone().await;
+    let engine = engine(&backend, 8).await;
     let keyed = || StartRequest { dedup_key: Some("k".into()), ..request("opens", json!({})) };
     let (first, second) = tokio::join!(engine.start(keyed()), engine.start(keyed()));
     let (first, second) = (first.expect("starts"), second.expect("starts"));
@@ -275,10 +297,9 @@ async fn a_second_start_with_the_same_key_finds_the_first_run() {
     assert!(first.existing != second.existing);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bad_starts_are_refused_with_what_there_is() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path(), 8).await;
+async fn bad_starts_are_refused_with_what_there_is(backend: Backend) {
+    let _alone = alone().await;
+    let engine = engine(&backend, 8).await;
     let error = engine.start(request("chian", json!({}))).await.expect_err("unknown");
     assert_eq!(error.code(), "LS0601");
     assert!(error.fix().contains("chain"), "{}", error.fix());
@@ -286,26 +307,24 @@ async fn bad_starts_are_refused_with_what_there_is() {
     assert_eq!(error.to_string(), "param `start` is \"one\", and its type is i64");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_host_on_the_same_file_is_refused_and_a_stopped_one_leaves_its_work() {
-    let folder = tempfile::tempdir().expect("folder");
-    let first = engine(folder.path(), 8).await;
-    let second = Store::open_file(&folder.path().join("test.db"), Access::Host).await;
+async fn a_second_host_on_the_same_database_is_refused_and_a_stopped_one_leaves_its_work(backend: Backend) {
+    let _alone = alone().await;
+    let first = engine(&backend, 8).await;
+    let second = Store::open(backend.url(), Access::Owner).await;
     assert_eq!(second.expect_err("locked").code(), "LS0508");
     let sleeping = first.start(request("waits", json!({}))).await.expect("starts");
     first.shutdown(Duration::ZERO).await;
     drop(first);
 
-    let again = engine(folder.path(), 8).await;
+    let again = engine(&backend, 8).await;
     assert!(again.cancel(sleeping.run).await.expect("asks"));
     let report = again.wait(sleeping.run).await.expect("ends");
     assert_eq!(report.state, RunState::Cancelled);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_whose_rows_were_changed_by_hand_ends_with_the_reason_and_the_others_go_on() {
-    let folder = tempfile::tempdir().expect("folder");
-    let first = engine(folder.path(), 8).await;
+async fn a_run_whose_rows_were_changed_by_hand_ends_with_the_reason_and_the_others_go_on(backend: Backend) {
+    let _alone = alone().await;
+    let first = engine(&backend, 8).await;
     let broken = first.start(request("waits", json!({}))).await.expect("starts").run;
     first.shutdown(Duration::ZERO).await;
     let mut tx = first.store().begin().await.expect("begins");
@@ -313,7 +332,7 @@ async fn a_run_whose_rows_were_changed_by_hand_ends_with_the_reason_and_the_othe
     first.store().commit(tx).await.expect("commits");
     drop(first);
 
-    let again = engine(folder.path(), 8).await;
+    let again = engine(&backend, 8).await;
     let state = again.ended(broken).await.expect("ends");
     assert_eq!(state, RunState::Failed);
     let row = longshore_store::RunRow::find(again.store(), broken).await.expect("finds").expect("is there");
@@ -322,10 +341,9 @@ async fn a_run_whose_rows_were_changed_by_hand_ends_with_the_reason_and_the_othe
     assert_eq!(run(&again, "opens", json!({})).await.state, RunState::Succeeded);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outcome_whose_claim_was_lost_changes_nothing_and_those_beside_it_count() {
-    let folder = tempfile::tempdir().expect("folder");
-    let first = engine(folder.path(), 8).await;
+async fn an_outcome_whose_claim_was_lost_changes_nothing_and_those_beside_it_count(backend: Backend) {
+    let _alone = alone().await;
+    let first = engine(&backend, 8).await;
     let mut runs = Vec::new();
     for _ in 0..4 {
         runs.push(first.start(request("held", json!({}))).await.expect("starts").run);
@@ -348,7 +366,7 @@ async fn an_outcome_whose_claim_was_lost_changes_nothing_and_those_beside_it_cou
     assert_eq!(AttemptRow::of_run(first.store(), runs[0]).await.expect("loads"), []);
     drop(first);
 
-    let again = engine(folder.path(), 8).await;
+    let again = engine(&backend, 8).await;
     let report = again.wait(runs[0]).await.expect("ends");
     assert_eq!(report.state, RunState::Succeeded);
     assert_eq!(states(&report), [("holder", TaskState::Succeeded, 2), ("after", TaskState::Succeeded, 1)]);
@@ -357,10 +375,9 @@ async fn an_outcome_whose_claim_was_lost_changes_nothing_and_those_beside_it_cou
     assert_eq!(outcomes, ["lost", "succeeded", "succeeded"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_becomes_ready_behind_the_hosts_back_is_found() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path(), 8).await;
+async fn a_task_that_becomes_ready_behind_the_hosts_back_is_found(backend: Backend) {
+    let _alone = alone().await;
+    let engine = engine(&backend, 8).await;
     let run = engine.start(request("stalls", json!({}))).await.expect("starts").run;
     while STALLED.load(Ordering::SeqCst) == 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;

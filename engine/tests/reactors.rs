@@ -1,12 +1,12 @@
 //! Reactors of this program's own inventory: sources, graphs, records.
 #![allow(missing_docs, reason = "what an author would write, without the prose")]
 
-use longshore_engine::embedded::Embedded;
+use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{Engine, Health, Options, ReactorStatus};
 use longshore_store::{
-    Access, CommandRow, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, RejectRow, RunRow,
-    RunState, Store,
+    CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, RunRow, RunState,
 };
+use longshore_testing::Backend;
 use longshore_workflow::{
     Context, InputCache, TaskError, batch_accumulator, computation_graph, deserialize,
     passthrough_accumulator, polling_accumulator, reactor, serialize, state_accumulator, stream_accumulator,
@@ -15,7 +15,6 @@ use longshore_workflow::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -195,21 +194,26 @@ pub mod calls {
     }
 }
 
-async fn engine(folder: &Path) -> Engine {
-    let path = folder.join("test.db");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let store = loop {
-        match Store::open_file(&path, Access::Host).await {
-            // Another test of this program may be starting a child that holds a copy of the lock.
-            Err(error) if error.code() == "LS0508" && Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(10)).await
-            }
-            opened => break opened.expect("opens"),
-        }
-    };
-    let packages = Arc::new(Embedded::from_inventory("reactors", "1.0.0").expect("sound"));
+longshore_testing::for_each_backend!(
+    news_fire_the_graph_and_firings_start_the_workflows_that_subscribe,
+    what_cannot_be_taken_is_counted_and_kept_and_the_reactor_goes_on,
+    values_and_a_pause_outlive_the_host,
+    a_batch_is_flushed_by_size_and_time_and_all_waits_for_each_source,
+    a_sequential_reactor_takes_every_line_of_a_file_once_and_in_order,
+    inputs_are_numbered_after_all_that_a_dead_host_left,
+    an_event_of_another_program_is_recorded_once_even_when_the_host_died_before_it_forgot_it,
+    a_task_calls_a_graph_and_gets_its_values,
+    a_graph_that_does_not_return_is_ended_or_named_and_the_host_goes_on,
+    a_source_that_floods_is_bounded_and_what_was_dropped_is_counted,
+    a_batch_that_was_gathered_is_flushed_when_the_host_stops,
+);
+
+async fn engine(backend: &Backend) -> Engine {
+    let store = backend.open().await;
+    let packages = Arc::new(EmbeddedPackage::from_inventory("reactors", "1.0.0").expect("sound"));
     let graph_deadline = Duration::from_millis(200);
-    let options = Options { stream_roots: vec![folder.to_owned()], graph_deadline, ..Options::default() };
+    let options =
+        Options { stream_roots: vec![backend.folder().to_owned()], graph_deadline, ..Options::default() };
     let engine = Engine::open(store, packages, options).await.expect("starts");
     while engine.reactors().list().len() < 4 {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -254,10 +258,8 @@ async fn a_direct_call_gives_the_values_of_the_terminals() {
     assert_eq!(squares_compiled(&context).await.outputs_json(), [("squared", json!(16))]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn news_fire_the_graph_and_firings_start_the_workflows_that_subscribe() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path()).await;
+async fn news_fire_the_graph_and_firings_start_the_workflows_that_subscribe(backend: Backend) {
+    let engine = engine(&backend).await;
     assert_eq!(status(&engine, "desk").health, Health::Starting);
     push(&engine, "limit", json!(20.0)).await;
     assert_eq!(status(&engine, "desk").fired, 0, "the limit alone is no reason to fire");
@@ -291,10 +293,8 @@ async fn news_fire_the_graph_and_firings_start_the_workflows_that_subscribe() {
     panic!("the workflow was not started");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_taken_is_counted_and_kept_and_the_reactor_goes_on() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path()).await;
+async fn what_cannot_be_taken_is_counted_and_kept_and_the_reactor_goes_on(backend: Backend) {
+    let engine = engine(&backend).await;
     push(&engine, "limit", json!(100.0)).await;
     push(&engine, "doubled", json!({"value": "much"})).await;
     push(&engine, "doubled", json!({"value": 1.0})).await;
@@ -315,7 +315,7 @@ async fn what_cannot_be_taken_is_counted_and_kept_and_the_reactor_goes_on() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     engine.shutdown(Duration::from_secs(1)).await;
-    let rejects = RejectRow::newest(engine.store(), "desk", 10).await.expect("lists");
+    let rejects = DeadLetter::newest(engine.store(), "desk", 10).await.expect("lists");
     let kept: Vec<_> =
         rejects.iter().map(|r| (r.source.as_str(), r.field.as_str(), r.payload.as_str())).collect();
     assert_eq!(kept, [("limit", ".", "\"none\""), ("doubled", "value", "{\"value\":\"much\"}")]);
@@ -324,10 +324,8 @@ async fn what_cannot_be_taken_is_counted_and_kept_and_the_reactor_goes_on() {
     assert_eq!(unknown.code(), "LS0606");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn values_and_a_pause_outlive_the_host() {
-    let folder = tempfile::tempdir().expect("folder");
-    let first = engine(folder.path()).await;
+async fn values_and_a_pause_outlive_the_host(backend: Backend) {
+    let first = engine(&backend).await;
     push(&first, "limit", json!(20.0)).await;
     first.reactors().pause("desk", true).expect("pauses");
     push(&first, "doubled", json!({"value": 1.0})).await;
@@ -338,7 +336,7 @@ async fn values_and_a_pause_outlive_the_host() {
     assert_eq!(refused.expect_err("too large").code(), "LS0608");
     first.shutdown(Duration::from_secs(1)).await;
     drop(first);
-    let again = engine(folder.path()).await;
+    let again = engine(&backend).await;
     let status = status(&again, "desk");
     assert!(status.paused && status.sources[1].has_value, "{status:#?}");
     again.reactors().pause("desk", false).expect("goes on");
@@ -347,10 +345,8 @@ async fn values_and_a_pause_outlive_the_host() {
     again.shutdown(Duration::from_secs(1)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_flushed_by_size_and_time_and_all_waits_for_each_source() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path()).await;
+async fn a_batch_is_flushed_by_size_and_time_and_all_waits_for_each_source(backend: Backend) {
+    let engine = engine(&backend).await;
     for n in [1, 2, 3] {
         engine.reactors().push("both", "gathered", &json!(n)).await.expect("taken");
     }
@@ -361,33 +357,31 @@ async fn a_batch_is_flushed_by_size_and_time_and_all_waits_for_each_source() {
     engine.shutdown(Duration::from_secs(1)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sequential_reactor_takes_every_line_of_a_file_once_and_in_order() {
-    let folder = tempfile::tempdir().expect("folder");
+async fn a_sequential_reactor_takes_every_line_of_a_file_once_and_in_order(backend: Backend) {
     let line = |n: i64| {
         let source = if n % 2 == 0 { "left" } else { "right" };
         format!("{{\"source\":\"{source}\",\"event\":{n}}}\n")
     };
     let lines: String = (1..=1000).map(line).collect();
     std::fs::write(
-        folder.path().join("events.jsonl"),
+        backend.folder().join("events.jsonl"),
         format!("{{\"source\":\"left\",\"event\":\"x\"}}\n{lines}"),
     )
     .expect("writes");
-    let first = engine(folder.path()).await;
+    let first = engine(&backend).await;
     until(&first, "ledger", |status| status.fired == 1000 && status.pending == 0).await;
     assert!(first.reactors().is_drained());
     first.shutdown(Duration::from_secs(1)).await;
-    let rejects = RejectRow::newest(first.store(), "ledger", 10).await.expect("lists");
+    let rejects = DeadLetter::newest(first.store(), "ledger", 10).await.expect("lists");
     assert_eq!((rejects.len(), rejects[0].source.as_str()), (1, "left"));
     drop(first);
 
     std::fs::write(
-        folder.path().join("events.jsonl"),
+        backend.folder().join("events.jsonl"),
         format!("{{\"source\":\"left\",\"event\":\"x\"}}\n{lines}{}", line(1001)),
     )
     .expect("appends");
-    let again = engine(folder.path()).await;
+    let again = engine(&backend).await;
     until(&again, "ledger", |status| status.fired == 1001 && status.pending == 0).await;
     let outputs = OutputRow::after(again.store(), "ledger", 0, 10_000).await.expect("loads");
     let sums: Vec<(i64, i64)> = outputs
@@ -401,12 +395,10 @@ async fn a_sequential_reactor_takes_every_line_of_a_file_once_and_in_order() {
     again.shutdown(Duration::from_secs(1)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn inputs_are_numbered_after_all_that_a_dead_host_left() {
+async fn inputs_are_numbered_after_all_that_a_dead_host_left(backend: Backend) {
     /// More than a reactor takes in while it is paused.
     const LEFT: i64 = 100_600;
-    let folder = tempfile::tempdir().expect("folder");
-    let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
+    let store = backend.open().await;
     let payload = serialize(&1_i64).expect("a number");
     let rows: Vec<InputRow> =
         (1..=LEFT).map(|seq| InputRow { seq, source: "right".into(), payload: payload.clone() }).collect();
@@ -415,7 +407,7 @@ async fn inputs_are_numbered_after_all_that_a_dead_host_left() {
     InputRow::insert(&mut tx, "ledger", &rows).await.expect("inserts");
     store.commit(tx).await.expect("commits");
     drop(store);
-    let engine = engine(folder.path()).await;
+    let engine = engine(&backend).await;
     until(&engine, "ledger", |status| status.pending == LEFT as u64).await;
     engine.reactors().pause("ledger", false).expect("goes on");
     engine.reactors().push("ledger", "right", &json!(2)).await.expect("recorded");
@@ -425,10 +417,10 @@ async fn inputs_are_numbered_after_all_that_a_dead_host_left() {
     engine.shutdown(Duration::from_secs(1)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_of_another_program_is_recorded_once_even_when_the_host_died_before_it_forgot_it() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path()).await;
+async fn an_event_of_another_program_is_recorded_once_even_when_the_host_died_before_it_forgot_it(
+    backend: Backend,
+) {
+    let engine = engine(&backend).await;
     let store = engine.store().clone();
     let ask = async |event: &str| {
         CommandRow::ask(&store, "ledger", ReactorCommand::Push, "right", event, 1).await.expect("asks");
@@ -452,10 +444,8 @@ async fn an_event_of_another_program_is_recorded_once_even_when_the_host_died_be
     engine.shutdown(Duration::from_secs(1)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_calls_a_graph_and_gets_its_values() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path()).await;
+async fn a_task_calls_a_graph_and_gets_its_values(backend: Backend) {
+    let engine = engine(&backend).await;
     let request = longshore_engine::StartRequest { workflow: "calls".into(), ..Default::default() };
     let run = engine.start(request).await.expect("starts").run;
     let report = engine.wait(run).await.expect("ends");
@@ -465,21 +455,19 @@ async fn a_task_calls_a_graph_and_gets_its_values() {
     engine.shutdown(Duration::from_secs(1)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_graph_that_does_not_return_is_ended_or_named_and_the_host_goes_on() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path()).await;
+async fn a_graph_that_does_not_return_is_ended_or_named_and_the_host_goes_on(backend: Backend) {
+    let engine = engine(&backend).await;
     engine.reactors().push("stuck", "sleepers", &json!(true)).await.expect("taken");
     let ended = until(&engine, "stuck", |status| status.graphs[0].failed == 1).await;
     assert!(ended.graphs[0].last_error.as_ref().is_some_and(|e| e.contains("within 200 ms")), "{ended:#?}");
     engine.reactors().push("stuck", "sleepers", &json!(false)).await.expect("taken");
 
     // A program's own graph blocks whoever pushes: here a thread of its own, which is lost.
-    let (blocked, runtime) = (engine.clone(), tokio::runtime::Handle::current());
+    let (reactors, runtime) = (engine.reactors().clone(), tokio::runtime::Handle::current());
     std::thread::spawn(move || {
         // The graph may be in its pause; the one after it blocks.
         for _ in 0..100 {
-            let _ = runtime.block_on(blocked.reactors().push("stuck", "blockers", &json!(true)));
+            let _ = runtime.block_on(reactors.push("stuck", "blockers", &json!(true)));
             std::thread::sleep(Duration::from_millis(20));
         }
     });
@@ -493,10 +481,8 @@ async fn a_graph_that_does_not_return_is_ended_or_named_and_the_host_goes_on() {
     until(&engine, "desk", |status| status.fired == 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_floods_is_bounded_and_what_was_dropped_is_counted() {
-    let folder = tempfile::tempdir().expect("folder");
-    let engine = engine(folder.path()).await;
+async fn a_source_that_floods_is_bounded_and_what_was_dropped_is_counted(backend: Backend) {
+    let engine = engine(&backend).await;
     engine.reactors().pause("desk", true).expect("pauses");
     for n in 0..1000 {
         push(&engine, "doubled", json!({ "value": f64::from(n) })).await;
@@ -509,15 +495,12 @@ async fn a_source_that_floods_is_bounded_and_what_was_dropped_is_counted() {
     engine.shutdown(Duration::from_secs(1)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_was_gathered_is_flushed_when_the_host_stops() {
-    let folder = tempfile::tempdir().expect("folder");
-    let first = engine(folder.path()).await;
+async fn a_batch_that_was_gathered_is_flushed_when_the_host_stops(backend: Backend) {
+    let first = engine(&backend).await;
     first.reactors().push("both", "gathered", &json!(5)).await.expect("taken");
-    first.shutdown(Duration::from_secs(1)).await;
+    first.shutdown(Duration::from_secs(10)).await;
     drop(first);
-    let again = engine(folder.path()).await;
-    let status = status(&again, "both");
-    assert!(status.sources[0].has_value, "{status:#?}");
+    let again = engine(&backend).await;
+    until(&again, "both", |status| status.sources[0].has_value).await;
     again.shutdown(Duration::from_secs(1)).await;
 }

@@ -1,8 +1,9 @@
 //! The `.longshore` file: a zip with zstd, read under limits and written deterministically.
 
-use crate::digest::{Digest, sha256_hex};
+use crate::digest::{digest_of_files, sha256_hex};
 use crate::error::Error;
 use crate::manifest::{MAX_MANIFEST, Manifest};
+use longshore_workflow::names::Digest;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, Write};
@@ -79,7 +80,7 @@ impl<R: Read + Seek> Archive<R> {
         let sums_text = read_entry(&mut zip, SUMS_PATH, MAX_MANIFEST * 16, path)?;
         let sums = parse_sums(&String::from_utf8_lossy(&sums_text));
         check_sums_cover(&names, &sums)?;
-        let digest = Digest::of_files(sums.iter().map(|(path, sum)| (path.as_str(), sum.as_str())));
+        let digest = digest_of_files(sums.iter().map(|(path, sum)| (path.as_str(), sum.as_str())));
         let manifest_bytes = read_entry(&mut zip, MANIFEST_PATH, MAX_MANIFEST, path)?;
         verify(MANIFEST_PATH, &manifest_bytes, &sums)?;
         let manifest = Manifest::parse(&String::from_utf8_lossy(&manifest_bytes))?;
@@ -251,7 +252,7 @@ pub fn pack(manifest: &Manifest, files: &[(String, Vec<u8>)]) -> Result<(Digest,
     let mut all: BTreeMap<&str, &[u8]> = files.iter().map(|(p, b)| (p.as_str(), b.as_slice())).collect();
     all.insert(&manifest.0, &manifest.1);
     let sums: Vec<(&str, String)> = all.iter().map(|(path, bytes)| (*path, sha256_hex(bytes))).collect();
-    let digest = Digest::of_files(sums.iter().map(|(path, sum)| (*path, sum.as_str())));
+    let digest = digest_of_files(sums.iter().map(|(path, sum)| (*path, sum.as_str())));
     let sums_text: String = sums.iter().map(|(path, sum)| format!("{sum}  {path}\n")).collect();
     all.insert(SUMS_PATH, sums_text.as_bytes());
 

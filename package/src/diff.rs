@@ -1,4 +1,4 @@
-//! What differs between two packages, read from their static records.
+//! The differences between two packages, read from their static records.
 
 use crate::declared::Declared;
 use crate::record::{StaticRecord, WorkflowRecord};
@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What became of an entry.
+/// The change of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
@@ -21,14 +21,51 @@ pub enum ChangeKind {
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// What became of it.
+    /// Whether it was added, removed or changed.
     pub change: ChangeKind,
     /// `workflow`, `param`, `task`, `trigger`, `reactor`, `accumulator` or `graph`.
     pub kind: &'static str,
     /// Its full name.
     pub name: String,
-    /// What that breaks, or empty: callers, schedules, subscribers.
-    pub breaks: String,
+    /// What it breaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaks: Option<Breaks>,
+}
+
+/// What a change breaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Breaks {
+    /// Starts of the workflow are refused.
+    Starts,
+    /// The trigger fires no more.
+    Fires,
+    /// Graphs and triggers that are bound to the reactor stop.
+    Subscribers,
+    /// Starts that give the param are refused.
+    GivenParam,
+    /// Starts without the param are refused.
+    MissingParam,
+    /// The param has another type.
+    ParamType {
+        /// The old type.
+        old: String,
+        /// The new type.
+        new: String,
+    },
+}
+
+impl fmt::Display for Breaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starts => f.write_str("whoever starts it gets an error"),
+            Self::Fires => f.write_str("it fires no more"),
+            Self::Subscribers => f.write_str("graphs and triggers bound to it stop"),
+            Self::GivenParam => f.write_str("starts that give it are refused"),
+            Self::MissingParam => f.write_str("starts without it are refused"),
+            Self::ParamType { old, new } => write!(f, "it was {old} and is {new}"),
+        }
+    }
 }
 
 impl fmt::Display for Change {
@@ -39,7 +76,10 @@ impl fmt::Display for Change {
             ChangeKind::Changed => '~',
         };
         write!(f, "{sign} {} {}", self.kind, self.name)?;
-        if self.breaks.is_empty() { Ok(()) } else { write!(f, "  ({})", self.breaks) }
+        match &self.breaks {
+            Some(breaks) => write!(f, "  ({breaks})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -50,12 +90,12 @@ pub fn diff(old: &StaticRecord, new: &StaticRecord) -> Vec<Change> {
     for (key, detail) in &before {
         match after.get(key) {
             None => changes.push(change(ChangeKind::Removed, key, removal_breaks(key.0))),
-            Some(now) if now != detail => changes.push(change(ChangeKind::Changed, key, "")),
+            Some(now) if now != detail => changes.push(change(ChangeKind::Changed, key, None)),
             Some(_) => {}
         }
     }
     let added = after.keys().filter(|key| !before.contains_key(*key));
-    changes.extend(added.map(|key| change(ChangeKind::Added, key, "")));
+    changes.extend(added.map(|key| change(ChangeKind::Added, key, None)));
     changes.extend(params(old, new));
     changes.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     changes
@@ -68,16 +108,16 @@ fn entries(record: &StaticRecord) -> BTreeMap<Key, String> {
     declared.into_iter().map(|e| ((e.kind, e.name), e.detail)).collect()
 }
 
-fn change(change: ChangeKind, (kind, name): &Key, breaks: &str) -> Change {
-    Change { change, kind, name: name.clone(), breaks: breaks.to_owned() }
+fn change(change: ChangeKind, (kind, name): &Key, breaks: Option<Breaks>) -> Change {
+    Change { change, kind, name: name.clone(), breaks }
 }
 
-fn removal_breaks(kind: &str) -> &'static str {
+fn removal_breaks(kind: &str) -> Option<Breaks> {
     match kind {
-        "workflow" => "whoever starts it gets an error",
-        "trigger" => "it fires no more",
-        "reactor" => "graphs and triggers bound to it stop",
-        _ => "",
+        "workflow" => Some(Breaks::Starts),
+        "trigger" => Some(Breaks::Fires),
+        "reactor" => Some(Breaks::Subscribers),
+        _ => None,
     }
 }
 
@@ -86,22 +126,23 @@ fn params(old: &StaticRecord, new: &StaticRecord) -> Vec<Change> {
     for before in &old.workflows {
         let same = |w: &&WorkflowRecord| w.tenant == before.tenant && w.name == before.name;
         let Some(after) = new.workflows.iter().find(same) else { continue };
-        let mut note = |kind, name: &str, breaks: &str| {
+        let mut note = |kind, name: &str, breaks: Option<Breaks>| {
             let full = format!("{}::{}::{name}", before.tenant, before.name);
             changes.push(change(kind, &("param", full), breaks));
         };
         for (name, ty, _) in &before.params {
             match after.params.iter().find(|(other, ..)| other == name) {
-                None => note(ChangeKind::Removed, name, "starts that give it are refused"),
+                None => note(ChangeKind::Removed, name, Some(Breaks::GivenParam)),
                 Some((_, now, _)) if now != ty => {
-                    note(ChangeKind::Changed, name, &format!("it was {ty} and is {now}"));
+                    let (old, new) = (ty.clone(), now.clone());
+                    note(ChangeKind::Changed, name, Some(Breaks::ParamType { old, new }));
                 }
                 Some(_) => {}
             }
         }
         for (name, _, default) in &after.params {
             if before.params.iter().all(|(other, ..)| other != name) {
-                let breaks = if default.is_none() { "starts without it are refused" } else { "" };
+                let breaks = default.is_none().then_some(Breaks::MissingParam);
                 note(ChangeKind::Added, name, breaks);
             }
         }

@@ -108,7 +108,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The stable code; docs/errors.md has a page for each.
+    /// The stable code; `longshore explain` prints its page.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Read { .. } => "LS0101",

@@ -20,9 +20,10 @@ mod section;
 pub use archive::{Archive, ArchiveLimits, MANIFEST_PATH, PackedLibrary, SUMS_PATH, pack, target_path};
 pub use compatibility::{Compatibility, Drift, Policy, check as check_compatibility};
 pub use declared::{Declared, DeclaredEntry, LiveEntries};
-pub use diff::{Change, ChangeKind, diff};
-pub use digest::{Digest, sha256_hex};
+pub use diff::{Breaks, Change, ChangeKind, diff};
+pub use digest::{digest_of_files, sha256_hex};
 pub use error::Error;
+pub use longshore_workflow::names::{Digest, PackageName};
 pub use manifest::{Isolation, Limits, Manifest, OnUpgrade, PackageSection};
 pub use record::{
     AccumulatorRecord, GraphRecord, PackageRecord, ReactorRecord, StaticRecord, TaskRecord, TriggerRecord,

@@ -1,6 +1,7 @@
 //! `package.toml`.
 
 use crate::error::Error;
+use longshore_workflow::names::PackageName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -45,7 +46,7 @@ pub enum OnUpgrade {
 #[serde(deny_unknown_fields)]
 pub struct PackageSection {
     /// The name: ASCII letters, digits, `-` and `_`, at most 64.
-    pub name: String,
+    pub name: PackageName,
     /// The version.
     pub version: String,
     /// What it is for.
@@ -130,19 +131,20 @@ impl Manifest {
 
     fn check(&self, text: &str) -> Result<(), Error> {
         let PackageSection { name, version, .. } = &self.package;
+        let name = name.as_str();
         let good_name = !name.is_empty()
             && name.len() <= MAX_NAME
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !good_name {
             let message =
-                format!("`{name}` is no package name: 1 to {MAX_NAME} ASCII letters, digits, `-` and `_`");
+                format!("`{name}` is not a package name: 1 to {MAX_NAME} ASCII letters, digits, `-` and `_`");
             return Err(at_value(text, "name", message));
         }
         let good_version = !version.is_empty()
             && version.len() <= MAX_NAME
             && version.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
         if !good_version {
-            return Err(at_value(text, "version", format!("`{version}` is no version")));
+            return Err(at_value(text, "version", format!("`{version}` is not a version")));
         }
         if self.limits.workers == Some(0) {
             return Err(at_value(text, "workers", "a package needs at least one worker".to_owned()));

@@ -1,9 +1,9 @@
-//! What a program that embeds the host is told while packages come and go.
+//! Observation by a program that embeds the host.
 
-/// Where a package is on its way.
+/// The phase of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Phase {
+pub enum PackagePhase {
     /// It is about to be checked, probed and opened.
     Loading,
     /// New runs start on it; no other digest of its package was active.
@@ -42,12 +42,12 @@ pub struct PackageLine<'l> {
     pub message: &'l str,
 }
 
-/// Is told of phases and lines. Both methods are called on threads of the host and must not block.
+/// Gets phases and log lines of packages. Both methods are called on threads of the host and must not block.
 ///
 /// What can be run right now is watched through `Packages::changed` of [`crate::LoadedPackages`].
 pub trait Observer: Send + Sync {
     /// A package reached a phase.
-    fn phase(&self, phase: Phase, package: &str, digest: &str) {
+    fn phase(&self, phase: PackagePhase, package: &str, digest: &str) {
         let _ = (phase, package, digest);
     }
 
@@ -57,7 +57,13 @@ pub trait Observer: Send + Sync {
     }
 }
 
-/// Is told and does nothing.
+/// Ignores everything.
 pub(crate) struct NoObserver;
 
 impl Observer for NoObserver {}
+
+impl std::fmt::Debug for dyn Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
+}

@@ -4,9 +4,10 @@
 mod support;
 
 use longshore_store::RunState;
+use longshore_testing::{Kind, TestHost};
 use std::path::Path;
 use std::time::Duration;
-use support::{Host, Kind, in_c, other_entries, variant};
+use support::{in_c, other_entries, variant};
 
 /// What an isolated package comes to.
 enum Alone {
@@ -80,29 +81,29 @@ fn make(how: &str, number: u32, folder: &Path) -> Vec<u8> {
     }
 }
 
-async fn with_other(folder: &Path, kind: Kind) -> Host {
-    let mut host = Host::open(folder, kind).await;
-    host.put("other", &variant("well", 999));
+async fn with_other(folder: &Path, kind: Kind) -> TestHost {
+    let host = support::open(folder, kind).await;
+    host.put_library("other", &variant("well", 999));
     host.until_loaded(OTHER).await;
     host
 }
 
-async fn others_go_on(host: &Host, how: &str) {
+async fn others_go_on(host: &TestHost, how: &str) {
     assert_eq!(host.run(OTHER).await.state, RunState::Succeeded, "{how}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_broken_is_caught_before_it_can_hurt() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut host = with_other(folder.path(), Kind::InProcess).await;
+    let host = with_other(folder.path(), Kind::InProcess).await;
     for (number, (how, code, _)) in BEFORE.iter().enumerate() {
         let Some(code) = code else { continue };
         let name = format!("corpus-{number:03}");
-        host.put("broken", &make(how, number as u32, folder.path()));
+        host.put_library("broken", &make(how, number as u32, folder.path()));
         let (caught, text) = host.until_refused(&name).await;
         assert_eq!(caught, *code, "{how}: {text}");
         others_go_on(&host, how).await;
-        host.remove("broken");
+        host.remove_library("broken");
     }
     host.close().await;
 }
@@ -110,25 +111,25 @@ async fn what_is_broken_is_caught_before_it_can_hurt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_package_leaves_behind_is_recorded_when_it_goes() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut host = with_other(folder.path(), Kind::InProcess).await;
+    let host = with_other(folder.path(), Kind::InProcess).await;
     for (number, (how, left)) in [
         ("well", "unmapped"),
         ("task-locals", "unmapped"),
         ("task-leak", "unmapped"),
-        ("ctor-threads", "pinned"),
-        ("ctor-runtime", "pinned"),
-        ("task-stubborn", "pinned"),
+        ("ctor-threads", "still mapped"),
+        ("ctor-runtime", "still mapped"),
+        ("task-stubborn", "still mapped"),
     ]
     .iter()
     .enumerate()
     {
         let name = format!("corpus-{number:03}");
-        host.put("untidy", &variant(how, number as u32));
+        host.put_library("untidy", &variant(how, number as u32));
         host.until_loaded(&name).await;
         assert_eq!(host.run(&name).await.state, RunState::Succeeded, "{how}");
-        host.remove("untidy");
-        let released = host.until_unloaded(&name).await;
-        assert!(released.starts_with(left), "{how}: {released}");
+        host.remove_library("untidy");
+        let result = host.until_unloaded(&name).await;
+        assert!(result.starts_with(left), "{how}: {result}");
         others_go_on(&host, how).await;
     }
     host.close().await;
@@ -137,16 +138,16 @@ async fn what_a_package_leaves_behind_is_recorded_when_it_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn isolated_the_host_survives_all_of_them() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut host = with_other(folder.path(), Kind::Isolated).await;
+    let host = with_other(folder.path(), Kind::Isolated).await;
     let before = BEFORE.iter().map(|(how, _, alone)| (how, alone));
     for (number, (how, alone)) in before.chain(IN_A_RUN.iter().map(|(how, alone)| (how, alone))).enumerate() {
         let name = format!("corpus-{number:03}");
-        host.put("broken", &make(how, number as u32, folder.path()));
+        host.put_library("broken", &make(how, number as u32, folder.path()));
         if let Refused(code, says) = alone {
             let (caught, text) = host.until_refused(&name).await;
             assert_eq!(caught, *code, "{how}: {text}");
             assert!(text.contains(says), "{how}: {text}");
-            host.remove("broken");
+            host.remove_library("broken");
         } else {
             host.until_loaded(&name).await;
             let report = host.run(&name).await;
@@ -157,7 +158,7 @@ async fn isolated_the_host_survives_all_of_them() {
                 }
                 _ => assert_eq!(report.state, RunState::Succeeded, "{how}: {error}"),
             }
-            host.remove("broken");
+            host.remove_library("broken");
             assert_eq!(host.until_unloaded(&name).await, "process ended", "{how}");
         }
         others_go_on(&host, how).await;

@@ -4,12 +4,15 @@ mod support;
 
 use longshore_engine::StartRequest;
 use longshore_reconciler::Outcome;
-use longshore_store::{AttemptRow, GenerationRow, GenerationState, RunRow, RunState};
+use longshore_store::{
+    Access, AttemptResult, AttemptRow, GenerationRow, GenerationState, RunRow, RunState, Store,
+};
+use longshore_testing::{Kind, TestHost};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use support::{Host, Kind, variant};
+use support::variant;
 
 const PACKAGE: &str = "corpus-001";
 
@@ -23,11 +26,11 @@ const BAD: &str = "task-panic";
 
 /// Where a host is killed: at which passage of the point, and what was put in place of the first version by then.
 const POINTS: [(&str, usize, Option<&str>); 10] = [
-    ("reconciler.copied", 1, None),
+    ("reconciler.cached", 1, None),
     ("reconciler.probed", 1, None),
     ("reconciler.loading_recorded", 1, None),
     ("reconciler.published", 1, None),
-    ("reconciler.copied", 2, Some(NEXT)),
+    ("reconciler.cached", 2, Some(NEXT)),
     ("reconciler.probed", 2, Some(NEXT)),
     ("reconciler.loading_recorded", 2, Some(NEXT)),
     ("reconciler.published", 2, Some(NEXT)),
@@ -49,7 +52,7 @@ async fn the_host_that_is_killed() {
         }
     })
     .expect("failpoints are compiled in");
-    let mut host = Host::open(&folder, Kind::InProcess).await;
+    let host = support::open(&folder, Kind::InProcess).await;
     loop {
         let report = host.pass().await;
         if report.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Loaded { .. })) {
@@ -57,7 +60,7 @@ async fn the_host_that_is_killed() {
         }
         // Runs are on their way whenever it dies; without a package there is nothing to start.
         let request = StartRequest { workflow: PACKAGE.into(), ..StartRequest::default() };
-        let _ = host.engine.start(request).await;
+        let _ = host.start(request).await;
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
@@ -121,7 +124,7 @@ fn kill_at(point: &str, passage: usize, next: Option<&str>) {
 
 /// What the next host makes of it.
 async fn finds_its_way(folder: &Path, some_fail: bool, why: &str) {
-    let mut host = Host::open(folder, Kind::InProcess).await;
+    let host = support::open(folder, Kind::InProcess).await;
     let digest = host
         .until("loaded", |outcome| match outcome {
             Outcome::Loaded { name, digest, .. } => (name == PACKAGE).then(|| digest.clone()),
@@ -130,19 +133,19 @@ async fn finds_its_way(folder: &Path, some_fail: bool, why: &str) {
         .await;
     let ended = host.run(PACKAGE).await;
     assert_eq!((ended.state, ended.digest.as_str()), (RunState::Succeeded, digest.as_str()), "{why}");
-    every_run_ends(&mut host, some_fail, why).await;
-    let store = host.engine.store().clone();
+    every_run_ends(&host, some_fail, why).await;
     host.close().await;
-    for generation in GenerationRow::newest(&store, PACKAGE, 100).await.expect("lists") {
+    let store = Store::open_file(&folder.join("longshore.db"), Access::Client).await.expect("opens");
+    for generation in GenerationRow::newest(&store, None, 100).await.expect("lists") {
         let over = matches!(generation.state, GenerationState::Unloaded | GenerationState::Lost);
         assert!(over, "{why}: {generation:?}");
     }
     nothing_is_left_over(&folder.join("cache"), why);
 }
 
-async fn every_run_ends(host: &mut Host, some_fail: bool, why: &str) {
+async fn every_run_ends(host: &TestHost, some_fail: bool, why: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    let store = host.engine.store().clone();
+    let store = host.engine().store().clone();
     while !RunRow::newest(&store, Some(RunState::Running), 1).await.expect("lists").is_empty() {
         assert!(Instant::now() < deadline, "{why}: a run does not end");
         host.pass().await;
@@ -151,7 +154,7 @@ async fn every_run_ends(host: &mut Host, some_fail: bool, why: &str) {
     for run in RunRow::newest(&store, None, 100_000).await.expect("lists") {
         assert!(run.state == RunState::Succeeded || some_fail, "{why}: {run:?}");
         let attempts = AttemptRow::of_run(&store, run.id).await.expect("lists");
-        let committed = attempts.iter().filter(|attempt| attempt.outcome == "succeeded").count();
+        let committed = attempts.iter().filter(|attempt| attempt.outcome == AttemptResult::Succeeded).count();
         assert_eq!(committed, usize::from(run.state == RunState::Succeeded), "{why}: {attempts:?}");
     }
 }

@@ -1,11 +1,27 @@
 //! Attempts: every execution of a task, as it ended.
 
-use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many};
+use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS};
 use crate::error::Error;
-use crate::ids::RunId;
+use crate::ids::{HostId, RunId};
+use crate::keys::TaskKey;
 use crate::open::{Store, Tx};
-use crate::tasks::TaskKey;
+use crate::row::read_rows;
+use crate::text_enum::text_enum;
 use sqlx::FromRow;
+
+text_enum! {
+    /// How an attempt ended.
+    AttemptResult {
+        /// It returned.
+        Succeeded = "succeeded",
+        /// It returned an error, panicked, or ran out of time.
+        Failed = "failed",
+        /// Its run was cancelled before it ended.
+        Cancelled = "cancelled",
+        /// The host or process that executed it died.
+        Lost = "lost",
+    }
+}
 
 /// An attempt to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,13 +31,13 @@ pub struct NewAttempt {
     /// From 1.
     pub attempt: i64,
     /// The host it ran on.
-    pub host: String,
+    pub host: HostId,
     /// When it began.
     pub started_at: i64,
     /// When it ended.
     pub finished_at: i64,
-    /// `succeeded`, `failed`, `cancelled` or `lost`.
-    pub outcome: &'static str,
+    /// How it ended.
+    pub outcome: AttemptResult,
     /// Message, causes and backtrace as JSON.
     pub error: Option<String>,
 }
@@ -34,18 +50,19 @@ pub struct AttemptRow {
     /// From 1.
     pub attempt: i64,
     /// The host it ran on.
-    pub host_id: String,
+    #[sqlx(rename = "host_id")]
+    pub host: HostId,
     /// When it began.
     pub started_at: i64,
     /// When it ended.
     pub finished_at: i64,
-    /// `succeeded`, `failed`, `cancelled` or `lost`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: AttemptResult,
     /// Message, causes and backtrace as JSON.
     pub error: Option<String>,
 }
 
-static INSERT: Many = Many::new(
+static INSERT: BatchStatement = BatchStatement::new(
     "INSERT INTO attempts (run_id, idx, attempt, host_id, started_at, finished_at, outcome, error) \
      SELECT * FROM (VALUES ",
     &[Text, Int, Int, Text, Int, Int, Text, Text],
@@ -64,10 +81,10 @@ impl NewAttempt {
                     a.key.run.to_string().into(),
                     a.key.idx.into(),
                     a.attempt.into(),
-                    a.host.clone().into(),
+                    a.host.to_string().into(),
                     a.started_at.into(),
                     a.finished_at.into(),
-                    a.outcome.into(),
+                    a.outcome.as_str().into(),
                     a.error.clone().into(),
                 ]
             });
@@ -82,15 +99,11 @@ impl AttemptRow {
     /// All attempts of a run, in the order of its tasks.
     ///
     /// # Errors
-    /// [`Error`] of the database.
+    /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn of_run(store: &Store, run: RunId) -> Result<Vec<Self>, Error> {
-        sqlx::query_as(
-            "SELECT idx, attempt, host_id, started_at, finished_at, outcome, error FROM attempts \
-             WHERE run_id = $1 ORDER BY idx, attempt",
-        )
-        .bind(run.to_string())
-        .fetch_all(store.reader())
-        .await
-        .map_err(|e| Error::of("load attempts", e))
+        let sql = "SELECT idx, attempt, host_id, started_at, finished_at, outcome, error FROM attempts \
+                   WHERE run_id = $1 ORDER BY idx, attempt";
+        let rows = sqlx::query(sql).bind(run.to_string()).fetch_all(store.reader()).await;
+        read_rows("attempts", "host_id", &rows.map_err(|e| Error::of("load attempts", e))?)
     }
 }

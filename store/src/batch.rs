@@ -70,7 +70,7 @@ impl From<Option<i64>> for Param {
 /// Its text is made once for each power of two. What is missing to the next one is filled with rows of `NULL`:
 /// they match no key in an update, and an insert leaves them out by `WHERE v.column1 IS NOT NULL`. So a
 /// connection prepares few texts, and composing one costs nothing under load.
-pub(crate) struct Many {
+pub(crate) struct BatchStatement {
     before: &'static str,
     after: &'static str,
     columns: &'static [Column],
@@ -78,7 +78,7 @@ pub(crate) struct Many {
     postgres: [OnceLock<&'static str>; SIZES],
 }
 
-impl Many {
+impl BatchStatement {
     pub(crate) const fn new(before: &'static str, columns: &'static [Column], after: &'static str) -> Self {
         Self {
             before,

@@ -1,37 +1,16 @@
 //! Claims: tasks are taken with a token, and only that token ends them.
 
-use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, Param, in_json, json_of};
+use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, Param, in_json, json_of};
 use crate::error::Error;
-use crate::ids::{HostId, RunId};
+use crate::ids::{FencingToken, RunId};
+use crate::keys::TaskKey;
+use crate::lease::{Claim, Lease};
 use crate::open::{Dialect, Tx};
-use crate::runs::get;
-use crate::tasks::{TaskKey, TaskState};
+use crate::row::get;
+use crate::tasks::TaskState;
+use longshore_workflow::names::Digest;
 use sqlx::AssertSqlSafe;
 use std::collections::HashSet;
-
-/// Who takes tasks, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
-    /// The host.
-    pub host: HostId,
-    /// What ends what is taken now, and nothing else.
-    pub token: i64,
-    /// The time of the transaction.
-    pub now: i64,
-}
-
-/// A task that this host now holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimed {
-    /// Which.
-    pub key: TaskKey,
-    /// From 1.
-    pub attempt: i64,
-    /// Attempts before this one that ended because their host died.
-    pub lost: i64,
-    /// Dependencies whose end keeps the default rule from holding.
-    pub tainted: i64,
-}
 
 /// The end of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +18,13 @@ pub struct TaskUpdate {
     /// Which task.
     pub key: TaskKey,
     /// The token it was claimed with.
-    pub token: i64,
+    pub token: FencingToken,
     /// Where it goes: a terminal state, or `Ready` for another attempt.
     pub state: TaskState,
     /// 1 when the attempt ended because whatever executed it is gone.
     pub lost: i64,
     /// 1 when the attempt is taken back, as if it had never begun.
-    pub unbegun: i64,
+    pub attempt_reverted: i64,
     /// When it is due again, for `Ready`.
     pub due_at: i64,
     /// Why it failed or was skipped.
@@ -60,7 +39,7 @@ pub struct Success {
     /// Which task.
     pub key: TaskKey,
     /// The token it was claimed with.
-    pub token: i64,
+    pub token: FencingToken,
     /// What it changed in the context, as JSON.
     pub patch: Option<String>,
 }
@@ -71,10 +50,10 @@ pub struct Resolution {
     /// Dependencies that became terminal.
     pub resolved: i64,
     /// Those of them that taint.
-    pub tainted: i64,
+    pub upstream_failed: i64,
 }
 
-static TAKE: Many = Many::new(
+static TAKE: BatchStatement = BatchStatement::new(
     "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3 \
      FROM (VALUES ",
     &[Text, Int, Int],
@@ -82,29 +61,29 @@ static TAKE: Many = Many::new(
      AND tasks.due_at <= v.column3",
 );
 
-static TAKE_RESOLVED: Many = Many::new(
+static TAKE_RESOLVED: BatchStatement = BatchStatement::new(
     "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3, \
-     waiting = 0, tainted = tasks.tainted + v.column4 FROM (VALUES ",
+     waiting = 0, upstream_failed = tasks.upstream_failed + v.column4 FROM (VALUES ",
     &[Text, Int, Int, Int],
     ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.state = 'waiting' \
      AND tasks.waiting = v.column3",
 );
 
-static SUCCEED: Many = Many::new(
+static SUCCEED: BatchStatement = BatchStatement::new(
     "UPDATE tasks SET state = 'succeeded', finished_at = $1, error = NULL FROM (VALUES ",
     &[Text, Int, Int],
     ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.token = v.column3 \
      AND tasks.state = 'running'",
 );
 
-static SUCCEED_PATCHED: Many = Many::new(
+static SUCCEED_PATCHED: BatchStatement = BatchStatement::new(
     "UPDATE tasks SET state = 'succeeded', finished_at = $1, error = NULL, patch = v.column4 FROM (VALUES ",
     &[Text, Int, Int, Text],
     ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.token = v.column3 \
      AND tasks.state = 'running'",
 );
 
-static RECORD_SUCCESS: Many = Many::new(
+static RECORD_SUCCESS: BatchStatement = BatchStatement::new(
     "INSERT INTO attempts (run_id, idx, attempt, host_id, started_at, finished_at, outcome) \
      SELECT t.run_id, t.idx, t.attempt, t.host_id, t.started_at, CAST($1 AS BIGINT), 'succeeded' FROM (VALUES ",
     &[Text, Int, Int],
@@ -112,17 +91,17 @@ static RECORD_SUCCESS: Many = Many::new(
      WHERE t.state = 'running' ON CONFLICT DO NOTHING",
 );
 
-static APPLY: Many = Many::new(
-    "WITH v(run_id, idx, token, state, lost, unbegun, due_at, finished_at, error, patch) AS (VALUES ",
+static APPLY: BatchStatement = BatchStatement::new(
+    "WITH v(run_id, idx, token, state, lost, attempt_reverted, due_at, finished_at, error, patch) AS (VALUES ",
     &[Text, Int, Int, Text, Int, Int, Int, Int, Text, Text],
     ") UPDATE tasks SET state = v.state, lost = tasks.lost + v.lost, \
-     attempt = tasks.attempt - v.unbegun, due_at = v.due_at, finished_at = v.finished_at, \
+     attempt = tasks.attempt - v.attempt_reverted, due_at = v.due_at, finished_at = v.finished_at, \
      error = v.error, patch = v.patch FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx \
      AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx",
 );
 
-static RESOLVE: Many = Many::new(
-    "UPDATE tasks SET due_at = $1, waiting = waiting - v.column3, tainted = tasks.tainted + v.column4, \
+static RESOLVE: BatchStatement = BatchStatement::new(
+    "UPDATE tasks SET due_at = $1, waiting = waiting - v.column3, upstream_failed = tasks.upstream_failed + v.column4, \
      state = CASE WHEN waiting = v.column3 THEN 'ready' ELSE state END FROM (VALUES ",
     &[Text, Int, Int, Int],
     ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.state = 'waiting'",
@@ -130,7 +109,7 @@ static RESOLVE: Many = Many::new(
 
 impl Claim {
     fn scalars(self) -> [Param; 3] {
-        [self.token.into(), self.host.to_string().into(), self.now.into()]
+        [self.token.get().into(), self.host.to_string().into(), self.now.into()]
     }
 
     /// Takes tasks that are known to be ready. Returns how many it took: fewer when one of them is not.
@@ -168,7 +147,7 @@ impl Claim {
     }
 }
 
-impl Claimed {
+impl Lease {
     /// Takes up to `limit` due tasks whose runs are pinned to one of `digests`, oldest first.
     ///
     /// # Errors
@@ -176,7 +155,7 @@ impl Claimed {
     pub async fn claim(
         tx: &mut Tx,
         dialect: Dialect,
-        digests: &HashSet<String>,
+        digests: &HashSet<Digest>,
         claim: Claim,
         limit: i64,
     ) -> Result<Vec<Self>, Error> {
@@ -189,7 +168,7 @@ impl Claimed {
              WHERE (run_id, idx) IN (SELECT t.run_id, t.idx FROM tasks t JOIN runs r ON r.id = t.run_id \
              WHERE t.state = 'ready' AND t.due_at <= $3 AND r.digest {} \
              ORDER BY t.due_at, t.run_id, t.idx LIMIT $4{skip_locked}) \
-             RETURNING run_id, idx, attempt, lost, tainted",
+             RETURNING run_id, idx, attempt, lost, upstream_failed",
             in_json(tx, 5)
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(claim.token).bind(claim.host.to_string());
@@ -202,12 +181,8 @@ impl Claimed {
         let claimed = rows.iter().map(|row| {
             let run = RunId::parse(&get::<String>(row, "run_id")?)?;
             let key = TaskKey { run, idx: get(row, "idx")? };
-            Ok(Self {
-                key,
-                attempt: get(row, "attempt")?,
-                lost: get(row, "lost")?,
-                tainted: get(row, "tainted")?,
-            })
+            let lost = get(row, "lost")?;
+            Ok(Self { lost, ..claim.lease(key, get(row, "attempt")?, get(row, "upstream_failed")?) })
         });
         claimed.collect()
     }
@@ -246,7 +221,7 @@ impl Success {
 
     fn params(&self) -> [Param; 3] {
         let [run, idx] = self.key.params();
-        [run, idx, self.token.into()]
+        [run, idx, self.token.get().into()]
     }
 }
 
@@ -263,10 +238,10 @@ impl TaskUpdate {
                 [
                     u.key.run.to_string().into(),
                     u.key.idx.into(),
-                    u.token.into(),
+                    u.token.get().into(),
                     u.state.as_str().into(),
                     u.lost.into(),
-                    u.unbegun.into(),
+                    u.attempt_reverted.into(),
                     u.due_at.into(),
                     finished.into(),
                     u.error.clone().into(),
@@ -287,7 +262,7 @@ impl TaskUpdate {
 impl Resolution {
     fn params(self, key: TaskKey) -> [Param; 4] {
         let [run, idx] = key.params();
-        [run, idx, self.resolved.into(), self.tainted.into()]
+        [run, idx, self.resolved.into(), self.upstream_failed.into()]
     }
 
     /// Tells dependants that dependencies became terminal; those that wait for nothing more become ready. Returns

@@ -1,6 +1,6 @@
 //! What can go wrong with a database.
 
-use crate::words::UnknownWord;
+use longshore_workflow::names::NotADigest;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
@@ -111,7 +111,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The stable code; docs/errors.md has a page for each.
+    /// The stable code; `longshore explain` prints its page.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "LS0501",
@@ -187,9 +187,12 @@ impl Error {
             }
             other => (Cow::Borrowed("?"), other.to_string().into()),
         };
-        let value = match (source.downcast_ref::<UnknownWord>(), source.downcast_ref::<Self>()) {
-            (Some(UnknownWord(word)), _) | (_, Some(Self::BadId { text: word, .. })) => word.clone(),
-            _ => source.to_string(),
+        let value = match source.downcast_ref::<UnknownWord>() {
+            Some(UnknownWord(word)) => word.clone(),
+            None => match (source.downcast_ref::<Self>(), source.downcast_ref::<NotADigest>()) {
+                (Some(Self::BadId { text, .. }), _) | (_, Some(NotADigest(text))) => text.clone(),
+                _ => source.to_string(),
+            },
         };
         Self::BadRow { table, key, column, value }
     }
@@ -222,3 +225,8 @@ impl Error {
         }
     }
 }
+
+/// A word that no variant has.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is none of the words this column takes")]
+pub struct UnknownWord(pub String);

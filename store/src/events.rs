@@ -1,30 +1,115 @@
-//! Conditions (what is so now) and events (what happened).
+//! Conditions (the state of packages and files) and events (their history).
 
-use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many};
+use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS};
 use crate::error::Error;
+use crate::ids::{HostId, RunId};
 use crate::open::{Store, Tx};
-use crate::words::{read_rows, words};
+use crate::row::read_rows;
+use crate::text::clip;
+use crate::text_enum::text_enum;
+use longshore_workflow::names::{Digest, PackageName};
 use serde::Serialize;
 use sqlx::FromRow;
+use std::fmt;
+use std::path::Path;
 use uuid::Uuid;
 
 /// Longest message of an event or a condition, in bytes.
 const MAX_MESSAGE: usize = 8 * 1024;
+
+/// The subject of events and conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// A package.
+    Package(&'a PackageName),
+    /// A file that is not a package.
+    File(&'a Path),
+    /// A digest whose package is not known.
+    Digest(&'a Digest),
+    /// A run.
+    Run(RunId),
+    /// A schedule, by its trigger.
+    Schedule(&'a str),
+    /// A host.
+    Host(HostId),
+}
+
+impl Subject<'_> {
+    /// Whether a recorded subject is a file.
+    pub fn is_file(recorded: &str) -> bool {
+        recorded.starts_with("file/")
+    }
+}
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Package(name) => write!(f, "package/{name}"),
+            Self::File(path) => write!(f, "file/{}", path.display()),
+            Self::Digest(digest) => write!(f, "digest/{digest}"),
+            Self::Run(run) => write!(f, "run/{run}"),
+            Self::Schedule(name) => write!(f, "schedule/{name}"),
+            Self::Host(host) => write!(f, "host/{host}"),
+        }
+    }
+}
+
+text_enum! {
+    /// The kind of an event.
+    EventKind {
+        /// A package was loaded.
+        Loaded = "loaded",
+        /// A digest was opened again for the runs that are pinned to it.
+        Restored = "restored",
+        /// A package or a file was refused.
+        Refused = "refused",
+        /// A package stays loaded although it was to be unloaded.
+        Retained = "retained",
+        /// The process of an isolated package ended by itself.
+        Crashed = "crashed",
+        /// No new runs start on a package.
+        Retired = "retired",
+        /// A generation was closed.
+        Unloaded = "unloaded",
+        /// A generation was closed over attempts that did not stop.
+        ForceUnloaded = "force_unloaded",
+        /// An operator or the host overrode what the directories offer, or took that back.
+        Override = "override",
+        /// Open runs of a workflow moved to the next version, or stayed.
+        Migrated = "migrated",
+        /// A run, or the runs of a generation, were cancelled.
+        Cancelled = "cancelled",
+        /// A run took longer than its timeout.
+        TimedOut = "timed_out",
+        /// The rows of a run do not read.
+        Unreadable = "unreadable",
+        /// Two tasks changed one context key, neither above the other.
+        ContextConflict = "context_conflict",
+        /// Fires of a schedule passed while no host ran.
+        Missed = "missed",
+        /// A fire was skipped: its earlier run is still going.
+        Skipped = "skipped",
+        /// A fire did not start its workflow.
+        NotStarted = "not_started",
+        /// A host took over what a dead one left running.
+        TookOver = "took_over",
+    }
+}
 
 /// An event as recorded.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct EventRow {
     /// When.
     pub at: i64,
-    /// About what: `package/NAME`, `run/ID`, `schedule/NAME`, `host/ID`.
+    /// The subject as text: `package/NAME`, `run/ID`, `schedule/NAME`, `host/ID`, `file/PATH`, `digest/DIGEST`.
     pub subject: String,
-    /// One word.
-    pub kind: String,
+    /// The kind.
+    pub kind: EventKind,
     /// For people.
     pub message: String,
 }
 
-words! {
+text_enum! {
     /// What can be so of a package or a file.
     ConditionKind {
         /// Its checks passed.
@@ -33,14 +118,14 @@ words! {
         Loaded = "Loaded",
         /// New runs start on it.
         Ready = "Ready",
-        /// It loads, and somebody should look at it.
-        Warned = "Warned",
+        /// It works in part, or not as wanted: its message says what to do.
+        Degraded = "Degraded",
         /// A probe failed; it is not loaded.
         Quarantined = "Quarantined",
     }
 }
 
-words! {
+text_enum! {
     /// Whether a condition holds.
     ConditionStatus {
         /// It holds.
@@ -53,9 +138,9 @@ words! {
 /// A condition to set.
 #[derive(Debug, Clone)]
 pub struct NewCondition<'a> {
-    /// About what.
-    pub subject: &'a str,
-    /// What.
+    /// The subject.
+    pub subject: Subject<'a>,
+    /// The kind.
     pub kind: ConditionKind,
     /// Whether it holds.
     pub status: ConditionStatus,
@@ -70,9 +155,9 @@ pub struct NewCondition<'a> {
 /// A condition as recorded.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct ConditionRow {
-    /// About what.
+    /// The subject as text.
     pub subject: String,
-    /// What.
+    /// The kind.
     #[sqlx(rename = "type")]
     #[serde(rename = "type")]
     pub kind: ConditionKind,
@@ -91,21 +176,21 @@ pub struct ConditionRow {
 /// An event to append.
 #[derive(Debug, Clone)]
 pub struct NewEvent<'a> {
-    /// About what.
-    pub subject: &'a str,
-    /// One word.
-    pub kind: &'a str,
+    /// The subject.
+    pub subject: Subject<'a>,
+    /// The kind.
+    pub kind: EventKind,
     /// For people.
     pub message: &'a str,
 }
 
-static APPEND: Many = Many::new(
+static APPEND: BatchStatement = BatchStatement::new(
     "INSERT INTO events (id, at, subject, kind, message) SELECT * FROM (VALUES ",
     &[Text, Int, Text, Text, Text],
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
-static SET: Many = Many::new(
+static SET: BatchStatement = BatchStatement::new(
     "INSERT INTO conditions (subject, type, status, reason, message, digest, since) SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text, Text, Text, Int],
     ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (subject, type) DO UPDATE SET \
@@ -114,10 +199,6 @@ static SET: Many = Many::new(
      digest = excluded.digest",
 );
 
-fn cut(message: &str) -> String {
-    message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned()
-}
-
 impl EventRow {
     /// Appends an event.
     ///
@@ -125,8 +206,8 @@ impl EventRow {
     /// [`Error`] of the database.
     pub async fn append(
         tx: &mut Tx,
-        subject: &str,
-        kind: &str,
+        subject: Subject<'_>,
+        kind: EventKind,
         message: &str,
         now: i64,
     ) -> Result<(), Error> {
@@ -141,7 +222,13 @@ impl EventRow {
         for chunk in events.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|e| {
                 let id = Uuid::now_v7().to_string();
-                [id.into(), now.into(), e.subject.into(), e.kind.into(), cut(e.message).into()]
+                [
+                    id.into(),
+                    now.into(),
+                    e.subject.to_string().into(),
+                    e.kind.as_str().into(),
+                    clip(e.message.to_owned(), MAX_MESSAGE).into(),
+                ]
             });
             let query = APPEND.query(tx, rows.collect());
             query.execute(&mut **tx).await.map_err(|e| Error::of("append events", e))?;
@@ -149,20 +236,15 @@ impl EventRow {
         Ok(())
     }
 
-    /// The newest events, newest first; of one subject, or of all when `subject` is empty.
+    /// The newest events of a subject, newest first.
     ///
     /// # Errors
-    /// [`Error`] of the database.
-    pub async fn newest(store: &Store, subject: &str, limit: i64) -> Result<Vec<Self>, Error> {
-        sqlx::query_as(
-            "SELECT at, subject, kind, message FROM events WHERE $1 = '' OR subject = $1 \
-             ORDER BY id DESC LIMIT $2",
-        )
-        .bind(subject)
-        .bind(limit)
-        .fetch_all(store.reader())
-        .await
-        .map_err(|e| Error::of("list events", e))
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn newest(store: &Store, subject: Subject<'_>, limit: i64) -> Result<Vec<Self>, Error> {
+        let sql =
+            "SELECT at, subject, kind, message FROM events WHERE subject = $1 ORDER BY id DESC LIMIT $2";
+        let rows = sqlx::query(sql).bind(subject.to_string()).bind(limit).fetch_all(store.reader()).await;
+        read_rows("events", "subject", &rows.map_err(|e| Error::of("list events", e))?)
     }
 }
 
@@ -175,11 +257,11 @@ impl NewCondition<'_> {
         for chunk in conditions.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|c| {
                 [
-                    c.subject.into(),
+                    c.subject.to_string().into(),
                     c.kind.as_str().into(),
                     c.status.as_str().into(),
                     c.reason.into(),
-                    cut(&c.message).into(),
+                    clip(c.message.clone(), MAX_MESSAGE).into(),
                     c.digest.into(),
                     now.into(),
                 ]
@@ -206,9 +288,9 @@ impl ConditionRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn clear(tx: &mut Tx, subject: &str) -> Result<(), Error> {
+    pub async fn clear(tx: &mut Tx, subject: Subject<'_>) -> Result<(), Error> {
         sqlx::query("DELETE FROM conditions WHERE subject = $1")
-            .bind(subject)
+            .bind(subject.to_string())
             .execute(&mut **tx)
             .await
             .map_err(|e| Error::of("clear conditions", e))?;

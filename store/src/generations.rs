@@ -1,14 +1,16 @@
 //! Generations: digests loaded by hosts.
 
-use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many};
+use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS};
 use crate::error::Error;
 use crate::ids::{GenerationId, HostId};
 use crate::open::{Store, Tx};
-use crate::words::{read_rows, words};
+use crate::row::read_rows;
+use crate::text_enum::text_enum;
+use longshore_workflow::names::{Digest, PackageName};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow};
 
-words! {
+text_enum! {
     /// Where a generation is.
     GenerationState {
         /// It is open and about to be published.
@@ -32,9 +34,9 @@ pub struct NewGeneration<'a> {
     /// The host that loads it.
     pub host: HostId,
     /// The digest.
-    pub digest: &'a str,
+    pub digest: &'a Digest,
     /// The package's name.
-    pub package: &'a str,
+    pub package: &'a PackageName,
     /// The package's version.
     pub version: &'a str,
 }
@@ -47,9 +49,11 @@ pub struct GenerationRow {
     /// The host that loaded it.
     pub host_id: String,
     /// The digest.
-    pub digest: String,
+    #[sqlx(try_from = "String")]
+    pub digest: Digest,
     /// The package's name.
-    pub package: String,
+    #[sqlx(try_from = "String")]
+    pub package: PackageName,
     /// The package's version.
     pub version: String,
     /// Where it is.
@@ -60,20 +64,21 @@ pub struct GenerationRow {
     pub loaded_at: i64,
     /// When it was unloaded.
     pub unloaded_at: Option<i64>,
-    /// Whether its memory was given back: `unmapped`, or `pinned` with bytes.
-    pub released: Option<String>,
+    /// Whether its memory was given back: `unmapped`, or `still mapped` with bytes.
+    pub unload_result: Option<String>,
 }
 
-const COLUMNS: &str = "id, host_id, digest, package, version, state, step, loaded_at, unloaded_at, released";
+const COLUMNS: &str =
+    "id, host_id, digest, package, version, state, step, loaded_at, unloaded_at, unload_result";
 
-static INSERT: Many = Many::new(
+static INSERT: BatchStatement = BatchStatement::new(
     "INSERT INTO generations (id, host_id, digest, package, version, state, step, loaded_at) \
      SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text, Text, Text, Int, Int],
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
-static SET_STATE: Many = Many::new(
+static SET_STATE: BatchStatement = BatchStatement::new(
     "WITH v(id, state, step) AS (VALUES ",
     &[Text, Text, Int],
     ") UPDATE generations SET state = v.state, step = v.step FROM v WHERE generations.id = v.id \
@@ -91,8 +96,8 @@ impl NewGeneration<'_> {
                 [
                     g.id.to_string().into(),
                     g.host.to_string().into(),
-                    g.digest.into(),
-                    g.package.into(),
+                    g.digest.as_str().into(),
+                    g.package.as_str().into(),
                     g.version.into(),
                     GenerationState::Loading.as_str().into(),
                     0.into(),
@@ -107,8 +112,8 @@ impl NewGeneration<'_> {
 }
 
 impl GenerationRow {
-    /// As many as are looked through for the newest of each package.
-    pub const MANY: i64 = 10_000;
+    /// Rows that are read to find the newest generation of each package.
+    pub const SCAN_LIMIT: i64 = 10_000;
 
     /// Records how far loading or unloading got, of generations that are not closed.
     ///
@@ -132,12 +137,12 @@ impl GenerationRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn set_unloaded(tx: &mut Tx, id: GenerationId, released: &str, now: i64) -> Result<(), Error> {
+    pub async fn set_unloaded(tx: &mut Tx, id: GenerationId, result: &str, now: i64) -> Result<(), Error> {
         sqlx::query(
-            "UPDATE generations SET state = 'unloaded', step = 0, unloaded_at = $1, released = $2 WHERE id = $3",
+            "UPDATE generations SET state = 'unloaded', step = 0, unloaded_at = $1, unload_result = $2 WHERE id = $3",
         )
         .bind(now)
-        .bind(released)
+        .bind(result)
         .bind(id.to_string())
         .execute(&mut **tx)
         .await
@@ -162,15 +167,18 @@ impl GenerationRow {
         Ok(done.rows_affected())
     }
 
-    /// Generations of a package, newest first; of all packages when `package` is empty.
+    /// Generations of a package, newest first; of all packages without one.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn newest(store: &Store, package: &str, limit: i64) -> Result<Vec<Self>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM generations WHERE $1 = '' OR package = $1 ORDER BY id DESC LIMIT $2"
-        );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(package).bind(limit);
+    pub async fn newest(
+        store: &Store,
+        package: Option<&PackageName>,
+        limit: i64,
+    ) -> Result<Vec<Self>, Error> {
+        let condition = if package.is_some() { "package = $1" } else { "$1 = ''" };
+        let sql = format!("SELECT {COLUMNS} FROM generations WHERE {condition} ORDER BY id DESC LIMIT $2");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(package.map_or("", PackageName::as_str)).bind(limit);
         let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list generations", e))?;
         read_rows("generations", "id", &rows)
     }

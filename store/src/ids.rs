@@ -52,7 +52,7 @@ macro_rules! id {
             }
         }
 
-        crate::words::column!($name, |text: String| $name::parse(&text));
+        crate::text_enum::column!($name, |text: String| $name::parse(&text));
     };
 }
 
@@ -61,13 +61,39 @@ id!(
     RunId,
     "run"
 );
+
 id!(
     /// A process that runs an engine, from start to end.
     HostId,
     "host"
 );
+
 id!(
     /// A digest loaded by a host, from load to unload.
     GenerationId,
     "generation"
 );
+
+/// Ends a lease, and nothing else: an outcome whose token is not the one in the task's row changes nothing. Tokens
+/// of a database grow with each claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct FencingToken(i64);
+
+impl FencingToken {
+    /// A token with this number.
+    pub fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The number in the database.
+    pub fn get(self) -> i64 {
+        self.0
+    }
+
+    /// The token of the next claim.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}

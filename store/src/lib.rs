@@ -20,29 +20,40 @@ mod events;
 mod generations;
 mod hosts;
 mod ids;
+mod keys;
+mod lease;
 mod lock;
 mod open;
+mod overrides;
 mod packages;
 mod reactors;
-mod registry;
+mod row;
 mod runs;
 mod schedules;
 mod tasks;
-mod words;
+mod text;
+mod text_enum;
 
-pub use attempts::{AttemptRow, NewAttempt};
-pub use claims::{Claim, Claimed, Resolution, Success, TaskUpdate};
-pub use error::Error;
-pub use events::{ConditionKind, ConditionRow, ConditionStatus, EventRow, NewCondition, NewEvent};
-pub use generations::{GenerationRow, GenerationState, NewGeneration};
-pub use ids::{GenerationId, HostId, RunId};
-pub use open::{Access, Dialect, Store, Tx};
-pub use packages::{ArtifactRow, EntryRow, NewArtifact, PackageRow, PackageState};
-pub use reactors::{
-    CommandRow, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, RejectRow, StatusRow,
+pub use attempts::{AttemptResult, AttemptRow, NewAttempt};
+pub use claims::{Resolution, Success, TaskUpdate};
+pub use error::{Error, UnknownWord};
+pub use events::{
+    ConditionKind, ConditionRow, ConditionStatus, EventKind, EventRow, NewCondition, NewEvent, Subject,
 };
-pub use registry::{Outlook, RegistryRow, Stance};
+pub use generations::{GenerationRow, GenerationState, NewGeneration};
+pub use ids::{FencingToken, GenerationId, HostId, RunId};
+pub use keys::TaskKey;
+pub use lease::{Claim, Lease};
+pub use longshore_workflow::names::{Digest, PackageName, TenantId};
+pub use open::{Access, Dialect, Store, Tx};
+pub use overrides::{Override, OverrideKind, PassInputs};
+pub use packages::{
+    ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState, Verdict, VerdictRow,
+};
+pub use reactors::{
+    CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, StatusRow,
+};
 pub use runs::{NewRun, Recorded, RunCounts, RunRow, RunState};
 pub use schedules::ScheduleRow;
-pub use tasks::{NewTask, TaskKey, TaskRow, TaskState};
-pub use words::UnknownWord;
+pub use tasks::{NewTask, TaskRow, TaskState};
+pub use text::{clip, error_chain};

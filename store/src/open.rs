@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// How long a statement waits for another program's write, in milliseconds.
@@ -32,9 +33,9 @@ pub enum Dialect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// The host: migrates, and on SQLite keeps other hosts out.
-    Host,
+    Owner,
     /// Somebody who looks or asks: the schema must be there already.
-    Guest,
+    Client,
 }
 
 /// An open database. Clones share it.
@@ -83,7 +84,7 @@ impl Store {
     /// # Errors
     /// [`Error`] sorted by what an operator can do about it.
     pub async fn open_file(path: &Path, access: Access) -> Result<Self, Error> {
-        if let (Access::Host, Some(folder)) = (access, path.parent()) {
+        if let (Access::Owner, Some(folder)) = (access, path.parent()) {
             let made = std::fs::create_dir_all(folder);
             made.map_err(|source| Error::LockFile { path: folder.to_owned(), source })?;
         }
@@ -103,11 +104,11 @@ impl Store {
             _ => return Err(Error::BadUrl { url: shown }),
         };
         let lock = match (&path, access) {
-            (Some(path), Access::Host) => Some(Arc::new(HostLock::take(path)?)),
+            (Some(path), Access::Owner) => Some(Arc::new(HostLock::take(path)?)),
             _ => None,
         };
         let session = match (dialect, access) {
-            (Dialect::Postgres, Access::Host) => Some(Arc::new(HostSession::take(url, &shown).await?)),
+            (Dialect::Postgres, Access::Owner) => Some(Arc::new(HostSession::take(url, &shown).await?)),
             _ => None,
         };
         let full = match dialect {
@@ -183,12 +184,12 @@ impl Store {
             Dialect::Postgres => &POSTGRES,
         };
         match access {
-            Access::Host => migrator.run(&self.writer).await.map_err(Error::migrating),
-            Access::Guest => self.check_version(migrator).await,
+            Access::Owner => migrator.run(&self.writer).await.map_err(Error::migrating),
+            Access::Client => self.check_version(migrator).await,
         }
     }
 
-    /// A guest changes no schema: it only refuses to read one that it does not know.
+    /// A client changes no schema: it only refuses to read one that it does not know.
     async fn check_version(&self, migrator: &Migrator) -> Result<(), Error> {
         let sql = "SELECT MAX(version) FROM _sqlx_migrations";
         let newest: Option<i64> = sqlx::query_scalar(sql)
@@ -226,12 +227,12 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
 /// The URL with which the file opens. It is opened once by itself: a pool would try again and again, and then
 /// say only that it timed out.
 ///
-/// On a read-only disk a guest takes the file as unchanging, which it is there: a reader of a write-ahead log
+/// On a read-only disk a client takes the file as unchanging, which it is there: a reader of a write-ahead log
 /// has to write beside it.
 async fn reachable(url: &str, access: Access) -> Result<String, sqlx::Error> {
     let (first, second) = match access {
-        Access::Host => ("?mode=rwc", None),
-        Access::Guest => ("?mode=rw", Some("?mode=ro&immutable=1")),
+        Access::Owner => ("?mode=rwc", None),
+        Access::Client => ("?mode=rw", Some("?mode=ro&immutable=1")),
     };
     let first = format!("{url}{first}");
     match (try_out(&first).await, second) {

@@ -1,13 +1,15 @@
 //! Packages, artifacts and entries.
 
-use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, in_json, json_of};
+use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, in_json, json_of};
 use crate::error::Error;
 use crate::open::{Store, Tx};
-use crate::words::{read_rows, words};
+use crate::row::{digest_of, read_rows};
+use crate::text_enum::text_enum;
+use longshore_workflow::names::{Digest, PackageName};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow};
 
-words! {
+text_enum! {
     /// What is wanted of a package.
     PackageState {
         /// It is to be loaded.
@@ -21,11 +23,13 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct PackageRow {
     /// The name.
-    pub name: String,
+    #[sqlx(try_from = "String")]
+    pub name: PackageName,
     /// The version.
     pub version: String,
     /// The digest.
-    pub digest: String,
+    #[sqlx(try_from = "String")]
+    pub digest: Digest,
     /// Where it came from.
     pub source: String,
     /// What is wanted of it.
@@ -42,16 +46,16 @@ pub struct PackageRow {
 #[derive(Debug, Clone)]
 pub struct NewArtifact<'a> {
     /// The digest.
-    pub digest: &'a str,
+    pub digest: &'a Digest,
     /// The package's name.
-    pub name: &'a str,
+    pub name: &'a PackageName,
     /// The package's version.
     pub version: &'a str,
     /// The target that was picked.
     pub target: &'a str,
     /// Size of the library.
     pub bytes: i64,
-    /// The library's file name in the private place.
+    /// The library's file name in the artifact cache.
     pub library: &'a str,
     /// SHA-256 of the library, in hex.
     pub library_sha256: &'a str,
@@ -63,39 +67,81 @@ pub struct NewArtifact<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct ArtifactRow {
     /// The digest.
-    pub digest: String,
+    #[sqlx(try_from = "String")]
+    pub digest: Digest,
     /// The package's name.
-    pub name: String,
+    #[sqlx(try_from = "String")]
+    pub name: PackageName,
     /// The package's version.
     pub version: String,
     /// The target that was picked.
     pub target: String,
     /// Size of the library.
     pub bytes: i64,
-    /// The library's file name in the private place; none in rows of older programs.
+    /// The library's file name in the artifact cache; none once it is evicted.
     pub library: Option<String>,
-    /// SHA-256 of the library, in hex; none in rows of older programs.
+    /// SHA-256 of the library, in hex; none once it is evicted.
     pub library_sha256: Option<String>,
     /// The manifest's text.
     pub manifest: String,
-    /// What the probe said: `passed`, or the reason it did not.
-    pub probe: Option<String>,
+    /// The probe's verdict; none when it was not probed.
+    #[sqlx(flatten)]
+    pub verdict: VerdictRow,
     /// When it was probed.
     pub probed_at: Option<i64>,
+}
+
+text_enum! {
+    /// The verdict of a probe.
+    Verdict {
+        /// The library opened and answered as its static record says.
+        Sound = "sound",
+        /// The library crashed, hung, or answered otherwise: it is not loaded.
+        Quarantined = "quarantined",
+    }
+}
+
+/// The verdict of a probe as recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, FromRow, Serialize)]
+pub struct VerdictRow {
+    /// The verdict; none when the digest was not probed.
+    pub verdict: Option<Verdict>,
+    /// The stable code of a refusal.
+    #[sqlx(rename = "verdict_code")]
+    pub code: Option<String>,
+    /// The message of a refusal.
+    #[sqlx(rename = "verdict_message")]
+    pub message: Option<String>,
+}
+
+text_enum! {
+    /// The kind of an entry.
+    EntryKind {
+        /// A workflow.
+        Workflow = "workflow",
+        /// A task of a workflow.
+        Task = "task",
+        /// A trigger.
+        Trigger = "trigger",
+        /// A reactor.
+        Reactor = "reactor",
+        /// A computation graph.
+        Graph = "graph",
+    }
 }
 
 /// An entry of a digest.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct EntryRow {
-    /// `workflow`, `task`, `trigger`, `reactor` or `graph`.
-    pub kind: String,
+    /// Its kind.
+    pub kind: EntryKind,
     /// The full name.
     pub name: String,
     /// Everything else, as JSON.
     pub detail: String,
 }
 
-static PUT_PACKAGES: Many = Many::new(
+static PUT_PACKAGES: BatchStatement = BatchStatement::new(
     "INSERT INTO packages (name, version, digest, source, state, actor, reason, updated_at) \
      SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text, Text, Text, Text, Int],
@@ -105,7 +151,7 @@ static PUT_PACKAGES: Many = Many::new(
      updated_at = excluded.updated_at",
 );
 
-static INSERT_ARTIFACTS: Many = Many::new(
+static INSERT_ARTIFACTS: BatchStatement = BatchStatement::new(
     "INSERT INTO artifacts (digest, name, version, target, bytes, library, library_sha256, manifest, added_at) \
      SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text, Int, Text, Text, Text, Int],
@@ -113,7 +159,7 @@ static INSERT_ARTIFACTS: Many = Many::new(
      library = excluded.library, library_sha256 = excluded.library_sha256",
 );
 
-static INSERT_ENTRIES: Many = Many::new(
+static INSERT_ENTRIES: BatchStatement = BatchStatement::new(
     "INSERT INTO entries (digest, kind, name, detail) SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text],
     ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT DO NOTHING",
@@ -128,9 +174,9 @@ impl PackageRow {
         for chunk in packages.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|p| {
                 [
-                    p.name.clone().into(),
+                    p.name.as_str().into(),
                     p.version.clone().into(),
-                    p.digest.clone().into(),
+                    p.digest.as_str().into(),
                     p.source.clone().into(),
                     p.state.as_str().into(),
                     p.actor.clone().into(),
@@ -164,8 +210,8 @@ impl NewArtifact<'_> {
         for chunk in artifacts.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|a| {
                 [
-                    a.digest.into(),
-                    a.name.into(),
+                    a.digest.as_str().into(),
+                    a.name.as_str().into(),
                     a.version.into(),
                     a.target.into(),
                     a.bytes.into(),
@@ -187,10 +233,11 @@ impl ArtifactRow {
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn find(store: &Store, digest: &str) -> Result<Option<Self>, Error> {
-        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, probe, probed_at \
+    pub async fn find(store: &Store, digest: &Digest) -> Result<Option<Self>, Error> {
+        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, verdict, \
+                   verdict_code, verdict_message, probed_at \
                    FROM artifacts WHERE digest = $1";
-        let rows = sqlx::query(sql).bind(digest).fetch_all(store.reader()).await;
+        let rows = sqlx::query(sql).bind(digest.as_str()).fetch_all(store.reader()).await;
         Ok(read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("find an artifact", e))?)?.pop())
     }
 
@@ -198,40 +245,43 @@ impl ArtifactRow {
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn of_package(store: &Store, package: &str) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, probe, probed_at \
+    pub async fn of_package(store: &Store, package: &PackageName) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, verdict, \
+                   verdict_code, verdict_message, probed_at \
                    FROM artifacts WHERE name = $1 ORDER BY added_at DESC, digest";
-        let rows = sqlx::query(sql).bind(package).fetch_all(store.reader()).await;
+        let rows = sqlx::query(sql).bind(package.as_str()).fetch_all(store.reader()).await;
         read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("list artifacts", e))?)
     }
 
-    /// Digests of a package that have a private copy, beyond the newest ones, at most so many.
+    /// Digests of a package in the artifact cache beyond the `keep` newest ones, at most `limit`.
     ///
     /// # Errors
-    /// [`Error`] of the database.
-    pub async fn older_copies(
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn cached_beyond(
         store: &Store,
-        package: &str,
-        newest: i64,
-        at_most: i64,
-    ) -> Result<Vec<String>, Error> {
+        package: &PackageName,
+        keep: i64,
+        limit: i64,
+    ) -> Result<Vec<Digest>, Error> {
         let sql = "SELECT digest FROM artifacts WHERE name = $1 AND library IS NOT NULL \
                    ORDER BY added_at DESC, digest LIMIT $2 OFFSET $3";
-        let query = sqlx::query_scalar(sql).bind(package).bind(at_most).bind(newest);
-        query.fetch_all(store.reader()).await.map_err(|e| Error::of("list older copies", e))
+        let query = sqlx::query(sql).bind(package.as_str()).bind(limit).bind(keep);
+        let rows =
+            query.fetch_all(store.reader()).await.map_err(|e| Error::of("list cached artifacts", e))?;
+        rows.iter().map(|row| digest_of(row, "artifacts")).collect()
     }
 
-    /// Records that the private copies of digests are gone.
+    /// Records that digests were evicted from the artifact cache.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn forget_copies(tx: &mut Tx, digests: &[String]) -> Result<(), Error> {
+    pub async fn evicted(tx: &mut Tx, digests: &[Digest]) -> Result<(), Error> {
         let sql = format!(
             "UPDATE artifacts SET library = NULL, library_sha256 = NULL WHERE digest {}",
             in_json(tx, 1)
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(json_of(digests));
-        query.execute(&mut **tx).await.map_err(|e| Error::of("forget copies", e))?;
+        query.execute(&mut **tx).await.map_err(|e| Error::of("record evicted artifacts", e))?;
         Ok(())
     }
 
@@ -239,25 +289,29 @@ impl ArtifactRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn renew(tx: &mut Tx, digest: &str, now: i64) -> Result<(), Error> {
-        let query =
-            sqlx::query("UPDATE artifacts SET added_at = $1 WHERE digest = $2").bind(now).bind(digest);
+    pub async fn renew(tx: &mut Tx, digest: &Digest, now: i64) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE artifacts SET added_at = $1 WHERE digest = $2");
+        let query = query.bind(now).bind(digest.as_str());
         query.execute(&mut **tx).await.map_err(|e| Error::of("renew an artifact", e))?;
         Ok(())
     }
 
-    /// Records what the probe of a digest said.
+    /// Records the verdict of a digest's probe.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn set_probe(tx: &mut Tx, digest: &str, probe: &str, now: i64) -> Result<(), Error> {
-        sqlx::query("UPDATE artifacts SET probe = $1, probed_at = $2 WHERE digest = $3")
-            .bind(probe)
+    pub async fn set_verdict(tx: &mut Tx, digest: &Digest, row: &VerdictRow, now: i64) -> Result<(), Error> {
+        let sql = "UPDATE artifacts SET verdict = $1, verdict_code = $2, verdict_message = $3, probed_at = $4 \
+                   WHERE digest = $5";
+        sqlx::query(sql)
+            .bind(row.verdict.map(Verdict::as_str))
+            .bind(row.code.as_deref())
+            .bind(row.message.as_deref())
             .bind(now)
-            .bind(digest)
+            .bind(digest.as_str())
             .execute(&mut **tx)
             .await
-            .map_err(|e| Error::of("record a probe", e))?;
+            .map_err(|e| Error::of("record a verdict", e))?;
         Ok(())
     }
 }
@@ -267,10 +321,15 @@ impl EntryRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn insert(tx: &mut Tx, entries: &[(&str, Self)]) -> Result<(), Error> {
+    pub async fn insert(tx: &mut Tx, entries: &[(&Digest, Self)]) -> Result<(), Error> {
         for chunk in entries.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|(digest, e)| {
-                [(*digest).into(), e.kind.clone().into(), e.name.clone().into(), e.detail.clone().into()]
+                [
+                    digest.as_str().into(),
+                    e.kind.as_str().into(),
+                    e.name.clone().into(),
+                    e.detail.clone().into(),
+                ]
             });
             let query = INSERT_ENTRIES.query(tx, rows.collect());
             query.execute(&mut **tx).await.map_err(|e| Error::of("record entries", e))?;
@@ -281,12 +340,10 @@ impl EntryRow {
     /// The entries of a digest.
     ///
     /// # Errors
-    /// [`Error`] of the database.
-    pub async fn of(store: &Store, digest: &str) -> Result<Vec<Self>, Error> {
-        sqlx::query_as("SELECT kind, name, detail FROM entries WHERE digest = $1 ORDER BY kind, name")
-            .bind(digest)
-            .fetch_all(store.reader())
-            .await
-            .map_err(|e| Error::of("list entries", e))
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn of(store: &Store, digest: &Digest) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT kind, name, detail FROM entries WHERE digest = $1 ORDER BY kind, name";
+        let rows = sqlx::query(sql).bind(digest.as_str()).fetch_all(store.reader()).await;
+        read_rows("entries", "name", &rows.map_err(|e| Error::of("list entries", e))?)
     }
 }

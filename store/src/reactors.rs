@@ -1,20 +1,23 @@
 //! Reactors: their state, their inputs and outputs, and what is asked of them.
 
-use crate::batch::{Column, Column::Blob, Column::Int, Column::Text, MAX_ROWS, Many};
+use crate::batch::{BatchStatement, Column, Column::Blob, Column::Int, Column::Text, MAX_ROWS};
 use crate::error::Error;
 use crate::open::{Store, Tx};
-use crate::words::{read_rows, words};
+use crate::row::read_rows;
+use crate::text::clip;
+use crate::text_enum::text_enum;
+use longshore_workflow::names::{Digest, PackageName};
 use serde::Serialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-/// Longest payload of a rejected event that is kept, in bytes.
-const MAX_REJECT: usize = 4 * 1024;
+/// Longest payload of a dead letter, in bytes.
+const MAX_PAYLOAD: usize = 4 * 1024;
 
-/// Rejected events that are kept of a reactor: enough for a look, not a copy of a broken stream.
-const REJECTS_KEPT: i64 = 1000;
+/// Dead letters that are kept of a reactor: a sample, not a copy of a broken stream.
+const DEAD_LETTERS_KEPT: i64 = 1000;
 
-words! {
+text_enum! {
     /// What is asked of a reactor from outside the host that runs it.
     ReactorCommand {
         /// Take an event.
@@ -67,7 +70,7 @@ pub struct OutputRow {
 
 /// An event that could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
-pub struct RejectRow {
+pub struct DeadLetter {
     /// The reactor.
     pub reactor: String,
     /// The source.
@@ -105,29 +108,31 @@ pub struct StatusRow {
     /// The name.
     pub name: String,
     /// The package.
-    pub package: String,
+    #[sqlx(try_from = "String")]
+    pub package: PackageName,
     /// The digest.
-    pub digest: String,
+    #[sqlx(try_from = "String")]
+    pub digest: Digest,
     /// Everything else, as JSON.
     pub status: String,
     /// When.
     pub updated_at: i64,
 }
 
-static PUT: Many = Many::new(
+static PUT: BatchStatement = BatchStatement::new(
     "INSERT INTO reactors (name, cursor, paused, state, updated_at) SELECT * FROM (VALUES ",
     &[Text, Int, Int, Blob, Int],
     ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor, \
      paused = excluded.paused, state = excluded.state, updated_at = excluded.updated_at",
 );
 
-static INSERT_INPUTS: Many = Many::new(
+static INSERT_INPUTS: BatchStatement = BatchStatement::new(
     "INSERT INTO reactor_inputs (reactor, seq, source, payload) SELECT * FROM (VALUES ",
     &[Text, Int, Text, Blob],
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
-static INSERT_OUTPUTS: Many = Many::new(
+static INSERT_OUTPUTS: BatchStatement = BatchStatement::new(
     "INSERT INTO reactor_outputs (reactor, seq, graph, terminal, value, at) SELECT * FROM (VALUES ",
     &[Text, Int, Text, Text, Blob, Int],
     ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT DO NOTHING",
@@ -135,20 +140,20 @@ static INSERT_OUTPUTS: Many = Many::new(
 
 const POSITIONS: &[Column] = &[Text, Text, Text];
 
-static PUT_POSITIONS: Many = Many::new(
+static PUT_POSITIONS: BatchStatement = BatchStatement::new(
     "INSERT INTO reactor_positions (reactor, stream, position) SELECT * FROM (VALUES ",
     POSITIONS,
     ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (reactor, stream) DO UPDATE SET position = excluded.position",
 );
 
-static INSERT_REJECTS: Many = Many::new(
-    "INSERT INTO reactor_rejects (id, reactor, source, position, field, message, payload, at) \
+static INSERT_DEAD_LETTERS: BatchStatement = BatchStatement::new(
+    "INSERT INTO dead_letters (id, reactor, source, position, field, message, payload, at) \
      SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text, Text, Text, Text, Int],
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
-static PUT_STATUS: Many = Many::new(
+static PUT_STATUS: BatchStatement = BatchStatement::new(
     "INSERT INTO reactor_status (name, package, digest, status, updated_at) SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text, Int],
     ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (name) DO UPDATE SET package = excluded.package, \
@@ -166,7 +171,7 @@ impl ReactorRow {
         Ok(read_rows("reactors", "name", &rows.map_err(|e| Error::of("find a reactor", e))?)?.pop())
     }
 
-    /// Forgets everything about a reactor but its rejected events.
+    /// Forgets everything about a reactor but its dead letters.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -311,51 +316,51 @@ impl OutputRow {
     }
 }
 
-impl RejectRow {
-    /// Records rejected events, and forgets the oldest of their reactor above a bound.
+impl DeadLetter {
+    /// Records dead letters, and forgets the oldest of their reactor above a bound.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn insert(tx: &mut Tx, reactor: &str, rejects: &[Self]) -> Result<(), Error> {
-        for chunk in rejects.chunks(MAX_ROWS) {
-            let rows = chunk.iter().flat_map(|reject| {
-                let payload = &reject.payload[..reject.payload.floor_char_boundary(MAX_REJECT)];
+    pub async fn insert(tx: &mut Tx, reactor: &str, letters: &[Self]) -> Result<(), Error> {
+        for chunk in letters.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|letter| {
+                let payload = clip(letter.payload.clone(), MAX_PAYLOAD);
                 [
                     Uuid::now_v7().to_string().into(),
-                    reject.reactor.clone().into(),
-                    reject.source.clone().into(),
-                    reject.position.clone().into(),
-                    reject.field.clone().into(),
-                    reject.message.clone().into(),
+                    letter.reactor.clone().into(),
+                    letter.source.clone().into(),
+                    letter.position.clone().into(),
+                    letter.field.clone().into(),
+                    letter.message.clone().into(),
                     payload.into(),
-                    reject.at.into(),
+                    letter.at.into(),
                 ]
             });
-            let query = INSERT_REJECTS.query(tx, rows.collect());
-            query.execute(&mut **tx).await.map_err(|e| Error::of("record rejected events", e))?;
+            let query = INSERT_DEAD_LETTERS.query(tx, rows.collect());
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record dead letters", e))?;
         }
         sqlx::query(
-            "DELETE FROM reactor_rejects WHERE reactor = $1 AND id < (SELECT MIN(id) FROM \
-             (SELECT id FROM reactor_rejects WHERE reactor = $1 ORDER BY id DESC LIMIT $2) AS kept)",
+            "DELETE FROM dead_letters WHERE reactor = $1 AND id < (SELECT MIN(id) FROM \
+             (SELECT id FROM dead_letters WHERE reactor = $1 ORDER BY id DESC LIMIT $2) AS kept)",
         )
         .bind(reactor)
-        .bind(REJECTS_KEPT)
+        .bind(DEAD_LETTERS_KEPT)
         .execute(&mut **tx)
         .await
-        .map_err(|e| Error::of("forget rejected events", e))?;
+        .map_err(|e| Error::of("forget dead letters", e))?;
         Ok(())
     }
 
-    /// The newest rejected events of a reactor, newest first.
+    /// The newest dead letters of a reactor, newest first.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn newest(store: &Store, reactor: &str, limit: i64) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT reactor, source, position, field, message, payload, at FROM reactor_rejects \
+        let sql = "SELECT reactor, source, position, field, message, payload, at FROM dead_letters \
                    WHERE reactor = $1 ORDER BY id DESC LIMIT $2";
         let query = sqlx::query(sql).bind(reactor).bind(limit);
-        let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list rejected events", e))?;
-        read_rows("reactor_rejects", "source", &rows)
+        let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list dead letters", e))?;
+        read_rows("dead_letters", "source", &rows)
     }
 }
 
@@ -459,8 +464,8 @@ impl StatusRow {
             let rows = chunk.iter().flat_map(|s| {
                 [
                     s.name.clone().into(),
-                    s.package.clone().into(),
-                    s.digest.clone().into(),
+                    s.package.as_str().into(),
+                    s.digest.as_str().into(),
                     s.status.clone().into(),
                     s.updated_at.into(),
                 ]

@@ -1,17 +1,20 @@
 //! Runs.
 
-use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, Param, in_json, json_of};
-use crate::claims::Claim;
+use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, Param, in_json, json_of};
 use crate::error::Error;
 use crate::ids::RunId;
+use crate::keys::TaskKey;
+use crate::lease::Claim;
 use crate::open::{Store, Tx};
-use crate::tasks::{NewTask, TaskKey};
-use crate::words::{read_rows, words};
+use crate::row::{get, read_rows};
+use crate::tasks::NewTask;
+use crate::text_enum::text_enum;
+use longshore_workflow::names::{Digest, PackageName, TenantId};
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, FromRow, Row};
+use sqlx::{AssertSqlSafe, FromRow};
 use std::collections::{BTreeMap, HashMap};
 
-words! {
+text_enum! {
     /// Where a run is.
     RunState {
         /// Some task is not terminal.
@@ -38,15 +41,15 @@ pub struct NewRun {
     /// Its id.
     pub id: RunId,
     /// The workflow's tenant.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// The workflow.
     pub workflow: String,
     /// The package.
-    pub package: String,
+    pub package: PackageName,
     /// The package's version.
     pub version: String,
     /// The digest it is pinned to.
-    pub digest: String,
+    pub digest: Digest,
     /// What started it: `manual`, `cron:NAME`, `poll:NAME`.
     pub origin: String,
     /// At most one run ever has this key.
@@ -74,15 +77,18 @@ pub struct RunRow {
     /// Its id.
     pub id: RunId,
     /// The workflow's tenant.
-    pub tenant: String,
+    #[sqlx(try_from = "String")]
+    pub tenant: TenantId,
     /// The workflow.
     pub workflow: String,
     /// The package.
-    pub package: String,
+    #[sqlx(try_from = "String")]
+    pub package: PackageName,
     /// The package's version.
     pub version: String,
     /// The digest it is pinned to.
-    pub digest: String,
+    #[sqlx(try_from = "String")]
+    pub digest: Digest,
     /// Where it is.
     pub state: RunState,
     /// What started it.
@@ -113,14 +119,14 @@ pub struct RunCounts {
 const COLUMNS: &str = "id, tenant, workflow, package, version, digest, state, origin, input, error, \
      cancel_requested_at, deadline_at, created_at, finished_at";
 
-static INSERT: Many = Many::new(
+static INSERT: BatchStatement = BatchStatement::new(
     "INSERT INTO runs (id, tenant, workflow, package, version, digest, state, origin, dedup_key, input, \
      open_tasks, failed_tasks, deadline_at, created_at) SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text, Text, Text, Text, Text, Text, Text, Int, Int, Int, Int],
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
-static COUNT_DOWN: Many = Many::new(
+static COUNT_DOWN: BatchStatement = BatchStatement::new(
     "WITH v(id, closed, failed, at) AS (VALUES ",
     &[Text, Int, Int, Int],
     ") UPDATE runs SET open_tasks = open_tasks - v.closed, failed_tasks = failed_tasks + v.failed, \
@@ -131,7 +137,7 @@ static COUNT_DOWN: Many = Many::new(
      FROM v WHERE runs.id = v.id RETURNING runs.id, open_tasks, failed_tasks",
 );
 
-static FINISH: Many = Many::new(
+static FINISH: BatchStatement = BatchStatement::new(
     "WITH v(id, state, error, at) AS (VALUES ",
     &[Text, Text, Text, Int],
     ") UPDATE runs SET state = v.state, error = v.error, finished_at = v.at \
@@ -140,7 +146,7 @@ static FINISH: Many = Many::new(
 
 impl NewRun {
     /// Records runs and their tasks. A run whose dedup key is taken is left out. Tasks that wait for nothing are
-    /// claimed with it, as many as there are `free` slots.
+    /// claimed with it, at most `free` of them.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -178,11 +184,11 @@ impl NewRun {
     fn params(&self, now: i64) -> [Param; 14] {
         [
             self.id.to_string().into(),
-            self.tenant.clone().into(),
+            self.tenant.as_str().into(),
             self.workflow.clone().into(),
-            self.package.clone().into(),
+            self.package.as_str().into(),
             self.version.clone().into(),
-            self.digest.clone().into(),
+            self.digest.as_str().into(),
             RunState::Running.as_str().into(),
             self.origin.clone().into(),
             self.dedup_key.clone().into(),
@@ -207,14 +213,6 @@ impl NewRun {
         }
         Ok(existing)
     }
-}
-
-/// A column of a row of a query of ours.
-pub(crate) fn get<'r, T>(row: &'r AnyRow, column: &'static str) -> Result<T, Error>
-where
-    T: sqlx::Decode<'r, sqlx::Any> + sqlx::Type<sqlx::Any>,
-{
-    row.try_get(column).map_err(|e| Error::of("read a column", e))
 }
 
 impl RunRow {
@@ -371,20 +369,20 @@ impl RunRow {
     /// [`Error`] of the database.
     pub async fn migrate(
         tx: &mut Tx,
-        from: &str,
-        workflow: &(String, String),
-        digest: &str,
+        from: &Digest,
+        workflow: (&TenantId, &str),
+        to: &Digest,
         version: &str,
     ) -> Result<u64, Error> {
         let done = sqlx::query(
             "UPDATE runs SET digest = $1, version = $2 \
              WHERE digest = $3 AND tenant = $4 AND workflow = $5 AND finished_at IS NULL",
         )
-        .bind(digest)
+        .bind(to.as_str())
         .bind(version)
-        .bind(from)
+        .bind(from.as_str())
         .bind(workflow.0.as_str())
-        .bind(workflow.1.as_str())
+        .bind(workflow.1)
         .execute(&mut **tx)
         .await
         .map_err(|e| Error::of("migrate runs", e))?;
@@ -395,13 +393,13 @@ impl RunRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn request_cancel_of(tx: &mut Tx, digest: &str, now: i64) -> Result<u64, Error> {
+    pub async fn request_cancel_of(tx: &mut Tx, digest: &Digest, now: i64) -> Result<u64, Error> {
         let done = sqlx::query(
             "UPDATE runs SET cancel_requested_at = $1 \
              WHERE digest = $2 AND finished_at IS NULL AND cancel_requested_at IS NULL",
         )
         .bind(now)
-        .bind(digest)
+        .bind(digest.as_str())
         .execute(&mut **tx)
         .await
         .map_err(|e| Error::of("request cancel of a digest", e))?;
@@ -412,12 +410,12 @@ impl RunRow {
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn ended_of(store: &Store, digest: &str, since: i64) -> Result<(u64, u64), Error> {
+    pub async fn ended_of(store: &Store, digest: &Digest, since: i64) -> Result<(u64, u64), Error> {
         let sql = "SELECT COUNT(*) AS ended, COUNT(CASE WHEN state = 'failed' THEN 1 END) AS failed \
                    FROM runs WHERE id >= $1 AND digest = $2 AND finished_at IS NOT NULL";
         // Ids begin with their time: only what was started since is looked at.
         let first = format!("{:08x}-{:04x}-7000-8000-000000000000", since >> 16, since & 0xffff);
-        let row = sqlx::query(sql).bind(first).bind(digest).fetch_one(store.reader()).await;
+        let row = sqlx::query(sql).bind(first).bind(digest.as_str()).fetch_one(store.reader()).await;
         let row = row.map_err(|e| Error::of("count ended runs", e))?;
         let number = |column| get::<i64>(&row, column).map(|n| u64::try_from(n).unwrap_or(0));
         Ok((number("ended")?, number("failed")?))

@@ -1,16 +1,17 @@
 //! Tasks of runs: what is claimed, committed, and propagated to dependants.
 
-use crate::batch::{Column::Int, Column::Text, MAX_ROWS, Many, Param, in_json, json_of};
-use crate::claims::Claim;
+use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, in_json, json_of};
 use crate::error::Error;
-use crate::ids::{HostId, RunId};
+use crate::ids::{FencingToken, HostId, RunId};
+use crate::keys::TaskKey;
+use crate::lease::Claim;
 use crate::open::{Store, Tx};
-use crate::runs::get;
-use crate::words::{read_rows, words};
+use crate::row::{get, read_rows};
+use crate::text_enum::text_enum;
 use sqlx::{AssertSqlSafe, FromRow};
 use std::collections::HashMap;
 
-words! {
+text_enum! {
     /// Where a task is.
     TaskState {
         /// Some dependency is not terminal.
@@ -48,22 +49,6 @@ pub struct NewTask {
     pub waiting: i64,
 }
 
-/// Names a task of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, FromRow)]
-pub struct TaskKey {
-    /// The run.
-    #[sqlx(rename = "run_id")]
-    pub run: RunId,
-    /// The task's place in the run's topological order.
-    pub idx: i64,
-}
-
-impl TaskKey {
-    pub(crate) fn params(self) -> [Param; 2] {
-        [self.run.to_string().into(), self.idx.into()]
-    }
-}
-
 /// A task as recorded.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct TaskRow {
@@ -77,18 +62,18 @@ pub struct TaskRow {
     /// How many dependencies it waits for.
     pub waiting: i64,
     /// Dependencies whose end keeps the default rule from holding.
-    pub tainted: i64,
+    pub upstream_failed: i64,
     /// Attempts begun.
     pub attempt: i64,
     /// Attempts that ended because their host died.
     pub lost: i64,
     /// The token of the current or last claim.
-    pub token: i64,
+    pub token: FencingToken,
     /// When it is due.
     pub due_at: i64,
     /// The host of the current or last attempt.
     #[sqlx(rename = "host_id")]
-    pub host: Option<String>,
+    pub host: Option<HostId>,
     /// When the current or last attempt began.
     pub started_at: Option<i64>,
     /// When it ended.
@@ -99,18 +84,18 @@ pub struct TaskRow {
     pub patch: Option<String>,
 }
 
-const COLUMNS: &str = "run_id, idx, id, state, waiting, tainted, attempt, lost, token, due_at, host_id, \
+const COLUMNS: &str = "run_id, idx, id, state, waiting, upstream_failed, attempt, lost, token, due_at, host_id, \
      started_at, finished_at, error, patch";
 
-static INSERT: Many = Many::new(
-    "INSERT INTO tasks (run_id, idx, id, state, waiting, tainted, attempt, lost, token, due_at) \
+static INSERT: BatchStatement = BatchStatement::new(
+    "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, token, due_at) \
      SELECT v.column1, v.column2, v.column3, v.column4, v.column5, 0, 0, 0, 0, v.column6 FROM (VALUES ",
     &[Text, Int, Text, Text, Int, Int],
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
-static INSERT_CLAIMED: Many = Many::new(
-    "INSERT INTO tasks (run_id, idx, id, state, waiting, tainted, attempt, lost, token, host_id, due_at, started_at) \
+static INSERT_CLAIMED: BatchStatement = BatchStatement::new(
+    "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, token, host_id, due_at, started_at) \
      SELECT v.column1, v.column2, v.column3, 'running', 0, 0, 1, 0, CAST($1 AS BIGINT), CAST($2 AS TEXT), \
      CAST($3 AS BIGINT), CAST($4 AS BIGINT) FROM (VALUES ",
     &[Text, Int, Text],
@@ -143,7 +128,7 @@ impl NewTask {
                 .iter()
                 .flat_map(|(run, task)| [run.to_string().into(), task.idx.into(), task.id.clone().into()]);
             let scalars =
-                [claim.token.into(), claim.host.to_string().into(), claim.now.into(), claim.now.into()];
+                [claim.token.get().into(), claim.host.to_string().into(), claim.now.into(), claim.now.into()];
             let query = INSERT_CLAIMED.query_with(tx, scalars, rows.collect());
             query.execute(&mut **tx).await.map_err(|e| Error::of("record claimed tasks", e))?;
         }
@@ -193,11 +178,11 @@ impl TaskRow {
         running.iter().map(|row| Ok(TaskKey { run, idx: get(row, "idx")? })).collect()
     }
 
-    /// Tasks that hosts other than `host` hold: on SQLite those are dead.
+    /// Running tasks of hosts other than `host`, all of which are dead: one host at a time opens a database.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn orphans(tx: &mut Tx, host: HostId) -> Result<Vec<Self>, Error> {
+    pub async fn stale_claims(tx: &mut Tx, host: HostId) -> Result<Vec<Self>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND host_id <> $1 ORDER BY run_id, idx"
         );
@@ -205,7 +190,7 @@ impl TaskRow {
             .bind(host.to_string())
             .fetch_all(&mut **tx)
             .await
-            .map_err(|e| Error::of("look for orphaned tasks", e))?;
+            .map_err(|e| Error::of("look for stale claims", e))?;
         read_rows("tasks", "run_id", &rows)
     }
 

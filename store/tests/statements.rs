@@ -1,58 +1,42 @@
 //! Every statement on both databases: SQLite in a file, PostgreSQL in an instance of its own.
 
 use longshore_store::{
-    Access, ArtifactRow, AttemptRow, Claim, Claimed, CommandRow, ConditionKind, ConditionRow,
-    ConditionStatus, EntryRow, EventRow, GenerationId, GenerationRow, GenerationState, HostId, InputRow,
-    NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, Outlook, OutputRow, PackageRow,
-    PackageState, PositionRow, ReactorCommand, ReactorRow, Recorded, RegistryRow, RejectRow, Resolution,
-    RunCounts, RunId, RunRow, RunState, ScheduleRow, Stance, StatusRow, Store, Success, TaskKey, TaskRow,
-    TaskState, TaskUpdate, Tx,
+    Access, ArtifactRow, AttemptResult, AttemptRow, Claim, CommandRow, ConditionKind, ConditionRow,
+    ConditionStatus, DeadLetter, Digest, EntryKind, EntryRow, EventKind, EventRow, FencingToken,
+    GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, NewArtifact, NewAttempt,
+    NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow,
+    PackageState, PassInputs, PositionRow, ReactorCommand, ReactorRow, Recorded, Resolution, RunCounts,
+    RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState,
+    TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
 };
+use longshore_testing::Backend;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-#[tokio::test]
-async fn the_whole_life_of_a_run_works_on_sqlite() {
-    let folder = tempfile::tempdir().expect("folder");
-    let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
-    whole_life(&store).await;
-    short_ways(&store).await;
-    packages(&store).await;
-    decisions(&store).await;
-    reactors(&store).await;
-}
+longshore_testing::for_each_backend!(
+    a_run_is_started_claimed_and_ended,
+    a_claim_from_memory_counts_what_it_changes,
+    packages_and_their_generations_are_recorded,
+    overrides_are_recorded_and_released,
+    reactors_and_their_inputs_are_recorded,
+);
 
-#[tokio::test]
-async fn the_whole_life_of_a_run_works_on_postgres() {
-    let Some(binaries) = binaries() else {
-        // A newcomer needs only Rust and a C compiler; the project's own checks install PostgreSQL and insist.
-        assert!(
-            std::env::var_os("LONGSHORE_REQUIRE_POSTGRES").is_none(),
-            "PostgreSQL is missing: run .ci/setup"
-        );
-        eprintln!("skipped: PostgreSQL is not installed; .ci/setup installs it");
-        return;
-    };
-    let server = Postgres::start(binaries);
-    let store = Store::open(&server.url(), Access::Host).await.expect("opens");
-    whole_life(&store).await;
-    short_ways(&store).await;
-    packages(&store).await;
-    decisions(&store).await;
-    reactors(&store).await;
-    let second = Store::open(&server.url(), Access::Host).await.expect_err("one host at a time");
-    assert_eq!(second.code(), "LS0508");
-    store.close().await;
+longshore_testing::on_postgres! {
+    async fn a_second_host_of_a_postgres_database_is_refused() {
+        let url = longshore_testing::Postgres::shared().database("second host");
+        let first = Store::open(&url, Access::Owner).await.expect("opens");
+        let second = Store::open(&url, Access::Owner).await.expect_err("one host at a time");
+        assert_eq!(second.code(), "LS0508");
+        first.close().await;
+    }
 }
 
 #[tokio::test]
 async fn a_newer_database_is_refused_and_stays_as_it_is() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("test.db");
-    let store = Store::open_file(&path, Access::Host).await.expect("opens");
+    let store = Store::open_file(&path, Access::Owner).await.expect("opens");
     let mut tx = store.begin().await.expect("begins");
     let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                   VALUES (9999, 'future', TRUE, x'00', 0)";
@@ -60,7 +44,7 @@ async fn a_newer_database_is_refused_and_stays_as_it_is() {
     store.commit(tx).await.expect("commits");
     store.close().await;
     drop(store);
-    for access in [Access::Host, Access::Guest] {
+    for access in [Access::Owner, Access::Client] {
         assert_eq!(refusal(&path, access).await, "LS0506");
     }
 }
@@ -81,13 +65,21 @@ async fn refusal(path: &Path, access: Access) -> &'static str {
 #[tokio::test]
 async fn a_row_that_was_changed_by_hand_is_named() {
     let folder = tempfile::tempdir().expect("folder");
-    let store = Store::open_file(&folder.path().join("test.db"), Access::Host).await.expect("opens");
+    let store = Store::open_file(&folder.path().join("test.db"), Access::Owner).await.expect("opens");
     let run = start(&store, None).await;
     let mut tx = store.begin().await.expect("begins");
     sqlx::query("UPDATE runs SET state = 'resting'").execute(&mut *tx).await.expect("updates");
     store.commit(tx).await.expect("commits");
     let error = RunRow::find(&store, run).await.expect_err("a bad row").to_string();
     assert_eq!(error, format!("table runs, row {run}: column state holds `resting`"));
+}
+
+fn digest() -> Digest {
+    Digest::from_sha256([0xd; 32])
+}
+
+fn package() -> PackageName {
+    "p".into()
 }
 
 fn new_run(dedup_key: Option<&str>) -> NewRun {
@@ -98,7 +90,7 @@ fn new_run(dedup_key: Option<&str>) -> NewRun {
         workflow: "flow".into(),
         package: "p".into(),
         version: "1".into(),
-        digest: "d".into(),
+        digest: digest(),
         origin: "cron:nightly".into(),
         dedup_key: dedup_key.map(str::to_owned),
         input: "{}".into(),
@@ -109,7 +101,7 @@ fn new_run(dedup_key: Option<&str>) -> NewRun {
 
 /// The claim that a host makes with a token.
 fn claim(host: HostId, token: i64, now: i64) -> Claim {
-    Claim { host, token, now }
+    Claim { host, token: FencingToken::new(token), now }
 }
 
 async fn start(store: &Store, dedup_key: Option<&str>) -> RunId {
@@ -122,11 +114,13 @@ async fn start(store: &Store, dedup_key: Option<&str>) -> RunId {
 }
 
 fn update(key: TaskKey, token: i64, state: TaskState) -> TaskUpdate {
+    let token = FencingToken::new(token);
     let (error, patch) = (Some("why".to_owned()), Some("{}".to_owned()));
-    TaskUpdate { key, token, state, lost: 0, unbegun: 0, due_at: 20, error, patch }
+    TaskUpdate { key, token, state, lost: 0, attempt_reverted: 0, due_at: 20, error, patch }
 }
 
-async fn whole_life(store: &Store) {
+async fn a_run_is_started_claimed_and_ended(backend: Backend) {
+    let store = &backend.open().await;
     let host = HostId::new();
     let run = start(store, Some("key")).await;
     let mut tx = store.begin().await.expect("begins");
@@ -137,12 +131,12 @@ async fn whole_life(store: &Store) {
     assert_eq!(recorded, Recorded { taken: HashMap::from([(again.id, run)]), claimed: Vec::new() });
     assert!(RunRow::origin_is_busy(store, "cron:nightly").await.expect("looks"));
 
-    let digests = HashSet::from(["d".to_owned(), "other".to_owned()]);
+    let digests = HashSet::from([digest(), Digest::from_sha256([1; 32])]);
     let dialect = store.dialect();
-    let claimed = Claimed::claim(&mut tx, dialect, &digests, claim(host, 5, 12), 10).await.expect("claims");
+    let claimed = Lease::claim(&mut tx, dialect, &digests, claim(host, 5, 12), 10).await.expect("claims");
     let first = TaskKey { run, idx: 0 };
-    assert_eq!(claimed, [Claimed { key: first, attempt: 1, lost: 0, tainted: 0 }]);
-    assert!(TaskRow::orphans(&mut tx, host).await.expect("looks").is_empty());
+    assert_eq!(claimed, [claim(host, 5, 12).lease(first, 1, 0)]);
+    assert!(TaskRow::stale_claims(&mut tx, host).await.expect("looks").is_empty());
     let fenced =
         TaskUpdate::apply(&mut tx, &[update(first, 4, TaskState::Succeeded)], 13).await.expect("fenced");
     assert!(fenced.is_empty());
@@ -152,15 +146,15 @@ async fn whole_life(store: &Store) {
     let attempt = NewAttempt {
         key: first,
         attempt: 1,
-        host: host.to_string(),
+        host,
         started_at: 12,
         finished_at: 13,
-        outcome: "succeeded",
+        outcome: AttemptResult::Succeeded,
         error: None,
     };
     NewAttempt::insert(&mut tx, &[attempt.clone(), attempt.clone(), attempt]).await.expect("records once");
     let second = TaskKey { run, idx: 1 };
-    let resolution = Resolution { resolved: 1, tainted: 1 };
+    let resolution = Resolution { resolved: 1, upstream_failed: 1 };
     assert_eq!(Resolution::apply(&mut tx, &[(second, resolution)], 14).await.expect("resolves"), 1);
     assert_eq!(
         Resolution::apply(&mut tx, &[(second, resolution)], 14).await.expect("asks"),
@@ -172,8 +166,8 @@ async fn whole_life(store: &Store) {
         .expect("counts");
     assert_eq!(left, HashMap::from([(run, RunCounts { open: 1, failed: 0 })]));
     assert_eq!(TaskRow::next_due(&mut tx, 0).await.expect("looks"), Some(14));
-    let claimed = Claimed::claim(&mut tx, dialect, &digests, claim(host, 6, 15), 10).await.expect("claims");
-    assert_eq!(claimed, [Claimed { key: second, attempt: 1, lost: 0, tainted: 1 }]);
+    let claimed = Lease::claim(&mut tx, dialect, &digests, claim(host, 6, 15), 10).await.expect("claims");
+    assert_eq!(claimed, [claim(host, 6, 15).lease(second, 1, 1)]);
     assert!(RunRow::to_cancel(&mut tx, 16).await.expect("looks").is_empty());
     assert_eq!(RunRow::load(&mut tx, &[run]).await.expect("loads").len(), 1);
     let tasks = TaskRow::of_runs(&mut tx, &[run]).await.expect("loads").remove(&run).expect("is there");
@@ -190,14 +184,15 @@ async fn whole_life(store: &Store) {
     let row = RunRow::find(store, run).await.expect("finds").expect("is there");
     assert_eq!((row.state, row.finished_at), (RunState::Cancelled, Some(18)));
     assert_eq!(RunRow::newest(store, Some(RunState::Cancelled), 5).await.expect("lists").len(), 1);
-    assert_eq!(Outlook::load(store).await.expect("looks"), Outlook::default());
-    assert_eq!(RunRow::ended_of(store, "digest", 0).await.expect("counts").1, 0);
+    assert_eq!(PassInputs::load(store).await.expect("loads").pins, BTreeMap::new());
+    assert_eq!(RunRow::ended_of(store, &digest(), 0).await.expect("counts").1, 0);
     assert_eq!(TaskRow::of_run(store, run).await.expect("loads")[1].state, TaskState::Cancelled);
     assert_eq!(AttemptRow::of_run(store, run).await.expect("loads").len(), 1);
 }
 
 /// A run whose host remembers what is ready: nothing is asked, everything is compared.
-async fn short_ways(store: &Store) {
+async fn a_claim_from_memory_counts_what_it_changes(backend: Backend) {
+    let store = &backend.open().await;
     let (host, run, other) = (HostId::new(), new_run(None), new_run(None));
     let mut tx = store.begin().await.expect("begins");
     let recorded = NewRun::insert(&mut tx, &[&run, &other], claim(host, 7, 30), 1).await.expect("starts");
@@ -209,16 +204,20 @@ async fn short_ways(store: &Store) {
     assert_eq!(claim(host, 7, 30).take(&mut tx, &ready).await.expect("takes"), 1);
     assert_eq!(claim(host, 8, 31).take(&mut tx, &ready).await.expect("asks"), 0, "it is taken");
 
-    let success = |key, token, patch: Option<&str>| Success { key, token, patch: patch.map(str::to_owned) };
+    let success = |key, token, patch: Option<&str>| Success {
+        key,
+        token: FencingToken::new(token),
+        patch: patch.map(str::to_owned),
+    };
     let fenced = [success(first, 6, None), success(first, 6, Some("{}"))];
     assert_eq!(Success::commit(&mut tx, &fenced, 32).await.expect("is fenced"), 0);
     let ended = [success(first, 7, Some(r#"{"set":{}}"#)), success(ready[0], 7, None)];
     assert_eq!(Success::commit(&mut tx, &ended, 32).await.expect("commits"), 2);
     assert_eq!(Success::commit(&mut tx, &ended, 33).await.expect("was committed"), 0);
 
-    let too_much = [(second, Resolution { resolved: 2, tainted: 0 })];
+    let too_much = [(second, Resolution { resolved: 2, upstream_failed: 0 })];
     assert_eq!(claim(host, 9, 34).take_resolved(&mut tx, &too_much).await.expect("asks"), 0);
-    let enough = [(second, Resolution { resolved: 1, tainted: 1 })];
+    let enough = [(second, Resolution { resolved: 1, upstream_failed: 1 })];
     assert_eq!(claim(host, 9, 34).take_resolved(&mut tx, &enough).await.expect("takes"), 1);
     store.commit(tx).await.expect("commits");
 
@@ -226,13 +225,13 @@ async fn short_ways(store: &Store) {
     let (done, taken) = (&tasks[0], &tasks[1]);
     assert_eq!((done.state, done.finished_at), (TaskState::Succeeded, Some(32)));
     assert_eq!(done.patch.as_deref(), Some(r#"{"set":{}}"#));
-    assert_eq!((taken.state, taken.attempt, taken.token), (TaskState::Running, 1, 9));
-    assert_eq!((taken.waiting, taken.tainted, taken.started_at), (0, 1, Some(34)));
-    assert_eq!(taken.host, Some(host.to_string()));
+    assert_eq!((taken.state, taken.attempt, taken.token), (TaskState::Running, 1, FencingToken::new(9)));
+    assert_eq!((taken.waiting, taken.upstream_failed, taken.started_at), (0, 1, Some(34)));
+    assert_eq!(taken.host, Some(host));
     let attempts = AttemptRow::of_run(store, run.id).await.expect("loads");
     assert_eq!(attempts.len(), 1);
     assert_eq!((attempts[0].started_at, attempts[0].finished_at), (30, 32));
-    assert_eq!((attempts[0].outcome.as_str(), attempts[0].attempt), ("succeeded", 1));
+    assert_eq!((attempts[0].outcome, attempts[0].attempt), (AttemptResult::Succeeded, 1));
 }
 
 /// A package and a schedule, recorded twice.
@@ -240,7 +239,7 @@ async fn wanted(tx: &mut Tx) -> (PackageRow, ScheduleRow) {
     let row = PackageRow {
         name: "p".into(),
         version: "1".into(),
-        digest: "d".into(),
+        digest: digest(),
         source: "s".into(),
         state: PackageState::Desired,
         actor: "test".into(),
@@ -261,12 +260,14 @@ async fn wanted(tx: &mut Tx) -> (PackageRow, ScheduleRow) {
     (row, schedule)
 }
 
-async fn packages(store: &Store) {
+async fn packages_and_their_generations_are_recorded(backend: Backend) {
+    let store = &backend.open().await;
     let (host, id) = (HostId::new(), GenerationId::new());
+    let (digest, package) = (digest(), package());
     let mut tx = store.begin().await.expect("begins");
     let artifact = NewArtifact {
-        digest: "d",
-        name: "p",
+        digest: &digest,
+        name: &package,
         version: "1",
         target: "t",
         bytes: 1,
@@ -274,17 +275,18 @@ async fn packages(store: &Store) {
         library_sha256: "s",
         manifest: "",
     };
+    let sound = VerdictRow { verdict: Some(Verdict::Sound), ..VerdictRow::default() };
     NewArtifact::insert(&mut tx, &[artifact], 1).await.expect("records");
-    ArtifactRow::set_probe(&mut tx, "d", "passed", 2).await.expect("records");
-    let generation = NewGeneration { id, host, digest: "d", package: "p", version: "1" };
+    ArtifactRow::set_verdict(&mut tx, &digest, &sound, 2).await.expect("records");
+    let generation = NewGeneration { id, host, digest: &digest, package: &package, version: "1" };
     NewGeneration::insert(&mut tx, &[generation], 3).await.expect("records");
     GenerationRow::set_state(&mut tx, &[(id, GenerationState::Active, 6)]).await.expect("records");
     assert_eq!(GenerationRow::mark_lost(&mut tx, host, 4).await.expect("marks"), 0);
-    let entry = EntryRow { kind: "task".into(), name: "a".into(), detail: "{}".into() };
-    let entries = [("d", entry.clone()), ("d", entry.clone()), ("d", entry)];
+    let entry = EntryRow { kind: EntryKind::Task, name: "a".into(), detail: "{}".into() };
+    let entries = [(&digest, entry.clone()), (&digest, entry.clone()), (&digest, entry)];
     EntryRow::insert(&mut tx, &entries).await.expect("records once");
     let condition = |status| NewCondition {
-        subject: "package/p",
+        subject: Subject::Package(&package),
         kind: ConditionKind::Ready,
         status,
         reason: "Ok",
@@ -294,76 +296,77 @@ async fn packages(store: &Store) {
     NewCondition::set(&mut tx, &[condition(ConditionStatus::True)], 5).await.expect("sets");
     NewCondition::set(&mut tx, &[condition(ConditionStatus::True)], 6).await.expect("sets");
     let (row, schedule) = wanted(&mut tx).await;
-    EventRow::append(&mut tx, "package/p", "loaded", "m", 9).await.expect("appends");
+    EventRow::append(&mut tx, Subject::Package(&package), EventKind::Loaded, "m", 9).await.expect("appends");
     store.commit(tx).await.expect("commits");
 
-    assert_eq!(
-        ArtifactRow::find(store, "d").await.expect("finds").expect("is there").probe.as_deref(),
-        Some("passed")
-    );
-    assert_eq!(EntryRow::of(store, "d").await.expect("lists").len(), 1);
+    let artifact = ArtifactRow::find(store, &digest).await.expect("finds").expect("is there");
+    assert_eq!(artifact.verdict, sound);
+    assert_eq!(EntryRow::of(store, &digest).await.expect("lists").len(), 1);
     assert_eq!(ConditionRow::all(store).await.expect("lists")[0].since, 5);
     assert_eq!(PackageRow::all(store).await.expect("lists"), [row]);
     assert_eq!(ScheduleRow::all(store).await.expect("lists"), [schedule]);
-    assert_eq!(EventRow::newest(store, "package/p", 5).await.expect("lists").len(), 1);
+    assert_eq!(EventRow::newest(store, Subject::Package(&package), 5).await.expect("lists").len(), 1);
 
     let mut tx = store.begin().await.expect("begins");
     GenerationRow::set_unloaded(&mut tx, id, "unmapped", 10).await.expect("records");
-    ConditionRow::clear(&mut tx, "package/p").await.expect("clears");
-    ArtifactRow::renew(&mut tx, "d", 11).await.expect("renews");
+    ConditionRow::clear(&mut tx, Subject::Package(&package)).await.expect("clears");
+    ArtifactRow::renew(&mut tx, &digest, 11).await.expect("renews");
     store.commit(tx).await.expect("commits");
-    let copies = async |newest| ArtifactRow::older_copies(store, "p", newest, 5).await.expect("lists");
-    assert_eq!((copies(0).await, copies(1).await), (vec!["d".to_owned()], Vec::new()));
+    let cached = async |keep| ArtifactRow::cached_beyond(store, &package, keep, 5).await.expect("lists");
+    assert_eq!((cached(0).await, cached(1).await), (vec![digest.clone()], Vec::new()));
     let mut tx = store.begin().await.expect("begins");
-    ArtifactRow::forget_copies(&mut tx, &["d".to_owned()]).await.expect("forgets");
+    ArtifactRow::evicted(&mut tx, std::slice::from_ref(&digest)).await.expect("forgets");
     store.commit(tx).await.expect("commits");
-    assert_eq!(ArtifactRow::find(store, "d").await.expect("finds").expect("is there").library, None);
-    assert!(copies(0).await.is_empty());
-    assert_eq!(
-        GenerationRow::newest(store, "p", 5).await.expect("lists")[0].released.as_deref(),
-        Some("unmapped")
-    );
+    assert_eq!(ArtifactRow::find(store, &digest).await.expect("finds").expect("is there").library, None);
+    assert!(cached(0).await.is_empty());
+    let newest = GenerationRow::newest(store, Some(&package), 5).await.expect("lists");
+    assert_eq!(newest[0].unload_result.as_deref(), Some("unmapped"));
+    assert_eq!(GenerationRow::newest(store, None, 5).await.expect("lists"), newest);
 }
 
-async fn decisions(store: &Store) {
-    let mut row = RegistryRow {
-        name: "decided".into(),
-        stance: Stance::Added,
-        digest: "d".into(),
+async fn overrides_are_recorded_and_released(backend: Backend) {
+    let store = &backend.open().await;
+    let name = PackageName::from("overridden");
+    let mut row = Override {
+        name: name.clone(),
+        kind: OverrideKind::Add,
+        digest: Some(digest()),
         version: "1.0.0".into(),
-        avoid: String::new(),
+        avoid: None,
         actor: "somebody".into(),
         reason: "because".into(),
         updated_at: 1,
     };
-    row.put(store).await.expect("decides");
-    (row.stance, row.avoid) = (Stance::RolledBack, "e".into());
+    row.put(store).await.expect("records");
+    (row.kind, row.avoid) = (OverrideKind::RollBack, Some(Digest::from_sha256([0xe; 32])));
     let mut tx = store.begin().await.expect("begins");
-    assert!(!row.put_unless_decided(&mut tx).await.expect("looks"), "somebody added it");
+    assert!(!row.put_unless_overridden(&mut tx).await.expect("asks"), "an operator added it");
     store.commit(tx).await.expect("commits");
-    row.put(store).await.expect("decides otherwise");
+    row.put(store).await.expect("records otherwise");
     let mut tx = store.begin().await.expect("begins");
-    assert!(row.put_unless_decided(&mut tx).await.expect("rolls back again"));
-    RegistryRow::give_way(&mut tx, "somebody else", 2).await.expect("nothing to forget");
+    assert!(row.put_unless_overridden(&mut tx).await.expect("rolls back again"));
+    Override::end_roll_back(&mut tx, &"another".into(), 2).await.expect("nothing to end");
     store.commit(tx).await.expect("commits");
-    assert_eq!(Outlook::load(store).await.expect("looks").registry, [row]);
-    let told = EventRow::newest(store, "package/decided", 9).await.expect("lists");
-    assert_eq!(told[0].message, "rolled back 1.0.0 by somebody: because");
-    assert!(RegistryRow::take_back(store, "decided", "somebody", "over", 2).await.expect("takes back"));
-    assert!(!RegistryRow::take_back(store, "decided", "somebody", "over", 2).await.expect("was none"));
-    assert_eq!(Outlook::load(store).await.expect("looks").registry, []);
+    assert_eq!(PassInputs::load(store).await.expect("loads").overrides, [row]);
+    let events = EventRow::newest(store, Subject::Package(&name), 9).await.expect("lists");
+    assert_eq!(events[0].message, "rolled back 1.0.0 by somebody: because");
+    assert!(Override::release(store, &name, "somebody", "over", 2).await.expect("releases"));
+    assert!(!Override::release(store, &name, "somebody", "over", 2).await.expect("was none"));
+    assert_eq!(PassInputs::load(store).await.expect("loads").overrides, []);
     let mut tx = store.begin().await.expect("begins");
-    assert_eq!(RunRow::request_cancel_of(&mut tx, "nobody", 3).await.expect("asks"), 0);
-    let workflow = ("public".to_owned(), "w".to_owned());
-    assert_eq!(RunRow::migrate(&mut tx, "nobody", &workflow, "d", "2").await.expect("migrates"), 0);
+    let other = Digest::from_sha256([2; 32]);
+    assert_eq!(RunRow::request_cancel_of(&mut tx, &other, 3).await.expect("asks"), 0);
+    let workflow = (&TenantId::default(), "w");
+    assert_eq!(RunRow::migrate(&mut tx, &other, workflow, &digest(), "2").await.expect("migrates"), 0);
     store.commit(tx).await.expect("commits");
 }
 
-async fn reactors(store: &Store) {
+async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
+    let store = &backend.open().await;
     let row = ReactorRow { name: "r".into(), cursor: 1, paused: 0, state: vec![0, 255] };
     let input = |seq| InputRow { seq, source: "s".into(), payload: vec![1] };
     let output = OutputRow { seq: 1, graph: "g".into(), terminal: "t".into(), value: vec![2] };
-    let reject = RejectRow {
+    let letter = DeadLetter {
         reactor: "r".into(),
         source: "s".into(),
         position: "line 1".into(),
@@ -375,7 +378,7 @@ async fn reactors(store: &Store) {
     let status = StatusRow {
         name: "r".into(),
         package: "p".into(),
-        digest: "d".into(),
+        digest: digest(),
         status: "{}".into(),
         updated_at: 1,
     };
@@ -394,14 +397,14 @@ async fn reactors(store: &Store) {
     ReactorRow::set_paused(&mut tx, "r", false, 2).await.expect("goes on");
     InputRow::insert(&mut tx, "r", &[input(1), input(2), input(3)]).await.expect("inserts");
     InputRow::forget(&mut tx, "r", 1).await.expect("forgets");
-    RejectRow::insert(&mut tx, "r", std::slice::from_ref(&reject)).await.expect("inserts");
+    DeadLetter::insert(&mut tx, "r", std::slice::from_ref(&letter)).await.expect("inserts");
     CommandRow::done(&mut tx, &command.id).await.expect("forgets");
     store.commit(tx).await.expect("commits");
 
     assert_eq!(ReactorRow::find(store, "r").await.expect("finds"), Some(row));
     assert_eq!(InputRow::after(store, "r", 1).await.expect("loads"), [input(2), input(3)]);
     assert_eq!(OutputRow::after(store, "r", 0, 10).await.expect("loads"), [output]);
-    assert_eq!(RejectRow::newest(store, "r", 10).await.expect("lists"), [reject]);
+    assert_eq!(DeadLetter::newest(store, "r", 10).await.expect("lists"), [letter]);
     assert_eq!(PositionRow::of(store, "r").await.expect("loads"), [position]);
     assert_eq!(StatusRow::all(store).await.expect("lists"), [status]);
     assert!(CommandRow::pending(store, 10).await.expect("lists").is_empty());
@@ -410,70 +413,4 @@ async fn reactors(store: &Store) {
     StatusRow::forget(&mut tx, "r").await.expect("forgets");
     ReactorRow::forget(&mut tx, "r").await.expect("forgets");
     store.commit(tx).await.expect("commits");
-}
-
-/// A PostgreSQL of this test's own, on a free port, gone with it.
-struct Postgres {
-    folder: tempfile::TempDir,
-    binaries: PathBuf,
-    port: u16,
-}
-
-impl Postgres {
-    fn start(binaries: PathBuf) -> Self {
-        let folder = tempfile::tempdir().expect("folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let server = Self { folder, binaries, port };
-        // PostgreSQL does not run as root.
-        let owned = Command::new("chown").arg("postgres").arg(server.folder.path()).status();
-        assert!(!is_root() || owned.is_ok_and(|s| s.success()));
-        server.run("initdb", &["--auth=trust", "--username=postgres", "--no-sync", "-D", &server.data()]);
-        let options =
-            format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off");
-        let log = format!("{}/log", server.folder.path().display());
-        server.run("pg_ctl", &["start", "--wait", "-l", &log, "-o", &options, "-D", &server.data()]);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "PostgreSQL does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        server
-    }
-
-    fn data(&self) -> String {
-        self.folder.path().join("data").display().to_string()
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
-    }
-
-    fn run(&self, program: &str, args: &[&str]) {
-        let program = self.binaries.join(program);
-        let mut command = if is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        let status = command.args(args).current_dir("/").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        assert!(status.is_ok_and(|s| s.success()), "{args:?}");
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        self.run("pg_ctl", &["stop", "-m", "immediate", "-D", &self.data()]);
-    }
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output();
-    id.is_ok_and(|output| output.stdout.starts_with(b"0\n"))
-}
-
-fn binaries() -> Option<PathBuf> {
-    let versions = std::fs::read_dir(Path::new("/usr/lib/postgresql")).ok()?;
-    versions.flatten().map(|v| v.path().join("bin")).find(|bin| bin.join("initdb").is_file())
 }

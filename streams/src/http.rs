@@ -125,7 +125,7 @@ impl EventStream for Listening {
         })
     }
 
-    fn taken(&mut self) -> BoxFuture<'_, Result<(), StreamError>> {
+    fn ack(&mut self) -> BoxFuture<'_, Result<(), StreamError>> {
         for taken in self.answering.drain(..) {
             // Whoever asked may have gone.
             let _ = taken.send(());

@@ -80,13 +80,13 @@ impl EventStream for Consuming {
             }
             if events.is_empty() {
                 // Only messages that were taken before, if any.
-                self.taken().await?;
+                self.ack().await?;
             }
             Ok(events)
         })
     }
 
-    fn taken(&mut self) -> BoxFuture<'_, Result<(), StreamError>> {
+    fn ack(&mut self) -> BoxFuture<'_, Result<(), StreamError>> {
         Box::pin(async move {
             for message in self.unacknowledged.drain(..) {
                 message.ack().await.map_err(|e| failed("an acknowledgement was not sent", &e))?;

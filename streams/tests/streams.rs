@@ -53,7 +53,7 @@ async fn pushed_events_are_answered_when_they_are_taken() {
     let events = read(&mut *stream, 2).await;
     assert_eq!(events[1].json, b"{\"n\": 2}");
     assert!(!request.is_finished(), "nobody has taken them yet");
-    stream.taken().await.expect("answers");
+    stream.ack().await.expect("answers");
     assert!(request.await.expect("ends").contains("202"));
     let second =
         open("http", &format!("127.0.0.1:{port}/prices"), None).await.err().expect("in use").to_string();
@@ -119,7 +119,7 @@ async fn messages_are_taken_once_and_a_server_that_comes_back_is_gone_on_with() 
         events.iter().map(|event| event.json.clone()).collect::<Vec<_>>(),
         [b"1", b"2", b"3", b"4", b"5"]
     );
-    stream.taken().await.expect("acknowledges");
+    stream.ack().await.expect("acknowledges");
 
     // Gone: the stream says so. Back: it goes on behind what was taken, whatever is delivered again.
     drop(server);

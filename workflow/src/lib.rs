@@ -10,6 +10,7 @@ mod context;
 mod error;
 mod graph;
 mod handle;
+pub mod names;
 mod namespace;
 pub mod private;
 mod retry;

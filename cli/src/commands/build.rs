@@ -1,25 +1,39 @@
 //! `longshore build`.
 
-use crate::args::Build;
-use crate::build::{How, build};
-use crate::output;
+use crate::output::{ExitStatus, Printer};
+use crate::packaging::{BuildOptions, build};
 use serde_json::json;
-use std::process::ExitCode;
+use std::path::PathBuf;
 
-pub(crate) fn run(args: Build, json: bool) -> anyhow::Result<ExitCode> {
-    let how = How { release: args.release, target: args.target, out: args.out };
-    let built = build(&args.path, &how)?;
-    if json {
-        output::json(&json!({
-            "file": built.file,
-            "name": built.name,
-            "version": built.version,
-            "digest": built.digest,
-            "bytes": built.bytes,
-        }))?;
-    } else {
-        println!("{} {} ({})", built.name, built.version, built.digest.short());
-        println!("{}", built.file.display());
-    }
-    Ok(ExitCode::SUCCESS)
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the crate
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// Optimise
+    #[arg(long)]
+    release: bool,
+    /// Target triple; the host's by default
+    #[arg(long)]
+    target: Option<String>,
+    /// Where to put the package file; the crate's target folder by default
+    #[arg(short, long)]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let options = BuildOptions { release: args.release, target: args.target, out: args.out };
+    let built = build(&args.path, &options)?;
+    let document = json!({
+        "file": built.file,
+        "name": built.name,
+        "version": built.version,
+        "digest": built.digest,
+        "bytes": built.bytes,
+    });
+    printer.print(&document, || {
+        let (name, version, digest) = (&built.name, &built.version, built.digest.short());
+        format!("{name} {version} ({digest})\n{}\n", built.file.display())
+    })?;
+    Ok(ExitStatus::Done)
 }

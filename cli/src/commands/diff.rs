@@ -1,34 +1,35 @@
 //! `longshore diff`.
 
-use crate::args::Diff;
-use crate::output;
-use longshore_package::{Change, StaticRecord, diff};
-use longshore_reconciler::artifact::{Checks, accept};
+use crate::output::{ExitStatus, Printer};
+use crate::view;
+use longshore_package::{StaticRecord, diff};
+use longshore_reconciler::artifact::{VerifyOptions, verify};
 use serde_json::json;
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 
-pub(crate) fn run(args: &Diff, json: bool) -> anyhow::Result<ExitCode> {
-    let record =
-        |path: &Path| -> anyhow::Result<StaticRecord> { Ok(accept(path, &Checks::default())?.record) };
-    let (old, new) = (record(&args.old)?, record(&args.new)?);
-    let changes = diff(&old, &new);
-    if json {
-        let version = |record: &StaticRecord| format!("{} {}", record.package.name, record.package.version);
-        output::json(&json!({ "old": version(&old), "new": version(&new), "changes": changes }))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("{} {} to {} {}", old.package.name, old.package.version, new.package.name, new.package.version);
-    show(&changes);
-    Ok(ExitCode::SUCCESS)
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The old package: a `.longshore` file or a library
+    old: PathBuf,
+    /// The new package
+    new: PathBuf,
 }
 
-/// Changes, one a line.
-pub(super) fn show(changes: &[Change]) {
-    if changes.is_empty() {
-        println!("  every entry is the same");
-    }
-    for change in changes {
-        println!("  {change}");
-    }
+pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let record =
+        |path: &Path| -> anyhow::Result<StaticRecord> { Ok(verify(path, &VerifyOptions::default())?.record) };
+    let (old, new) = (record(&args.old)?, record(&args.new)?);
+    let changes = diff(&old, &new);
+    let (old, new) = (old.package, new.package);
+    let package = |name: &str, version: &str| json!({ "name": name, "version": version });
+    let document = json!({
+        "old": package(&old.name, &old.version),
+        "new": package(&new.name, &new.version),
+        "changes": changes,
+    });
+    printer.print(&document, || {
+        let title = format!("{} {} to {} {}\n", old.name, old.version, new.name, new.version);
+        title + &view::changes::text(&changes)
+    })?;
+    Ok(ExitStatus::Done)
 }

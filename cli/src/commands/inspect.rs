@@ -1,30 +1,32 @@
 //! `longshore inspect`.
 
-use crate::args::Inspect;
-use crate::output;
+use crate::output::{ExitStatus, Printer};
 use longshore_package::{Compatibility, Policy, StaticRecord, check_compatibility};
-use longshore_reconciler::artifact::{Accepted, Checks, accept};
+use longshore_reconciler::artifact::{VerifiedPackage, VerifyOptions, verify};
 use serde_json::{Value, json};
-use std::process::ExitCode;
+use std::fmt::Write;
+use std::path::PathBuf;
 
-pub(crate) fn run(args: &Inspect, json: bool) -> anyhow::Result<ExitCode> {
-    let accepted = accept(&args.file, &Checks::default())?;
-    let compatibility = check_compatibility(&accepted.record.package, Policy::Strict);
-    if json {
-        output::json(&document(&accepted, &compatibility))?;
-    } else {
-        print(&accepted, &compatibility);
-    }
-    Ok(ExitCode::SUCCESS)
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A `.longshore` file or a library
+    file: PathBuf,
 }
 
-fn document(accepted: &Accepted, compatibility: &Compatibility) -> Value {
-    let record = &accepted.record;
+pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let package = verify(&args.file, &VerifyOptions::default())?;
+    let compatibility = check_compatibility(&package.record.package, Policy::Strict);
+    printer.print(&document(&package, &compatibility), || text(&package, &compatibility))?;
+    Ok(ExitStatus::Done)
+}
+
+fn document(verified: &VerifiedPackage, compatibility: &Compatibility) -> Value {
+    let record = &verified.record;
     let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
     json!({
-        "manifest": accepted.manifest,
-        "digest": accepted.digest,
-        "target": accepted.target,
+        "manifest": verified.manifest,
+        "digest": verified.digest,
+        "target": verified.target,
         "built": {
             "sdk": record.package.sdk,
             "interface": record.package.interface_version,
@@ -86,26 +88,29 @@ fn document(accepted: &Accepted, compatibility: &Compatibility) -> Value {
     })
 }
 
-fn print(accepted: &Accepted, compatibility: &Compatibility) {
-    let StaticRecord { package, workflows, tasks, triggers, .. } = &accepted.record;
-    println!("{} {}", package.name, package.version);
+fn text(verified: &VerifiedPackage, compatibility: &Compatibility) -> String {
+    let mut out = String::new();
+    let StaticRecord { package, workflows, tasks, triggers, .. } = &verified.record;
+    // Writing to a String does not fail.
+    let _ = writeln!(out, "{} {}", package.name, package.version);
     if !package.description.is_empty() {
-        println!("  {}", package.description);
+        let _ = writeln!(out, "  {}", package.description);
     }
-    println!("  digest     {}", accepted.digest);
-    println!("  target     {}", accepted.target);
-    println!("  built with longshore {}, {}, {}", package.sdk, package.compiler, package.profile);
+    let _ = writeln!(out, "  digest     {}", verified.digest);
+    let _ = writeln!(out, "  target     {}", verified.target);
+    let _ =
+        writeln!(out, "  built with longshore {}, {}, {}", package.sdk, package.compiler, package.profile);
     for finding in &compatibility.refusals {
-        println!("  note {}: {finding}; {}", finding.code(), finding.fix());
+        let _ = writeln!(out, "  note {}: {finding}; {}", finding.code(), finding.fix());
     }
     for workflow in workflows {
-        println!("\nworkflow {} (tenant {})", workflow.name, workflow.tenant);
+        let _ = writeln!(out, "\nworkflow {} (tenant {})", workflow.name, workflow.tenant);
         if !workflow.description.is_empty() {
-            println!("  {}", workflow.description);
+            let _ = writeln!(out, "  {}", workflow.description);
         }
         for (name, ty, default) in &workflow.params {
             let default = default.as_ref().map_or(" (required)".to_owned(), |d| format!(" = {d}"));
-            println!("  param {name}: {ty}{default}");
+            let _ = writeln!(out, "  param {name}: {ty}{default}");
         }
         for task in tasks.iter().filter(|t| t.workflow == workflow.name && t.tenant == workflow.tenant) {
             let after = if task.dependencies.is_empty() {
@@ -113,9 +118,9 @@ fn print(accepted: &Accepted, compatibility: &Compatibility) {
             } else {
                 format!(" after {}", task.dependencies.join(", "))
             };
-            println!("  task {}{after}", task.id);
+            let _ = writeln!(out, "  task {}{after}", task.id);
             if let Some(what) = task.what.lines().next() {
-                println!("       {what}");
+                let _ = writeln!(out, "       {what}");
             }
         }
     }
@@ -127,18 +132,25 @@ fn print(accepted: &Accepted, compatibility: &Compatibility) {
         } else {
             format!("when a poll says so, every {} ms", trigger.poll_interval_ms)
         };
-        println!("\ntrigger {} starts {} {when}", trigger.name, trigger.workflow);
+        let _ = writeln!(out, "\ntrigger {} starts {} {when}", trigger.name, trigger.workflow);
     }
-    print_graphs(&accepted.record);
+    graphs_text(&verified.record, &mut out);
+    out
 }
 
-fn print_graphs(record: &StaticRecord) {
+/// Writing to a String does not fail.
+fn graphs_text(record: &StaticRecord, out: &mut String) {
     for reactor in &record.reactors {
         let criteria = format!("{}({})", reactor.criteria, reactor.criteria_sources.join(", "));
-        println!("\nreactor {} fires {criteria}, inputs {}", reactor.name, reactor.input_strategy);
+        let _ =
+            writeln!(out, "\nreactor {} fires {criteria}, inputs {}", reactor.name, reactor.input_strategy);
         for source in &reactor.sources {
             let accumulator = record.accumulators.iter().find(|a| a.name == *source);
-            println!("  source {source}: {}", accumulator.map_or("passthrough", |a| a.kind.as_str()));
+            let _ = writeln!(
+                out,
+                "  source {source}: {}",
+                accumulator.map_or("passthrough", |a| a.kind.as_str())
+            );
         }
     }
     for graph in &record.graphs {
@@ -147,10 +159,10 @@ fn print_graphs(record: &StaticRecord) {
         } else {
             format!("fired by reactor {}", graph.reactor)
         };
-        println!("\ngraph {}, {bound}", graph.name);
+        let _ = writeln!(out, "\ngraph {}, {bound}", graph.name);
         for (from, to, variant) in &graph.edges {
             let variant = if variant.is_empty() { String::new() } else { format!(" ({variant})") };
-            println!("  {from} -> {to}{variant}");
+            let _ = writeln!(out, "  {from} -> {to}{variant}");
         }
     }
 }

@@ -1,36 +1,16 @@
-//! One file per command.
+//! One file or folder per command; folders have one file per verb.
 
-mod build;
-mod decide;
-mod diff;
-mod graphs;
-mod inspect;
-mod new;
-mod packages;
-mod plan;
-mod reactors;
-mod replay;
-mod run;
-mod runs;
-mod serve;
-mod show;
-
-use crate::args::{Args, Command};
-use std::process::ExitCode;
-
-pub(crate) async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
-    let json = args.json;
-    match args.command {
-        Command::New(new) => new::run(&new, json),
-        Command::Build(build) => build::run(build, json),
-        Command::Inspect(inspect) => inspect::run(&inspect, json),
-        Command::Run(run) => run::run(run, json).await,
-        Command::Serve(serve) => serve::run(serve, json).await,
-        Command::Packages(packages) => packages::run(packages, json).await,
-        Command::Plan(plan) => plan::run(plan, json).await,
-        Command::Diff(diff) => diff::run(&diff, json),
-        Command::Runs(runs) => runs::run(runs, json).await,
-        Command::Reactors(reactors) => reactors::run(reactors, json).await,
-        Command::Graphs(graphs) => graphs::run(graphs, json).await,
-    }
-}
+pub(crate) mod build;
+pub(crate) mod completions;
+pub(crate) mod diff;
+pub(crate) mod explain;
+pub(crate) mod graphs;
+pub(crate) mod inspect;
+pub(crate) mod man;
+pub(crate) mod new;
+pub(crate) mod packages;
+pub(crate) mod plan;
+pub(crate) mod reactors;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod serve;

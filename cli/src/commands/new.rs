@@ -1,12 +1,19 @@
 //! `longshore new`.
 
-use crate::args::New;
-use crate::failure::Failure;
-use crate::output;
+use crate::error::CliError;
+use crate::output::{ExitStatus, Printer};
 use anyhow::Context;
 use serde_json::json;
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder to make; its last part names the crate
+    path: PathBuf,
+    /// A checkout of Longshore to depend on, instead of the published crates
+    #[arg(long)]
+    longshore: Option<PathBuf>,
+}
 
 const BUILD_RS: &str = "fn main() {\n    longshore_build::configure();\n}\n";
 
@@ -35,16 +42,16 @@ pub mod NAME_IDENT {
 }
 "#;
 
-pub(crate) fn run(args: &New, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let path = &args.path;
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let good = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if !good {
-        return Err(Failure::BadName { name }.into());
+        return Err(CliError::BadName { name }.into());
     }
     if path.exists() {
-        return Err(Failure::Exists { path: path.clone() }.into());
+        return Err(CliError::Exists { path: path.clone() }.into());
     }
     let dependency = |krate: &str, folder: &str| -> anyhow::Result<String> {
         Ok(match &args.longshore {
@@ -74,12 +81,11 @@ pub(crate) fn run(args: &New, json: bool) -> anyhow::Result<ExitCode> {
     ] {
         write(&path.join(file), content)?;
     }
-    if json {
-        output::json(&json!({ "name": name, "path": path }))?;
-    } else {
-        println!("made {}; now: longshore run {}", path.display(), path.display());
-    }
-    Ok(ExitCode::SUCCESS)
+    let shown = path.display();
+    printer.print(&json!({ "name": name, "path": path }), || {
+        format!("made {shown}; now: longshore run {shown}\n")
+    })?;
+    Ok(ExitStatus::Done)
 }
 
 fn write(path: &Path, content: &str) -> anyhow::Result<()> {

@@ -1,43 +1,60 @@
 //! `longshore serve`.
 
-use crate::args::{Home, Serve};
-use crate::failure::Failure;
-use crate::host::{Host, Kind};
-use longshore_reconciler::plan::DrainPolicy;
-use longshore_reconciler::{Options, Outcome, Report, source};
+use crate::error::CliError;
+use crate::home::{Home, LoadOptions};
+use crate::output::{ExitStatus, Printer};
+use longshore_reconciler::plan::model::DrainPolicy;
+use longshore_reconciler::source::directory;
+use longshore_reconciler::{Host, HostOptions, Outcome, Report};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) async fn run(args: Serve, json: bool) -> anyhow::Result<ExitCode> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Directories to take packages from; LONGSHORE_PATH, then HOME/packages, by default
+    directories: Vec<PathBuf>,
+    /// Attempts that run at the same time
+    #[arg(long, default_value_t = 512)]
+    slots: usize,
+    #[command(flatten)]
+    load: LoadOptions,
+    /// Seconds that running attempts get to end when the host is told to stop
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    grace: u64,
+    /// Seconds that runs of a replaced or removed package get before they are cancelled; for ever by default
+    #[arg(long, value_name = "SECONDS")]
+    drain_deadline: Option<u32>,
+    /// Seconds after that until the old generation is closed over attempts that do not stop
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "drain_deadline")]
+    force_unload_after: u32,
+    /// Give packages that leave libraries mapped a process of their own, once there are more than 16
+    #[arg(long)]
+    isolate_leaks: bool,
+    /// Keep a package that replaced another even when its process or its runs fail
+    #[arg(long)]
+    no_rollback: bool,
+    #[command(flatten)]
+    home: Home,
+}
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let directories = directories(&args.directories, &args.home)?;
-    // Before anything is opened: what is told to stop from now on closes what it opened.
+    // Before anything is opened: a signal to stop from now on closes what was opened.
     let mut terminate = terminations()?;
     let shown: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
-    let kind = Kind {
-        directories,
-        slots: args.slots,
-        triggers: true,
-        reactors: true,
-        replay: false,
-        tune: tune(&args),
-        stream_root: Some(args.home.home.clone()),
-    };
-    let mut host = Host::open(&args.home, kind).await?;
+    let host = Host::open(host_options(&args, directories)).await?;
     let (directories, database) = (shown.join(", "), args.home.database());
     tracing::info!(target: "longshore::serve", directories, database = %database.display(), "serving");
-    if !json {
-        eprintln!("serving {directories}; Ctrl-C stops");
-    }
+    printer.remark(&format!("serving {directories}; Ctrl-C stops"));
     tokio::select! {
-        () = host.reconciler.run(log) => {}
         _ = tokio::signal::ctrl_c() => {}
         () = terminate.next() => {}
     }
-    eprintln!("stopping: running tasks get {} s to end; Ctrl-C again stops at once", args.drain);
+    eprintln!("stopping: running tasks get {} s to end; Ctrl-C again stops at once", args.grace);
     tokio::select! {
-        () = host.close(Duration::from_secs(args.drain)) => Ok(ExitCode::SUCCESS),
-        _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+        () = host.shutdown(Duration::from_secs(args.grace)) => Ok(ExitStatus::Done),
+        _ = tokio::signal::ctrl_c() => Ok(ExitStatus::Interrupted),
     }
 }
 
@@ -45,7 +62,7 @@ pub(crate) async fn run(args: Serve, json: bool) -> anyhow::Result<ExitCode> {
 pub(super) fn directories(named: &[PathBuf], home: &Home) -> anyhow::Result<Vec<PathBuf>> {
     let mut directories = named.to_vec();
     if directories.is_empty() {
-        directories = source::directories_of_environment();
+        directories = directory::of_environment();
     }
     if directories.is_empty() {
         let own = home.home.join("packages");
@@ -53,51 +70,53 @@ pub(super) fn directories(named: &[PathBuf], home: &Home) -> anyhow::Result<Vec<
         directories.push(own);
     }
     match directories.iter().find(|d| !d.exists()) {
-        Some(missing) => Err(Failure::NotACrate { path: missing.clone() }.into()),
+        Some(missing) => Err(CliError::NoDirectory { path: missing.clone() }.into()),
         None => Ok(directories),
     }
 }
 
-fn tune(args: &Serve) -> Box<dyn Fn(&mut Options)> {
+fn host_options(args: &Args, directories: Vec<PathBuf>) -> HostOptions {
+    let mut options = args.home.host_options();
+    options.engine.slots = args.slots;
     let seconds = |s: u32| i64::from(s) * 1000;
-    let drain = DrainPolicy {
+    let reconciler = &mut options.reconciler;
+    reconciler.directories = directories;
+    reconciler.drain = DrainPolicy {
         deadline_ms: args.drain_deadline.map(seconds),
-        orphan_ms: args.drain_deadline.map(|_| seconds(args.orphan_after)),
+        force_unload_ms: args.drain_deadline.map(|_| seconds(args.force_unload_after)),
     };
-    let (taking, isolate_leaks, no_rollback) = (args.taking.clone(), args.isolate_leaks, args.no_rollback);
-    Box::new(move |options| {
-        options.drain = drain;
-        options.leaks.isolate = isolate_leaks;
-        taking.apply(options);
-        if no_rollback {
-            options.health = None;
-        }
-    })
+    reconciler.leaks.isolate = args.isolate_leaks;
+    if args.no_rollback {
+        reconciler.health = None;
+    }
+    args.load.apply(reconciler);
+    options.on_report = Some(Arc::new(log));
+    options
 }
 
 fn log(report: &Report) {
     for outcome in &report.outcomes {
         match outcome {
             Outcome::Loaded { name, version, digest } => {
-                tracing::info!(target: "longshore::serve", package = name, version, digest = digest.short(), "loaded");
+                tracing::info!(target: "longshore::serve", package = %name, version, digest = digest.short(), "loaded");
             }
             Outcome::Refused { name, error } => {
                 tracing::error!(target: "longshore::serve", package = name, code = error.code(), fix = error.fix(), "refused: {}", error.full());
             }
             Outcome::Restored { name, digest } => {
-                tracing::info!(target: "longshore::serve", package = name, digest = digest.short(), "opened from the private copy for runs that are pinned to it");
+                tracing::info!(target: "longshore::serve", package = %name, digest = digest.short(), "opened from the artifact cache for runs that are pinned to it");
             }
-            Outcome::Crashed { name, how } => {
-                tracing::error!(target: "longshore::serve", package = name, code = "LS0313", "its process is started again: {how}");
+            Outcome::Crashed { name, exit } => {
+                tracing::error!(target: "longshore::serve", package = %name, code = "LS0313", "its process is started again: {exit}");
             }
             Outcome::Cancelled { name, digest, runs } => {
-                tracing::warn!(target: "longshore::serve", package = name, digest = digest.short(), runs, "its drain deadline has passed: its runs are asked to stop");
+                tracing::warn!(target: "longshore::serve", package = %name, digest = digest.short(), runs, "its drain deadline has passed: its runs are asked to stop");
             }
             Outcome::Retired { name } => {
-                tracing::info!(target: "longshore::serve", package = name, "retired: no new runs start on it");
+                tracing::info!(target: "longshore::serve", package = %name, "retired: no new runs start on it");
             }
-            Outcome::Unloaded { name, released } => {
-                tracing::info!(target: "longshore::serve", package = name, %released, "unloaded");
+            Outcome::Unloaded { name, result } => {
+                tracing::info!(target: "longshore::serve", package = %name, %result, "unloaded");
             }
         }
     }

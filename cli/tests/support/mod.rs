@@ -1,8 +1,7 @@
 //! The built command, throwaway crates, and homes.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
-pub mod host;
-
+use longshore_testing::{Kind, TestHost, isolated};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -18,6 +17,13 @@ pub fn repository() -> PathBuf {
 pub fn hello() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| build_example("hello"))
+}
+
+/// A host in a folder, whose children are the command itself.
+pub async fn open_host(folder: &Path) -> TestHost {
+    let kind = if isolated() { Kind::Isolated } else { Kind::InProcess };
+    let options = TestHost::options(folder, env!("CARGO_BIN_EXE_longshore"), kind);
+    TestHost::open(options).await
 }
 
 /// The archive of an example.

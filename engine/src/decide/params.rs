@@ -1,8 +1,8 @@
 //! The context a run starts with: what was given, checked against the workflow's params.
 
-use crate::context::ContextMap;
-use crate::definition::{ParamDef, WorkflowDef};
 use crate::error::Error;
+use crate::model::context::ContextMap;
+use crate::model::definition::{ParamDef, WorkflowDef};
 use serde_json::{Map, Value};
 
 /// Puts given values and defaults together.
@@ -68,7 +68,7 @@ fn is_a(value: &Value, ty: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::tests::flow;
+    use crate::model::definition::tests::flow;
     use serde_json::json;
 
     fn def() -> WorkflowDef {

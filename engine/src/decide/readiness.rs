@@ -1,7 +1,7 @@
 //! Whether a claimed task runs or is skipped.
 
-use crate::context::ContextMap;
-use crate::definition::TaskDef;
+use crate::model::context::ContextMap;
+use crate::model::definition::TaskDef;
 use longshore_store::TaskState;
 use longshore_workflow::Rule;
 use serde_json::Value;
@@ -16,23 +16,23 @@ pub enum Readiness {
         /// Why.
         reason: String,
         /// Whether what waits for it, under the default rule, is skipped too.
-        taints: bool,
+        blocks_dependants: bool,
     },
 }
 
 /// Decides from the task's rule, its dependencies' states, and its context.
 ///
-/// `tainted` counts dependencies that failed, were cancelled, or were skipped because something above them
+/// `upstream_failed` counts dependencies that failed, were cancelled, or were skipped because something above them
 /// failed. `state_of` and `context` are only asked when the rule needs them.
 pub fn readiness(
     task: &TaskDef,
-    tainted: bool,
+    upstream_failed: bool,
     state_of: impl Fn(&str) -> Option<TaskState>,
     context: impl FnOnce() -> ContextMap,
 ) -> Readiness {
     let Some(rule) = &task.rule else {
-        return if tainted {
-            Readiness::Skip { reason: "a task above it failed".into(), taints: true }
+        return if upstream_failed {
+            Readiness::Skip { reason: "a task above it failed".into(), blocks_dependants: true }
         } else {
             Readiness::Run
         };
@@ -41,7 +41,7 @@ pub fn readiness(
     if holds(rule, &state_of, &context) {
         Readiness::Run
     } else {
-        Readiness::Skip { reason: "its trigger rule does not hold".into(), taints: false }
+        Readiness::Skip { reason: "its trigger rule does not hold".into(), blocks_dependants: false }
     }
 }
 
@@ -69,19 +69,22 @@ fn holds(rule: &Rule, state_of: &impl Fn(&str) -> Option<TaskState>, context: &C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::tests::flow;
+    use crate::model::definition::tests::flow;
 
-    fn decide(rule: Option<Rule>, tainted: bool, above: TaskState, context: &str) -> Readiness {
+    fn decide(rule: Option<Rule>, upstream_failed: bool, above: TaskState, context: &str) -> Readiness {
         let mut def = flow(&[("up", &[]), ("down", &["up"])]).expect("two tasks");
         def.tasks[1].rule = rule;
         let context = ContextMap::from_json(context).expect("object");
-        readiness(&def.tasks[1], tainted, |_| Some(above), || context)
+        readiness(&def.tasks[1], upstream_failed, |_| Some(above), || context)
     }
 
     #[test]
     fn the_default_rule_runs_when_nothing_above_failed() {
         assert_eq!(decide(None, false, TaskState::Skipped, "{}"), Readiness::Run);
-        assert!(matches!(decide(None, true, TaskState::Failed, "{}"), Readiness::Skip { taints: true, .. }));
+        assert!(matches!(
+            decide(None, true, TaskState::Failed, "{}"),
+            Readiness::Skip { blocks_dependants: true, .. }
+        ));
     }
 
     #[test]
@@ -90,12 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_does_not_hold_skips_without_tainting() {
+    fn a_rule_that_does_not_hold_skips_without_blocking_dependants() {
         let rule = Rule::TaskFailed("up".into());
         assert_eq!(decide(Some(rule.clone()), true, TaskState::Failed, "{}"), Readiness::Run);
         assert!(matches!(
             decide(Some(rule), false, TaskState::Succeeded, "{}"),
-            Readiness::Skip { taints: false, .. }
+            Readiness::Skip { blocks_dependants: false, .. }
         ));
     }
 

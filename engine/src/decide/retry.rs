@@ -1,6 +1,6 @@
 //! What follows a failed or lost attempt.
 
-use crate::packages::AttemptFailure;
+use crate::model::attempt::AttemptFailure;
 use longshore_workflow::RetryPolicy;
 use std::time::Duration;
 
@@ -27,9 +27,7 @@ pub fn after_failure(
     draw: f64,
 ) -> AfterFailure {
     let own = i32::try_from(attempt - lost).unwrap_or(i32::MAX).max(1);
-    let text =
-        std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join(": ");
-    if !failure.permanent && policy.should_retry_message(&text, own) {
+    if !failure.permanent && policy.should_retry_message(&failure.text(), own) {
         AfterFailure::Retry(policy.jittered_delay(own, draw))
     } else {
         AfterFailure::Fail

@@ -1,6 +1,6 @@
 //! How a run ends once all its tasks are terminal.
 
-use crate::definition::WorkflowDef;
+use crate::model::definition::WorkflowDef;
 use longshore_store::{RunState, TaskState};
 
 /// A task's end, in the order of the definition.
@@ -42,7 +42,7 @@ pub fn run_end(def: &WorkflowDef, ends: &[TaskEnd]) -> (RunState, Option<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::tests::flow;
+    use crate::model::definition::tests::flow;
     use longshore_workflow::Rule;
 
     fn end(state: TaskState) -> TaskEnd {

@@ -1,9 +1,10 @@
 //! What feeds the sources of a running reactor: polls, timers of batches, streams.
 
-use super::Inlet;
-use super::core::Event;
-use super::def::{AccumulatorKind, ReactorDef, StreamDef};
-use super::streams::{self, StreamEvent, StreamOpening};
+use crate::backoff::Backoff;
+use crate::model::reactor_def::{AccumulatorKind, ReactorDef, StreamDef};
+use crate::reactors::ingress::{ReactorInput, event_of};
+use crate::reactors::state::Event;
+use crate::streams::{self, StreamEvent, StreamOpening};
 use longshore_store::PositionRow;
 use longshore_workflow_plugin::wire::CallFailure;
 use std::collections::BTreeMap;
@@ -19,16 +20,13 @@ use tokio::time::MissedTickBehavior;
 const POLL_DEADLINE_MS: u64 = 30_000;
 
 /// Events that are read of a stream at a time.
-const AT_A_TIME: usize = 256;
+const READ_BATCH: usize = 256;
 
 /// Pause at the end of a stream before it is read again.
-const AT_THE_END: Duration = Duration::from_millis(250);
+const END_PAUSE: Duration = Duration::from_millis(250);
 
-/// First pause after a stream failed; doubles up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
-/// See [`FIRST_PAUSE`].
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Pauses after a stream failed.
+const STREAM_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
 
 /// A task that ends with this value.
 pub(crate) struct Feed(JoinHandle<()>);
@@ -53,18 +51,22 @@ pub(crate) struct StreamPlace {
 }
 
 /// Starts everything that feeds a reactor.
-pub(crate) fn start(inlet: &Inlet, positions: &BTreeMap<String, String>, place: &StreamPlace) -> Vec<Feed> {
-    let def = Arc::clone(&inlet.reactor.wiring().def);
+pub(crate) fn start(
+    input: &ReactorInput,
+    positions: &BTreeMap<String, String>,
+    place: &StreamPlace,
+) -> Vec<Feed> {
+    let def = Arc::clone(&input.reactor.bindings().def);
     let mut feeds = Vec::new();
     let mut streams: BTreeMap<StreamDef, Vec<usize>> = BTreeMap::new();
     for (source, source_def) in def.sources.iter().enumerate() {
         let Some(accumulator) = &source_def.accumulator else { continue };
         match &accumulator.kind {
             AccumulatorKind::Polling { interval } => {
-                feeds.push(Feed(tokio::spawn(poll(inlet.clone(), source, accumulator.index, *interval))));
+                feeds.push(Feed(tokio::spawn(poll(input.clone(), source, accumulator.index, *interval))));
             }
             AccumulatorKind::Batch { flush_interval, .. } => {
-                feeds.push(Feed(tokio::spawn(flush(inlet.clone(), source, *flush_interval))));
+                feeds.push(Feed(tokio::spawn(flush(input.clone(), source, *flush_interval))));
             }
             AccumulatorKind::Stream(stream) => streams.entry(stream.clone()).or_default().push(source),
             AccumulatorKind::Passthrough | AccumulatorKind::State { .. } => {}
@@ -78,33 +80,33 @@ pub(crate) fn start(inlet: &Inlet, positions: &BTreeMap<String, String>, place: 
         };
         place.reading.fetch_add(1, Ordering::SeqCst);
         let reading = Arc::clone(&place.reading);
-        feeds.push(Feed(tokio::spawn(follow(inlet.clone(), opening, sources, reading))));
+        feeds.push(Feed(tokio::spawn(read_stream(input.clone(), opening, sources, reading))));
     }
     feeds
 }
 
-async fn poll(inlet: Inlet, source: usize, accumulator: u32, interval: Duration) {
+async fn poll(input: ReactorInput, source: usize, accumulator: u32, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if inlet.reactor.is_paused() {
+        if input.reactor.is_paused() {
             continue;
         }
         let (reply, answer) = oneshot::channel();
-        let runner = Arc::clone(&inlet.reactor.wiring().runner);
-        let taken = runner.run(Box::new(move |calls| {
+        let runner = Arc::clone(&input.reactor.bindings().runner);
+        let accepted = runner.run(Box::new(move |calls| {
             let _ = reply.send(calls.poll(accumulator, POLL_DEADLINE_MS));
         }));
-        if !taken {
+        if !accepted {
             continue;
         }
         match answer.await {
-            Ok(Ok(Some(value))) => inlet.push(vec![(source, Event::from(value))]).await,
+            Ok(Ok(Some(value))) => input.push(vec![(source, Event::from(value))]).await,
             Ok(Err(failure)) => {
-                let name = inlet.reactor.wiring().def.sources[source].name.clone();
+                let name = input.reactor.bindings().def.sources[source].name.clone();
                 tracing::warn!(
-                    reactor = inlet.reactor.name,
+                    reactor = input.reactor.name,
                     source = name,
                     error = failure.message,
                     "a poll failed"
@@ -115,67 +117,72 @@ async fn poll(inlet: Inlet, source: usize, accumulator: u32, interval: Duration)
     }
 }
 
-async fn flush(inlet: Inlet, source: usize, interval: Duration) {
+async fn flush(input: ReactorInput, source: usize, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        if inlet.reactor.has_buffered(source) {
-            inlet.flush(source).await;
+        if input.reactor.has_buffered(source) {
+            input.flush(source).await;
         }
     }
 }
 
 /// Reads a stream for as long as the reactor is there; one that goes away is opened again.
-async fn follow(inlet: Inlet, mut opening: StreamOpening, sources: Vec<usize>, reading: Arc<AtomicUsize>) {
-    let mut pause = FIRST_PAUSE;
+async fn read_stream(
+    input: ReactorInput,
+    mut opening: StreamOpening,
+    sources: Vec<usize>,
+    reading: Arc<AtomicUsize>,
+) {
+    let mut failures = 0;
     let mut at_end = false;
     loop {
         let mut stream = match streams::open(opening.clone()).await {
             Ok(stream) => stream,
             Err(error) => {
-                inlet.problem(&sources, Some(error.message));
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
+                input.problem(&sources, Some(error.message));
+                failures += 1;
+                tokio::time::sleep(STREAM_BACKOFF.pause(failures)).await;
                 continue;
             }
         };
         loop {
-            match stream.read(AT_A_TIME).await {
+            match stream.read(READ_BATCH).await {
                 Ok(events) if events.is_empty() => {
-                    inlet.problem(&sources, None);
+                    input.problem(&sources, None);
                     if !std::mem::replace(&mut at_end, true) {
                         reading.fetch_sub(1, Ordering::SeqCst);
                     }
-                    tokio::time::sleep(AT_THE_END).await;
+                    tokio::time::sleep(END_PAUSE).await;
                 }
                 Ok(events) => {
-                    (pause, opening.position) = (FIRST_PAUSE, events.last().map(|e| e.position.clone()));
-                    inlet.problem(&sources, None);
-                    deliver(&inlet, &opening.def, &sources, events).await;
-                    if let Err(error) = stream.taken().await {
-                        inlet.problem(&sources, Some(error.message));
+                    (failures, opening.position) = (0, events.last().map(|e| e.position.clone()));
+                    input.problem(&sources, None);
+                    deliver(&input, &opening.def, &sources, events).await;
+                    if let Err(error) = stream.ack().await {
+                        input.problem(&sources, Some(error.message));
                         break;
                     }
                 }
                 Err(error) => {
-                    inlet.problem(&sources, Some(error.message));
+                    input.problem(&sources, Some(error.message));
                     break;
                 }
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(MAX_PAUSE);
+        failures += 1;
+        tokio::time::sleep(STREAM_BACKOFF.pause(failures)).await;
     }
 }
 
-async fn deliver(inlet: &Inlet, stream: &StreamDef, sources: &[usize], events: Vec<StreamEvent>) {
-    let def = Arc::clone(&inlet.reactor.wiring().def);
+async fn deliver(input: &ReactorInput, stream: &StreamDef, sources: &[usize], events: Vec<StreamEvent>) {
+    let def = Arc::clone(&input.reactor.bindings().def);
     let position = events.last().map(|e| e.position.clone()).unwrap_or_default();
     let mut taken = Vec::with_capacity(events.len());
     for event in events {
-        match address(&def, sources, &event).and_then(|source| Ok((source, super::event_of(&event.json)?))) {
+        match address(&def, sources, &event).and_then(|source| Ok((source, event_of(&event.json)?))) {
             Ok(event) => taken.push(event),
             Err(message) => {
                 let name = event.source.clone().unwrap_or_else(|| def.sources[sources[0]].name.clone());
@@ -183,11 +190,11 @@ async fn deliver(inlet: &Inlet, stream: &StreamDef, sources: &[usize], events: V
                 let failure = CallFailure { message, field: ".".to_owned(), ..CallFailure::default() };
                 let kept =
                     longshore_workflow::serialize(&String::from_utf8_lossy(&event.json)).unwrap_or_default();
-                inlet.reactor.reject(&name, at, kept.into(), failure);
+                input.reactor.reject(&name, at, kept.into(), failure);
             }
         }
     }
-    inlet.push_through(taken, PositionRow { stream: stream.to_string(), position }).await;
+    input.push_through(taken, PositionRow { stream: stream.to_string(), position }).await;
 }
 
 /// Which source an event of a stream is for.

@@ -1,7 +1,7 @@
 //! What waits to be looked at by a `latest` reactor.
 
-use super::core::Event;
-use super::def::{ReactorDef, place_in};
+use crate::model::reactor_def::{ReactorDef, place_in};
+use crate::reactors::state::Event;
 use std::collections::VecDeque;
 
 /// Events on their way into a `latest` reactor.
@@ -22,7 +22,7 @@ impl Inbox {
     }
 
     /// The same events under another definition of the reactor. Those of a source that is gone go.
-    pub(crate) fn rewired(&mut self, old: &ReactorDef, new: &ReactorDef) {
+    pub(crate) fn rebound(&mut self, old: &ReactorDef, new: &ReactorDef) {
         let mut next = Self { pumping: self.pumping, ..Self::new(new.sources.len()) };
         for (source, (slot, count)) in self.slots.drain(..).zip(self.counts.drain(..)).enumerate() {
             if let Some(place) = place_in(new, old, source) {

@@ -4,18 +4,23 @@
 //! last input and the reactor's values. Dying anywhere between processes the batch again from the values
 //! before it, and records its outputs once: they are keyed by the input's number.
 
-use super::core::Event;
-use super::def::{ReactorDef, place_in};
-use super::reactor::{Processed, Reactor};
-use super::subscriptions;
-use super::wiring::{Wired, Wiring};
-use crate::engine::{Engine, now_ms};
 use crate::error::Error;
+use crate::handle::EngineHandle;
+use crate::model::reactor_def::{ReactorDef, place_in};
+use crate::port::graph_calls::{GraphCalls, Outputs};
+use crate::reactors::bindings::{Bindings, GraphBinding};
+use crate::reactors::ingress::InputBatch;
+use crate::reactors::reactor::Reactor;
+use crate::reactors::state::Event;
+use crate::reactors::subscriptions;
+use crate::sync::lock;
 use longshore_store::{Error as StoreError, InputRow, OutputRow, PositionRow, ReactorRow};
+use longshore_workflow::InputCache;
+use longshore_workflow_plugin::wire::CallFailure;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Inputs that are recorded and processed together.
@@ -36,24 +41,12 @@ const GONE: usize = usize::MAX;
 /// Pause before a batch is tried again that could not be processed or recorded.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Inputs on their way in.
-pub(crate) struct Ingress {
-    /// The reactor as it was when the places of the sources were looked up.
-    pub(crate) def: Arc<ReactorDef>,
-    /// (source, event); an empty event flushes a batch source.
-    pub(crate) events: Vec<(usize, Event)>,
-    /// How far a stream was read with these.
-    pub(crate) position: Option<PositionRow>,
-    /// Told when they are recorded.
-    pub(crate) recorded: Option<oneshot::Sender<()>>,
-}
-
 /// One `sequential` reactor at work.
 pub(crate) struct Sequential {
-    pub(crate) engine: Engine,
+    pub(crate) engine: EngineHandle,
     pub(crate) reactor: Arc<Reactor>,
     pub(crate) cursor: i64,
-    pub(crate) ingress: mpsc::Receiver<Ingress>,
+    pub(crate) ingress: mpsc::Receiver<InputBatch>,
     /// The reactor by which the places in the backlog go.
     pub(crate) def: Arc<ReactorDef>,
 }
@@ -110,7 +103,7 @@ impl Sequential {
 
     /// After a swap sources may stand at other places.
     fn follow_swap(&mut self, backlog: &mut VecDeque<(i64, usize, Event)>) {
-        let now = Arc::clone(&self.reactor.wiring().def);
+        let now = Arc::clone(&self.reactor.bindings().def);
         if Arc::ptr_eq(&now, &self.def) {
             return;
         }
@@ -131,9 +124,14 @@ impl Sequential {
     }
 
     /// Records what arrived, and with it what else is there.
-    async fn record(&mut self, first: Ingress, next: &mut i64, backlog: &mut VecDeque<(i64, usize, Event)>) {
+    async fn record(
+        &mut self,
+        first: InputBatch,
+        next: &mut i64,
+        backlog: &mut VecDeque<(i64, usize, Event)>,
+    ) {
         let mut together = vec![first];
-        let count = |all: &[Ingress]| all.iter().map(|ingress| ingress.events.len()).sum::<usize>();
+        let count = |all: &[InputBatch]| all.iter().map(|ingress| ingress.events.len()).sum::<usize>();
         while count(&together) < BATCH {
             let Ok(more) = self.ingress.try_recv() else { break };
             together.push(more);
@@ -212,35 +210,32 @@ impl Sequential {
     /// None when the package takes no calls right now.
     async fn call(&self, batch: Vec<(i64, usize, Event)>) -> Option<Processed> {
         let (reply, answer) = oneshot::channel();
-        let (reactor, wiring) = (Arc::clone(&self.reactor), self.reactor.wiring());
-        if !Arc::ptr_eq(&wiring.def, &self.def) {
+        let (reactor, bindings) = (Arc::clone(&self.reactor), self.reactor.bindings());
+        if !Arc::ptr_eq(&bindings.def, &self.def) {
             return None;
         }
-        let runner = Arc::clone(&wiring.runner);
-        let taken = runner.run(Box::new(move |calls| {
-            let _ = reply.send(reactor.process(calls, &wiring, &batch));
+        let runner = Arc::clone(&bindings.runner);
+        let accepted = runner.run(Box::new(move |calls| {
+            let _ = reply.send(reactor.process(calls, &bindings, &batch));
         }));
-        if taken { answer.await.ok() } else { None }
+        if accepted { answer.await.ok() } else { None }
     }
 
-    async fn call_foreign(
-        &self,
-        firings: Vec<(i64, longshore_workflow::InputCache)>,
-    ) -> Vec<(i64, String, super::calls::Outputs)> {
+    async fn call_foreign(&self, firings: Vec<(i64, InputCache)>) -> Vec<(i64, String, Outputs)> {
         let mut outputs = Vec::new();
         if firings.is_empty() {
             return outputs;
         }
-        let foreign = |wiring: &Wiring| -> Vec<Arc<Wired>> {
-            wiring.graphs.iter().filter(|graph| graph.runner.is_some()).cloned().collect()
+        let foreign = |bindings: &Bindings| -> Vec<Arc<GraphBinding>> {
+            bindings.graphs.iter().filter(|graph| graph.runner.is_some()).cloned().collect()
         };
-        for bound in foreign(&self.reactor.wiring()) {
-            let same = |graph: &Arc<Wired>| {
+        for bound in foreign(&self.reactor.bindings()) {
+            let same = |graph: &Arc<GraphBinding>| {
                 graph.def.package == bound.def.package && graph.def.name == bound.def.name
             };
             // While its package is swapped nobody takes the firings: the next version does. A graph that is
             // bound no more has no use for them.
-            while let Some(graph) = foreign(&self.reactor.wiring()).into_iter().find(same) {
+            while let Some(graph) = foreign(&self.reactor.bindings()).into_iter().find(same) {
                 if let Some(of_graph) = call_one(graph, firings.clone()).await {
                     outputs.extend(of_graph);
                     break;
@@ -252,10 +247,10 @@ impl Sequential {
     }
 
     async fn try_finish(&self, processed: &Processed, last: i64) -> Result<(), Error> {
-        let wiring = self.reactor.wiring();
+        let bindings = self.reactor.bindings();
         for (seq, _, outputs) in &processed.outputs {
             let key = format!("{}:{seq}", self.reactor.name);
-            subscriptions::start(&self.engine, &wiring.subscriptions, &key, outputs).await?;
+            subscriptions::start(&self.engine, &bindings.subscriptions, &key, outputs).await?;
         }
         let rows: Vec<OutputRow> = processed
             .outputs
@@ -282,7 +277,7 @@ impl Sequential {
             paused: i64::from(self.reactor.is_paused()),
             state,
         };
-        let (store, now) = (self.engine.store(), now_ms());
+        let (store, now) = (self.engine.store(), self.engine.now_ms());
         let mut tx = store.begin().await?;
         OutputRow::insert(&mut tx, &self.reactor.name, &rows, now).await?;
         ReactorRow::put(&mut tx, &[row], now).await?;
@@ -296,13 +291,99 @@ impl Sequential {
 
 /// Gives one graph of another package firings in order; none when its package takes no calls right now.
 async fn call_one(
-    graph: Arc<Wired>,
-    firings: Vec<(i64, longshore_workflow::InputCache)>,
-) -> Option<Vec<(i64, String, super::calls::Outputs)>> {
+    graph: Arc<GraphBinding>,
+    firings: Vec<(i64, InputCache)>,
+) -> Option<Vec<(i64, String, Outputs)>> {
     let runner = Arc::clone(graph.runner.as_ref()?);
     let (reply, answer) = oneshot::channel();
-    let taken = runner.run(Box::new(move |calls| {
+    let accepted = runner.run(Box::new(move |calls| {
         let _ = reply.send(Reactor::process_foreign(&graph, calls, &firings));
     }));
-    if taken { answer.await.ok() } else { None }
+    if accepted { answer.await.ok() } else { None }
+}
+
+/// What became of inputs that were processed in order.
+#[derive(Default)]
+pub(crate) struct Processed {
+    /// (input, graph, outputs).
+    pub(crate) outputs: Vec<(i64, String, Outputs)>,
+    /// Firings for graphs of other packages: (input, values).
+    pub(crate) firings: Vec<(i64, InputCache)>,
+    /// The first input that could not be processed yet: its graph is in a pause.
+    pub(crate) stopped_at: Option<usize>,
+}
+
+impl Reactor {
+    /// Processes inputs in order, where the package may be called. Graphs of other packages are left to the
+    /// caller, with the values as they were at each firing.
+    pub(crate) fn process(
+        &self,
+        calls: &dyn GraphCalls,
+        bindings: &Bindings,
+        inputs: &[(i64, usize, Event)],
+    ) -> Processed {
+        let mut processed = Processed::default();
+        let mut state = lock(&self.state);
+        if !std::ptr::eq(&**lock(&self.bindings), bindings) {
+            // Swapped in this moment: nothing was done yet.
+            processed.stopped_at = Some(0);
+            return processed;
+        }
+        for (at, (seq, source, event)) in inputs.iter().enumerate() {
+            if *source >= bindings.def.sources.len() {
+                let failure = CallFailure { message: "its source is gone".into(), ..CallFailure::default() };
+                self.reject("?", format!("input {seq}"), Arc::clone(event), failure);
+                continue;
+            }
+            if bindings.graphs.iter().any(|graph| graph.runner.is_none() && !graph.is_callable()) {
+                processed.stopped_at = Some(at);
+                return processed;
+            }
+            if event.is_empty() {
+                self.flush_now(calls, &mut state, *source);
+            } else {
+                self.take(calls, &mut state, *source, event, format!("input {seq}"));
+            }
+            if !state.is_due() {
+                continue;
+            }
+            self.firings.store(state.fire(), Ordering::Relaxed);
+            for graph in bindings.graphs.iter().filter(|graph| graph.runner.is_none()) {
+                *lock(&self.calling) = Some(Instant::now());
+                let result = graph.call(calls, state.cache());
+                *lock(&self.calling) = None;
+                match result {
+                    Ok(outputs) => {
+                        for (terminal, value) in &outputs {
+                            state.feed_back(terminal, value);
+                        }
+                        processed.outputs.push((*seq, graph.def.name.clone(), outputs));
+                    }
+                    Err(failure) if failure.source.is_empty() => {
+                        // Its input is not tried again; somebody should look at it.
+                        let name = &bindings.def.sources[*source].name;
+                        self.reject(name, format!("input {seq}"), Arc::clone(event), failure);
+                    }
+                    Err(failure) => self.reject_input(&mut state, failure),
+                }
+            }
+            if bindings.graphs.iter().any(|graph| graph.runner.is_some()) {
+                processed.firings.push((*seq, state.cache().clone()));
+            }
+        }
+        self.touch();
+        processed
+    }
+
+    /// Calls one graph of another package for firings in order.
+    pub(crate) fn process_foreign(
+        graph: &GraphBinding,
+        calls: &dyn GraphCalls,
+        firings: &[(i64, InputCache)],
+    ) -> Vec<(i64, String, Outputs)> {
+        let call = |(seq, cache): &(i64, InputCache)| {
+            graph.call(calls, cache).ok().map(|outputs| (*seq, graph.def.name.clone(), outputs))
+        };
+        firings.iter().filter_map(call).collect()
+    }
 }

@@ -1,6 +1,7 @@
 //! What is so of a reactor, for people and for the record.
 
-use super::calls::Outputs;
+use crate::port::graph_calls::Outputs;
+use longshore_store::{Digest, PackageName};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -32,9 +33,9 @@ pub struct ReactorStatus {
     /// The name.
     pub name: String,
     /// The package.
-    pub package: String,
+    pub package: PackageName,
     /// The digest.
-    pub digest: String,
+    pub digest: Digest,
     /// `latest` or `sequential`.
     pub strategy: &'static str,
     /// Whether it does its work.
@@ -76,7 +77,7 @@ pub struct GraphStatus {
     /// The name.
     pub name: String,
     /// The package.
-    pub package: String,
+    pub package: PackageName,
     /// Calls that went through.
     pub calls: u64,
     /// Calls that failed.
@@ -133,11 +134,11 @@ impl GraphCounts {
         self.in_a_row
     }
 
-    pub(crate) fn status(&self, name: &str, package: &str) -> GraphStatus {
+    pub(crate) fn status(&self, name: &str, package: &PackageName) -> GraphStatus {
         let json = |bytes: &[u8]| longshore_workflow::deserialize(bytes).unwrap_or_default();
         GraphStatus {
             name: name.to_owned(),
-            package: package.to_owned(),
+            package: package.clone(),
             calls: self.calls,
             failed: self.failed,
             terminals: self.terminals.iter().cloned().collect(),
@@ -173,7 +174,7 @@ mod tests {
         for micros in [3, 3, 3, 1000] {
             counts.completed(vec![("t".into(), vec![0xc0])], Duration::from_micros(micros));
         }
-        let status = counts.status("g", "p");
+        let status = counts.status("g", &"p".into());
         assert_eq!((status.p50_us, status.p99_us, status.terminals["t"]), (4, 1024, 4));
     }
 }

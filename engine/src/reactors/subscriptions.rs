@@ -1,11 +1,12 @@
 //! Firings that start workflows.
 
-use super::calls::Outputs;
-use super::def::Subscription;
-use crate::context::ContextMap;
 use crate::decide::holds_over;
-use crate::engine::{Engine, StartRequest};
 use crate::error::Error;
+use crate::handle::EngineHandle;
+use crate::handle::StartRequest;
+use crate::model::context::ContextMap;
+use crate::model::reactor_def::Subscription;
+use crate::port::graph_calls::Outputs;
 use serde_json::{Map, Value};
 
 /// Starts the workflows that subscribe to a firing and whose predicate holds over its outputs. A firing starts
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 /// # Errors
 /// When the database fails; a workflow that nobody has, or that wants other params, is logged.
 pub(crate) async fn start(
-    engine: &Engine,
+    engine: &EngineHandle,
     subscriptions: &[Subscription],
     key: &str,
     outputs: &Outputs,

@@ -1,6 +1,6 @@
 //! Runs the weather workflow from this program's own inventory: the same source, without a package.
 
-use longshore::engine::{Engine, Options, StartRequest, embedded::Embedded};
+use longshore::engine::{Engine, Options, StartRequest, embedded::EmbeddedPackage};
 use longshore_store::{Access, Store};
 use std::error::Error;
 use std::path::Path;
@@ -11,8 +11,8 @@ use weather as _;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let store = Store::open_file(Path::new("target/embedded/longshore.db"), Access::Host).await?;
-    let packages = Embedded::from_inventory(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))?;
+    let store = Store::open_file(Path::new("target/embedded/longshore.db"), Access::Owner).await?;
+    let packages = EmbeddedPackage::from_inventory(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))?;
     let engine =
         Engine::open(store, Arc::new(packages), Options { triggers: false, ..Options::default() }).await?;
 

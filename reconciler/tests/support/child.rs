@@ -1,7 +1,7 @@
 //! The program that the tests of this crate start for probes and isolated packages.
 
 fn main() {
-    longshore_reconciler::serve_if_asked();
+    longshore_reconciler::run_child_if_requested();
     eprintln!("this program only serves hosts in tests");
     std::process::exit(2);
 }

@@ -1,15 +1,11 @@
 //! Broken packages, and hosts to give them to.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
-use longshore_engine::{Engine, Options as EngineOptions, RunReport, StartRequest};
-use longshore_reconciler::generation::IsolationPolicy;
-use longshore_reconciler::probe::ProbeOptions;
-use longshore_reconciler::{Error, Options, Outcome, Reconciler, Report};
-use longshore_store::{Access, Store};
+use longshore_reconciler::HostOptions;
+use longshore_testing::{Kind, TestHost};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 /// The program of probes and of isolated packages.
 pub const CHILD: &str = env!("CARGO_BIN_EXE_longshore-test-child");
@@ -96,114 +92,12 @@ fn run(command: &mut Command) {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// How a host treats packages.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Here, after a probe.
-    InProcess,
-    /// Each in a process of its own, without a probe.
-    Isolated,
+/// A host in a folder, whose children are this crate's test program.
+pub async fn open(folder: &Path, kind: Kind) -> TestHost {
+    TestHost::open(options(folder, kind)).await
 }
 
-/// A host on a folder of packages.
-pub struct Host {
-    pub engine: Engine,
-    pub reconciler: Reconciler,
-    pub packages: PathBuf,
-}
-
-impl Host {
-    pub async fn open(folder: &Path, kind: Kind) -> Self {
-        Self::tuned(folder, kind, |_| {}).await
-    }
-
-    pub async fn tuned(folder: &Path, kind: Kind, tune: impl FnOnce(&mut Options)) -> Self {
-        let packages = folder.join("packages");
-        std::fs::create_dir_all(&packages).expect("folder");
-        let store = Store::open_file(&folder.join("test.db"), Access::Host).await.expect("opens");
-        let loaded = Reconciler::packages();
-        let engine = Engine::open(store, loaded.clone(), EngineOptions::default()).await.expect("starts");
-        let mut options = Options::new(vec![packages.clone()], folder.join("cache"));
-        options.probe = (kind == Kind::InProcess)
-            .then(|| ProbeOptions { program: CHILD.into(), limit: Duration::from_secs(5) });
-        let all = kind == Kind::Isolated;
-        let (start, call) = (Duration::from_secs(8), Duration::from_secs(8));
-        options.checks.isolation =
-            IsolationPolicy { program: CHILD.into(), all, start, call, ..IsolationPolicy::default() };
-        tune(&mut options);
-        let reconciler = Reconciler::new(options, loaded, engine.clone());
-        Self { engine, reconciler, packages }
-    }
-
-    /// Puts a library where the host looks, in one step.
-    pub fn put(&self, name: &str, bytes: &[u8]) {
-        let new = self.packages.join(".new");
-        std::fs::write(&new, bytes).expect("writes");
-        std::fs::rename(new, self.packages.join(format!("lib{name}.so"))).expect("renames");
-    }
-
-    pub fn remove(&self, name: &str) {
-        std::fs::remove_file(self.packages.join(format!("lib{name}.so"))).expect("removes");
-    }
-
-    pub async fn pass(&mut self) -> Report {
-        self.reconciler.reconcile().await.expect("a pass").0
-    }
-
-    /// Passes until something is so of an outcome.
-    pub async fn until<T>(&mut self, what: &str, holds: impl Fn(&Outcome) -> Option<T>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let report = self.pass().await;
-            if let Some(found) = report.outcomes.iter().find_map(&holds) {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "never {what}: {report:?}");
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-    }
-
-    pub async fn until_loaded(&mut self, package: &str) {
-        self.until(package, |outcome| match outcome {
-            Outcome::Loaded { name, .. } => (name == package).then_some(()),
-            Outcome::Refused { name, error } if name == package => panic!("{name}: {}", error.full()),
-            _ => None,
-        })
-        .await;
-    }
-
-    /// Passes until a package is refused; returns code and text.
-    pub async fn until_refused(&mut self, package: &str) -> (String, String) {
-        self.until("refused", |outcome| match outcome {
-            Outcome::Refused { name, error } if name == package => {
-                Some((error.code().to_owned(), error.full()))
-            }
-            Outcome::Loaded { name, .. } if name == package => {
-                let error = Error::Load { message: "it was loaded".into() };
-                Some(("loaded".to_owned(), error.full()))
-            }
-            _ => None,
-        })
-        .await
-    }
-
-    pub async fn until_unloaded(&mut self, package: &str) -> String {
-        self.until("unloaded", |outcome| match outcome {
-            Outcome::Unloaded { name, released } if name == package => Some(released.to_string()),
-            _ => None,
-        })
-        .await
-    }
-
-    pub async fn run(&self, workflow: &str) -> RunReport {
-        let request = StartRequest { workflow: workflow.into(), ..StartRequest::default() };
-        let run = self.engine.start(request).await.expect("starts").run;
-        let ended = tokio::time::timeout(Duration::from_secs(60), self.engine.wait(run)).await;
-        ended.unwrap_or_else(|_| panic!("a run of {workflow} does not end")).expect("ends")
-    }
-
-    pub async fn close(mut self) {
-        self.engine.shutdown(Duration::from_secs(5)).await;
-        self.reconciler.close().await;
-    }
+/// What [`open`] opens a host with.
+pub fn options(folder: &Path, kind: Kind) -> HostOptions {
+    TestHost::options(folder, CHILD, kind)
 }

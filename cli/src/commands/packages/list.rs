@@ -1,0 +1,85 @@
+//! `longshore packages list`.
+
+use crate::home::Home;
+use crate::output::{ExitStatus, Printer, table, time};
+use crate::view::packages::{is_problem, state_of};
+use crate::view::plan::short;
+use longshore_store::{
+    ConditionRow, GenerationRow, GenerationState, Override, PackageRow, PassInputs, Subject,
+};
+use serde::Serialize;
+use std::fmt::Write;
+
+/// All packages with their conditions, generations and overrides.
+#[derive(Serialize)]
+struct PackageList {
+    packages: Vec<PackageRow>,
+    conditions: Vec<ConditionRow>,
+    generations: Vec<GenerationRow>,
+    overrides: Vec<Override>,
+}
+
+pub(super) async fn run(home: &Home, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let store = home.open_read_only().await?;
+    let list = PackageList {
+        packages: PackageRow::all(&store).await?,
+        conditions: ConditionRow::all(&store).await?,
+        generations: GenerationRow::newest(&store, None, GenerationRow::SCAN_LIMIT).await?,
+        overrides: PassInputs::load(&store).await?.overrides,
+    };
+    printer.print(&list, || text(&list))?;
+    Ok(ExitStatus::Done)
+}
+
+fn text(list: &PackageList) -> String {
+    let rows = rows(list);
+    let mut out = if rows.is_empty() {
+        "no packages\n".to_owned()
+    } else {
+        table(&["PACKAGE", "VERSION", "DIGEST", "STATE", "SINCE", "SOURCE"], rows)
+    };
+    let of_package =
+        |c: &&ConditionRow| list.packages.iter().any(|p| c.subject == Subject::Package(&p.name).to_string());
+    for condition in list.conditions.iter().filter(|c| is_problem(c) && !of_package(c)) {
+        let subject = condition.subject.split_once('/').map_or(condition.subject.as_str(), |(_, name)| name);
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "\nrefused: {subject}\n  {} {}", condition.reason, condition.message);
+    }
+    out
+}
+
+/// A line for each package, and below it its override and its problems.
+fn rows(list: &PackageList) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for package in &list.packages {
+        let subject = Subject::Package(&package.name).to_string();
+        let source = if package.source.is_empty() { "artifact cache" } else { &package.source };
+        rows.push(vec![
+            package.name.to_string(),
+            package.version.clone(),
+            short(Some(&package.digest)),
+            state_of(&list.generations, &package.name).map_or("-", GenerationState::as_str).to_owned(),
+            time(package.updated_at),
+            source.to_owned(),
+        ]);
+        for row in list.overrides.iter().filter(|row| row.name == package.name) {
+            rows.push(override_row(row, String::new(), String::new()));
+        }
+        for condition in list.conditions.iter().filter(|c| c.subject == subject && is_problem(c)) {
+            let (reason, message) = (condition.reason.clone(), condition.message.clone());
+            let empty = String::new;
+            rows.push(vec![empty(), empty(), empty(), reason, empty(), message]);
+        }
+    }
+    // Packages that an override asks for and no host has loaded yet.
+    for row in list.overrides.iter().filter(|row| list.packages.iter().all(|p| p.name != row.name)) {
+        rows.push(override_row(row, row.name.to_string(), short(row.digest.as_ref())));
+    }
+    rows
+}
+
+fn override_row(row: &Override, name: String, digest: String) -> Vec<String> {
+    let by = format!("by {}: {}", row.actor, row.reason);
+    let state = row.kind.participle().to_owned();
+    vec![name, row.version.clone(), digest, state, time(row.updated_at), by]
+}

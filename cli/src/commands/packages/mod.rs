@@ -1,0 +1,111 @@
+//! `longshore packages`.
+
+mod check;
+mod list;
+mod overrides;
+mod show;
+
+use crate::home::{Home, LoadOptions};
+use crate::output::{ExitStatus, Printer};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    home: Home,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// Whose decision an override is, and why.
+#[derive(Debug, Clone, clap::Args)]
+struct Decision {
+    /// Whose decision it is
+    #[arg(long, env = "USER", default_value = "operator")]
+    actor: String,
+    /// Why: it is recorded, and shown with the package
+    #[arg(long, default_value = "no reason given")]
+    reason: String,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// List all packages
+    List,
+    /// Check that every desired package is loaded; exit code 1 when one is missing
+    Check,
+    /// Show one package: state, conditions with what to do, generations, entries, events
+    Show {
+        /// The package
+        name: String,
+    },
+    /// Load a package file, whatever the directories offer
+    Add {
+        /// A `.longshore` file or a library
+        file: PathBuf,
+        #[command(flatten)]
+        load: LoadOptions,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Unload a package, whatever the directories offer; its runs go on to their end
+    Remove {
+        /// The package
+        name: String,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Go back to the digest before, until a file offers another than the one that is left
+    Rollback {
+        /// The package
+        name: String,
+        /// A version, or the beginning of a digest, to stay at whatever is offered; the one before by default
+        #[arg(long)]
+        to: Option<String>,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Keep a package at a digest, whatever the directories offer
+    Pin {
+        /// The package
+        name: String,
+        /// A version, or the beginning of a digest; the one that is loaded by default
+        #[arg(long)]
+        to: Option<String>,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Leave a package as it is: neither load, nor swap, nor unload it
+    Hold {
+        /// The package
+        name: String,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// End an override: what the directories offer counts again
+    Release {
+        /// The package
+        name: String,
+        #[command(flatten)]
+        decision: Decision,
+    },
+}
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let home = &args.home;
+    match args.verb.unwrap_or(Verb::List) {
+        Verb::List => list::run(home, printer).await,
+        Verb::Check => check::run(home, printer).await,
+        Verb::Show { name } => show::run(home, &name, printer).await,
+        Verb::Add { file, load, decision } => overrides::add(home, &file, &load, decision, printer).await,
+        Verb::Remove { name, decision } => overrides::remove(home, &name, decision, printer).await,
+        Verb::Rollback { name, to, decision } => {
+            overrides::roll_back(home, &name, to.as_deref(), decision, printer).await
+        }
+        Verb::Pin { name, to, decision } => {
+            overrides::pin(home, &name, to.as_deref(), decision, printer).await
+        }
+        Verb::Hold { name, decision } => overrides::hold(home, &name, decision, printer).await,
+        Verb::Release { name, decision } => overrides::release(home, &name, &decision, printer).await,
+    }
+}

@@ -1,0 +1,70 @@
+//! `longshore reactors`.
+
+mod ask;
+mod list;
+mod show;
+mod status;
+
+use crate::home::Home;
+use crate::output::{ExitStatus, Printer};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    home: Home,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// List all reactors, as their host last recorded them
+    List,
+    /// Show one reactor with its sources, graphs and dead letters
+    Show {
+        /// The reactor
+        reactor: String,
+        /// With --json: the recorded outputs of a sequential reactor after this input
+        #[arg(long)]
+        after: Option<i64>,
+    },
+    /// Give a source an event
+    Push {
+        /// The reactor
+        reactor: String,
+        /// The source
+        source: String,
+        /// The event as JSON
+        event: Option<String>,
+    },
+    /// Fire with the values there are
+    Fire {
+        /// The reactor
+        reactor: String,
+        /// A value to fire with; JSON, and a text that is not JSON is a string
+        #[arg(value_name = "SOURCE=VALUE")]
+        values: Vec<String>,
+    },
+    /// Stop firing; events wait, or give way to newer ones
+    Pause {
+        /// The reactor
+        reactor: String,
+    },
+    /// Go on
+    Resume {
+        /// The reactor
+        reactor: String,
+    },
+}
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let home = &args.home;
+    match args.verb.unwrap_or(Verb::List) {
+        Verb::List => list::run(home, printer).await,
+        Verb::Show { reactor, after } => show::run(home, &reactor, after, printer).await,
+        Verb::Push { reactor, source, event } => ask::push(home, &reactor, &source, event, printer).await,
+        Verb::Fire { reactor, values } => ask::fire(home, &reactor, &values, printer).await,
+        Verb::Pause { reactor } => ask::pause(home, &reactor, printer).await,
+        Verb::Resume { reactor } => ask::resume(home, &reactor, printer).await,
+    }
+}

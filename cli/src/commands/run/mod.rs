@@ -1,0 +1,236 @@
+//! `longshore run`.
+
+mod replay;
+
+use crate::error::CliError;
+use crate::home::{Home, LoadOptions};
+use crate::output::{ExitStatus, Printer, span};
+use crate::packaging::{BuildOptions, build, is_crate};
+use crate::progress::Progress;
+use longshore_engine::{Packages, RunReport, StartRequest, WorkflowDef};
+use longshore_reconciler::source::directory;
+use longshore_reconciler::{Host, HostOptions, Outcome};
+use longshore_store::{RunId, RunState, TaskState};
+use serde_json::{Map, Value};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long running attempts get to end after Ctrl-C.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+
+/// Attempts of one run that run at the same time.
+const SLOTS: usize = 256;
+
+/// Longest value of a context key that is printed, in bytes.
+const MAX_VALUE: usize = 100;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A crate's folder, a package file, or the name of a workflow in LONGSHORE_PATH
+    what: String,
+    /// The workflow, when the package has several
+    #[arg(short, long)]
+    workflow: Option<String>,
+    /// A param of the workflow; the value is JSON, and a text that is not JSON is a string
+    #[arg(short, long = "param", value_name = "KEY=VALUE")]
+    params: Vec<String>,
+    /// Optimise when building
+    #[arg(long)]
+    release: bool,
+    #[command(flatten)]
+    load: LoadOptions,
+    #[command(flatten)]
+    home: Home,
+}
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let params = params(&args.params)?;
+    let (directories, named) = sources(&args)?;
+    let host = Host::open(host_options(&args, directories, named.is_some())).await?;
+    load(&host, named.is_some()).await?;
+    if args.workflow.is_none() && named.is_none() && replay::is_wanted(&host) {
+        let status = replay::run(&host, printer).await;
+        host.shutdown(Duration::ZERO).await;
+        return status;
+    }
+    let result = run_on(&host, &args, named, params, printer).await;
+    host.shutdown(Duration::ZERO).await;
+    let Some(report) = result? else { return Ok(ExitStatus::Interrupted) };
+    printer.print(&report, || text(&report, &args.home.database()))?;
+    Ok(if report.state == RunState::Succeeded { ExitStatus::Done } else { ExitStatus::RunFailed })
+}
+
+/// A host without triggers and schedules; its reactors start anew.
+fn host_options(args: &Args, directories: Vec<PathBuf>, named: bool) -> HostOptions {
+    let mut options = args.home.host_options();
+    options.follow = false;
+    options.engine.slots = SLOTS;
+    options.engine.triggers = false;
+    options.engine.reactors = args.workflow.is_none() && !named;
+    options.engine.replay = true;
+    options.engine.stream_roots = vec![PathBuf::from("."), PathBuf::from(&args.what)];
+    options.reconciler.directories = directories;
+    // The command names what to run: there is nothing to roll back to.
+    options.reconciler.health = None;
+    args.load.apply(&mut options.reconciler);
+    options
+}
+
+/// Where the package comes from, and the workflow's name when that is what was given.
+fn sources(args: &Args) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
+    let path = Path::new(&args.what);
+    if is_crate(path) {
+        let built = build(path, &BuildOptions { release: args.release, ..BuildOptions::default() })?;
+        return Ok((vec![built.file], None));
+    }
+    if path.is_file() {
+        return Ok((vec![path.to_owned()], None));
+    }
+    let mut directories = directory::of_environment();
+    let own = args.home.home.join("packages");
+    if own.is_dir() {
+        directories.push(own);
+    }
+    if path.exists() || args.what.contains(std::path::MAIN_SEPARATOR) || directories.is_empty() {
+        return Err(CliError::NotACrate { path: path.to_owned() }.into());
+    }
+    Ok((directories, Some(args.what.clone())))
+}
+
+fn params(given: &[String]) -> anyhow::Result<Map<String, Value>> {
+    given
+        .iter()
+        .map(|text| {
+            let (key, value) = text
+                .split_once('=')
+                .filter(|(key, _)| !key.is_empty())
+                .ok_or_else(|| CliError::BadParam { text: text.clone() })?;
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+            Ok((key.to_owned(), value))
+        })
+        .collect()
+}
+
+/// Loads the packages. The one file that was named must load; of many, the others may be broken.
+async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
+    for outcome in host.reconcile().await?.outcomes {
+        match outcome {
+            Outcome::Refused { error, .. } if !many => return Err(error.into()),
+            Outcome::Refused { name, error } => {
+                tracing::warn!(name, code = error.code(), "refused: {}", error.full());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Starts, follows. `None` when it was interrupted.
+async fn run_on(
+    host: &Host,
+    args: &Args,
+    named: Option<String>,
+    params: Map<String, Value>,
+    printer: &Printer,
+) -> anyhow::Result<Option<RunReport>> {
+    let def = choose(host, args.workflow.clone().or(named))?;
+    let mut events = host.engine().progress();
+    let request = StartRequest {
+        tenant: def.tenant.clone(),
+        workflow: def.name.clone(),
+        params,
+        ..StartRequest::default()
+    };
+    let run = host.engine().start(request).await?.run;
+    let WorkflowDef { name, package, version, digest, .. } = &*def;
+    printer.remark(&format!("{name} {run} of {package} {version} ({})", digest.short()));
+    let mut progress = Progress::new(&def, printer.is_json());
+    let engine = host.engine().clone();
+    let ended = engine.wait(run);
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            biased;
+            event = events.recv() => {
+                if let Ok(event) = event && event.run == run {
+                    progress.show(&event);
+                }
+            }
+            report = &mut ended => {
+                while let Ok(event) = events.try_recv() {
+                    if event.run == run {
+                        progress.show(&event);
+                    }
+                }
+                return Ok(Some(report?));
+            }
+            _ = tokio::signal::ctrl_c() => {
+                interrupted(host, run).await;
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn choose(host: &Host, wanted: Option<String>) -> anyhow::Result<Arc<WorkflowDef>> {
+    let catalog = host.loaded().catalog();
+    let mut all: Vec<_> = catalog.workflows.values().cloned().collect();
+    all.sort_by_key(|def| def.key());
+    if let Some(wanted) = wanted {
+        let known = all.iter().map(|def| def.name.clone()).collect();
+        let found = all.into_iter().find(|def| def.name == wanted);
+        let tenant = Default::default();
+        return found
+            .ok_or(longshore_engine::Error::UnknownWorkflow { tenant, workflow: wanted, known }.into());
+    }
+    match all.len() {
+        0 => Err(CliError::NoWorkflow { packages: packages(host) }.into()),
+        1 => Ok(all.remove(0)),
+        _ => {
+            Err(CliError::SeveralWorkflows { workflows: all.iter().map(|def| def.name.clone()).collect() }
+                .into())
+        }
+    }
+}
+
+/// The first Ctrl-C lets running attempts end, the second one does not wait for them.
+async fn interrupted(host: &Host, run: RunId) {
+    eprintln!("stopping: running tasks may end; press Ctrl-C again to stop at once");
+    tokio::select! {
+        () = host.stop_engine(SHUTDOWN_GRACE) => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    eprintln!("run {run} is not over; it goes on when this package is run or served again");
+}
+
+/// The names of the loaded packages.
+fn packages(host: &Host) -> Vec<String> {
+    host.packages().into_iter().map(|package| package.name.to_string()).collect()
+}
+
+/// Writing to a String does not fail.
+fn text(report: &RunReport, database: &Path) -> String {
+    let mut out = String::new();
+    let took = report.finished_at.map(|end| span(end - report.created_at)).unwrap_or_default();
+    let _ = writeln!(out, "{} {} in {took}", report.workflow, report.state.as_str());
+    if let Some(error) = &report.error {
+        let _ = writeln!(out, "  {error}");
+    }
+    for task in report.tasks.iter().filter(|t| t.state == TaskState::Failed) {
+        let backtrace =
+            task.history.last().and_then(|a| a.error.as_ref()?.get("backtrace")?.as_str().map(str::to_owned));
+        if let Some(backtrace) = backtrace {
+            let _ = writeln!(out, "  backtrace of {}:\n{backtrace}", task.id);
+        }
+    }
+    let context: Map<String, Value> = serde_json::from_str(report.context.get()).unwrap_or_default();
+    for (key, value) in context {
+        let text = value.to_string();
+        let cut = text.floor_char_boundary(MAX_VALUE);
+        let _ = writeln!(out, "  {key} = {}{}", &text[..cut], if cut < text.len() { " .." } else { "" });
+    }
+    let _ = writeln!(out, "record: run {} in {}", report.run_id, database.display());
+    out
+}

@@ -1,0 +1,41 @@
+//! `longshore runs`.
+
+mod cancel;
+mod list;
+mod show;
+
+use crate::home::Home;
+use crate::output::{ExitStatus, Printer};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    home: Home,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// List the newest runs
+    List(list::Args),
+    /// Show one run with its tasks, attempts and context
+    Show {
+        /// The run's id
+        run: String,
+    },
+    /// Request to cancel a run; its host cancels it within a second
+    Cancel {
+        /// The run's id
+        run: String,
+    },
+}
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    match args.verb {
+        None => list::run(&args.home, list::Args::default(), printer).await,
+        Some(Verb::List(list)) => list::run(&args.home, list, printer).await,
+        Some(Verb::Show { run }) => show::run(&args.home, &run, printer).await,
+        Some(Verb::Cancel { run }) => cancel::run(&args.home, &run, printer).await,
+    }
+}

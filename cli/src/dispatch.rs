@@ -1,0 +1,26 @@
+//! Commands to their code.
+
+use crate::args::Command;
+use crate::commands::{
+    build, completions, diff, explain, graphs, inspect, man, new, packages, plan, reactors, run, runs, serve,
+};
+use crate::output::{ExitStatus, Printer};
+
+pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    match command {
+        Command::New(args) => new::run(&args, printer),
+        Command::Build(args) => build::run(args, printer),
+        Command::Inspect(args) => inspect::run(&args, printer),
+        Command::Run(args) => run::run(args, printer).await,
+        Command::Serve(args) => serve::run(args, printer).await,
+        Command::Packages(args) => packages::run(args, printer).await,
+        Command::Plan(args) => plan::run(args, printer).await,
+        Command::Diff(args) => diff::run(&args, printer),
+        Command::Runs(args) => runs::run(args, printer).await,
+        Command::Reactors(args) => reactors::run(args, printer).await,
+        Command::Graphs(args) => graphs::run(args, printer).await,
+        Command::Explain(args) => explain::run(&args, printer),
+        Command::Completions(args) => completions::run(&args, crate::args::definition()),
+        Command::Man(args) => man::run(&args, crate::args::definition()),
+    }
+}

@@ -1,0 +1,188 @@
+//! Errors of the command line, and how each error is printed.
+
+use crate::output::{ExitStatus, Printer};
+use serde_json::json;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// An error of the command line itself.
+#[derive(Debug)]
+pub(crate) enum CliError {
+    NotACrate { path: PathBuf },
+    NoLibrary { name: String },
+    NoDependency { name: String },
+    CargoMissing { source: std::io::Error },
+    CargoFailed { name: String },
+    NoPackageCall { name: String },
+    NoArtifact { name: String },
+    BadParam { text: String },
+    SeveralWorkflows { workflows: Vec<String> },
+    NoWorkflow { packages: Vec<String> },
+    NoDirectory { path: PathBuf },
+    NoPage { code: String },
+    Exists { path: PathBuf },
+    BadName { name: String },
+    Metadata { message: String },
+    BadState { text: String },
+    NoHome { path: PathBuf },
+    BadEvent { text: String },
+    NoGraph { graph: String, known: Vec<String> },
+    NoPackage { name: String, known: Vec<String> },
+    NoDigest { name: String, wanted: String, known: Vec<String> },
+}
+
+impl CliError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotACrate { .. } => "LS0701",
+            Self::NoLibrary { .. } | Self::NoDependency { .. } => "LS0702",
+            Self::CargoMissing { .. } | Self::CargoFailed { .. } | Self::NoArtifact { .. } => "LS0703",
+            Self::NoPackageCall { .. } => "LS0704",
+            Self::BadParam { .. } | Self::BadState { .. } => "LS0705",
+            Self::SeveralWorkflows { .. } | Self::NoWorkflow { .. } => "LS0706",
+            Self::Exists { .. } | Self::BadName { .. } => "LS0707",
+            Self::Metadata { .. } => "LS0708",
+            Self::NoHome { .. } => "LS0709",
+            Self::NoDirectory { .. } => "LS0712",
+            Self::NoPage { .. } => "LS0713",
+            Self::BadEvent { .. } => "LS0705",
+            Self::NoGraph { .. } => "LS0710",
+            Self::NoPackage { .. } | Self::NoDigest { .. } => "LS0711",
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::NotACrate { .. } => {
+                "name the folder of a crate, a .longshore file, or a workflow; `longshore new` makes a crate"
+                    .into()
+            }
+            Self::NoLibrary { .. } => "a package is a library: add src/lib.rs".into(),
+            Self::NoDependency { .. } => "run `cargo add longshore`".into(),
+            Self::CargoMissing { .. } => "install Rust, and make sure `cargo` is on the PATH".into(),
+            Self::CargoFailed { .. } => "cargo's own message is above".into(),
+            Self::NoPackageCall { .. } => "add `longshore::package!();` to src/lib.rs".into(),
+            Self::NoArtifact { .. } => "see cargo's messages above".into(),
+            Self::BadParam { .. } => "write --param key=value".into(),
+            Self::BadEvent { .. } => "events are JSON: quote texts, as in '\"text\"'".into(),
+            Self::NoGraph { known, .. } if known.is_empty() => "no loaded package has a graph".into(),
+            Self::NoGraph { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::NoPackage { known, .. } | Self::NoDigest { known, .. } if known.is_empty() => {
+                "take one in: `longshore packages add FILE`".into()
+            }
+            Self::NoPackage { known, .. } | Self::NoDigest { known, .. } => {
+                format!("there are: {}", known.join(", "))
+            }
+            Self::SeveralWorkflows { .. } => "choose one: --workflow NAME".into(),
+            Self::NoWorkflow { .. } => {
+                "put `#[longshore::workflow(name = \"..\")]` on a module of tasks".into()
+            }
+            Self::Exists { .. } => "name a folder that is not there yet".into(),
+            Self::BadName { .. } => "use ASCII letters, digits, `-` and `_`, a letter first".into(),
+            Self::Metadata { .. } => "correct [package.metadata.longshore] in Cargo.toml".into(),
+            Self::BadState { .. } => "states are running, succeeded, failed, cancelled".into(),
+            Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
+            Self::NoDirectory { .. } => "make it, or name another".into(),
+            Self::NoPage { .. } => "codes look like LS0107; every error prints its own".into(),
+        }
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotACrate { path } => {
+                write!(f, "{} is not a crate, a package file, or a known workflow", path.display())
+            }
+            Self::NoLibrary { name } => write!(f, "crate `{name}` has no library"),
+            Self::NoDependency { name } => {
+                write!(f, "crate `{name}` does not depend on longshore: it is not a package")
+            }
+            Self::CargoMissing { .. } => f.write_str("cargo could not be started"),
+            Self::CargoFailed { name } => write!(f, "cargo could not build `{name}`"),
+            Self::NoPackageCall { name } => {
+                write!(f, "crate `{name}` never calls `package!()`: its library has no static record")
+            }
+            Self::NoArtifact { name } => write!(f, "cargo built `{name}` and named no library"),
+            Self::BadParam { text } => write!(f, "`{text}` is not a param"),
+            Self::BadEvent { text } => write!(f, "`{text}` is not an event"),
+            Self::NoGraph { graph, .. } => write!(f, "no loaded package has a graph `{graph}`"),
+            Self::NoPackage { name, .. } => write!(f, "this home knows no package `{name}`"),
+            Self::NoDigest { name, wanted, .. } => write!(f, "package `{name}` has no {wanted}"),
+            Self::SeveralWorkflows { workflows } => {
+                write!(f, "the package has several workflows: {}", workflows.join(", "))
+            }
+            Self::NoWorkflow { packages } if packages.is_empty() => f.write_str("no package is loaded"),
+            Self::NoWorkflow { packages } => {
+                write!(f, "package {} has no workflow", packages.join(", "))
+            }
+            Self::NoDirectory { path } => write!(f, "the directory {} is not there", path.display()),
+            Self::NoPage { code } => write!(f, "`{code}` is not an error code"),
+            Self::Exists { path } => write!(f, "{} is there already", path.display()),
+            Self::BadName { name } => write!(f, "`{name}` is not a crate name"),
+            Self::Metadata { message } => write!(f, "[package.metadata.longshore]: {message}"),
+            Self::BadState { text } => write!(f, "`{text}` is not a state of a run"),
+            Self::NoHome { path } => write!(f, "there is no Longshore database in {}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for CliError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::CargoMissing { source } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// The code and the fix of the outermost error that has them.
+fn coded(error: &anyhow::Error) -> Option<(String, String)> {
+    error.chain().find_map(|cause| {
+        if let Some(e) = cause.downcast_ref::<CliError>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        if let Some(e) = cause.downcast_ref::<longshore_reconciler::Error>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        if let Some(e) = cause.downcast_ref::<longshore_engine::Error>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        if let Some(e) = cause.downcast_ref::<longshore_package::Error>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        if let Some(e) = cause.downcast_ref::<longshore_reconciler::host::Error>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        let store = cause.downcast_ref::<longshore_store::Error>();
+        store.map(|e| (e.code().to_owned(), e.fix().to_owned()))
+    })
+}
+
+/// Prints an error with its code, its causes and what to do, and gives the exit code.
+pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
+    let (code, fix) = coded(error).unwrap_or_default();
+    let mut chain = error.chain().map(ToString::to_string);
+    let message = chain.next().unwrap_or_default();
+    let causes: Vec<String> = chain.collect();
+    if printer.is_json() {
+        println!(
+            "{:#}",
+            json!({ "error": { "code": code, "message": message, "causes": causes, "fix": fix } })
+        );
+        return ExitStatus::Failed.into();
+    }
+    let bracket = if code.is_empty() { String::new() } else { format!("[{code}]") };
+    eprintln!("error{bracket}: {message}");
+    for cause in causes {
+        eprintln!("  because: {cause}");
+    }
+    if !fix.is_empty() {
+        eprintln!("  fix: {fix}");
+    }
+    if !code.is_empty() {
+        eprintln!("  more: longshore explain {code}");
+    }
+    ExitStatus::Failed.into()
+}

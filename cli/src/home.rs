@@ -1,0 +1,78 @@
+//! The host's home, and the host that a command opens there.
+
+use crate::error::CliError;
+use clap::Args;
+use longshore_engine::Clock;
+use longshore_engine::clock::System;
+use longshore_package::Policy;
+use longshore_reconciler::{HostOptions, Options};
+use longshore_store::{Access, Store};
+// Registers the streams that are not files.
+use longshore_streams as _;
+use std::path::PathBuf;
+
+/// Where the host keeps its database and its artifact cache.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Home {
+    /// Folder of the database and the artifact cache
+    #[arg(long, global = true, env = "LONGSHORE_HOME", default_value = ".longshore")]
+    pub(crate) home: PathBuf,
+}
+
+/// How packages are checked and loaded, by the host and by commands that plan for it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoadOptions {
+    /// Refuse libraries that were built without Longshore's linker arguments
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Give packages a process of their own: a name, or `all`
+    #[arg(long, value_name = "PACKAGE")]
+    pub(crate) isolate: Vec<String>,
+}
+
+impl LoadOptions {
+    pub(crate) fn apply(&self, options: &mut Options) {
+        if self.strict {
+            options.verify.policy = Policy::Strict;
+        }
+        let isolation = &mut options.verify.isolation;
+        isolation.all |= self.isolate.iter().any(|name| name == "all");
+        isolation.packages.extend(self.isolate.iter().map(|name| name.as_str().into()));
+    }
+}
+
+impl Home {
+    pub(crate) fn database(&self) -> PathBuf {
+        self.home.join("longshore.db")
+    }
+
+    /// Options of a host in this home.
+    pub(crate) fn host_options(&self) -> HostOptions {
+        HostOptions::new(&self.home)
+    }
+
+    /// Options of this home's reconciler, for commands that plan for it.
+    pub(crate) fn reconciler_options(&self, directories: Vec<PathBuf>) -> Options {
+        Options { directories, ..self.host_options().reconciler }
+    }
+
+    /// Wakes the host of this home after an override, when there is one.
+    pub(crate) fn wake(&self) {
+        // A hint: its timer finds the override as well.
+        let _ = std::fs::write(self.home.join("wake").join("override"), "");
+    }
+
+    /// Opens the database for a command that only reads or asks.
+    pub(crate) async fn open_read_only(&self) -> anyhow::Result<Store> {
+        let path = self.database();
+        if !path.is_file() {
+            return Err(CliError::NoHome { path: self.home.clone() }.into());
+        }
+        Ok(Store::open_file(&path, Access::Client).await?)
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    System.now_ms()
+}

@@ -1,0 +1,5 @@
+//! Values that commands show, as text or as JSON.
+
+pub(crate) mod changes;
+pub(crate) mod packages;
+pub(crate) mod plan;

@@ -1,0 +1,77 @@
+//! An attempt to execute, and how it ended.
+
+use longshore_store::{Digest, RunId};
+use std::fmt;
+
+/// Names an attempt of this host in everything that comes back of it. Unique within one engine, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeaseId(pub u64);
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One attempt, claimed and recorded, to be executed.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The lease it is executed under.
+    pub lease: LeaseId,
+    /// The run.
+    pub run: RunId,
+    /// The task's id.
+    pub task: String,
+    /// The task's index in the package's task list.
+    pub index: u32,
+    /// From 1.
+    pub number: u32,
+    /// The digest the run is pinned to.
+    pub digest: Digest,
+    /// Longest time it may take, 0 for no limit.
+    pub deadline_ms: u64,
+    /// The context's frame.
+    pub context: Vec<u8>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// It succeeded; the frame of its patch.
+    Done(Vec<u8>),
+    /// It failed.
+    Failed(AttemptFailure),
+    /// It was cancelled before it ended.
+    Cancelled,
+    /// The host or process that executed it died, so that nobody knows how far it got; why.
+    Lost(String),
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttemptFailure {
+    /// The error's text.
+    pub message: String,
+    /// The texts of its sources, outermost first.
+    pub causes: Vec<String>,
+    /// Whether it panicked.
+    pub panicked: bool,
+    /// Symbolised, empty when it did not panic.
+    pub backtrace: String,
+    /// Whether it ran out of time.
+    pub timed_out: bool,
+    /// Whether trying again cannot help, whatever the retry policy says.
+    pub permanent: bool,
+}
+
+impl AttemptFailure {
+    /// A failure that no retry policy repeats.
+    pub fn permanent(message: String) -> Self {
+        Self { message, permanent: true, ..Self::default() }
+    }
+
+    /// The message and its causes in one line.
+    pub fn text(&self) -> String {
+        self.causes.iter().fold(self.message.clone(), |text, cause| format!("{text}: {cause}"))
+    }
+}

@@ -1,0 +1,109 @@
+//! The catalog: what can be run right now.
+
+use crate::model::definition::{WorkflowDef, WorkflowKey};
+use crate::model::reactor_def::{GraphDef, ReactorDef, Subscription};
+use longshore_store::Digest;
+use longshore_workflow_plugin::wire::{TriggerMeta, TriggerMetadata};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What can be run right now: an immutable snapshot, replaced as a whole.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// The current definition of each workflow, by tenant and name: what new runs start on.
+    pub workflows: HashMap<WorkflowKey, Arc<WorkflowDef>>,
+    /// Every loaded digest, those included that only finish what they have: what may be claimed.
+    pub digests: HashSet<Digest>,
+    /// The triggers of the current generations.
+    pub triggers: Vec<Arc<TriggerDef>>,
+    /// The reactors of the current generations, by name.
+    pub reactors: Vec<Arc<ReactorDef>>,
+    /// The graphs that reactors fire, by name.
+    pub graphs: Vec<Arc<GraphDef>>,
+    /// Which firings start which workflows.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// A trigger of a loaded package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerDef {
+    /// The digest it is part of.
+    pub digest: Digest,
+    /// Its index in the package's trigger list.
+    pub index: u32,
+    /// The name.
+    pub name: String,
+    /// The workflow it starts.
+    pub workflow: String,
+    /// Whether it fires while an earlier run of its own is still going.
+    pub allow_concurrent: bool,
+    /// When it fires.
+    pub when: TriggerWhen,
+}
+
+/// When a trigger fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TriggerWhen {
+    /// By the calendar.
+    Cron {
+        /// Five to seven fields.
+        expression: String,
+        /// IANA name.
+        timezone: String,
+    },
+    /// When a poll says so.
+    Poll {
+        /// Between polls.
+        interval_ms: u64,
+    },
+    /// When a reactor fires.
+    Reactor {
+        /// The reactor.
+        reactor: String,
+        /// A rule over the firing's outputs as JSON, empty for every firing.
+        when: String,
+    },
+}
+
+/// The triggers of a package's metadata.
+pub fn triggers(metadata: &TriggerMetadata, digest: &Digest) -> Vec<Arc<TriggerDef>> {
+    let trigger = |(index, meta): (usize, &TriggerMeta)| {
+        let when = if !meta.cron.is_empty() {
+            TriggerWhen::Cron { expression: meta.cron.clone(), timezone: meta.timezone.clone() }
+        } else if !meta.reactor.is_empty() {
+            TriggerWhen::Reactor { reactor: meta.reactor.clone(), when: meta.when.clone() }
+        } else {
+            TriggerWhen::Poll { interval_ms: meta.poll_interval_ms.max(1) }
+        };
+        Arc::new(TriggerDef {
+            digest: digest.clone(),
+            index: index as u32,
+            name: meta.name.clone(),
+            workflow: meta.workflow.clone(),
+            allow_concurrent: meta.allow_concurrent,
+            when,
+        })
+    };
+    metadata.triggers.iter().enumerate().map(trigger).collect()
+}
+
+/// The subscriptions among triggers. One whose predicate does not read starts nothing and is logged.
+pub fn subscriptions(triggers: &[Arc<TriggerDef>]) -> Vec<Subscription> {
+    let subscription = |trigger: &Arc<TriggerDef>| {
+        let TriggerWhen::Reactor { reactor, when } = &trigger.when else { return None };
+        let rule = if when.is_empty() { Ok(None) } else { serde_json::from_str(when).map(Some) };
+        match rule {
+            Ok(when) => Some(Subscription {
+                trigger: trigger.name.clone(),
+                reactor: reactor.clone(),
+                workflow: trigger.workflow.clone(),
+                when,
+            }),
+            Err(error) => {
+                tracing::error!(trigger = trigger.name, %error, "a predicate does not read");
+                None
+            }
+        }
+    };
+    triggers.iter().filter_map(subscription).collect()
+}

@@ -1,0 +1,7 @@
+//! Pure data: what the engine knows of packages and runs.
+
+pub(crate) mod attempt;
+pub(crate) mod catalog;
+pub(crate) mod context;
+pub(crate) mod definition;
+pub(crate) mod reactor_def;

@@ -1,0 +1,45 @@
+//! Options of an engine.
+
+use crate::clock::{Clock, Rng, System};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Options of an engine.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Name of this host in the records.
+    pub host_name: String,
+    /// Attempts that run at the same time; a deferred attempt does not count.
+    pub slots: usize,
+    /// Whether schedules and polls of the catalog's triggers fire.
+    pub triggers: bool,
+    /// Whether the catalog's reactors run.
+    pub reactors: bool,
+    /// How long a graph may take for a firing.
+    pub graph_deadline: Duration,
+    /// Whether reactors start anew: their recorded state is forgotten when they start.
+    pub replay: bool,
+    /// Where relative paths of event streams are looked for, in this order.
+    pub stream_roots: Vec<PathBuf>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The source of jitter.
+    pub rng: Arc<dyn Rng>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host_name: "local".to_owned(),
+            slots: 512,
+            triggers: true,
+            reactors: true,
+            graph_deadline: Duration::from_secs(30),
+            replay: false,
+            stream_roots: vec![PathBuf::from(".")],
+            clock: Arc::new(System),
+            rng: Arc::new(System),
+        }
+    }
+}

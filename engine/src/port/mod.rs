@@ -1,0 +1,5 @@
+//! How the engine calls whatever holds the author's code.
+
+pub(crate) mod graph_calls;
+pub(crate) mod packages;
+pub(crate) mod wire;

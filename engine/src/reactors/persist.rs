@@ -1,0 +1,76 @@
+//! What is recorded of reactors: state, dead letters, status.
+
+use crate::error::Error;
+use crate::handle::EngineHandle;
+use crate::reactors::ingress::ReactorInput;
+use crate::reactors::state::DeadLetter;
+use crate::sync::lock;
+use longshore_store::{DeadLetter as DeadLetterRow, PositionRow, ReactorRow, StatusRow};
+use serde_json::Value;
+
+/// Records dead letters, status, and the state of reactors whose inputs are not recorded.
+pub(crate) async fn record(engine: &EngineHandle, inputs: &[ReactorInput]) -> Result<(), Error> {
+    let now = engine.now_ms();
+    let in_memory = inputs.iter().filter(|input| input.sequential.is_none());
+    let row = |input: &ReactorInput| {
+        let Some(state) = input.reactor.state() else {
+            // It is in use by a call: the next tick records it.
+            input.reactor.touch();
+            return None;
+        };
+        Some(ReactorRow {
+            name: input.reactor.name.clone(),
+            cursor: 0,
+            paused: i64::from(input.reactor.is_paused()),
+            state,
+        })
+    };
+    let rows: Vec<ReactorRow> = in_memory.filter_map(row).collect();
+    let mut tx = engine.store().begin().await?;
+    ReactorRow::put(&mut tx, &rows, now).await?;
+    let mut statuses = Vec::with_capacity(inputs.len());
+    let mut recorded = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let name = &input.reactor.name;
+        let dead_letters: Vec<DeadLetterRow> =
+            input.reactor.dead_letters().iter().map(|r| dead_letter_row(name, r, now)).collect();
+        if !dead_letters.is_empty() {
+            DeadLetterRow::insert(&mut tx, name, &dead_letters).await?;
+        }
+        recorded.push(dead_letters.len());
+        if input.sequential.is_some() {
+            ReactorRow::set_paused(&mut tx, name, input.reactor.is_paused(), now).await?;
+        } else {
+            let positions = lock(&input.positions).clone();
+            let rows = positions.into_iter().map(|(stream, position)| PositionRow { stream, position });
+            PositionRow::put(&mut tx, name, &rows.collect::<Vec<_>>()).await?;
+        }
+        let status = input.reactor.status();
+        statuses.push(StatusRow {
+            name: name.clone(),
+            package: status.package.clone(),
+            digest: status.digest.clone(),
+            status: serde_json::to_string(&status).unwrap_or_default(),
+            updated_at: now,
+        });
+    }
+    StatusRow::put(&mut tx, &statuses).await?;
+    engine.store().commit(tx).await?;
+    for (input, count) in inputs.iter().zip(recorded) {
+        input.reactor.dead_letters_recorded(count);
+    }
+    Ok(())
+}
+
+fn dead_letter_row(reactor: &str, letter: &DeadLetter, now: i64) -> DeadLetterRow {
+    let payload: Value = longshore_workflow::deserialize(&letter.event).unwrap_or_default();
+    DeadLetterRow {
+        reactor: reactor.to_owned(),
+        source: letter.source.clone(),
+        position: letter.position.clone(),
+        field: letter.failure.field.clone(),
+        message: letter.failure.message.clone(),
+        payload: payload.to_string(),
+        at: now,
+    }
+}

@@ -1,0 +1,357 @@
+//! [`Reactors`]: all reactors of a host, kept as the catalog says.
+
+use crate::error::Error;
+use crate::handle::EngineHandle;
+use crate::model::catalog::Catalog;
+use crate::model::reactor_def::{InputStrategy, ReactorDef};
+use crate::port::graph_calls::GraphRunner;
+use crate::reactors::bindings::{bindings, signature};
+use crate::reactors::feeds::{Feed, StreamPlace};
+use crate::reactors::ingress::{InputBatch, ReactorInput, packed};
+use crate::reactors::persist::record;
+use crate::reactors::reactor::{Fired, MAX_FIRED, Reactor};
+use crate::reactors::sequential::{QUEUE, Sequential};
+use crate::reactors::state::ReactorState;
+use crate::reactors::status::ReactorStatus;
+use crate::reactors::{feeds, subscriptions};
+use crate::sync::lock;
+use longshore_store::{PositionRow, ReactorRow, StatusRow};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+/// How often what changed is recorded, and commands of other programs are looked for.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a reactor that is to be connected anew is waited for while a graph is being called.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// All reactors of a host.
+pub struct Reactors {
+    running: Mutex<BTreeMap<String, Running>>,
+    place: StreamPlace,
+    replay: bool,
+    deadline: Duration,
+    fired: mpsc::Sender<Fired>,
+    /// Whether the engine stops: nothing is started any more.
+    closed: AtomicBool,
+}
+
+struct Running {
+    input: ReactorInput,
+    /// The graphs and subscriptions it was connected with.
+    signature: String,
+    feeds: Vec<Feed>,
+    worker: Option<Feed>,
+}
+
+impl Reactors {
+    /// Reactors of nothing yet. Relative paths of streams are looked for in `roots`.
+    pub(crate) fn new(
+        roots: Vec<PathBuf>,
+        replay: bool,
+        deadline: Duration,
+    ) -> (Arc<Self>, mpsc::Receiver<Fired>) {
+        let (fired, firings) = mpsc::channel(MAX_FIRED);
+        let place = StreamPlace { roots, ..StreamPlace::default() };
+        (
+            Arc::new(Self {
+                running: Mutex::default(),
+                place,
+                replay,
+                deadline,
+                fired,
+                closed: AtomicBool::new(false),
+            }),
+            firings,
+        )
+    }
+
+    /// What is so of every reactor, by name.
+    pub fn list(&self) -> Vec<ReactorStatus> {
+        lock(&self.running).values().map(|running| running.input.reactor.status()).collect()
+    }
+
+    /// Whether every stream was read to its end, and nothing waits.
+    pub fn is_drained(&self) -> bool {
+        let settled = |running: &Running| running.input.reactor.status().pending == 0;
+        self.place.reading.load(Ordering::SeqCst) == 0 && lock(&self.running).values().all(settled)
+    }
+
+    /// Gives a source an event. With `sequential` it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::UnknownReactor`], [`Error::UnknownSource`], [`Error::BadEvent`].
+    pub async fn push(&self, reactor: &str, source: &str, event: &Value) -> Result<(), Error> {
+        let (input, place) = self.find(reactor, source)?;
+        input.push_recorded(place, packed(source, event)?, None).await
+    }
+
+    /// As [`Reactors::push`], for a value that is MessagePack already, and without waiting for a record: with
+    /// `latest` the graphs have been fired when this returns, if the reactor was idle and its package is this
+    /// program.
+    ///
+    /// # Errors
+    /// [`Error::UnknownReactor`], [`Error::UnknownSource`].
+    pub async fn push_bytes(&self, reactor: &str, source: &str, event: Arc<[u8]>) -> Result<(), Error> {
+        let (input, place) = self.find(reactor, source)?;
+        input.push(vec![(place, event)]).await;
+        Ok(())
+    }
+
+    /// Fires with the values there are, and with these on top. Only for `latest`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownReactor`], [`Error::UnknownSource`], [`Error::BadEvent`] for a reactor whose inputs are
+    /// recorded: push an event instead.
+    pub fn fire(&self, reactor: &str, values: &[(String, Value)]) -> Result<(), Error> {
+        let running = self.input(reactor)?;
+        if running.sequential.is_some() {
+            let message = "a sequential reactor fires for its inputs: push one".to_owned();
+            return Err(Error::BadEvent { source_name: reactor.to_owned(), message });
+        }
+        let mut events = Vec::with_capacity(values.len());
+        for (source, value) in values {
+            let (_, place) = self.find(reactor, source)?;
+            events.push((place, packed(source, value)?));
+        }
+        running.reactor.fire_now(events);
+        Ok(())
+    }
+
+    /// Stops firing, or goes on. It stays so over a restart.
+    ///
+    /// # Errors
+    /// [`Error::UnknownReactor`].
+    pub fn pause(&self, reactor: &str, paused: bool) -> Result<(), Error> {
+        self.input(reactor)?.reactor.pause(paused);
+        Ok(())
+    }
+
+    fn input(&self, reactor: &str) -> Result<ReactorInput, Error> {
+        let running = lock(&self.running);
+        running.get(reactor).map(|running| running.input.clone()).ok_or_else(|| Error::UnknownReactor {
+            reactor: reactor.to_owned(),
+            known: running.keys().cloned().collect(),
+        })
+    }
+
+    pub(super) fn find(&self, reactor: &str, source: &str) -> Result<(ReactorInput, usize), Error> {
+        let input = self.input(reactor)?;
+        let bindings = input.reactor.bindings();
+        let place = bindings.def.source(source).ok_or_else(|| Error::UnknownSource {
+            reactor: reactor.to_owned(),
+            source_name: source.to_owned(),
+            known: bindings.def.sources.iter().map(|source| source.name.clone()).collect(),
+        })?;
+        Ok((input, place))
+    }
+
+    /// Makes the running reactors those of the catalog.
+    async fn reconcile(&self, engine: &EngineHandle, catalog: &Catalog) -> Result<(), Error> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let wanted: BTreeMap<&str, &Arc<ReactorDef>> =
+            catalog.reactors.iter().map(|def| (def.name.as_str(), def)).collect();
+        let gone: Vec<(String, Running)> = {
+            let mut running = lock(&self.running);
+            let names: Vec<String> =
+                running.keys().filter(|name| !wanted.contains_key(name.as_str())).cloned().collect();
+            names.into_iter().filter_map(|name| running.remove_entry(&name)).collect()
+        };
+        for (name, running) in gone {
+            self.stop(engine, &running).await;
+            let mut tx = engine.store().begin().await?;
+            StatusRow::forget(&mut tx, &name).await?;
+            engine.store().commit(tx).await?;
+        }
+        for (name, def) in wanted {
+            let Some(runner) = engine.packages().graphs(&def.digest) else { continue };
+            let signature = signature(catalog, def);
+            let known = lock(&self.running).get(name).map(|r| (r.signature.clone(), r.input.clone()));
+            match known {
+                Some((same, _)) if same == signature => {}
+                Some((_, input)) => self.rebind(engine, catalog, def, runner, input, signature).await,
+                None => self.start(engine, catalog, def, runner, signature).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Connects a running reactor to another generation: values and waiting events stay.
+    async fn rebind(
+        &self,
+        engine: &EngineHandle,
+        catalog: &Catalog,
+        def: &Arc<ReactorDef>,
+        runner: Arc<dyn GraphRunner>,
+        input: ReactorInput,
+        signature: String,
+    ) {
+        let bindings = Arc::new(bindings(engine, catalog, def, runner, self.deadline));
+        // What fed the version before ends first: its places of sources may be others.
+        if let Some(running) = lock(&self.running).get_mut(&def.name) {
+            running.feeds.clear();
+        }
+        let began = Instant::now();
+        while !input.reactor.rebind(&bindings) {
+            if began.elapsed() > BUSY {
+                tracing::error!(
+                    reactor = def.name,
+                    "a graph does not return; the reactor stays with the old version"
+                );
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if let Some(running) = lock(&self.running).get_mut(&def.name) {
+            running.signature = signature;
+            let positions = lock(&input.positions).clone();
+            running.feeds = feeds::start(&input, &positions, &self.place);
+        }
+    }
+
+    async fn start(
+        &self,
+        engine: &EngineHandle,
+        catalog: &Catalog,
+        def: &Arc<ReactorDef>,
+        runner: Arc<dyn GraphRunner>,
+        signature: String,
+    ) -> Result<(), Error> {
+        if self.replay {
+            let mut tx = engine.store().begin().await?;
+            ReactorRow::forget(&mut tx, &def.name).await?;
+            engine.store().commit(tx).await?;
+        }
+        let row = ReactorRow::find(engine.store(), &def.name).await?;
+        let state = match &row {
+            Some(row) => ReactorState::restored(Arc::clone(def), &row.state),
+            None => ReactorState::new(Arc::clone(def)),
+        };
+        let (cursor, paused) = row.map_or((0, false), |row| (row.cursor, row.paused != 0));
+        let bindings = bindings(engine, catalog, def, runner, self.deadline);
+        let reactor = Arc::new(Reactor::new(bindings, state, paused, self.fired.clone()));
+        let positions: BTreeMap<String, String> = PositionRow::of(engine.store(), &def.name)
+            .await?
+            .into_iter()
+            .map(|row| (row.stream, row.position))
+            .collect();
+        let (sequential, worker) = match def.strategy {
+            InputStrategy::Latest => (None, None),
+            InputStrategy::Sequential => {
+                let (sender, ingress) = mpsc::channel::<InputBatch>(QUEUE);
+                let (engine, reactor, def) = (engine.clone(), Arc::clone(&reactor), Arc::clone(def));
+                let work = Sequential { engine, reactor, cursor, ingress, def };
+                (Some(sender), Some(Feed::of(tokio::spawn(work.run()))))
+            }
+        };
+        let positions_kept = Arc::new(Mutex::new(positions.clone()));
+        let input = ReactorInput { reactor, sequential, positions: positions_kept };
+        let feeds = feeds::start(&input, &positions, &self.place);
+        let running = Running { input, signature, feeds, worker };
+        let mut all = lock(&self.running);
+        if !self.closed.load(Ordering::SeqCst) {
+            all.insert(def.name.clone(), running);
+        }
+        Ok(())
+    }
+
+    /// Ends a reactor: what it gathered in memory is flushed, what it knows is recorded.
+    async fn stop(&self, engine: &EngineHandle, running: &Running) {
+        let reactor = &running.input.reactor;
+        for source in 0..reactor.bindings().def.sources.len() {
+            if running.worker.is_none() && reactor.has_buffered(source) {
+                reactor.flush(source);
+            }
+        }
+        if let Err(error) = record(engine, std::slice::from_ref(&running.input)).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(reactor = reactor.name, error, "its state was not recorded");
+        }
+    }
+
+    /// Records what changed since the last time.
+    async fn record_changes(&self, engine: &EngineHandle) -> Result<(), Error> {
+        let changed: Vec<ReactorInput> = lock(&self.running)
+            .values()
+            .filter(|running| running.input.reactor.take_touched())
+            .map(|running| running.input.clone())
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let recorded = record(engine, &changed).await;
+        if recorded.is_err() {
+            // The database may be back with the next tick.
+            changed.iter().for_each(|input| input.reactor.touch());
+        }
+        recorded
+    }
+
+    /// Ends all reactors.
+    pub(crate) async fn shutdown(&self, engine: &EngineHandle) {
+        self.closed.store(true, Ordering::SeqCst);
+        let running = std::mem::take(&mut *lock(&self.running));
+        for mut running in running.into_values() {
+            running.feeds.clear();
+            self.stop(engine, &running).await;
+        }
+    }
+}
+
+/// Keeps the reactors as the catalog says, until it is aborted.
+pub(crate) async fn run(engine: EngineHandle, reactors: Arc<Reactors>, mut firings: mpsc::Receiver<Fired>) {
+    let mut changed = engine.packages().changed();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let host = engine.host();
+    loop {
+        let reconciled = reactors.reconcile(&engine, &engine.packages().catalog()).await;
+        log("reactors were not brought up to date", reconciled);
+        loop {
+            tokio::select! {
+                fired = firings.recv() => {
+                    let Some(Fired { reactor, number, outputs }) = fired else { return };
+                    let subscribed: Vec<_> = engine
+                        .packages()
+                        .catalog()
+                        .subscriptions
+                        .iter()
+                        .filter(|subscription| subscription.reactor == reactor)
+                        .cloned()
+                        .collect();
+                    // Firings in memory are counted anew by each host.
+                    let key = format!("{reactor}:{host}:{number}");
+                    log("a subscription was not served", subscriptions::start(&engine, &subscribed, &key, &outputs).await);
+                }
+                _ = ticks.tick() => {
+                    // A bindings that failed is tried again with the next tick.
+                    log("commands were not looked for", reactors.apply_commands(&engine).await);
+                    log("reactors were not recorded", reactors.record_changes(&engine).await);
+                    if engine.packages().catalog().reactors.len() != lock(&reactors.running).len() {
+                        break;
+                    }
+                }
+                result = changed.changed() => {
+                    if result.is_err() {
+                        return;
+                    }
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn log(what: &str, result: Result<(), Error>) {
+    if let Err(error) = result {
+        tracing::warn!(error = &error as &dyn std::error::Error, code = error.code(), "{what}");
+    }
+}

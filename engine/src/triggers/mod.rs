@@ -1,0 +1,3 @@
+//! What fires without an event.
+
+pub(crate) mod scheduler;

@@ -1,0 +1,217 @@
+//! Claims due tasks, and decides which of them run.
+
+use super::Writer;
+use super::effects::{Abort, Effects, ProgressEvent, RunEnd};
+use super::lease_table::HeldLease;
+use super::outcomes::ResolvedTask;
+use crate::decide::{Readiness, readiness};
+use crate::model::attempt::{Attempt, AttemptFailure, AttemptOutcome};
+use longshore_store::{
+    Claim, Error as StoreError, EventKind, Lease, RunId, RunRow, RunState, TaskKey, TaskRow, TaskState,
+    TaskUpdate, Tx,
+};
+use longshore_workflow::MAX_CONTEXT_BYTES;
+use std::sync::Arc;
+
+/// Pause before a task is claimed again whose definition was not there.
+const PUT_BACK_MS: i64 = 1000;
+
+impl Writer {
+    /// Decides the `claimed` leases, then claims as many tasks as there are free slots. Skipped tasks take no slot:
+    /// their dependants, which may have become ready by that, are claimed in the same transaction.
+    pub(super) async fn claim(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        mut claimed: Vec<Lease>,
+        effects: &mut Effects,
+    ) -> Result<(), Abort> {
+        loop {
+            while !claimed.is_empty() {
+                claimed = self.decide_claimed(tx, claim, claimed, effects).await?;
+            }
+            let free = self.free_slots(0, effects);
+            if free == 0 || self.stopping.is_some() {
+                return Ok(());
+            }
+            claimed = if self.ready.is_complete() && !self.bypass_cache {
+                self.claim_from_queue(tx, claim, free).await?
+            } else {
+                self.claim_from_store(tx, claim, free).await?
+            };
+            if claimed.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Slots that neither a running attempt holds, nor one of this transaction is going to hold.
+    fn free_slots(&self, claimed: usize, effects: &Effects) -> usize {
+        self.slots.free().saturating_sub(effects.attempts.len() + claimed)
+    }
+
+    /// How many tasks may be claimed in the moment in which they become ready: none while others have waited longer.
+    pub(super) fn eager_claim_limit(&self, claimed: usize, effects: &Effects) -> usize {
+        let first = self.ready.is_known_empty() && !self.bypass_cache && self.stopping.is_none();
+        if first { self.free_slots(claimed, effects) } else { 0 }
+    }
+
+    /// Claims due tasks that the database selects.
+    async fn claim_from_store(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        free: usize,
+    ) -> Result<Vec<Lease>, Abort> {
+        // Read each time: a task that was put back because its digest went is not claimed again.
+        let catalog = self.packages.catalog();
+        let claimed = Lease::claim(tx, self.store.dialect(), &catalog.digests, claim, free as i64).await?;
+        if claimed.len() < free {
+            self.ready.emptied(TaskRow::next_due(tx, claim.now).await?);
+        } else {
+            self.ready.mark_incomplete();
+        }
+        Ok(claimed)
+    }
+
+    /// Claims tasks that this host made ready.
+    async fn claim_from_queue(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        free: usize,
+    ) -> Result<Vec<Lease>, Abort> {
+        let catalog = self.packages.catalog();
+        let mut claimed = Vec::new();
+        while claimed.len() < free
+            && let Some(key) = self.ready.pop()
+        {
+            let Some(run) = self.runs.get(key.run).filter(|run| !run.over) else { continue };
+            let task = &run.tasks[key.idx as usize];
+            // A digest that comes back wakes this host, which then asks the database.
+            if task.state == TaskState::Ready && catalog.digests.contains(&run.def.digest) {
+                claimed.push(claim.lease(key, task.attempts + 1, task.upstream_failed));
+            }
+        }
+        let keys: Vec<TaskKey> = claimed.iter().map(|lease| lease.key).collect();
+        self.expect(claim.take(tx, &keys).await?, keys.len())?;
+        Ok(claimed)
+    }
+
+    /// Compares the rows that changed with those that should have.
+    pub(super) fn expect(&self, actual: u64, expected: usize) -> Result<(), Abort> {
+        debug_assert!(!self.bypass_cache || expected == 0, "without memory only the database is believed");
+        let expected = expected as u64;
+        if actual == expected { Ok(()) } else { Err(Abort::StaleCache { expected, actual }) }
+    }
+
+    /// Makes attempts of claimed tasks, or skips them. Returns leases of the tasks that became ready by skipping.
+    async fn decide_claimed(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        claimed: Vec<Lease>,
+        effects: &mut Effects,
+    ) -> Result<Vec<Lease>, Abort> {
+        self.load_missing(tx, claimed.iter().map(|lease| lease.key.run), claim.now, effects).await?;
+        let mut skipped = Vec::new();
+        for lease in claimed {
+            effects.touched.insert(lease.key.run);
+            match self.decide(&lease) {
+                Some(Readiness::Run) => self.prepare(lease, effects),
+                Some(Readiness::Skip { reason, blocks_dependants }) => {
+                    skipped.push(skip(&lease, reason, blocks_dependants));
+                }
+                None => skipped.push(put_back(&lease)),
+            }
+        }
+        self.commit_resolved(tx, skipped, claim, effects).await
+    }
+
+    /// Reads runs that are not in memory, and ends those whose rows do not read.
+    pub(super) async fn load_missing(
+        &mut self,
+        tx: &mut Tx,
+        runs: impl Iterator<Item = RunId>,
+        now: i64,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
+        let packages = Arc::clone(&self.packages);
+        let definition = |row: &RunRow| packages.definition(&row.digest, &row.tenant, &row.workflow);
+        for (run, error) in self.runs.load_missing(tx, runs, definition).await? {
+            tracing::error!(%run, %error, code = error.code(), "a run does not read and is ended");
+            let message = format!("{} {error}", error.code());
+            let (state, kind) = (RunState::Failed, EventKind::Unreadable);
+            self.end_early(tx, RunEnd { run, state, error: Some(&message), kind }, now, effects).await?;
+        }
+        Ok(())
+    }
+
+    fn decide(&self, lease: &Lease) -> Option<Readiness> {
+        let run = self.runs.get(lease.key.run)?;
+        let idx = lease.key.idx as usize;
+        let task = run.def.tasks.get(idx)?;
+        Some(readiness(task, lease.upstream_failed > 0, |id| run.state_of(id), || run.context_of(idx)))
+    }
+
+    /// Makes an attempt of a claimed task.
+    fn prepare(&mut self, lease: Lease, effects: &mut Effects) {
+        let key = lease.key;
+        let Some(run) = self.runs.get_mut(key.run) else { return };
+        let idx = key.idx as usize;
+        run.tasks[idx].state = TaskState::Running;
+        run.tasks[idx].attempts = lease.attempt;
+        let context = run.context_of(idx).to_frame();
+        let (task, digest) = (&run.def.tasks[idx], run.def.digest.clone());
+        effects.progress.push(ProgressEvent::new(key, lease.attempt, TaskState::Running, None));
+        let number = u32::try_from(lease.attempt).unwrap_or(u32::MAX);
+        let held = HeldLease { lease, digest: Some(digest.clone()), has_slot: true, cancelled: false };
+        if context.len() > MAX_CONTEXT_BYTES {
+            let bytes = context.len();
+            let message =
+                format!("its context has {bytes} bytes, over the limit of {MAX_CONTEXT_BYTES} (LS0604)");
+            let outcome = AttemptOutcome::Failed(AttemptFailure::permanent(message));
+            effects.ended.push((held, outcome));
+            return;
+        }
+        let attempt = Attempt {
+            lease: self.leases.issue_id(),
+            run: key.run,
+            task: task.id.clone(),
+            index: task.index,
+            number,
+            digest,
+            deadline_ms: run.def.task_timeout_ms.unwrap_or(0),
+            context,
+        };
+        effects.attempts.push((held, attempt));
+    }
+}
+
+/// The end of a lease without an attempt.
+fn unexecuted(lease: &Lease, state: TaskState, error: String) -> ResolvedTask {
+    let update = TaskUpdate {
+        key: lease.key,
+        token: lease.token,
+        state,
+        lost: 0,
+        attempt_reverted: 1,
+        due_at: lease.started_at,
+        error: Some(error),
+        patch: None,
+    };
+    ResolvedTask { update, blocks_dependants: false, attempt: lease.attempt - 1, patch: None, record: None }
+}
+
+fn skip(lease: &Lease, reason: String, blocks_dependants: bool) -> ResolvedTask {
+    ResolvedTask { blocks_dependants, ..unexecuted(lease, TaskState::Skipped, reason) }
+}
+
+/// A task whose definition is not loaded any more, or whose run ended in this transaction: for the latter this changes
+/// nothing, because the task is not running.
+fn put_back(lease: &Lease) -> ResolvedTask {
+    let reason = "its package was unloaded in this moment".to_owned();
+    let mut task = unexecuted(lease, TaskState::Ready, reason);
+    task.update.due_at += PUT_BACK_MS;
+    task
+}

@@ -1,0 +1,80 @@
+//! Effects of a transaction that follow once it is on disk, and aborted transactions.
+
+use super::lease_table::HeldLease;
+use crate::model::attempt::{Attempt, AttemptOutcome};
+use longshore_store::{Error as StoreError, EventKind, RunId, RunState, TaskKey, TaskState};
+use std::collections::{HashMap, HashSet};
+
+/// A task of a run changed its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgressEvent {
+    /// The run.
+    pub run: RunId,
+    /// The task's place in the definition.
+    pub idx: usize,
+    /// The attempt it is in or was in.
+    pub attempt: i64,
+    /// The new state.
+    pub state: TaskState,
+    /// Why, when it failed, was skipped, or is tried again.
+    pub message: Option<String>,
+}
+
+impl ProgressEvent {
+    pub(super) fn new(key: TaskKey, attempt: i64, state: TaskState, message: Option<String>) -> Self {
+        Self { run: key.run, idx: key.idx as usize, attempt, state, message }
+    }
+}
+
+/// Effects of a transaction that follow once it is on disk.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// Runs whose memory is wrong if the transaction is aborted.
+    pub(super) touched: HashSet<RunId>,
+    pub(super) progress: Vec<ProgressEvent>,
+    /// Runs that ended.
+    pub(super) finished: Vec<(RunId, RunState)>,
+    /// Attempts to hand over.
+    pub(super) attempts: Vec<(HeldLease, Attempt)>,
+    /// Attempts that ended before they began.
+    pub(super) ended: Vec<(HeldLease, AttemptOutcome)>,
+    /// Tasks that were running when their run was cancelled.
+    pub(super) cancelled: Vec<TaskKey>,
+    /// For each pending start whose dedup key another run has, that run.
+    pub(super) existing: HashMap<RunId, RunId>,
+}
+
+/// The end of a run whose tasks are not all terminal.
+pub(super) struct RunEnd<'e> {
+    pub(super) run: RunId,
+    pub(super) state: RunState,
+    pub(super) error: Option<&'e str>,
+    pub(super) kind: EventKind,
+}
+
+/// A transaction that was aborted.
+pub(super) struct Aborted {
+    pub(super) why: Abort,
+    /// Runs whose memory is wrong now.
+    pub(super) touched: HashSet<RunId>,
+}
+
+/// Why a transaction is aborted.
+#[derive(Debug)]
+pub(super) enum Abort {
+    /// The database failed.
+    Store(StoreError),
+    /// The rows that changed are not those that memory says: somebody else ended a lease, a task or a run.
+    StaleCache {
+        /// Rows that should have changed.
+        expected: u64,
+        /// Rows that changed.
+        actual: u64,
+    },
+}
+
+impl From<StoreError> for Abort {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,351 @@
+//! The one task that writes: it turns commands into transactions.
+//!
+//! [`Writer::run`] repeats [`Writer::turn`]; one turn is:
+//! 1. take the commands that arrived (`command`), and wait for those that arrive together (`batching`);
+//! 2. begin a transaction, and in it (`transaction`): heartbeat, cancel runs, commit outcomes (`outcomes`), record
+//!    starts, claim tasks as far as there are slots (`claim`, `slots`, `ready_queue`);
+//! 3. commit, and only then apply the effects (`effects`): answer, report progress, hand attempts over.
+//!
+//! While a transaction is on its way to disk, commands pile up; the next transaction takes all of them. So one outcome
+//! is committed at once, and a thousand share a commit.
+//!
+//! # Guarantees
+//! - Everything that a transaction changes in memory can be read again from the database, and is, when the transaction
+//!   is aborted.
+//! - An effect follows only from a transaction that is on disk.
+//!
+//! # Assumptions
+//! - Memory is compared with the rows that change: a difference aborts the transaction, and it is repeated without
+//!   memory ([`effects::Abort::StaleCache`]).
+
+mod batching;
+mod claim;
+pub(crate) mod command;
+pub(crate) mod effects;
+mod lease_table;
+mod migrate;
+mod outcomes;
+mod ready_queue;
+mod recovery;
+mod run_cache;
+mod slots;
+mod transaction;
+
+use crate::backoff::Backoff;
+use crate::clock::{Clock, Rng};
+use crate::error::Error;
+use crate::model::attempt::{Attempt, AttemptOutcome, LeaseId};
+use crate::options::Options;
+use crate::port::packages::Packages;
+use batching::{Batching, MAX_BATCH, MAX_BATCH_DELAY, Pending};
+use command::{Command, Migration, PendingStart};
+use effects::{Abort, Aborted, ProgressEvent};
+use lease_table::{HeldLease, LeaseTable};
+use longshore_store::{FencingToken, HostId, RunId, Store, error_chain};
+use ready_queue::ReadyQueue;
+use run_cache::RunCache;
+use slots::Slots;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// How often the host row is touched, and cancel requests of other programs are scanned for at the latest.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often cancel requests of other programs are scanned for while runs are open.
+const CANCEL_SCAN_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Pauses after transactions that the database failed.
+const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+
+/// How long cancelled attempts get to report when the engine stops.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+struct Stopping {
+    deadline: Instant,
+    cancelled: bool,
+    reply: oneshot::Sender<()>,
+}
+
+/// When the writer did what it does from time to time.
+struct Timers {
+    last_heartbeat: Instant,
+    last_cancel_scan: Instant,
+    /// Cancel requests are scanned for in the next transaction.
+    scan_cancelled: bool,
+}
+
+/// The state of the writer. What waits for the next transaction stands in `starts`, `ended` and `migrations`.
+pub(crate) struct Writer {
+    store: Store,
+    packages: Arc<dyn Packages>,
+    host: HostId,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    progress: broadcast::Sender<ProgressEvent>,
+    starts: Vec<PendingStart>,
+    ended: Vec<(HeldLease, AttemptOutcome)>,
+    migrations: Vec<Migration>,
+    slots: Slots,
+    leases: LeaseTable,
+    ready: ReadyQueue,
+    runs: RunCache,
+    batching: Batching,
+    timers: Timers,
+    token: FencingToken,
+    /// The last transaction found memory stale: this one believes only the database.
+    bypass_cache: bool,
+    /// Transactions in a row that the database failed.
+    failures: u32,
+    stopping: Option<Stopping>,
+}
+
+impl Writer {
+    /// Takes the database over: registers the host, and takes the stale claims of dead hosts.
+    pub(crate) async fn open(
+        store: Store,
+        packages: Arc<dyn Packages>,
+        options: &Options,
+        host: HostId,
+        progress: broadcast::Sender<ProgressEvent>,
+    ) -> Result<Self, Error> {
+        let now = options.clock.now_ms();
+        let stale = recovery::take_over(&store, host, &options.host_name, now).await?;
+        Ok(Self {
+            store,
+            packages,
+            host,
+            clock: Arc::clone(&options.clock),
+            rng: Arc::clone(&options.rng),
+            progress,
+            starts: Vec::new(),
+            ended: stale,
+            migrations: Vec::new(),
+            slots: Slots::new(options.slots),
+            leases: LeaseTable::new(),
+            ready: ReadyQueue::new(now),
+            runs: RunCache::default(),
+            batching: Batching::new(),
+            timers: Timers {
+                last_heartbeat: Instant::now(),
+                last_cancel_scan: Instant::now(),
+                scan_cancelled: true,
+            },
+            // Later than every token of an earlier host on this database, as its clock ran.
+            token: FencingToken::new(now),
+            bypass_cache: false,
+            failures: 0,
+            stopping: None,
+        })
+    }
+
+    /// Runs until it is told to shut down.
+    pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            let wait = self.until_next_timer();
+            match tokio::time::timeout(wait, commands.recv()).await {
+                Ok(Some(command)) => self.receive(command),
+                Ok(None) => return,
+                Err(_) => {}
+            }
+            for _ in 1..MAX_BATCH {
+                let Ok(command) = commands.try_recv() else { break };
+                self.receive(command);
+            }
+            if self.failures > 0 {
+                tokio::time::sleep(STORE_BACKOFF.pause(self.failures)).await;
+            }
+            self.coalesce(&mut commands).await;
+            self.turn().await;
+            if self.bypass_cache {
+                self.turn().await;
+            }
+            self.migrate_runs().await;
+            if self.stop_if_done().await {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the end of a burst of starts or outcomes. tokio's timers are too coarse for a fraction of a
+    /// millisecond, so this yields to other tasks until the burst is over.
+    async fn coalesce(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) {
+        let began = std::time::Instant::now();
+        let mut last = began;
+        while let Some(quiet_period) = self.batching.quiet_period(self.pending()) {
+            let before = self.ended.len() + self.starts.len();
+            match commands.try_recv() {
+                Ok(command) => {
+                    self.receive(command);
+                    if self.ended.len() + self.starts.len() > before {
+                        last = std::time::Instant::now();
+                    }
+                }
+                Err(_) if last.elapsed() >= quiet_period || began.elapsed() >= MAX_BATCH_DELAY => return,
+                Err(_) => {
+                    // What is waited for runs on other threads, which may want this processor.
+                    std::thread::yield_now();
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    fn pending(&self) -> Pending {
+        Pending {
+            outcomes: self.ended.len(),
+            starts: self.starts.len(),
+            more_to_come: !self.leases.is_empty(),
+        }
+    }
+
+    /// One transaction, and what follows from it.
+    async fn turn(&mut self) {
+        let Aborted { why, touched } = match self.transact().await {
+            Ok(effects) => {
+                self.failures = 0;
+                self.bypass_cache = false;
+                return self.apply(effects);
+            }
+            Err(aborted) => aborted,
+        };
+        self.ready.reset();
+        match why {
+            Abort::StaleCache { expected, actual } => {
+                tracing::debug!(expected, actual, "memory is stale; the transaction is repeated without it");
+                self.bypass_cache = true;
+                // Any of the runs in memory may be the stale one.
+                self.runs.forget_all();
+            }
+            Abort::Store(error) => {
+                self.bypass_cache = false;
+                touched.into_iter().for_each(|run: RunId| self.runs.forget(run, None));
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    code = error.code(),
+                    "a transaction failed; outcomes are kept and tried again"
+                );
+                self.failures += 1;
+                self.refuse_starts(&error);
+            }
+        }
+    }
+
+    fn refuse_starts(&mut self, error: &longshore_store::Error) {
+        for start in self.starts.drain(..) {
+            let refused =
+                Error::NotRecorded { code: error.code(), message: error_chain(error), fix: error.fix() };
+            let _ = start.reply.send(Err(refused));
+        }
+    }
+
+    fn receive(&mut self, command: Command) {
+        match command {
+            Command::Start(start) => self.starts.push(start),
+            Command::Finished { lease, outcome } => self.finished(lease, outcome),
+            Command::ReleaseSlot { lease } => self.release_slot(lease),
+            Command::ReclaimSlot { lease } => self.slots.wait(lease),
+            Command::ScanCancelled => self.timers.scan_cancelled = true,
+            Command::Wake => self.ready.mark_incomplete(),
+            Command::AwaitRun { run, reply } => self.runs.await_end(run, reply),
+            Command::CountInFlight { digest, reply } => {
+                let queued = self.starts.iter().filter(|start| start.run.digest == digest).count();
+                let _ = reply.send(self.leases.count_of(&digest) + queued);
+            }
+            Command::Migrate(migration) => self.migrations.push(migration),
+            Command::Shutdown { grace, reply } => {
+                self.stopping = Some(Stopping { deadline: Instant::now() + grace, cancelled: false, reply });
+            }
+        }
+    }
+
+    fn finished(&mut self, lease: LeaseId, outcome: AttemptOutcome) {
+        if let Some(held) = self.leases.remove(lease) {
+            if held.has_slot {
+                self.slots.give_back();
+            }
+            self.ended.push((held, outcome));
+        }
+    }
+
+    fn release_slot(&mut self, lease: LeaseId) {
+        if let Some(held) = self.leases.get_mut(lease)
+            && std::mem::take(&mut held.has_slot)
+        {
+            self.slots.give_back();
+        }
+    }
+
+    /// Gives free slots to deferred attempts first: they were there before anything that is claimed now.
+    fn grant_slots(&mut self) {
+        while let Some(lease) = self.slots.next_waiter() {
+            if let Some(held) = self.leases.get_mut(lease)
+                && !held.has_slot
+                && let Some(digest) = &held.digest
+            {
+                held.has_slot = true;
+                self.slots.take();
+                self.packages.resume(digest, lease);
+            }
+        }
+    }
+
+    /// Hands claimed attempts over. One that is refused is put back.
+    fn dispatch(&mut self, attempts: Vec<Attempt>) {
+        if !attempts.is_empty() {
+            self.batching.dispatched();
+        }
+        for attempt in attempts {
+            let lease = attempt.lease;
+            if let Err(refused) = self.packages.start(attempt) {
+                self.finished(lease, AttemptOutcome::Lost(refused.to_string()));
+            }
+        }
+    }
+
+    fn until_next_timer(&self) -> Duration {
+        if !self.ended.is_empty() {
+            return Duration::ZERO;
+        }
+        let mut wait = HEARTBEAT_INTERVAL.saturating_sub(self.timers.last_heartbeat.elapsed());
+        if !self.runs.is_empty() {
+            wait = wait.min(CANCEL_SCAN_INTERVAL.saturating_sub(self.timers.last_cancel_scan.elapsed()));
+        }
+        // Without a free slot nothing is claimed: the outcome that frees one wakes this loop.
+        let may_claim = self.stopping.is_none() && self.slots.free() > 0;
+        if let Some(due) = self.ready.next_due().filter(|_| may_claim) {
+            let until = due.saturating_sub(self.clock.now_ms()).max(0);
+            wait = wait.min(Duration::from_millis(until as u64));
+        }
+        if let Some(stopping) = &self.stopping {
+            wait = wait.min(stopping.deadline.saturating_duration_since(Instant::now()));
+        }
+        wait
+    }
+
+    /// Whether the engine was told to stop and nothing is left to record.
+    async fn stop_if_done(&mut self) -> bool {
+        let Some(stopping) = &mut self.stopping else { return false };
+        let expired = Instant::now() >= stopping.deadline;
+        let idle = self.leases.is_empty() && self.ended.is_empty();
+        if !idle && expired && !stopping.cancelled {
+            stopping.cancelled = true;
+            stopping.deadline = Instant::now() + CANCEL_GRACE;
+            for (lease, digest) in self.leases.executing() {
+                self.packages.cancel(digest, lease);
+            }
+            return false;
+        }
+        if !idle && !expired {
+            return false;
+        }
+        if let Err(error) = recovery::sign_off(&self.store, self.host, self.clock.now_ms()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the host could not sign off");
+        }
+        if let Some(stopping) = self.stopping.take() {
+            let _ = stopping.reply.send(());
+        }
+        true
+    }
+}

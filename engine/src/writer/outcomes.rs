@@ -1,0 +1,325 @@
+//! Outcomes to rows: the task, its attempt, its dependants, its run.
+
+use super::Writer;
+use super::effects::{Abort, Effects, ProgressEvent};
+use super::lease_table::HeldLease;
+use super::run_cache::CachedRun;
+use crate::decide::{AfterFailure, after_failure, after_loss, is_poison};
+use crate::model::attempt::{AttemptFailure, AttemptOutcome};
+use crate::model::context::Patch;
+use longshore_store::{
+    AttemptResult, Claim, EventKind, EventRow, Lease, NewAttempt, Resolution, RunCounts, RunId, RunRow,
+    RunState, Subject, Success, TaskKey, TaskState, TaskUpdate, Tx, clip,
+};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Longest error that is recorded of an attempt, in bytes.
+const MAX_ERROR: usize = 64 * 1024;
+
+/// A task whose lease ends, with what that means beyond its row.
+pub(super) struct ResolvedTask {
+    pub(super) update: TaskUpdate,
+    /// Whether dependants under the default rule are not to run.
+    pub(super) blocks_dependants: bool,
+    pub(super) attempt: i64,
+    pub(super) patch: Option<Arc<Patch>>,
+    /// The record of the attempt; none for one that is reverted. A success is recorded from its task's row.
+    pub(super) record: Option<NewAttempt>,
+}
+
+impl Writer {
+    /// Turns ended attempts into rows. Returns leases of the tasks that became ready by that, as far as there are slots.
+    pub(super) async fn commit_outcomes(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        effects: &mut Effects,
+    ) -> Result<Vec<Lease>, Abort> {
+        if self.ended.is_empty() {
+            return Ok(Vec::new());
+        }
+        // In the order of the tables' keys: neighbours lie on the same page.
+        self.ended.sort_unstable_by_key(|(held, _)| held.lease.key);
+        let open = self.ended.iter().filter(|(held, _)| !held.cancelled);
+        let runs: Vec<RunId> = open.map(|(held, _)| held.lease.key.run).collect();
+        self.load_missing(tx, runs.into_iter(), claim.now, effects).await?;
+        let (cancelled, ended): (Vec<_>, Vec<_>) = self.ended.iter().partition(|(held, _)| held.cancelled);
+        let record = |(held, outcome): &(HeldLease, AttemptOutcome)| attempt_row(held, outcome, claim.now);
+        let cancelled: Vec<NewAttempt> = cancelled.into_iter().filter_map(record).collect();
+        NewAttempt::insert(tx, &cancelled).await?;
+        let resolved = ended.into_iter().map(|(held, outcome)| self.resolve(held, outcome, claim.now));
+        let resolved = resolved.collect();
+        self.commit_resolved(tx, resolved, claim, effects).await
+    }
+
+    /// Whether this is written with all other successes, and expected to be held still.
+    fn is_success(&self, resolved: &ResolvedTask) -> bool {
+        let is_open = |run: &CachedRun| !run.over;
+        resolved.update.state == TaskState::Succeeded
+            && !self.bypass_cache
+            && self.runs.get(resolved.update.key.run).is_some_and(is_open)
+    }
+
+    fn resolve(&self, held: &HeldLease, outcome: &AttemptOutcome, now: i64) -> ResolvedTask {
+        let lease = &held.lease;
+        let update = TaskUpdate {
+            key: lease.key,
+            token: lease.token,
+            state: TaskState::Succeeded,
+            lost: 0,
+            attempt_reverted: 0,
+            due_at: now,
+            error: None,
+            patch: None,
+        };
+        let mut resolved = ResolvedTask {
+            update,
+            blocks_dependants: false,
+            attempt: lease.attempt,
+            patch: None,
+            record: None,
+        };
+        match outcome {
+            AttemptOutcome::Done(frame) => match Patch::from_frame(frame) {
+                Ok(patch) => {
+                    resolved.update.patch = patch.to_json();
+                    resolved.patch = resolved.update.patch.is_some().then(|| Arc::new(patch));
+                }
+                Err(error) => {
+                    self.fail(lease, &AttemptFailure::permanent(error.to_string()), now, &mut resolved);
+                }
+            },
+            AttemptOutcome::Failed(failure) => self.fail(lease, failure, now, &mut resolved),
+            AttemptOutcome::Cancelled => {
+                resolved.update.state = TaskState::Ready;
+                resolved.update.attempt_reverted = 1;
+            }
+            AttemptOutcome::Lost(reason) => self.lose(lease, reason, now, &mut resolved),
+        }
+        if !self.is_success(&resolved) {
+            resolved.record = attempt_row(held, outcome, now);
+        }
+        resolved
+    }
+
+    fn fail(&self, lease: &Lease, failure: &AttemptFailure, now: i64, resolved: &mut ResolvedTask) {
+        resolved.update.error = Some(clip(failure.text(), MAX_ERROR));
+        let run = self.runs.get(lease.key.run);
+        let next = run.map_or(AfterFailure::Fail, |run| {
+            let policy = &run.def.tasks[lease.key.idx as usize].retry;
+            after_failure(policy, failure, lease.attempt, lease.lost, self.rng.draw())
+        });
+        match next {
+            AfterFailure::Retry(delay) => {
+                let delay = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+                resolved.update.state = TaskState::Ready;
+                resolved.update.due_at = now.saturating_add(delay);
+            }
+            AfterFailure::Fail => {
+                resolved.update.state = TaskState::Failed;
+                resolved.blocks_dependants = true;
+            }
+        }
+    }
+
+    fn lose(&self, lease: &Lease, reason: &str, now: i64, resolved: &mut ResolvedTask) {
+        let lost = lease.lost + 1;
+        resolved.update.lost = 1;
+        // Without the definition the dependants are not known: the next host that has it gives the task up.
+        if is_poison(lost) && self.runs.contains(lease.key.run) {
+            resolved.update.state = TaskState::Failed;
+            resolved.update.error =
+                Some(clip(format!("given up: {lost} attempts were lost ({reason})"), MAX_ERROR));
+            resolved.blocks_dependants = true;
+        } else {
+            resolved.update.state = TaskState::Ready;
+            resolved.update.error = Some(clip(reason.to_owned(), MAX_ERROR));
+            // Attempts that were lost together are tried again apart: one of them may take the others with it.
+            resolved.update.due_at = now.saturating_add(after_loss(lease.lost, self.rng.draw()));
+        }
+    }
+
+    /// Writes updates, resolves dependants, counts runs down, and ends those that have nothing left. Returns leases of
+    /// the tasks that became ready by that, as far as there are slots.
+    pub(super) async fn commit_resolved(
+        &mut self,
+        tx: &mut Tx,
+        resolved: Vec<ResolvedTask>,
+        claim: Claim,
+        effects: &mut Effects,
+    ) -> Result<Vec<Lease>, Abort> {
+        let mut dependants: BTreeMap<TaskKey, Resolution> = BTreeMap::new();
+        let mut closed: BTreeMap<RunId, RunCounts> = BTreeMap::new();
+        for task in self.write(tx, resolved, claim.now).await? {
+            let TaskUpdate { key, state, due_at, .. } = task.update;
+            effects.touched.insert(key.run);
+            effects.progress.push(ProgressEvent::new(key, task.attempt, state, task.update.error.clone()));
+            if state == TaskState::Ready {
+                self.ready.put_back(due_at);
+            }
+            if state.is_terminal() {
+                let counts = closed.entry(key.run).or_insert(RunCounts { open: 0, failed: 0 });
+                counts.open += 1;
+                counts.failed += i64::from(state == TaskState::Failed);
+                self.note_dependants(&task, &mut dependants);
+            }
+            self.remember(task);
+        }
+        let claimed = self.resolve_dependants(tx, dependants, claim, effects).await?;
+        let left = RunRow::count_down(tx, &closed, claim.now).await?;
+        self.finish_runs(tx, &left, claim.now, effects).await?;
+        Ok(claimed)
+    }
+
+    /// Writes updates. Returns those whose lease was still held; the others are fenced off.
+    async fn write(
+        &mut self,
+        tx: &mut Tx,
+        resolved: Vec<ResolvedTask>,
+        now: i64,
+    ) -> Result<Vec<ResolvedTask>, Abort> {
+        let (mut written, others): (Vec<_>, Vec<_>) = resolved.into_iter().partition(|s| self.is_success(s));
+        let success = |task: &ResolvedTask| Success {
+            key: task.update.key,
+            token: task.update.token,
+            patch: task.update.patch.clone(),
+        };
+        let successes: Vec<Success> = written.iter().map(success).collect();
+        self.expect(Success::commit(tx, &successes, now).await?, successes.len())?;
+        let updates: Vec<TaskUpdate> = others.iter().map(|task| task.update.clone()).collect();
+        let applied: HashSet<TaskKey> = TaskUpdate::apply(tx, &updates, now).await?.into_iter().collect();
+        let mut attempts = Vec::new();
+        for mut task in others {
+            let key = task.update.key;
+            let is_applied = applied.contains(&key);
+            // Its run may have ended in this transaction, before it did: it was executed all the same.
+            if is_applied || self.runs.get(key.run).is_some_and(|run| run.over) {
+                attempts.extend(task.record.take());
+            }
+            written.extend(is_applied.then_some(task));
+        }
+        NewAttempt::insert(tx, &attempts).await?;
+        Ok(written)
+    }
+
+    /// Resolves dependencies of dependants. Those that wait for nothing more are claimed at once, as far as there are
+    /// slots.
+    async fn resolve_dependants(
+        &mut self,
+        tx: &mut Tx,
+        dependants: BTreeMap<TaskKey, Resolution>,
+        claim: Claim,
+        effects: &Effects,
+    ) -> Result<Vec<Lease>, Abort> {
+        let catalog = self.packages.catalog();
+        let limit = self.eager_claim_limit(0, effects);
+        let mut leases: Vec<Lease> = Vec::new();
+        let (mut taken, mut others) = (Vec::new(), Vec::new());
+        for (key, resolution) in dependants {
+            let Some(run) = self.runs.get_mut(key.run).filter(|run| !run.over) else { continue };
+            let task = &mut run.tasks[key.idx as usize];
+            task.waiting -= resolution.resolved;
+            task.upstream_failed += resolution.upstream_failed;
+            let is_ready = task.waiting == 0;
+            if is_ready && leases.len() < limit && catalog.digests.contains(&run.def.digest) {
+                leases.push(claim.lease(key, task.attempts + 1, task.upstream_failed));
+                taken.push((key, resolution));
+                continue;
+            }
+            if is_ready {
+                task.state = TaskState::Ready;
+                self.ready.push(claim.now, key);
+            }
+            others.push((key, resolution));
+        }
+        self.expect(claim.take_resolved(tx, &taken).await?, taken.len())?;
+        let changed = Resolution::apply(tx, &others, claim.now).await?;
+        if !self.bypass_cache {
+            self.expect(changed, others.len())?;
+        }
+        Ok(leases)
+    }
+
+    fn remember(&mut self, resolved: ResolvedTask) {
+        let key = resolved.update.key;
+        if let Some(run) = self.runs.get_mut(key.run)
+            && let Some(task) = run.tasks.get_mut(key.idx as usize)
+        {
+            task.state = resolved.update.state;
+            task.attempts = resolved.attempt;
+            task.error = resolved.update.error.unwrap_or_default();
+            task.patch = resolved.patch;
+        }
+    }
+
+    fn note_dependants(&self, resolved: &ResolvedTask, dependants: &mut BTreeMap<TaskKey, Resolution>) {
+        let key = resolved.update.key;
+        let Some(run) = self.runs.get(key.run) else { return };
+        for &dependant in &run.def.tasks[key.idx as usize].dependants {
+            let resolution = dependants.entry(TaskKey { run: key.run, idx: dependant as i64 }).or_default();
+            resolution.resolved += 1;
+            resolution.upstream_failed += i64::from(resolved.blocks_dependants);
+        }
+    }
+
+    async fn finish_runs(
+        &mut self,
+        tx: &mut Tx,
+        left: &HashMap<RunId, RunCounts>,
+        now: i64,
+        effects: &mut Effects,
+    ) -> Result<(), Abort> {
+        let mut failed = Vec::new();
+        for (id, counts) in left.iter().filter(|(_, counts)| counts.open <= 0) {
+            let run = self.runs.get(*id);
+            let mut ended = RunState::Succeeded;
+            if counts.failed > 0 {
+                let (state, error) = run.map_or((RunState::Failed, None), CachedRun::end);
+                ended = state;
+                failed.push((*id, state, error));
+            }
+            effects.finished.push((*id, ended));
+            for (key, overruled, winner) in run.map(CachedRun::conflicts).unwrap_or_default() {
+                let message = format!(
+                    "`{overruled}` and `{winner}` both changed `{key}`; `{winner}` comes later and won"
+                );
+                EventRow::append(tx, Subject::Run(*id), EventKind::ContextConflict, &message, now).await?;
+            }
+        }
+        RunRow::finish(tx, &failed, now).await?;
+        Ok(())
+    }
+}
+
+/// The record of an attempt; none for one that is reverted.
+fn attempt_row(held: &HeldLease, outcome: &AttemptOutcome, now: i64) -> Option<NewAttempt> {
+    let (outcome, error) = match outcome {
+        AttemptOutcome::Done(_) => (AttemptResult::Succeeded, None),
+        AttemptOutcome::Failed(failure) => (AttemptResult::Failed, Some(failure_json(failure))),
+        AttemptOutcome::Cancelled if held.cancelled => (AttemptResult::Cancelled, None),
+        AttemptOutcome::Cancelled => return None,
+        AttemptOutcome::Lost(reason) => {
+            (AttemptResult::Lost, Some(serde_json::json!({ "message": reason }).to_string()))
+        }
+    };
+    let Lease { key, host, attempt, started_at, .. } = held.lease;
+    Some(NewAttempt { key, attempt, host, started_at, finished_at: now, outcome, error })
+}
+
+fn failure_json(failure: &AttemptFailure) -> String {
+    let cut = |text: &String| clip(text.clone(), MAX_ERROR);
+    let mut json = serde_json::json!({ "message": cut(&failure.message) });
+    if !failure.causes.is_empty() {
+        json["causes"] = failure.causes.iter().map(cut).collect();
+    }
+    for (key, set) in [("panicked", failure.panicked), ("timed_out", failure.timed_out)] {
+        if set {
+            json[key] = true.into();
+        }
+    }
+    if !failure.backtrace.is_empty() {
+        json["backtrace"] = cut(&failure.backtrace).into();
+    }
+    json.to_string()
+}

@@ -1,0 +1,154 @@
+//! One transaction: heartbeat, cancels, outcomes, starts, claims; and its effects once it is on disk.
+
+use super::command::Started;
+use super::effects::{Abort, Aborted, Effects, RunEnd};
+use super::run_cache::CachedRun;
+use super::{CANCEL_SCAN_INTERVAL, HEARTBEAT_INTERVAL, Writer};
+use longshore_store::{
+    Claim, Error as StoreError, EventKind, EventRow, Lease, NewRun, RunRow, RunState, Store, Subject,
+    TaskKey, TaskRow, Tx,
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+impl Writer {
+    /// Everything that is pending, in one transaction.
+    pub(super) async fn transact(&mut self) -> Result<Effects, Aborted> {
+        let mut effects = Effects::default();
+        match self.try_transact(&mut effects).await {
+            Ok(()) => Ok(effects),
+            Err(why) => Err(Aborted { why, touched: effects.touched }),
+        }
+    }
+
+    async fn try_transact(&mut self, effects: &mut Effects) -> Result<(), Abort> {
+        let now = self.clock.now_ms();
+        self.token = self.token.next();
+        let claim = Claim { host: self.host, token: self.token, now };
+        self.ready.mark_due(now);
+        self.grant_slots();
+        let mut tx = self.store.begin().await?;
+        if let Err(abort) = self.write_pending(&mut tx, claim, effects).await {
+            // Waited for: the next transaction must not meet the locks of this one. A connection that is gone has none.
+            let _ = self.store.roll_back(tx).await;
+            return Err(abort);
+        }
+        fail::fail_point!("engine.before_commit");
+        self.store.commit(tx).await?;
+        fail::fail_point!("engine.after_commit");
+        Ok(())
+    }
+
+    async fn write_pending(&mut self, tx: &mut Tx, claim: Claim, effects: &mut Effects) -> Result<(), Abort> {
+        if self.timers.last_heartbeat.elapsed() >= HEARTBEAT_INTERVAL {
+            Store::heartbeat(tx, self.host, false, claim.now).await?;
+            self.timers.last_heartbeat = Instant::now();
+            self.timers.scan_cancelled = true;
+            // Tasks that became ready without this host: by a clock that was set back, by another host.
+            self.ready.mark_incomplete();
+        }
+        if self.timers.scan_cancelled || self.timers.last_cancel_scan.elapsed() >= CANCEL_SCAN_INTERVAL {
+            self.cancel_runs(tx, claim.now, effects).await?;
+        }
+        let mut claimed = self.commit_outcomes(tx, claim, effects).await?;
+        claimed.extend(self.record_starts(tx, claim, claimed.len(), effects).await?);
+        self.claim(tx, claim, claimed, effects).await
+    }
+
+    /// Records pending starts. Returns leases of their roots, as far as there are slots beside the `claimed` ones.
+    async fn record_starts(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        claimed: usize,
+        effects: &mut Effects,
+    ) -> Result<Vec<Lease>, Abort> {
+        if self.starts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let runs: Vec<&NewRun> = self.starts.iter().map(|start| &*start.run).collect();
+        let catalog = self.packages.catalog();
+        let loaded = runs.iter().all(|run| catalog.digests.contains(&run.digest));
+        let free = if loaded { self.eager_claim_limit(claimed, effects) } else { 0 };
+        let recorded = NewRun::insert(tx, &runs, claim, free).await?;
+        effects.existing = recorded.taken;
+        for start in self.starts.iter().filter(|start| !effects.existing.contains_key(&start.run.id)) {
+            effects.touched.insert(start.run.id);
+            let run = CachedRun::started(&start.run, Arc::clone(&start.def));
+            run.ready(start.run.id).for_each(|key| self.ready.push(claim.now, key));
+            self.runs.insert(start.run.id, run);
+            if start.def.tasks.is_empty() {
+                RunRow::finish(tx, &[(start.run.id, RunState::Succeeded, None)], claim.now).await?;
+                effects.finished.push((start.run.id, RunState::Succeeded));
+            }
+        }
+        let lease = |key: TaskKey| {
+            self.ready.remove(claim.now, key);
+            claim.lease(key, 1, 0)
+        };
+        Ok(recorded.claimed.into_iter().map(lease).collect())
+    }
+
+    async fn cancel_runs(&mut self, tx: &mut Tx, now: i64, effects: &mut Effects) -> Result<(), StoreError> {
+        for (run, requested) in RunRow::to_cancel(tx, now).await? {
+            let end = if requested {
+                RunEnd { run, state: RunState::Cancelled, error: None, kind: EventKind::Cancelled }
+            } else {
+                let error = Some("the run took longer than its run_timeout_ms");
+                RunEnd { run, state: RunState::Failed, error, kind: EventKind::TimedOut }
+            };
+            self.end_early(tx, end, now, effects).await?;
+        }
+        self.timers.scan_cancelled = false;
+        self.timers.last_cancel_scan = Instant::now();
+        Ok(())
+    }
+
+    /// Ends a run whose tasks are not all terminal.
+    pub(super) async fn end_early(
+        &mut self,
+        tx: &mut Tx,
+        end: RunEnd<'_>,
+        now: i64,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
+        let RunEnd { run, state, error, kind } = end;
+        effects.touched.insert(run);
+        if let Some(run) = self.runs.get_mut(run) {
+            run.over = true;
+        }
+        effects.cancelled.extend(TaskRow::cancel_all(tx, run, now).await?);
+        RunRow::finish(tx, &[(run, state, error.map(str::to_owned))], now).await?;
+        EventRow::append(tx, Subject::Run(run), kind, error.unwrap_or("on request"), now).await?;
+        effects.finished.push((run, state));
+        Ok(())
+    }
+
+    /// Answers starts, reports progress, and hands the claimed attempts over.
+    pub(super) fn apply(&mut self, effects: Effects) {
+        self.ended.clear();
+        self.ended.extend(effects.ended);
+        for start in self.starts.drain(..) {
+            let existing = effects.existing.get(&start.run.id);
+            let started = Started { run: *existing.unwrap_or(&start.run.id), existing: existing.is_some() };
+            let _ = start.reply.send(Ok(started));
+        }
+        for event in effects.progress {
+            // Without a listener there is nobody to report to.
+            let _ = self.progress.send(event);
+        }
+        for (lease, digest) in self.leases.cancel(&effects.cancelled) {
+            self.packages.cancel(&digest, lease);
+        }
+        for (run, state) in effects.finished {
+            self.runs.forget(run, Some(state));
+        }
+        let mut attempts = Vec::with_capacity(effects.attempts.len());
+        for (held, attempt) in effects.attempts {
+            self.slots.take();
+            self.leases.insert(attempt.lease, held);
+            attempts.push(attempt);
+        }
+        self.dispatch(attempts);
+    }
+}

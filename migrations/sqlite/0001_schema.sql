@@ -1,0 +1,240 @@
+-- Times are milliseconds since 1970 UTC. Ids are UUIDs as text. JSON is text.
+
+-- A process that runs an engine, from start to end.
+CREATE TABLE hosts (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    pid BIGINT NOT NULL,
+    started_at BIGINT NOT NULL,
+    seen_at BIGINT NOT NULL,
+    stopped_at BIGINT
+);
+
+-- The desired digest of each package.
+CREATE TABLE packages (
+    name TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    source TEXT NOT NULL,
+    state TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+
+-- The override of a package, by an operator or by the host itself; it comes before what the directories offer.
+CREATE TABLE overrides (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    digest TEXT,
+    version TEXT NOT NULL,
+    avoid TEXT,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    updated_at BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- Every digest that a host ever verified.
+CREATE TABLE artifacts (
+    digest TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    target TEXT NOT NULL,
+    bytes BIGINT NOT NULL,
+    manifest TEXT NOT NULL,
+    -- The library in the artifact cache, and what it is compared with; none once it is evicted.
+    library TEXT,
+    library_sha256 TEXT,
+    -- The probe's verdict, with code and message when it is a refusal.
+    verdict TEXT,
+    verdict_code TEXT,
+    verdict_message TEXT,
+    probed_at BIGINT,
+    added_at BIGINT NOT NULL
+);
+
+-- A digest loaded by a host, from load to unload.
+CREATE TABLE generations (
+    id TEXT PRIMARY KEY,
+    host_id TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    state TEXT NOT NULL,
+    step BIGINT NOT NULL,
+    loaded_at BIGINT NOT NULL,
+    unloaded_at BIGINT,
+    unload_result TEXT
+);
+CREATE INDEX generations_by_state ON generations (state, host_id);
+
+CREATE TABLE conditions (
+    subject TEXT NOT NULL,
+    type TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    message TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    since BIGINT NOT NULL,
+    PRIMARY KEY (subject, type)
+) WITHOUT ROWID;
+
+CREATE TABLE entries (
+    digest TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (digest, kind, name)
+) WITHOUT ROWID;
+
+CREATE TABLE events (
+    id TEXT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    subject TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    message TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX events_by_subject ON events (subject, id);
+
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    workflow TEXT NOT NULL,
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    state TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    dedup_key TEXT UNIQUE,
+    input TEXT NOT NULL,
+    error TEXT,
+    open_tasks BIGINT NOT NULL,
+    failed_tasks BIGINT NOT NULL,
+    cancel_requested_at BIGINT,
+    deadline_at BIGINT,
+    created_at BIGINT NOT NULL,
+    finished_at BIGINT
+) WITHOUT ROWID;
+-- Unfinished runs by the digest they are pinned to.
+CREATE INDEX runs_pinned ON runs (digest) WHERE finished_at IS NULL;
+-- Unfinished runs with a cancel request or a deadline.
+CREATE INDEX runs_to_cancel ON runs (id)
+    WHERE finished_at IS NULL AND (cancel_requested_at IS NOT NULL OR deadline_at IS NOT NULL);
+-- Unfinished runs by their origin, for triggers that do not overlap.
+CREATE INDEX runs_of_triggers ON runs (origin) WHERE finished_at IS NULL AND origin <> 'manual';
+
+CREATE TABLE tasks (
+    run_id TEXT NOT NULL,
+    idx BIGINT NOT NULL,
+    id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    waiting BIGINT NOT NULL,
+    -- Dependencies that failed, were cancelled, or were skipped because of a failure further up.
+    upstream_failed BIGINT NOT NULL,
+    attempt BIGINT NOT NULL,
+    lost BIGINT NOT NULL,
+    -- The fencing token of the current or last lease.
+    token BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
+    host_id TEXT,
+    started_at BIGINT,
+    finished_at BIGINT,
+    error TEXT,
+    patch TEXT,
+    PRIMARY KEY (run_id, idx)
+) WITHOUT ROWID;
+CREATE INDEX tasks_claimable ON tasks (due_at, run_id, idx) WHERE state = 'ready';
+CREATE INDEX tasks_running ON tasks (host_id) WHERE state = 'running';
+
+CREATE TABLE attempts (
+    run_id TEXT NOT NULL,
+    idx BIGINT NOT NULL,
+    attempt BIGINT NOT NULL,
+    host_id TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    finished_at BIGINT NOT NULL,
+    outcome TEXT NOT NULL,
+    error TEXT,
+    PRIMARY KEY (run_id, idx, attempt)
+) WITHOUT ROWID;
+
+-- The next fire of each cron trigger.
+CREATE TABLE schedules (
+    name TEXT PRIMARY KEY,
+    workflow TEXT NOT NULL,
+    expression TEXT NOT NULL,
+    timezone TEXT NOT NULL,
+    next_at BIGINT,
+    updated_at BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- The state of each reactor that outlives a host.
+CREATE TABLE reactors (
+    name TEXT PRIMARY KEY,
+    -- The last input of a sequential reactor whose outcome is recorded.
+    cursor BIGINT NOT NULL,
+    paused BIGINT NOT NULL,
+    -- Boundary values, accumulator states and counters, as MessagePack.
+    state BLOB NOT NULL,
+    updated_at BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- Inputs of sequential reactors that are not processed yet.
+CREATE TABLE reactor_inputs (
+    reactor TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    source TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    PRIMARY KEY (reactor, seq)
+) WITHOUT ROWID;
+
+-- Outputs of terminals for the inputs of sequential reactors, as MessagePack.
+CREATE TABLE reactor_outputs (
+    reactor TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    graph TEXT NOT NULL,
+    terminal TEXT NOT NULL,
+    value BLOB NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (reactor, seq, graph, terminal)
+) WITHOUT ROWID;
+
+-- The position up to which a stream was read into a reactor.
+CREATE TABLE reactor_positions (
+    reactor TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    position TEXT NOT NULL,
+    PRIMARY KEY (reactor, stream)
+) WITHOUT ROWID;
+
+-- Events that no accumulator or graph could read.
+CREATE TABLE dead_letters (
+    id TEXT PRIMARY KEY,
+    reactor TEXT NOT NULL,
+    source TEXT NOT NULL,
+    position TEXT NOT NULL,
+    field TEXT NOT NULL,
+    message TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    at BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX dead_letters_by_reactor ON dead_letters (reactor, id);
+
+-- Requests of other programs to the host that runs a reactor.
+CREATE TABLE reactor_commands (
+    id TEXT PRIMARY KEY,
+    reactor TEXT NOT NULL,
+    command TEXT NOT NULL,
+    source TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    at BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- The status of each running reactor as its host last recorded it.
+CREATE TABLE reactor_status (
+    name TEXT PRIMARY KEY,
+    package TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    status TEXT NOT NULL,
+    updated_at BIGINT NOT NULL
+) WITHOUT ROWID;

@@ -1,0 +1,49 @@
+//! Options of the checks.
+
+use longshore_package::{ArchiveLimits, Isolation, Manifest, PackageName, Policy};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options of the checks.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// Limits on archives.
+    pub limits: ArchiveLimits,
+    /// Whether drifts that do not make calls wrong refuse a package.
+    pub policy: Policy,
+    /// Which packages run in a process of their own.
+    pub isolation: IsolationPolicy,
+}
+
+/// Which packages run in a process of their own, beside those whose manifest asks for it.
+#[derive(Debug, Clone)]
+pub struct IsolationPolicy {
+    /// The program that is started; it calls [`crate::run_child_if_requested`] first in `main`.
+    pub program: PathBuf,
+    /// Every package.
+    pub all: bool,
+    /// These packages.
+    pub packages: BTreeSet<PackageName>,
+    /// How long a process has to open its library.
+    pub start: Duration,
+    /// Longest call. Attempts run detached, and polls and graphs have deadlines of their own within this: a process
+    /// that exceeds it is stuck, and is killed.
+    pub call: Duration,
+}
+
+impl Default for IsolationPolicy {
+    fn default() -> Self {
+        let program = std::env::current_exe().unwrap_or_else(|_| "longshore".into());
+        let (start, call) = (Duration::from_secs(30), Duration::from_secs(60));
+        Self { program, all: false, packages: BTreeSet::new(), start, call }
+    }
+}
+
+impl IsolationPolicy {
+    /// The isolation of a package.
+    pub fn of(&self, manifest: &Manifest) -> Isolation {
+        let imposed = self.all || self.packages.contains(&manifest.package.name);
+        if imposed { Isolation::Process } else { manifest.package.isolation }
+    }
+}

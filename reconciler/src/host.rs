@@ -1,0 +1,424 @@
+//! [`Host`]: store, engine and reconciler as one running host.
+//!
+//! A program that embeds Longshore opens a host, loads package files, starts runs and waits for them. `longshore serve`
+//! is the same host with directories to follow.
+
+use crate::catalog::LoadedPackages;
+use crate::error::Error as PackageError;
+use crate::readiness::Problem;
+use crate::reconcile::options::Options;
+use crate::reconcile::report::{Outcome, Report};
+use crate::reconcile::state::Reconciler;
+use crate::reconcile::take_in::take_in;
+use crate::runtime::generation::UnloadResult;
+use longshore_engine::{
+    Engine, EngineHandle, Error as EngineError, Options as EngineOptions, RunReport, StartRequest, Started,
+};
+use longshore_package::{Digest, Isolation, PackageName};
+use longshore_store::{
+    Access, ConditionKind, ConditionRow, ConditionStatus, Error as StoreError, Override, OverrideKind, RunId,
+    Store, Subject,
+};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+/// The longest pause between two passes of a call that waits for its package.
+const MAX_PAUSE: Duration = Duration::from_millis(250);
+
+/// Gets the report of every pass that did something.
+pub type OnReport = Arc<dyn Fn(&Report) + Send + Sync>;
+
+/// Options of a host.
+#[derive(Clone)]
+pub struct HostOptions {
+    /// `sqlite:PATH`, or `postgres://..`.
+    pub database: String,
+    /// Options of the engine.
+    pub engine: EngineOptions,
+    /// Options of the reconciler: directories, isolation, probes, drain deadlines.
+    pub reconciler: Options,
+    /// Whether passes run in the background whenever files change; otherwise only calls of [`Host`] run them.
+    pub follow: bool,
+    /// Gets the reports of passes in the background.
+    pub on_report: Option<OnReport>,
+}
+
+/// A loaded package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedPackage {
+    /// The name.
+    pub name: PackageName,
+    /// The version.
+    pub version: String,
+    /// The digest.
+    pub digest: Digest,
+    /// Where it runs.
+    pub isolation: Isolation,
+}
+
+/// Why a host did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A folder of the host cannot be made.
+    #[error("cannot make the folder {}", path.display())]
+    Home {
+        /// The folder.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The database failed.
+    #[error("the host's database failed")]
+    Store(#[from] StoreError),
+    /// A package was refused, or a pass failed.
+    #[error("the package was refused")]
+    Package(#[from] PackageError),
+    /// The engine failed.
+    #[error("the engine did not do it")]
+    Engine(#[from] EngineError),
+    /// No package of this name is loaded.
+    #[error("no package `{name}` is loaded")]
+    NotLoaded {
+        /// The name.
+        name: PackageName,
+        /// The packages that are loaded.
+        known: Vec<PackageName>,
+    },
+}
+
+impl Error {
+    /// The stable code; `longshore explain CODE` prints its page.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Home { .. } => "LS0319",
+            Self::Store(error) => error.code(),
+            Self::Package(error) => error.code(),
+            Self::Engine(error) => error.code(),
+            Self::NotLoaded { .. } => "LS0320",
+        }
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Home { .. } => "make the host's home writable for this user".to_owned(),
+            Self::Store(error) => error.fix().to_owned(),
+            Self::Package(error) => error.fix(),
+            Self::Engine(error) => error.fix(),
+            Self::NotLoaded { known, .. } if known.is_empty() => "load a package first".to_owned(),
+            Self::NotLoaded { known, .. } => {
+                let known: Vec<&str> = known.iter().map(PackageName::as_str).collect();
+                format!("these are loaded: {}", known.join(", "))
+            }
+        }
+    }
+}
+
+impl HostOptions {
+    /// A host that keeps its database and its artifact cache in a folder, follows no directory, and fires triggers
+    /// and reactors of what it loads.
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        let home = home.into();
+        let engine = EngineOptions {
+            host_name: std::env::var("HOSTNAME").unwrap_or_else(|_| "local".to_owned()),
+            stream_roots: vec![PathBuf::from("."), home.clone()],
+            ..EngineOptions::default()
+        };
+        let mut reconciler = Options::new(Vec::new(), home.join("cache"));
+        reconciler.wake = Some(home.join("wake"));
+        let database = format!("sqlite:{}", home.join("longshore.db").display());
+        Self { database, engine, reconciler, follow: true, on_report: None }
+    }
+}
+
+impl fmt::Debug for HostOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostOptions")
+            .field("engine", &self.engine)
+            .field("reconciler", &self.reconciler)
+            .field("follow", &self.follow)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running host. Dropped without [`Host::shutdown`], it ends like a host that died: what it had claimed is recovered
+/// by the next one.
+///
+/// ```no_run
+/// # async fn embed() -> Result<(), longshore_reconciler::host::Error> {
+/// use longshore_engine::StartRequest;
+/// use longshore_reconciler::{Host, HostOptions};
+///
+/// let host = Host::open(HostOptions::new("host-data")).await?;
+/// let package = host.load("hello-0.1.0.longshore").await?;
+/// let request = StartRequest { workflow: "hello".into(), ..StartRequest::default() };
+/// let run = host.start(request).await?.run;
+/// println!("{:?}", host.wait(run).await?.state);
+/// println!("{}", host.unload(&package.name).await?);
+/// host.shutdown(std::time::Duration::from_secs(5)).await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Host {
+    engine: Engine,
+    packages: Arc<LoadedPackages>,
+    reconciler: Arc<Mutex<Reconciler>>,
+    options: Options,
+    follower: Option<JoinHandle<()>>,
+    /// The files that packages were loaded from by [`Host::load`].
+    files: Mutex<HashMap<PackageName, PathBuf>>,
+}
+
+impl Host {
+    /// Opens a host: database, engine, reconciler, and, when it follows its directories, the passes in the background.
+    ///
+    /// # Errors
+    /// [`Error::Home`], [`Error::Store`], [`Error::Engine`].
+    pub async fn open(options: HostOptions) -> Result<Self, Error> {
+        let HostOptions { database, engine, reconciler: options, follow, on_report } = options;
+        for folder in options.wake.iter().chain([&options.cache]) {
+            let made = std::fs::create_dir_all(folder);
+            made.map_err(|source| Error::Home { path: folder.clone(), source })?;
+        }
+        let store = Store::open(&database, Access::Owner).await?;
+        let packages = Reconciler::packages();
+        let engine = Engine::open(store, packages.clone(), engine).await?;
+        let reconciler = Reconciler::new(options.clone(), Arc::clone(&packages), engine.handle().clone());
+        let reconciler = Arc::new(Mutex::new(reconciler));
+        let follower = follow.then(|| tokio::spawn(follow_sources(Arc::clone(&reconciler), on_report)));
+        Ok(Self { engine, packages, reconciler, options, follower, files: Mutex::default() })
+    }
+
+    /// The engine's handle.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.engine
+    }
+
+    /// The engine with its reactors.
+    pub fn reactors(&self) -> &longshore_engine::Reactors {
+        self.engine.reactors()
+    }
+
+    /// The loaded packages as the engine sees them.
+    pub fn loaded(&self) -> &Arc<LoadedPackages> {
+        &self.packages
+    }
+
+    /// One pass now.
+    ///
+    /// # Errors
+    /// [`PackageError::Store`]; what is wrong with a package is in the report.
+    pub async fn reconcile(&self) -> Result<Report, PackageError> {
+        Ok(self.reconciler.lock().await.reconcile().await?.0)
+    }
+
+    /// Starts a run. When this returns, the run is on disk.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn start(&self, request: StartRequest) -> Result<Started, Error> {
+        Ok(self.engine.start(request).await?)
+    }
+
+    /// Waits until a run has ended and returns it.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn wait(&self, run: RunId) -> Result<RunReport, Error> {
+        Ok(self.engine.wait(run).await?)
+    }
+
+    /// Loads a package file, in the place of another version of the same package. New runs start on it when this
+    /// returns. It stays loaded over restarts, until it is unloaded.
+    ///
+    /// # Errors
+    /// [`Error::Package`] with the refusal, [`Error::Store`].
+    pub async fn load(&self, file: impl AsRef<Path>) -> Result<LoadedPackage, Error> {
+        let file = file.as_ref();
+        // Held from the record on, so that no other pass gets the refusal.
+        let mut reconciler = self.reconciler.lock().await;
+        let artifact = take_in(file, &self.options, self.engine.store()).await?;
+        let (package, digest) = (&artifact.manifest().package, artifact.digest());
+        self.override_with(OverrideKind::Add, &package.name, Some(digest), &package.version).await?;
+        reconciler.retry(digest);
+        self.files.lock().await.insert(package.name.clone(), file.to_owned());
+        loop {
+            let (report, next) = reconciler.reconcile().await?;
+            if let Some(loaded) = self.packages().into_iter().find(|loaded| loaded.digest == *digest) {
+                return Ok(loaded);
+            }
+            for outcome in report.outcomes {
+                match outcome {
+                    Outcome::Refused { name, error } if package.name == *name => return Err(error.into()),
+                    _ => {}
+                }
+            }
+            tokio::time::sleep(next.min(MAX_PAUSE)).await;
+        }
+    }
+
+    /// Unloads a package: no new run starts on it, its runs go on to their end, then its library is closed. Returns
+    /// once it is, with what became of its memory.
+    ///
+    /// # Errors
+    /// [`Error::NotLoaded`], [`Error::Package`] when other packages are bound to its reactors, [`Error::Store`].
+    pub async fn unload(&self, name: &PackageName) -> Result<UnloadResult, Error> {
+        if !self.reconciler.lock().await.has(name) {
+            let known = self.packages().into_iter().map(|package| package.name).collect();
+            return Err(Error::NotLoaded { name: name.clone(), known });
+        }
+        self.override_with(OverrideKind::Remove, name, None, "").await?;
+        self.files.lock().await.remove(name);
+        loop {
+            let mut reconciler = self.reconciler.lock().await;
+            let (report, next) = reconciler.reconcile().await?;
+            if let Some(result) = reconciler.unloaded(name) {
+                return Ok(result);
+            }
+            drop(reconciler);
+            for outcome in report.outcomes {
+                match outcome {
+                    Outcome::Refused {
+                        name: refused,
+                        error: error @ PackageError::HasSubscribers { .. },
+                    } if *name == *refused => {
+                        return Err(error.into());
+                    }
+                    _ => {}
+                }
+            }
+            tokio::time::sleep(next.min(MAX_PAUSE)).await;
+        }
+    }
+
+    /// Reads the file of a package again: a changed file takes the place of the loaded version without a gap, an
+    /// unchanged one stays as it is. A package of a directory that the host follows is read again with all others.
+    ///
+    /// # Errors
+    /// [`Error::NotLoaded`], [`Error::Package`] with the refusal, [`Error::Store`].
+    pub async fn reload(&self, name: &PackageName) -> Result<LoadedPackage, Error> {
+        let file = self.files.lock().await.get(name).cloned();
+        if let Some(file) = file {
+            return self.load(file).await;
+        }
+        let report = self.reconcile().await?;
+        for outcome in report.outcomes {
+            match outcome {
+                Outcome::Refused { name: refused, error } if *name == *refused => return Err(error.into()),
+                _ => {}
+            }
+        }
+        let packages = self.packages();
+        let known = packages.iter().map(|package| package.name.clone()).collect();
+        let found = packages.into_iter().find(|package| package.name == *name);
+        found.ok_or_else(|| Error::NotLoaded { name: name.clone(), known })
+    }
+
+    /// The packages on which new runs start, by name.
+    pub fn packages(&self) -> Vec<LoadedPackage> {
+        let snapshot = self.packages.snapshot();
+        let mut packages: Vec<LoadedPackage> = snapshot
+            .active
+            .iter()
+            .filter_map(|digest| snapshot.generations.get(digest))
+            .map(|generation| LoadedPackage {
+                name: generation.package().clone(),
+                version: generation.artifact().manifest().package.version.clone(),
+                digest: generation.digest().clone(),
+                isolation: generation.isolation(),
+            })
+            .collect();
+        packages.sort_by(|a, b| a.name.cmp(&b.name));
+        packages
+    }
+
+    /// The problem that the conditions of a package report; none when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn last_error(&self, name: &PackageName) -> Result<Option<Problem>, Error> {
+        let subject = Subject::Package(name).to_string();
+        let conditions = ConditionRow::all(self.engine.store()).await?;
+        let is_problem = |c: &ConditionRow| match c.kind {
+            ConditionKind::Accepted => c.status == ConditionStatus::False,
+            ConditionKind::Degraded | ConditionKind::Quarantined => c.status == ConditionStatus::True,
+            ConditionKind::Loaded | ConditionKind::Ready => false,
+        };
+        let found = conditions.into_iter().find(|c| c.subject == subject && is_problem(c));
+        Ok(found.map(|c| Problem { subject: c.subject, code: c.reason, message: c.message }))
+    }
+
+    /// Stops the engine, as the first part of [`Host::shutdown`]: running attempts get `grace` to end.
+    pub async fn stop_engine(&self, grace: Duration) {
+        self.engine.shutdown(grace).await;
+    }
+
+    /// Shuts the host down: running attempts get `grace` to end, then packages are closed, then the database.
+    pub async fn shutdown(mut self, grace: Duration) {
+        if let Some(follower) = self.follower.take() {
+            follower.abort();
+            let _ = follower.await;
+        }
+        self.engine.shutdown(grace).await;
+        self.reconciler.lock().await.close().await;
+        self.engine.store().close().await;
+    }
+
+    async fn override_with(
+        &self,
+        kind: OverrideKind,
+        name: &PackageName,
+        digest: Option<&Digest>,
+        version: &str,
+    ) -> Result<(), Error> {
+        let row = Override {
+            name: name.clone(),
+            kind,
+            digest: digest.cloned(),
+            version: version.to_owned(),
+            avoid: None,
+            actor: "program".to_owned(),
+            reason: "the program that embeds the host asked for it".to_owned(),
+            updated_at: self.options.clock.now_ms(),
+        };
+        Ok(row.put(self.engine.store()).await?)
+    }
+}
+
+/// Passes whenever files change or the timer goes, until it is aborted.
+async fn follow_sources(reconciler: Arc<Mutex<Reconciler>>, on_report: Option<OnReport>) {
+    let (wake, interval) = {
+        let reconciler = reconciler.lock().await;
+        (reconciler.wake(), reconciler.interval())
+    };
+    let mut wait = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = wake.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        let pass = reconciler.lock().await.reconcile().await;
+        wait = match pass {
+            Ok((report, next)) => {
+                if let Some(on_report) = on_report.as_ref().filter(|_| !report.outcomes.is_empty()) {
+                    on_report(&report);
+                }
+                next
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    code = error.code(),
+                    "a pass failed; it is repeated"
+                );
+                interval
+            }
+        };
+    }
+}

@@ -1,0 +1,429 @@
+//! The journal: what the reconciler records in the database.
+
+use crate::artifact::cache::VerifiedArtifact;
+use crate::error::Error;
+use crate::plan::model::{Desired, Origin};
+use crate::reconcile::entry_rows::entries;
+use crate::runtime::callbacks::CrashNote;
+use crate::runtime::generation::{Generation, UnloadResult};
+use longshore_package::{Digest, PackageName};
+use longshore_store::{
+    ArtifactRow, ConditionKind, ConditionRow, ConditionStatus, EntryRow, EventKind, EventRow, GenerationId,
+    GenerationRow, GenerationState, HostId, NewArtifact, NewCondition, NewEvent, NewGeneration, Override,
+    PackageRow, PackageState, RunRow, Store, Subject, Tx, Verdict, VerdictRow,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A problem that does not keep a package from being loaded.
+const DEGRADED: [(ConditionKind, ConditionStatus); 1] = [(ConditionKind::Degraded, ConditionStatus::True)];
+
+/// The number of the last load step.
+const LAST_STEP: i64 = 6;
+
+/// A generation that was published.
+pub(crate) struct Registered {
+    pub(crate) package: Arc<Desired>,
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) replaced: Option<Arc<Generation>>,
+    pub(crate) warnings: Vec<String>,
+    /// Whether the roll-back of its package ends with it.
+    pub(crate) ends_rollback: bool,
+}
+
+impl Registered {
+    fn message(&self) -> String {
+        let version = &self.package.version;
+        match &self.replaced {
+            Some(old) => format!("{version} replaced {}", old.artifact().manifest().package.version),
+            None => format!("{version} loaded"),
+        }
+    }
+}
+
+/// Writes to the database in the name of a host.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    pub(crate) store: Store,
+    pub(crate) host: HostId,
+}
+
+impl Journal {
+    /// The verdict of a digest's probe, when it is known.
+    pub(crate) async fn verdict_of(&self, digest: &Digest) -> Result<VerdictRow, Error> {
+        let row = ArtifactRow::find(&self.store, digest).await?;
+        Ok(row.map(|row| row.verdict).unwrap_or_default())
+    }
+
+    /// Records the verdict of a probe: sound, or the refusal.
+    pub(crate) async fn probed(
+        &self,
+        artifact: &VerifiedArtifact,
+        refusal: Option<&Error>,
+        now: i64,
+    ) -> Result<(), Error> {
+        let verdict = if refusal.is_some() { Verdict::Quarantined } else { Verdict::Sound };
+        let row = VerdictRow {
+            verdict: Some(verdict),
+            code: refusal.map(|error| error.code().to_owned()),
+            message: refusal.map(Error::full),
+        };
+        let mut tx = self.store.begin().await?;
+        insert_artifacts(&mut tx, [artifact], now).await?;
+        ArtifactRow::set_verdict(&mut tx, artifact.digest(), &row, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    /// Generations are open and about to be published: everything about them in one transaction.
+    pub(crate) async fn loading(&self, opened: &[&Generation], now: i64) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        insert_artifacts(&mut tx, opened.iter().map(|generation| generation.artifact()), now).await?;
+        let rows: Vec<_> = opened.iter().map(|generation| self.new_generation(generation)).collect();
+        NewGeneration::insert(&mut tx, &rows, now).await?;
+        let entries: Vec<_> =
+            opened.iter().flat_map(|g| entries(g).into_iter().map(|entry| (g.digest(), entry))).collect();
+        EntryRow::insert(&mut tx, &entries).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    fn new_generation<'g>(&self, generation: &'g Generation) -> NewGeneration<'g> {
+        let package = &generation.artifact().manifest().package;
+        NewGeneration {
+            id: generation.id(),
+            host: self.host,
+            digest: generation.digest(),
+            package: &package.name,
+            version: &package.version,
+        }
+    }
+
+    /// Generations were published.
+    pub(crate) async fn loaded(&self, registered: &[Registered], now: i64) -> Result<(), Error> {
+        let mut rows = LoadedRows::default();
+        let messages: Vec<String> = registered.iter().map(Registered::message).collect();
+        for (registered, message) in registered.iter().zip(&messages) {
+            rows.add(registered, message, now);
+        }
+        let mut tx = self.store.begin().await?;
+        GenerationRow::set_state(&mut tx, &rows.states).await?;
+        PackageRow::put(&mut tx, &rows.packages).await?;
+        NewCondition::set(&mut tx, &rows.conditions, now).await?;
+        EventRow::append_all(&mut tx, &rows.events, now).await?;
+        for registered in registered.iter().filter(|registered| registered.ends_rollback) {
+            Override::end_roll_back(&mut tx, &registered.package.name, now).await?;
+        }
+        Ok(self.store.commit(tx).await?)
+    }
+
+    /// Records a roll-back, unless an operator overrode the package. False then.
+    pub(crate) async fn rolled_back(&self, row: &Override, error: &Error) -> Result<bool, Error> {
+        let message = with_fix(error);
+        let (kind, status) = DEGRADED[0];
+        let (subject, reason) = (Subject::Package(&row.name), error.code());
+        let digest = text_of(row.avoid.as_ref());
+        let degraded = NewCondition { subject, kind, status, reason, message, digest };
+        let mut tx = self.store.begin().await?;
+        if !row.put_unless_overridden(&mut tx).await? {
+            return Ok(false);
+        }
+        NewCondition::set(&mut tx, &[degraded], row.updated_at).await?;
+        self.store.commit(tx).await?;
+        Ok(true)
+    }
+
+    /// A digest was opened again for the runs that are pinned to it.
+    pub(crate) async fn restored(
+        &self,
+        generation: &Generation,
+        pinned_runs: u64,
+        now: i64,
+    ) -> Result<(), Error> {
+        let subject = Subject::Package(generation.package());
+        let version = &generation.artifact().manifest().package.version;
+        let message = format!("{version} opened from the artifact cache for {pinned_runs} runs");
+        let mut tx = self.store.begin().await?;
+        GenerationRow::set_state(&mut tx, &[(generation.id(), GenerationState::Draining, LAST_STEP)]).await?;
+        EventRow::append(&mut tx, subject, EventKind::Restored, &message, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    /// A package, or a file that is not a package, was refused.
+    pub(crate) async fn refused(
+        &self,
+        subject: Subject<'_>,
+        digest: Option<&Digest>,
+        error: &Error,
+        now: i64,
+    ) -> Result<(), Error> {
+        let probe_failed = matches!(
+            error,
+            Error::ProbeCrashed { .. }
+                | Error::ProbeHung { .. }
+                | Error::ChildRefused { .. }
+                | Error::Quarantined { .. }
+        );
+        let refused = (ConditionKind::Accepted, ConditionStatus::False);
+        let quarantined = (ConditionKind::Quarantined, ConditionStatus::True);
+        let conditions = if probe_failed { &[refused, quarantined][..] } else { &[refused] };
+        let message = with_fix(error);
+        let told = format!("{} {message}", error.code());
+        let event = NewEvent { subject, kind: EventKind::Refused, message: &told };
+        self.note(event, conditions, error.code(), &message, digest, now).await
+    }
+
+    /// A package is degraded: it stays although it was to be unloaded, or leaves libraries mapped.
+    pub(crate) async fn degraded(
+        &self,
+        package: &PackageName,
+        digest: Option<&Digest>,
+        error: &Error,
+        now: i64,
+    ) -> Result<(), Error> {
+        let message = with_fix(error);
+        let subject = Subject::Package(package);
+        let event = NewEvent { subject, kind: EventKind::Retained, message: &message };
+        self.note(event, &DEGRADED, error.code(), &message, digest, now).await
+    }
+
+    /// The process of an isolated package ended.
+    pub(crate) async fn crashed(
+        &self,
+        generation: &Generation,
+        crash: &CrashNote,
+        now: i64,
+    ) -> Result<(), Error> {
+        let error = Error::Crashed { exit: crash.exit.clone() };
+        let message = with_fix(&error);
+        let subject = Subject::Package(generation.package());
+        let told = format!("{} {}\n{}", error.code(), error.full(), crash.report);
+        let event = NewEvent { subject, kind: EventKind::Crashed, message: &told };
+        self.note(event, &DEGRADED, error.code(), &message, Some(generation.digest()), now).await
+    }
+
+    /// Sets conditions of a subject and appends an event, both for one reason.
+    async fn note(
+        &self,
+        event: NewEvent<'_>,
+        conditions: &[(ConditionKind, ConditionStatus)],
+        reason: &str,
+        message: &str,
+        digest: Option<&Digest>,
+        now: i64,
+    ) -> Result<(), Error> {
+        let condition = |(kind, status): &(ConditionKind, ConditionStatus)| NewCondition {
+            subject: event.subject,
+            kind: *kind,
+            status: *status,
+            reason,
+            message: message.to_owned(),
+            digest: text_of(digest),
+        };
+        let conditions: Vec<_> = conditions.iter().map(condition).collect();
+        let mut tx = self.store.begin().await?;
+        NewCondition::set(&mut tx, &conditions, now).await?;
+        EventRow::append_all(&mut tx, &[event], now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    /// The open runs of a workflow moved to the next version, or stayed.
+    pub(crate) async fn migrated(&self, package: &PackageName, message: &str, now: i64) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        EventRow::append(&mut tx, Subject::Package(package), EventKind::Migrated, message, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    /// The runs of a generation are asked to stop. Returns how many.
+    pub(crate) async fn cancelled(
+        &self,
+        name: &PackageName,
+        digest: &Digest,
+        now: i64,
+    ) -> Result<u64, Error> {
+        let mut tx = self.store.begin().await?;
+        let runs = RunRow::request_cancel_of(&mut tx, digest, now).await?;
+        let message = format!("its drain deadline has passed: {runs} runs are asked to stop");
+        EventRow::append(&mut tx, Subject::Package(name), EventKind::Cancelled, &message, now).await?;
+        self.store.commit(tx).await?;
+        Ok(runs)
+    }
+
+    /// A generation is closed over attempts that did not stop.
+    pub(crate) async fn force_unloaded(
+        &self,
+        generation: &Generation,
+        lost: usize,
+        now: i64,
+    ) -> Result<(), Error> {
+        let subject = Subject::Package(generation.package());
+        let version = &generation.artifact().manifest().package.version;
+        let message = format!("{version} is closed over {lost} attempts that did not stop");
+        let mut tx = self.store.begin().await?;
+        EventRow::append(&mut tx, subject, EventKind::ForceUnloaded, &message, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    pub(crate) async fn retired(
+        &self,
+        generation: &Generation,
+        overridden_by: Option<&Override>,
+        now: i64,
+    ) -> Result<(), Error> {
+        let (actor, reason) = match overridden_by {
+            Some(row) => (row.actor.as_str(), row.reason.as_str()),
+            None => ("directory", "its file is gone"),
+        };
+        let subject = Subject::Package(generation.package());
+        let row = PackageRow {
+            name: generation.package().clone(),
+            version: generation.artifact().manifest().package.version.clone(),
+            digest: generation.digest().clone(),
+            source: String::new(),
+            state: PackageState::Removed,
+            actor: actor.to_owned(),
+            reason: reason.to_owned(),
+            updated_at: now,
+        };
+        let not_ready = NewCondition {
+            subject,
+            kind: ConditionKind::Ready,
+            status: ConditionStatus::False,
+            reason: "Removed",
+            message: format!("removed by {actor}: {reason}"),
+            digest: generation.digest().as_str(),
+        };
+        let message = &format!("by {actor}: {reason}; runs that started on it go on");
+        let mut tx = self.store.begin().await?;
+        GenerationRow::set_state(&mut tx, &[(generation.id(), GenerationState::Draining, 0)]).await?;
+        PackageRow::put(&mut tx, &[row]).await?;
+        NewCondition::set(&mut tx, &[not_ready], now).await?;
+        EventRow::append(&mut tx, subject, EventKind::Retired, message, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    pub(crate) async fn unloaded(
+        &self,
+        generation: &Generation,
+        result: UnloadResult,
+        gone: bool,
+        now: i64,
+    ) -> Result<(), Error> {
+        let subject = Subject::Package(generation.package());
+        let mut tx = self.store.begin().await?;
+        GenerationRow::set_unloaded(&mut tx, generation.id(), &result.to_string(), now).await?;
+        if gone {
+            ConditionRow::clear(&mut tx, subject).await?;
+        }
+        let message = format!("{} unloaded: {result}", generation.artifact().manifest().package.version);
+        EventRow::append(&mut tx, subject, EventKind::Unloaded, &message, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    /// Clears the conditions of files that are gone, or are packages now.
+    pub(crate) async fn clear_files(&self, paths: &[PathBuf]) -> Result<(), Error> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        for path in paths {
+            ConditionRow::clear(&mut tx, Subject::File(path)).await?;
+        }
+        Ok(self.store.commit(tx).await?)
+    }
+}
+
+/// A command took a digest in; no host has opened it yet.
+pub(crate) async fn taken_in(store: &Store, artifact: &VerifiedArtifact, now: i64) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    insert_artifacts(&mut tx, [artifact], now).await?;
+    ArtifactRow::renew(&mut tx, artifact.digest(), now).await?;
+    Ok(store.commit(tx).await?)
+}
+
+/// The recorded source of a package: its file, or nothing when it comes from the artifact cache.
+fn source_of(package: &Desired) -> String {
+    match &package.origin {
+        Origin::File(path) => path.display().to_string(),
+        Origin::Cache => String::new(),
+    }
+}
+
+fn text_of(digest: Option<&Digest>) -> &str {
+    digest.map_or("", Digest::as_str)
+}
+
+async fn insert_artifacts<'a>(
+    tx: &mut Tx,
+    artifacts: impl IntoIterator<Item = &'a VerifiedArtifact>,
+    now: i64,
+) -> Result<(), Error> {
+    let artifacts: Vec<(&VerifiedArtifact, String)> =
+        artifacts.into_iter().map(|artifact| (artifact, artifact.manifest().to_toml())).collect();
+    let rows: Vec<NewArtifact<'_>> =
+        artifacts.iter().map(|(artifact, manifest)| artifact_row(artifact, manifest)).collect();
+    Ok(NewArtifact::insert(tx, &rows, now).await?)
+}
+
+fn artifact_row<'a>(artifact: &'a VerifiedArtifact, manifest: &'a str) -> NewArtifact<'a> {
+    let package = &artifact.manifest().package;
+    NewArtifact {
+        digest: artifact.digest(),
+        name: &package.name,
+        version: &package.version,
+        target: artifact.target(),
+        bytes: i64::try_from(artifact.bytes()).unwrap_or(i64::MAX),
+        library: artifact.library_name(),
+        library_sha256: artifact.sha256(),
+        manifest,
+    }
+}
+
+/// The rows of generations that were published.
+#[derive(Default)]
+struct LoadedRows<'a> {
+    states: Vec<(GenerationId, GenerationState, i64)>,
+    packages: Vec<PackageRow>,
+    conditions: Vec<NewCondition<'a>>,
+    events: Vec<NewEvent<'a>>,
+}
+
+impl<'a> LoadedRows<'a> {
+    fn add(&mut self, registered: &'a Registered, message: &'a str, now: i64) {
+        let Registered { package, generation, replaced, warnings, .. } = registered;
+        let (subject, digest) = (Subject::Package(&package.name), generation.digest().as_str());
+        self.states.push((generation.id(), GenerationState::Active, LAST_STEP));
+        self.states.extend(replaced.iter().map(|old| (old.id(), GenerationState::Draining, 0)));
+        self.packages.push(PackageRow {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            digest: generation.digest().clone(),
+            source: source_of(package),
+            state: PackageState::Desired,
+            actor: package.actor().to_owned(),
+            reason: package.reason(),
+            updated_at: now,
+        });
+        let mut condition = |kind, status, reason, message| {
+            self.conditions.push(NewCondition { subject, kind, status, reason, message, digest });
+        };
+        for kind in [ConditionKind::Accepted, ConditionKind::Loaded, ConditionKind::Ready] {
+            condition(kind, ConditionStatus::True, "Ok", message.to_owned());
+        }
+        let (degraded, reason) = match warnings.is_empty() {
+            true => (ConditionStatus::False, "Ok"),
+            false => (ConditionStatus::True, "LS0208"),
+        };
+        condition(ConditionKind::Degraded, degraded, reason, warnings.join("; "));
+        condition(ConditionKind::Quarantined, ConditionStatus::False, "Ok", String::new());
+        self.events.push(NewEvent { subject, kind: EventKind::Loaded, message });
+    }
+}
+
+/// What is wrong, and what to do about it.
+fn with_fix(error: &Error) -> String {
+    format!("{}. {}", error.full(), capitalised(&error.fix()))
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

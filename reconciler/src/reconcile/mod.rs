@@ -1,0 +1,163 @@
+//! The loop. One pass is:
+//! 1. scan the sources (`source::offers`), and record what was closed or crashed since the last pass;
+//! 2. observe the loaded generations, pins and overrides (`observe`);
+//! 3. plan, purely (`crate::plan`);
+//! 4. apply: restore, cancel and unload (`unload`, `closing`), retire, load (`prepare`, `load`), each recorded in the
+//!    `journal`;
+//! 5. evaluate rollouts (`rollout`), and collect what the artifact cache no longer needs (`cache_gc`).
+//!
+//! # Guarantees
+//! - A pass may die anywhere: the next one, of this host or another, finds its way from the files and the database.
+//! - A pass waits for no generation that does not close.
+
+mod cache_gc;
+mod closing;
+mod entry_rows;
+mod journal;
+mod load;
+mod notes;
+mod observe;
+pub(crate) mod options;
+mod prepare;
+pub(crate) mod preview;
+pub(crate) mod report;
+mod rollout;
+pub(crate) mod state;
+pub(crate) mod take_in;
+mod unload;
+
+use crate::error::Error;
+use crate::plan::model::{Action, Deferred, Desired, Plan, PlanInput};
+use crate::plan::plan;
+use load::PUBLISH_BATCH;
+use longshore_package::Digest;
+use longshore_store::OverrideKind;
+use observe::Observation;
+use report::Report;
+use rollout::ROLLOUT_INTERVAL;
+use state::Reconciler;
+use std::sync::Arc;
+use std::time::Duration;
+use unload::UNLOAD_GRACE;
+
+/// How soon a file that is being written is scanned again.
+const UNSETTLED_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How often the runs of a draining generation are counted.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(250);
+
+impl Reconciler {
+    /// Reconciles whenever files change or the timer goes, until it is dropped. `report` gets every pass
+    /// that did something.
+    pub async fn run(&mut self, mut report: impl FnMut(&Report)) {
+        let mut wait = Duration::ZERO;
+        loop {
+            let wake = Arc::clone(&self.wake);
+            tokio::select! {
+                () = wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = match self.reconcile().await {
+                Ok((pass, next)) => {
+                    if !pass.outcomes.is_empty() {
+                        report(&pass);
+                    }
+                    next
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        code = error.code(),
+                        "a pass failed; it is repeated"
+                    );
+                    self.interval
+                }
+            };
+        }
+    }
+
+    /// One pass; returns when the next one is due. Without a change it costs one query.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the database fails; what is wrong with a package is in the report.
+    pub async fn reconcile(&mut self) -> Result<(Report, Duration), Error> {
+        let mut report = Report::default();
+        let changes = self.offers.scan().await;
+        let unsettled = changes.unsettled;
+        self.record_scan(changes, &mut report).await;
+        self.record_registered().await?;
+        self.record_closed(&mut report).await?;
+        self.record_crashes(&mut report).await?;
+        self.load_history(&mut report).await?;
+        let Observation { observed, pins, overrides } = self.observe().await?;
+        let rolled_back = overrides.iter().filter(|row| row.kind == OverrideKind::RollBack);
+        self.rolled_back = rolled_back.map(|row| row.name.clone()).collect();
+        let is_active = |package: &Desired| {
+            self.active(&package.name).is_some_and(|tracked| *tracked.generation.digest() == package.digest)
+        };
+        let input = PlanInput {
+            offered: &self.offers.offered(is_active),
+            overrides: &overrides,
+            observed: &observed,
+            pins: &pins,
+            failures: &self.failures,
+            drain: self.drain,
+        };
+        let Plan { actions, deferred } = plan(input, self.now_ms());
+        self.apply(actions, &mut report).await?;
+        self.record_superseded(&deferred).await;
+        self.evaluate_rollouts(&mut report).await?;
+        let next = self.next_pass(unsettled, &deferred);
+        report.deferred = deferred;
+        Ok((report, next))
+    }
+
+    async fn apply(&mut self, actions: Vec<Action>, report: &mut Report) -> Result<(), Error> {
+        let (mut loads, mut retires) = (Vec::new(), Vec::new());
+        for action in actions {
+            match action {
+                Action::Load { package, .. } => loads.push(package),
+                Action::Restore { digest, pinned_runs } => self.restore(digest, pinned_runs, report).await?,
+                Action::Retire { digest, overridden_by, .. } => retires.push((digest, overridden_by)),
+                Action::Cancel { name, digest, .. } => self.cancel_runs(name, &digest, report).await?,
+                Action::ForceUnload { digest, .. } => self.force_unload(&digest, report).await?,
+                Action::Unload { digest, .. } => self.unload(&digest, report).await?,
+            }
+        }
+        // Subscribers are retired before the owners of their reactors.
+        let owns_reactors = |digest: &Digest| {
+            self.tracked.get(digest).is_some_and(|tracked| !tracked.generation.reactors().is_empty())
+        };
+        retires.sort_by_cached_key(|(digest, _)| (owns_reactors(digest), digest.clone()));
+        for (digest, overridden_by) in retires {
+            self.retire(&digest, overridden_by, report).await?;
+        }
+        for batch in loads.chunks(PUBLISH_BATCH) {
+            self.load(batch, report).await?;
+        }
+        Ok(())
+    }
+
+    fn next_pass(&self, unsettled: bool, deferred: &[Deferred]) -> Duration {
+        let mut next = self.interval;
+        if unsettled {
+            next = next.min(UNSETTLED_INTERVAL);
+        }
+        if self.tracked.values().any(|tracked| tracked.rollout().is_some()) {
+            next = next.min(ROLLOUT_INTERVAL);
+        }
+        if !self.closing().is_empty() {
+            next = next.min(UNLOAD_GRACE);
+        }
+        for deferred in deferred {
+            next = next.min(match deferred {
+                Deferred::Draining { .. } => DRAIN_INTERVAL,
+                Deferred::BackingOff { retry_at, .. } => {
+                    Duration::from_millis(retry_at.saturating_sub(self.now_ms()).max(10) as u64)
+                }
+                Deferred::Superseded { .. } | Deferred::Overridden { .. } => next,
+            });
+        }
+        next
+    }
+}

@@ -1,0 +1,69 @@
+//! Records of a pass beside its actions.
+
+use crate::error::Error;
+use crate::plan::model::{Deferred, Origin};
+use crate::reconcile::report::{Outcome, Report};
+use crate::reconcile::state::{Phase, Reconciler};
+use crate::source::offers::ScanChanges;
+use longshore_store::Subject;
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+/// Logs that a note was not recorded: it does not end the pass.
+pub(super) fn log_failure(recorded: Result<(), Error>) {
+    if let Err(error) = recorded {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a note of this pass was not recorded");
+    }
+}
+
+impl Reconciler {
+    pub(super) async fn record_scan(&self, changes: ScanChanges, report: &mut Report) {
+        for (path, error) in changes.refused {
+            log_failure(self.journal.refused(Subject::File(&path), None, &error, self.now_ms()).await);
+            report.outcomes.push(Outcome::Refused { name: path.display().to_string(), error });
+        }
+        log_failure(self.journal.clear_files(&changes.cured).await);
+    }
+
+    /// Records the ends of processes of isolated packages. One whose process cannot start again comes back through
+    /// every check.
+    pub(super) async fn record_crashes(&mut self, report: &mut Report) -> Result<(), Error> {
+        let now = self.now_ms();
+        let mut evicted = Vec::new();
+        for (digest, tracked) in &mut self.tracked {
+            for crash in tracked.generation.take_crashes() {
+                if crash.cache_changed {
+                    evicted.push(digest.clone());
+                }
+                log_failure(self.journal.crashed(&tracked.generation, &crash, now).await);
+                if let Phase::Active { rollout: Some(rollout) } = &mut tracked.phase {
+                    rollout.crashes += 1;
+                }
+                let name = tracked.generation.package().clone();
+                report.outcomes.push(Outcome::Crashed { name, exit: crash.exit });
+            }
+        }
+        for digest in evicted {
+            self.evict(&digest, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Records once of each file that another one supersedes it, and clears that when it ends.
+    pub(super) async fn record_superseded(&mut self, deferred: &[Deferred]) {
+        let mut superseded = HashSet::new();
+        for deferred in deferred {
+            let Deferred::Superseded { package, winner } = deferred else { continue };
+            let Origin::File(path) = &package.origin else { continue };
+            superseded.insert(path.clone());
+            if !self.superseded.contains(path) {
+                let error = Error::Superseded { name: package.name.clone(), winner: winner.clone() };
+                let (subject, digest) = (Subject::File(path), Some(&package.digest));
+                log_failure(self.journal.refused(subject, digest, &error, self.now_ms()).await);
+            }
+        }
+        let over: Vec<PathBuf> = self.superseded.difference(&superseded).cloned().collect();
+        log_failure(self.journal.clear_files(&over).await);
+        self.superseded = superseded;
+    }
+}

@@ -1,0 +1,270 @@
+//! [`Reconciler`]: its state. Each loaded digest is [`Tracked`] in one [`Phase`].
+
+use crate::catalog::draft::Draft;
+use crate::catalog::{LoadedPackages, Snapshot};
+use crate::observer::Observer;
+use crate::plan::BACKOFF;
+use crate::plan::model::{Drain, DrainPolicy, Failure};
+use crate::plan::rollout::{HealthPolicy, Unverified};
+use crate::reconcile::closing::Closing;
+use crate::reconcile::journal::{Journal, Registered};
+use crate::reconcile::options::{LeakPolicy, Options};
+use crate::reconcile::prepare::Loader;
+use crate::runtime::generation::{Generation, UnloadResult};
+use crate::source::events::FileEvents;
+use crate::source::offers::Offers;
+use longshore_engine::{Clock, EngineHandle, Rng};
+use longshore_package::{Digest, PackageName};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// A digest that this host has opened and not yet closed.
+pub(super) struct Tracked {
+    pub(super) generation: Arc<Generation>,
+    pub(super) phase: Phase,
+    /// It stays loaded only because other packages are bound to its reactors, and that was reported.
+    pub(super) retained: bool,
+}
+
+/// The phase of a loaded digest.
+pub(super) enum Phase {
+    /// New runs start on it.
+    Active {
+        /// Its observation, while it may be rolled back.
+        rollout: Option<Rollout>,
+    },
+    /// It only finishes the runs it has.
+    Draining(Drain),
+    /// It is in no catalog any more and is being closed.
+    Closing(Closing),
+}
+
+/// A change of phase.
+pub(super) enum Transition {
+    /// New runs start on it.
+    Activate { rollout: Option<Rollout> },
+    /// No new runs start on it.
+    Drain { now: i64 },
+    /// Its runs were asked to stop.
+    CancelRuns { now: i64 },
+    /// It left the catalog and is being closed.
+    Close(Closing),
+}
+
+/// The observation of an active generation that replaced another.
+#[derive(Debug, Clone)]
+pub(super) struct Rollout {
+    /// Digest and version of the generation before: what it is rolled back to.
+    pub(super) before: (Digest, String),
+    pub(super) since: i64,
+    /// Ends of its process so far.
+    pub(super) crashes: u32,
+}
+
+impl Tracked {
+    /// Changes the phase. A transition that the phase does not allow changes nothing and is reported: it is a bug.
+    pub(super) fn apply(&mut self, transition: Transition) {
+        let next = match (&self.phase, transition) {
+            (Phase::Active { .. } | Phase::Draining(_), Transition::Activate { rollout }) => {
+                Phase::Active { rollout }
+            }
+            (Phase::Active { .. }, Transition::Drain { now }) => {
+                Phase::Draining(Drain { since: now, cancelled_at: None })
+            }
+            (Phase::Draining(drain), Transition::Drain { .. }) => Phase::Draining(*drain),
+            (Phase::Draining(drain), Transition::CancelRuns { now }) => {
+                Phase::Draining(Drain { cancelled_at: Some(now), ..*drain })
+            }
+            (Phase::Active { .. } | Phase::Draining(_), Transition::Close(closing)) => {
+                Phase::Closing(closing)
+            }
+            (Phase::Active { .. }, Transition::CancelRuns { .. }) | (Phase::Closing(_), _) => {
+                debug_assert!(false, "a phase changed in a way that it does not allow");
+                tracing::error!(generation = ?self.generation, "a phase changed in a way that it does not allow");
+                return;
+            }
+        };
+        self.phase = next;
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Active { .. })
+    }
+
+    pub(super) fn rollout(&self) -> Option<&Rollout> {
+        match &self.phase {
+            Phase::Active { rollout } => rollout.as_ref(),
+            Phase::Draining(_) | Phase::Closing(_) => None,
+        }
+    }
+}
+
+/// Makes the loaded packages those that are desired. A pass takes no input but the state itself, so that any pass may
+/// be the first or the last.
+pub struct Reconciler {
+    pub(super) interval: Duration,
+    pub(super) loader: Loader,
+    pub(super) offers: Offers,
+    pub(super) packages: Arc<LoadedPackages>,
+    pub(super) engine: EngineHandle,
+    pub(super) journal: Journal,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) rng: Arc<dyn Rng>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) drain: DrainPolicy,
+    pub(super) health: Option<HealthPolicy>,
+    pub(super) leaks: LeakPolicy,
+    /// Every digest that is open here.
+    pub(super) tracked: HashMap<Digest, Tracked>,
+    /// Digests that failed and are not loaded.
+    pub(super) failures: BTreeMap<Digest, Failure>,
+    /// Packages with a roll-back among the overrides of the last pass.
+    pub(super) rolled_back: HashSet<PackageName>,
+    /// Digests that hosts before this one had loaded and did not have for long, by package; none until they were
+    /// looked up.
+    pub(super) unverified: Option<HashMap<PackageName, Unverified>>,
+    /// Libraries that stayed mapped after they were closed, and their bytes.
+    pub(super) leaked: (usize, u64),
+    /// The result of the last unload of each package.
+    pub(super) unloads: HashMap<PackageName, UnloadResult>,
+    /// Published generations that are not recorded as loaded: the database failed at that moment.
+    pub(super) unrecorded: Vec<Registered>,
+    /// Files that were reported as superseded.
+    pub(super) superseded: HashSet<PathBuf>,
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Reconciler {
+    /// The packages that an engine is opened with, before there is a reconciler.
+    pub fn packages() -> Arc<LoadedPackages> {
+        Arc::new(LoadedPackages::new())
+    }
+
+    /// A reconciler that feeds an engine.
+    pub fn new(options: Options, packages: Arc<LoadedPackages>, engine: EngineHandle) -> Self {
+        let journal = Journal { store: engine.store().clone(), host: engine.host() };
+        let wake: Arc<Notify> = Arc::default();
+        let watched: Vec<PathBuf> = options.directories.iter().chain(&options.wake).cloned().collect();
+        let events = FileEvents::watch(&watched, Arc::clone(&wake));
+        let loader = Loader {
+            verify: options.verify.clone(),
+            cache: options.cache,
+            probe: options.probe,
+            log_level: options.log_level,
+            observer: Arc::clone(&options.observer),
+            wake: Arc::clone(&wake),
+            journal: journal.clone(),
+            clock: Arc::clone(&options.clock),
+            mapped: HashMap::new(),
+        };
+        Self {
+            interval: options.interval,
+            loader,
+            offers: Offers::new(options.directories, options.verify, events),
+            packages,
+            engine,
+            journal,
+            clock: options.clock,
+            rng: options.rng,
+            observer: options.observer,
+            drain: options.drain,
+            health: options.health,
+            leaks: options.leaks,
+            tracked: HashMap::new(),
+            failures: BTreeMap::new(),
+            rolled_back: HashSet::new(),
+            unverified: None,
+            leaked: (0, 0),
+            unloads: HashMap::new(),
+            unrecorded: Vec::new(),
+            superseded: HashSet::new(),
+            wake,
+        }
+    }
+
+    /// Notified when there is a reason for a pass.
+    pub(crate) fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    /// Longest time between passes.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Whether a generation of a package is open here.
+    pub(crate) fn has(&self, package: &PackageName) -> bool {
+        self.tracked.values().any(|tracked| tracked.generation.package() == package)
+    }
+
+    /// The result of the last unload of a package; none while a generation of it is open.
+    pub(crate) fn unloaded(&self, package: &PackageName) -> Option<UnloadResult> {
+        if self.has(package) { None } else { self.unloads.get(package).copied() }
+    }
+
+    /// Forgets that a digest failed: it is tried at the next pass.
+    pub(crate) fn retry(&mut self, digest: &Digest) {
+        self.failures.remove(digest);
+    }
+
+    /// The loaded packages.
+    pub fn loaded(&self) -> &Arc<LoadedPackages> {
+        &self.packages
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// The active generation of a package.
+    pub(super) fn active(&self, package: &PackageName) -> Option<&Tracked> {
+        self.tracked.values().find(|tracked| tracked.is_active() && tracked.generation.package() == package)
+    }
+
+    pub(super) fn apply_to(&mut self, digest: &Digest, transition: Transition) {
+        if let Some(tracked) = self.tracked.get_mut(digest) {
+            tracked.apply(transition);
+        }
+    }
+
+    /// Digests that are being closed.
+    pub(super) fn closing(&self) -> Vec<Digest> {
+        let closing = self.tracked.iter().filter(|(_, tracked)| matches!(tracked.phase, Phase::Closing(_)));
+        closing.map(|(digest, _)| digest.clone()).collect()
+    }
+
+    /// Counts a failure of a digest, which is tried again after a pause.
+    pub(super) fn note_failure(&mut self, digest: &Digest) {
+        let times = self.failures.get(digest).map_or(0, |failure| failure.times) + 1;
+        let pause = BACKOFF.jittered(times, self.rng.draw()).as_millis();
+        let retry_at = self.now_ms().saturating_add(i64::try_from(pause).unwrap_or(i64::MAX));
+        self.failures.insert(digest.clone(), Failure { times, retry_at });
+    }
+
+    /// Publishes a draft with every generation that is not being closed, and wakes the engine.
+    pub(super) fn publish(&self, draft: Draft) {
+        self.publish_where(draft, |tracked| !matches!(tracked.phase, Phase::Closing(_)));
+    }
+
+    /// As [`Reconciler::publish`], without a generation that is about to be closed.
+    pub(super) fn publish_without(&self, draft: Draft, leaving: &Digest) {
+        let stays = |tracked: &Tracked| {
+            !matches!(tracked.phase, Phase::Closing(_)) && tracked.generation.digest() != leaving
+        };
+        self.publish_where(draft, stays);
+    }
+
+    fn publish_where(&self, draft: Draft, stays: impl Fn(&Tracked) -> bool) {
+        let open = self.tracked.iter().filter(|(_, tracked)| stays(tracked));
+        let generations: HashMap<Digest, Arc<Generation>> =
+            open.map(|(digest, tracked)| (digest.clone(), Arc::clone(&tracked.generation))).collect();
+        let active = self.tracked.iter().filter(|(_, tracked)| tracked.is_active() && stays(tracked));
+        let active = active.map(|(digest, _)| digest.clone()).collect();
+        let catalog = Arc::new(draft.finish(generations.keys().cloned().collect()));
+        self.packages.publish(Snapshot { generations, active, catalog });
+        self.engine.wake();
+    }
+}

@@ -1,0 +1,372 @@
+//! A loaded digest. Its package is called on its lanes only, in this process or in one of its own.
+
+use crate::artifact::cache::VerifiedArtifact;
+use crate::artifact::policy::IsolationPolicy;
+use crate::error::Error;
+use crate::runtime::callbacks::{Callbacks, CrashNote, Shared};
+use crate::runtime::instance::{Instance, check_declared};
+use crate::runtime::lanes::{GraphLane, Job, Lanes, Open};
+use crate::runtime::library::OpenLibrary;
+use crate::runtime::options::RuntimeOptions;
+use crate::runtime::package_log::AttemptName;
+use longshore_engine::{
+    Attempt, AttemptFailure, AttemptOutcome, AttemptReports, GraphDef, GraphRunner, LeaseId,
+    POLL_DEADLINE_MS, PollOutcome, ReactorDef, TriggerDef, WorkflowDef, definitions, graphs, reactor_defs,
+    read_poll, read_reply, start_request, triggers,
+};
+use longshore_package::{Digest, Isolation, PackageName};
+use longshore_store::GenerationId;
+use longshore_workflow_plugin::Method;
+use longshore_workflow_plugin::wire::{PollRequest, ShellConfig, TaskReply, TaskRequest, Wire};
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long an instance's runtime gets to end when the generation is closed.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Threads of a package's runtime, unless its manifest says otherwise.
+const DEFAULT_WORKERS: u32 = 2;
+
+/// A loaded digest.
+pub struct Generation {
+    id: GenerationId,
+    artifact: VerifiedArtifact,
+    workflows: Vec<Arc<WorkflowDef>>,
+    triggers: Vec<Arc<TriggerDef>>,
+    reactors: Vec<Arc<ReactorDef>>,
+    graphs: Vec<Arc<GraphDef>>,
+    triggerless_graphs: Vec<String>,
+    isolation: Isolation,
+    shared: Arc<Shared>,
+    lanes: Arc<Mutex<Option<Lanes>>>,
+}
+
+/// Whether a closed library's memory was given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnloadResult {
+    /// Nothing of it is mapped.
+    Unmapped,
+    /// It is still mapped.
+    StillMapped {
+        /// Bytes that are mapped.
+        bytes: u64,
+    },
+    /// It was in a process of its own, which is gone.
+    ProcessEnded,
+    /// This platform does not say.
+    Unknown,
+}
+
+impl fmt::Display for UnloadResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unmapped => f.write_str("unmapped"),
+            Self::StillMapped { bytes } => write!(f, "still mapped, {bytes} bytes"),
+            Self::ProcessEnded => f.write_str("process ended"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+impl Generation {
+    /// Opens a verified library on a lane of its own and asks it for everything it declares.
+    ///
+    /// # Errors
+    /// [`Error::Load`], [`Error::Answer`], [`Error::RecordMismatch`], [`Error::Definition`].
+    pub async fn open(artifact: VerifiedArtifact, options: &RuntimeOptions) -> Result<Self, Error> {
+        let limits = &artifact.manifest().limits;
+        let config = ShellConfig {
+            workers: limits.workers.unwrap_or(DEFAULT_WORKERS),
+            log_level: options.log_level,
+            shutdown_ms: RUNTIME_SHUTDOWN.as_millis() as u64,
+        };
+        let name = artifact.manifest().package.name.clone();
+        let isolation = options.isolation.of(artifact.manifest());
+        let shared = Arc::new(Shared::new(name, options));
+        let callbacks = Arc::new(Callbacks(Arc::downgrade(&shared)));
+        let open = match isolation {
+            Isolation::InProcess => in_process(&artifact, config, callbacks),
+            Isolation::Process => in_its_own(&artifact, &config, &options.isolation, callbacks),
+        };
+        let (lanes, opened) = Lanes::start(artifact.digest().short(), open);
+        let metadata = opened.await.unwrap_or_else(|_| Err(Error::Load { message: "its lane ended".into() }));
+        let checked = metadata.and_then(|live| {
+            check_declared(&live, &artifact.declared())?;
+            let workflows = definitions(&live.tasks, artifact.digest())?;
+            Ok((workflows, live))
+        });
+        let (workflows, live) = match checked {
+            Ok(checked) => checked,
+            Err(error) => {
+                lanes.close().await;
+                return Err(error);
+            }
+        };
+        let (digest, package) = (artifact.digest(), &artifact.manifest().package.name);
+        let limited = |def: WorkflowDef| def.with_limits(limits.task_timeout_ms, limits.run_timeout_ms);
+        let workflows = workflows.into_iter().map(limited).collect();
+        Ok(Self {
+            id: GenerationId::new(),
+            workflows,
+            triggers: triggers(&live.triggers, digest),
+            reactors: reactor_defs(&live.reactors, digest, package),
+            graphs: graphs(&live.bound_graphs, &live.reactors, digest, package),
+            triggerless_graphs: live.triggerless_graphs.graphs.into_iter().map(|graph| graph.name).collect(),
+            isolation,
+            shared,
+            lanes: Arc::new(Mutex::new(Some(lanes))),
+            artifact,
+        })
+    }
+
+    /// Its id in the journal.
+    pub fn id(&self) -> GenerationId {
+        self.id
+    }
+
+    /// What it was loaded from.
+    pub fn artifact(&self) -> &VerifiedArtifact {
+        &self.artifact
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> &Digest {
+        self.artifact.digest()
+    }
+
+    /// The package's name.
+    pub fn package(&self) -> &PackageName {
+        &self.shared.package
+    }
+
+    /// Its workflows.
+    pub fn workflows(&self) -> &[Arc<WorkflowDef>] {
+        &self.workflows
+    }
+
+    /// Its triggers.
+    pub fn triggers(&self) -> &[Arc<TriggerDef>] {
+        &self.triggers
+    }
+
+    /// Its reactors.
+    pub fn reactors(&self) -> &[Arc<ReactorDef>] {
+        &self.reactors
+    }
+
+    /// Its graphs that reactors fire.
+    pub fn graphs(&self) -> &[Arc<GraphDef>] {
+        &self.graphs
+    }
+
+    /// Names of its graphs that tasks call.
+    pub fn triggerless_graphs(&self) -> &[String] {
+        &self.triggerless_graphs
+    }
+
+    /// Where it runs.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// How its processes ended since this was asked last.
+    pub(crate) fn take_crashes(&self) -> Vec<CrashNote> {
+        self.shared.take_crashes()
+    }
+
+    /// Where its graphs and accumulators may be called.
+    pub(crate) fn graph_runner(&self) -> Arc<dyn GraphRunner> {
+        Arc::new(GraphLane(Arc::clone(&self.lanes)))
+    }
+
+    /// Where its attempts report.
+    pub(crate) fn attach(&self, engine: Arc<dyn AttemptReports>) {
+        // The engine attaches once; a second one would be a second engine on the same packages.
+        let _ = self.shared.engine.set(engine);
+    }
+
+    /// Executes an attempt. False when the generation is closed.
+    pub(crate) fn start(&self, attempt: Attempt) -> bool {
+        let Attempt { lease: LeaseId(lease), run, task, number, .. } = &attempt;
+        let (lease, name) =
+            (*lease, AttemptName { run: run.to_string(), task: task.clone(), attempt: *number });
+        self.shared.begin_attempt(lease, name);
+        let shared = Arc::clone(&self.shared);
+        self.submit(Box::new(move |package| {
+            let reply = package.call(Method::ExecuteTask, &start_request(&attempt));
+            if let Some(outcome) = immediate(reply) {
+                shared.finished(lease, outcome);
+            }
+        }))
+    }
+
+    /// Cancels an attempt. When it was running, nobody else reports its outcome.
+    pub(crate) fn cancel(&self, LeaseId(lease): LeaseId) {
+        let shared = Arc::clone(&self.shared);
+        self.submit(Box::new(move |package| {
+            let request = TaskRequest::Cancel { lease }.encode();
+            if let Ok(Some(reply)) = package.call(Method::ExecuteTask, &request)
+                && TaskReply::decode(&reply) == Ok(TaskReply::Accepted)
+            {
+                shared.finished(lease, AttemptOutcome::Cancelled);
+            }
+        }));
+    }
+
+    /// Tells an attempt that it has a slot again.
+    pub(crate) fn resume(&self, LeaseId(lease): LeaseId) {
+        self.submit(Box::new(move |package| {
+            // An attempt that is gone needs no slot.
+            let _ = package.call(Method::ExecuteTask, &TaskRequest::Resume { lease }.encode());
+        }));
+    }
+
+    /// Polls a trigger, on the lane for polls: a slow poll holds up other polls and no attempt.
+    pub(crate) async fn poll(&self, index: u32) -> PollOutcome {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |package| {
+            let request = PollRequest { trigger: index, deadline_ms: POLL_DEADLINE_MS }.encode();
+            let outcome = match package.call(Method::InvokeTriggerPoll, &request) {
+                Ok(Some(bytes)) => read_poll(&bytes),
+                Ok(None) => PollOutcome::Failed("the package has no triggers".into()),
+                Err(error) => PollOutcome::Failed(error.to_string()),
+            };
+            let _ = reply.send(outcome);
+        });
+        let sent = self.lanes().as_ref().is_some_and(|lanes| lanes.polls.send(job).is_ok());
+        if !sent {
+            return PollOutcome::Skip;
+        }
+        answer.await.unwrap_or(PollOutcome::Skip)
+    }
+
+    /// Gives up on the attempts that it has: each is reported as lost. Returns how many there were.
+    pub(crate) fn fail_in_flight(&self) -> usize {
+        self.shared.fail_in_flight()
+    }
+
+    /// Does something with the package on its lane for calls. None when the generation is closed.
+    pub async fn on_its_lane<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Instance) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Box::new(move |package| {
+            // Whoever asked may have gone.
+            let _ = reply.send(work(package));
+        }));
+        answer.await.ok()
+    }
+
+    /// Ends the instance, its runtime and its lanes, closes the library, and looks whether it is gone.
+    pub async fn close(&self) -> UnloadResult {
+        let lanes = self.lanes().take();
+        let ended = match lanes {
+            Some(lanes) => lanes.close().await,
+            None => true,
+        };
+        if ended && self.isolation == Isolation::Process {
+            return UnloadResult::ProcessEnded;
+        }
+        unload_result(self.artifact.path())
+    }
+
+    fn submit(&self, job: Job) -> bool {
+        self.lanes().as_ref().is_some_and(|lanes| lanes.calls.send(job).is_ok())
+    }
+
+    fn lanes(&self) -> std::sync::MutexGuard<'_, Option<Lanes>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generation")
+            .field("package", &self.shared.package)
+            .field("digest", &self.artifact.digest().short())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The outcome of an attempt that did not go on detached.
+fn immediate(reply: Result<Option<Vec<u8>>, Error>) -> Option<AttemptOutcome> {
+    let failed = |message: String| {
+        Some(AttemptOutcome::Failed(AttemptFailure { message, ..AttemptFailure::default() }))
+    };
+    match reply {
+        Ok(Some(bytes)) => match read_reply(&bytes) {
+            Ok(outcome) => outcome,
+            Err(error) => failed(format!("the package's reply does not decode: {error}")),
+        },
+        Ok(None) => failed("the package has no execute_task".into()),
+        Err(error) if error.is_process_failure() => Some(AttemptOutcome::Lost(error.full())),
+        Err(error) => failed(error.full()),
+    }
+}
+
+/// Opens the library in this process.
+fn in_process(artifact: &VerifiedArtifact, config: ShellConfig, callbacks: Arc<Callbacks>) -> Open {
+    let artifact = artifact.clone();
+    Box::new(move || {
+        let library = OpenLibrary::open(&artifact, Some(callbacks), &config)?;
+        Ok(Box::new(library) as Box<dyn Instance>)
+    })
+}
+
+/// Opens the library in a process of its own.
+#[cfg(unix)]
+fn in_its_own(
+    artifact: &VerifiedArtifact,
+    config: &ShellConfig,
+    policy: &IsolationPolicy,
+    callbacks: Arc<Callbacks>,
+) -> Open {
+    use crate::runtime::process::spec::{ChildSpec, ResourceLimits};
+    use crate::runtime::process::supervisor::Isolated;
+    let limits = &artifact.manifest().limits;
+    let spec = ChildSpec {
+        library: artifact.path().to_owned(),
+        identity: artifact.identity(),
+        workers: config.workers,
+        log_level: config.log_level,
+        shutdown_ms: config.shutdown_ms,
+        memory_mb: limits.memory_mb,
+        cpu_seconds: limits.cpu_seconds,
+    };
+    let limits = ResourceLimits {
+        program: policy.program.clone(),
+        name: artifact.digest().short().to_owned(),
+        memory_mb: limits.memory_mb,
+        cpu_percent: limits.cpu_percent,
+        start: policy.start,
+        call: policy.call,
+    };
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move || {
+        let isolated = Isolated::open(spec, limits, runtime, callbacks)?;
+        Ok(Box::new(isolated) as Box<dyn Instance>)
+    })
+}
+
+#[cfg(not(unix))]
+fn in_its_own(_: &VerifiedArtifact, _: &ShellConfig, _: &IsolationPolicy, _: Arc<Callbacks>) -> Open {
+    let message = "this platform has no processes for packages".to_owned();
+    Box::new(|| Err(Error::Load { message }))
+}
+
+/// Looks for mappings of a file in this process.
+fn unload_result(path: &Path) -> UnloadResult {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return UnloadResult::Unknown };
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let Some(path) = path.to_str() else { return UnloadResult::Unknown };
+    let size = |line: &str| {
+        let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+        Some(u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?)
+    };
+    let bytes: u64 = maps.lines().filter(|line| line.contains(path)).filter_map(size).sum();
+    if bytes == 0 { UnloadResult::Unmapped } else { UnloadResult::StillMapped { bytes } }
+}

@@ -1,0 +1,103 @@
+//! Opening a library: the only place where code of a package begins to run.
+//!
+//! # Caveats
+//! fidius offers `load_library` as a safe function, although `dlopen` runs constructors and the registry is
+//! believed as it is. Nothing can be proven about a stranger's library. What makes it acceptable: the bytes
+//! are those that were checked (a [`VerifiedArtifact`] in a folder only this user can write), a child process
+//! has done all of this once before, and every later call goes through fidius's bounds and status verify.
+
+use crate::artifact::cache::VerifiedArtifact;
+use crate::error::Error;
+use crate::runtime::instance::{Instance, Mapping};
+use fidius_host::{CallError, LoadError, PluginHandle};
+use longshore_workflow_plugin::interface::{INTERFACE_HASH, LongshoreHost, LongshoreHostBinding};
+use longshore_workflow_plugin::wire::{ShellConfig, Wire};
+use longshore_workflow_plugin::{INTERFACE_VERSION, Method};
+use serde_bytes::ByteBuf;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The name fidius gives the interface.
+const INTERFACE: &str = "LongshorePackage";
+
+/// A library that is mapped here, with its one instance.
+pub(crate) struct OpenLibrary {
+    handle: PluginHandle,
+    mapping: Mapping,
+    interface_version: u32,
+}
+
+impl OpenLibrary {
+    /// Opens a verified library and makes its instance.
+    pub(crate) fn open(
+        artifact: &VerifiedArtifact,
+        host: Option<Arc<dyn LongshoreHost>>,
+        config: &ShellConfig,
+    ) -> Result<Self, Error> {
+        if !artifact.is_unchanged() {
+            return Err(Error::CacheChanged { path: artifact.path().to_owned() });
+        }
+        Self::open_path(artifact.path(), host, config)
+    }
+
+    /// As [`OpenLibrary::open`], for children, whose process ends with the library.
+    pub(crate) fn open_path(
+        path: &Path,
+        host: Option<Arc<dyn LongshoreHost>>,
+        config: &ShellConfig,
+    ) -> Result<Self, Error> {
+        let mut library = fidius_host::loader::load_library(path).map_err(|e| load_error(&e))?;
+        let ours = library.plugins.iter().filter(|p| p.info.interface_name == INTERFACE).count();
+        if ours != 1 {
+            return Err(Error::Load { message: format!("it registers {ours} packages, not one") });
+        }
+        library.plugins.retain(|p| p.info.interface_name == INTERFACE);
+        if let Some(host) = host {
+            LongshoreHostBinding::bind(&library, host).map_err(|e| load_error(&e))?;
+        }
+        let mapping: Mapping = Arc::clone(&library.library) as Mapping;
+        let plugin = library.plugins.remove(0);
+        let info = &plugin.info;
+        if info.interface_hash != INTERFACE_HASH || info.interface_version > INTERFACE_VERSION {
+            let message = format!(
+                "it speaks interface version {} ({:016x})",
+                info.interface_version, info.interface_hash
+            );
+            return Err(Error::Load { message });
+        }
+        let interface_version = info.interface_version;
+        let expected = Method::ALL.iter().filter(|m| m.since() <= interface_version).count();
+        if plugin.method_count as usize != expected {
+            return Err(Error::Load {
+                message: format!("it has {} methods, not {expected}", plugin.method_count),
+            });
+        }
+        let handle = PluginHandle::configure_from_loaded(plugin, &ByteBuf::from(config.encode()));
+        Ok(Self { handle: handle.map_err(|e| load_error(&e))?, mapping, interface_version })
+    }
+}
+
+impl Instance for OpenLibrary {
+    fn interface_version(&self) -> u32 {
+        self.interface_version
+    }
+
+    fn call(&self, method: Method, request: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        if method.since() > self.interface_version {
+            return Ok(None);
+        }
+        match self.handle.call_method_raw(method.position(), request) {
+            Ok(reply) => Ok(Some(reply)),
+            Err(CallError::NotImplemented { .. } | CallError::InvalidMethodIndex { .. }) => Ok(None),
+            Err(error) => Err(Error::Answer { method: method.name(), message: error.to_string() }),
+        }
+    }
+
+    fn mapping(&self) -> Option<Mapping> {
+        Some(Arc::clone(&self.mapping))
+    }
+}
+
+fn load_error(error: &LoadError) -> Error {
+    Error::Load { message: error.to_string() }
+}

@@ -1,0 +1,31 @@
+//! Packages in a process of their own: a child of this same binary over socket pairs, with the same requests.
+//!
+//! - [`supervisor`]: the package as the host calls it; starts the process again when it ended.
+//! - [`process`]: one process from its start to its end.
+//! - [`child`]: the child's side, which opens the library and answers.
+//! - [`crash`]: the report of a dying child.
+//! - [`limits`]: resource limits of a child.
+//!
+//! # Guarantees
+//! - Whatever the package does (crash, exit, hang, fill its memory), the host and other packages go on.
+//! - Attempts that were in the child when it ended come back as lost, each once, and are tried again.
+//!
+//! # Caveats
+//! - A child has the host's user and environment: this contains accidents, not malice.
+
+#[cfg(unix)]
+pub(crate) mod child;
+#[cfg(unix)]
+pub(crate) mod crash;
+pub(crate) mod exit;
+#[cfg(unix)]
+pub(crate) mod frames;
+#[cfg(unix)]
+pub(crate) mod limits;
+#[cfg(unix)]
+#[expect(clippy::module_inception, reason = "one process of the module about processes")]
+pub(crate) mod process;
+#[cfg(unix)]
+pub(crate) mod spec;
+#[cfg(unix)]
+pub(crate) mod supervisor;

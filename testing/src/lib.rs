@@ -1,0 +1,64 @@
+//! Hosts and servers for the tests of this repository. It is not published.
+//!
+//! - [`TestHost`]: a host on a folder of packages whose passes the test runs.
+//! - [`for_each_backend!`]: a suite on each database, which is a [`Backend`]. - [`Postgres`]: a server for tests.
+//!
+//! Everything here panics where a test would: a failed step ends the test.
+
+#![allow(clippy::missing_panics_doc, reason = "a failed step ends the test")]
+
+mod backend;
+mod host;
+mod postgres;
+
+pub use backend::Backend;
+pub use host::{Kind, TestHost, isolated, unload_result};
+pub use postgres::Postgres;
+
+/// Makes a test module `sqlite` and a test module `postgres` of the named suites, each an
+/// `async fn(backend: longshore_testing::Backend)`. Without PostgreSQL the latter are ignored, with that reason.
+#[macro_export]
+macro_rules! for_each_backend {
+    ($($suite:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $suite() {
+                    super::$suite($crate::Backend::sqlite()).await;
+                }
+            )+
+        }
+
+        mod postgres {
+            $(
+                $crate::on_postgres! {
+                    async fn $suite() {
+                        let test = concat!(module_path!(), "::", stringify!($suite));
+                        super::$suite($crate::Backend::postgres(test)).await;
+                    }
+                }
+            )+
+        }
+    };
+}
+
+/// Makes a test that needs PostgreSQL.
+#[cfg(has_postgres)]
+#[macro_export]
+macro_rules! on_postgres {
+    ($test:item) => {
+        #[tokio::test(flavor = "multi_thread")]
+        $test
+    };
+}
+
+/// Makes a test that needs PostgreSQL, which is not installed here.
+#[cfg(not(has_postgres))]
+#[macro_export]
+macro_rules! on_postgres {
+    ($test:item) => {
+        #[tokio::test(flavor = "multi_thread")]
+        #[ignore = "PostgreSQL is not installed; .ci/setup installs it"]
+        $test
+    };
+}
