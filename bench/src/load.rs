@@ -36,7 +36,7 @@ async fn load(archive: &Path, count: usize, probe: Option<ProbeOptions>) -> anyh
     let probed = probe.is_some();
     let suffix = if probed { "_probed" } else { "" };
     let host = open(folder.path(), packages_folder.clone(), probe).await?;
-    // Files that were just written are left alone for a moment.
+    // Files that were just written are not read for a moment.
     tokio::time::sleep(SETTLE).await;
     let before = status("VmRSS");
     let (report, ms) = pass(&host).await?;

@@ -19,7 +19,7 @@ pub(crate) struct Home {
     pub(crate) home: PathBuf,
 }
 
-/// How packages are checked and loaded, by the host and by commands that plan for it.
+/// Options for checking and loading packages, of the host and of commands that plan for it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LoadOptions {
     /// Refuse libraries that were built without Longshore's linker arguments

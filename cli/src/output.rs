@@ -43,7 +43,7 @@ impl Printer {
         Self { json }
     }
 
-    /// Whether a program reads the result.
+    /// True when a program reads the result.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }

@@ -32,7 +32,7 @@ pub(crate) struct BuildOptions {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// Whether a path is a crate: a folder with a Cargo.toml, or that file.
+/// True when a path is a crate: a folder with a Cargo.toml, or that file.
 pub(crate) fn is_crate(path: &Path) -> bool {
     path.join("Cargo.toml").is_file() || path.file_name().is_some_and(|name| name == "Cargo.toml")
 }

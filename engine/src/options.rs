@@ -12,13 +12,13 @@ pub struct Options {
     pub host_name: String,
     /// Attempts that run at the same time; a deferred attempt does not count.
     pub slots: usize,
-    /// Whether schedules and polls of the catalog's triggers fire.
+    /// True when schedules and polls of the catalog's triggers fire.
     pub triggers: bool,
-    /// Whether the catalog's reactors run.
+    /// True when the catalog's reactors run.
     pub reactors: bool,
     /// How long a graph may take for a firing.
     pub graph_deadline: Duration,
-    /// Whether reactors start anew: their recorded state is forgotten when they start.
+    /// True when reactors start anew: their recorded state is forgotten when they start.
     pub replay: bool,
     /// Where relative paths of event streams are looked for, in this order.
     pub stream_roots: Vec<PathBuf>,

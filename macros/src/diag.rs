@@ -28,7 +28,7 @@ impl Diagnostics {
         result.map_err(|error| self.push(error)).ok()
     }
 
-    /// Whether anything was wrong.
+    /// True when anything was wrong.
     pub(crate) fn any(&self) -> bool {
         self.errors.is_some()
     }

@@ -184,7 +184,7 @@ fn is_plain_relative(name: &str) -> bool {
         && name.trim_end_matches('/').split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
-/// Whether the mode says link, socket, pipe or device.
+/// True when the mode says link, socket, pipe or device.
 fn is_special(mode: Option<u32>) -> bool {
     const TYPE: u32 = 0o170_000;
     mode.is_some_and(|mode| !matches!(mode & TYPE, 0 | 0o100_000 | 0o040_000))

@@ -59,7 +59,7 @@ pub enum Drift {
 }
 
 impl Drift {
-    /// Whether a call would go wrong.
+    /// True when a call would go wrong.
     pub fn is_fatal(&self) -> bool {
         !matches!(self, Self::NotConfigured)
     }

@@ -111,7 +111,7 @@ impl Declared {
         self.entries.len()
     }
 
-    /// Whether there is no entry.
+    /// True when there is no entry.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

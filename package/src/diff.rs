@@ -21,7 +21,7 @@ pub enum ChangeKind {
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// Whether it was added, removed or changed.
+    /// True when it was added, removed or changed.
     pub change: ChangeKind,
     /// `workflow`, `param`, `task`, `trigger`, `reactor`, `accumulator` or `graph`.
     pub kind: &'static str,

@@ -246,7 +246,7 @@ pub enum Error {
         generations: usize,
         /// Their mapped bytes.
         bytes: u64,
-        /// Whether the package is isolated from now on.
+        /// True when the package is isolated from now on.
         isolated: bool,
     },
     /// A generation that replaced another did not hold up.

@@ -5,7 +5,7 @@
 
 use crate::catalog::LoadedPackages;
 use crate::error::Error as PackageError;
-use crate::readiness::Problem;
+use crate::readiness::{Problem, is_problem};
 use crate::reconcile::options::Options;
 use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::Reconciler;
@@ -16,8 +16,7 @@ use longshore_engine::{
 };
 use longshore_package::{Digest, Isolation, PackageName};
 use longshore_store::{
-    Access, ConditionKind, ConditionRow, ConditionStatus, Error as StoreError, Override, OverrideKind, RunId,
-    Store, Subject,
+    Access, ConditionRow, Error as StoreError, Override, OverrideKind, RunId, Store, Subject,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -42,7 +41,7 @@ pub struct HostOptions {
     pub engine: EngineOptions,
     /// Options of the reconciler: directories, isolation, probes, drain deadlines.
     pub reconciler: Options,
-    /// Whether passes run in the background whenever files change; otherwise only calls of [`Host`] run them.
+    /// True when passes run in the background whenever files change; otherwise only calls of [`Host`] run them.
     pub follow: bool,
     /// Gets the reports of passes in the background.
     pub on_report: Option<OnReport>,
@@ -345,11 +344,6 @@ impl Host {
     pub async fn last_error(&self, name: &PackageName) -> Result<Option<Problem>, Error> {
         let subject = Subject::Package(name).to_string();
         let conditions = ConditionRow::all(self.engine.store()).await?;
-        let is_problem = |c: &ConditionRow| match c.kind {
-            ConditionKind::Accepted => c.status == ConditionStatus::False,
-            ConditionKind::Degraded | ConditionKind::Quarantined => c.status == ConditionStatus::True,
-            ConditionKind::Loaded | ConditionKind::Ready => false,
-        };
         let found = conditions.into_iter().find(|c| c.subject == subject && is_problem(c));
         Ok(found.map(|c| Problem { subject: c.subject, code: c.reason, message: c.message }))
     }

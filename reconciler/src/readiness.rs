@@ -1,4 +1,4 @@
-//! Whether a host is ready, derived from its conditions.
+//! The readiness of a host, derived from its conditions.
 
 use longshore_store::{ConditionKind, ConditionRow, ConditionStatus, Subject};
 use serde::Serialize;
@@ -12,6 +12,16 @@ pub struct Problem {
     pub code: String,
     /// The condition's message, with what to do.
     pub message: String,
+}
+
+/// True of a condition that reports a problem of its subject.
+pub fn is_problem(condition: &ConditionRow) -> bool {
+    let holds = condition.status == ConditionStatus::True;
+    match condition.kind {
+        ConditionKind::Accepted => !holds,
+        ConditionKind::Degraded | ConditionKind::Quarantined => holds,
+        ConditionKind::Loaded | ConditionKind::Ready => false,
+    }
 }
 
 /// The readiness of a host.
@@ -46,13 +56,13 @@ impl Readiness {
         readiness
     }
 
-    /// Whether everything that is desired is loaded.
+    /// True when everything that is desired is loaded.
     pub fn is_ready(&self) -> bool {
         self.missing.is_empty()
     }
 }
 
-/// Whether a refused subject is a package of which no other digest is loaded. A file that is not a package may be
+/// True when a refused subject is a package of which no other digest is loaded. A file that is not a package may be
 /// anything, and its earlier content stays loaded.
 fn is_missing(conditions: &[ConditionRow], subject: &str) -> bool {
     let ready = |c: &ConditionRow| c.kind == ConditionKind::Ready && c.status == ConditionStatus::True;

@@ -153,7 +153,7 @@ impl Error {
         }
     }
 
-    /// Whether the same operation may succeed when tried again.
+    /// True when the same operation may succeed when tried again.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Locked { .. } | Self::DiskFull { .. })
     }

@@ -35,7 +35,7 @@ pub enum Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Whether a recorded subject is a file.
+    /// True when a recorded subject is a file.
     pub fn is_file(recorded: &str) -> bool {
         recorded.starts_with("file/")
     }
@@ -126,7 +126,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Whether a condition holds.
+    /// The status of a condition.
     ConditionStatus {
         /// It holds.
         True = "true",
@@ -142,7 +142,7 @@ pub struct NewCondition<'a> {
     pub subject: Subject<'a>,
     /// The kind.
     pub kind: ConditionKind,
-    /// Whether it holds.
+    /// Its status.
     pub status: ConditionStatus,
     /// A stable code or one word.
     pub reason: &'a str,
@@ -161,7 +161,7 @@ pub struct ConditionRow {
     #[sqlx(rename = "type")]
     #[serde(rename = "type")]
     pub kind: ConditionKind,
-    /// Whether it holds.
+    /// Its status.
     pub status: ConditionStatus,
     /// A stable code or one word.
     pub reason: String,

@@ -64,7 +64,7 @@ pub struct GenerationRow {
     pub loaded_at: i64,
     /// When it was unloaded.
     pub unloaded_at: Option<i64>,
-    /// Whether its memory was given back: `unmapped`, or `still mapped` with bytes.
+    /// Result of the unload: `unmapped`, or `still mapped` with bytes.
     pub unload_result: Option<String>,
 }
 

@@ -245,7 +245,7 @@ async fn reachable(url: &str, access: Access) -> Result<String, sqlx::Error> {
     }
 }
 
-/// Whether the file is there and its folder takes no file.
+/// True when the file is there and its folder takes no file.
 fn is_read_only(url: &str) -> bool {
     let path = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//"));
     let probe = path.with_extension("probe");

@@ -29,7 +29,7 @@ text_enum! {
 }
 
 impl RunState {
-    /// Whether nothing more will happen to it.
+    /// True when nothing more will happen to it.
     pub fn is_terminal(self) -> bool {
         self != Self::Running
     }
@@ -347,7 +347,7 @@ impl RunRow {
         read_rows("runs", "id", &rows)
     }
 
-    /// Whether an unfinished run of this trigger exists.
+    /// True when an unfinished run of this trigger exists.
     ///
     /// # Errors
     /// [`Error`] of the database.

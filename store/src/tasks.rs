@@ -32,7 +32,7 @@ text_enum! {
 }
 
 impl TaskState {
-    /// Whether nothing more will happen to it.
+    /// True when nothing more will happen to it.
     pub fn is_terminal(self) -> bool {
         !matches!(self, Self::Waiting | Self::Ready | Self::Running)
     }

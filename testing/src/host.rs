@@ -23,7 +23,7 @@ pub enum Kind {
     Isolated,
 }
 
-/// Whether the environment asks for packages in processes of their own: the same tests hold for both.
+/// True when the environment asks for packages in processes of their own: the same tests hold for both.
 pub fn isolated() -> bool {
     std::env::var_os("LONGSHORE_TEST_ISOLATED").is_some()
 }

@@ -1,7 +1,8 @@
 //! Hosts and servers for the tests of this repository. It is not published.
 //!
 //! - [`TestHost`]: a host on a folder of packages whose passes the test runs.
-//! - [`for_each_backend!`]: a suite on each database, which is a [`Backend`]. - [`Postgres`]: a server for tests.
+//! - [`for_each_backend!`]: a suite on each database, which is a [`Backend`].
+//! - [`Postgres`]: a server for tests.
 //!
 //! Everything here panics where a test would: a failed step ends the test.
 

@@ -22,7 +22,7 @@ pub enum ContextError {
 
 /// Why a task failed.
 ///
-/// Whether the host tries again is the business of the task's retry policy: `"transient"` retries
+/// A failed attempt is tried again as the retry policy of its task says: `"transient"` retries
 /// [`TaskError::Timeout`] and every error whose text says timeout, connection, network, temporary or
 /// unavailable.
 #[derive(Debug, Error)]

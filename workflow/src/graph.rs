@@ -74,7 +74,7 @@ impl InputCache {
         self.entries.retain(|(name, _)| name.as_str() != source);
     }
 
-    /// Whether a source has a value.
+    /// True when a source has a value.
     pub fn has(&self, name: &str) -> bool {
         self.get_raw(name).is_some()
     }
@@ -102,7 +102,7 @@ impl InputCache {
         self.entries.len()
     }
 
-    /// Whether no source has a value.
+    /// True when no source has a value.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -189,12 +189,12 @@ pub enum GraphResult {
 }
 
 impl GraphResult {
-    /// Whether the graph completed.
+    /// True when the graph completed.
     pub fn is_completed(&self) -> bool {
         matches!(self, Self::Completed { .. })
     }
 
-    /// Whether the graph failed.
+    /// True when the graph failed.
     pub fn is_error(&self) -> bool {
         !self.is_completed()
     }

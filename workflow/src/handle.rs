@@ -41,7 +41,7 @@ impl TaskHandle {
         &self.task_execution_id
     }
 
-    /// Whether this task holds a concurrency slot right now.
+    /// True when this task holds a concurrency slot right now.
     pub fn is_slot_held(&self) -> bool {
         self.held
     }

@@ -34,12 +34,12 @@ impl TaskNamespace {
         parse_namespace(text)
     }
 
-    /// Whether the tenant is the default one.
+    /// True when the tenant is the default one.
     pub fn is_public(&self) -> bool {
         self.tenant_id == "public"
     }
 
-    /// Whether the task is the program's own.
+    /// True when the task is the program's own.
     pub fn is_embedded(&self) -> bool {
         self.package_name == "embedded"
     }

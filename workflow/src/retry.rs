@@ -63,7 +63,7 @@ const TRANSIENT_WORDS: [&str; 6] =
     ["timeout", "timed out", "connection", "network", "temporar", "unavailable"];
 
 impl RetryCondition {
-    /// Whether an error with this text is retried.
+    /// True when an error with this text is retried.
     pub fn matches(&self, message: &str) -> bool {
         let message = message.to_lowercase();
         match self {
@@ -114,13 +114,13 @@ impl RetryPolicy {
         if self.jitter { delay.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0) } else { delay }
     }
 
-    /// Whether the error of attempt `attempt` (from 1) is followed by another attempt.
+    /// True when the error of attempt `attempt` (from 1) is followed by another attempt.
     pub fn should_retry(&self, error: &TaskError, attempt: i32) -> bool {
         matches!(error, TaskError::Timeout { .. }) && self.retries_transient() && attempt < self.max_attempts
             || self.should_retry_message(&error.to_string(), attempt)
     }
 
-    /// Whether an error with this text, of attempt `attempt` (from 1), is followed by another attempt.
+    /// True when an error with this text, of attempt `attempt` (from 1), is followed by another attempt.
     pub fn should_retry_message(&self, message: &str, attempt: i32) -> bool {
         attempt < self.max_attempts && self.retry_conditions.iter().any(|c| c.matches(message))
     }
@@ -161,7 +161,7 @@ impl RetryPolicyBuilder {
         self
     }
 
-    /// Whether delays are spread.
+    /// True when delays are spread.
     pub fn with_jitter(mut self, jitter: bool) -> Self {
         self.policy.jitter = jitter;
         self

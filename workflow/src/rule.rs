@@ -107,7 +107,7 @@ impl Rule {
         }
     }
 
-    /// Whether the rule takes up a failure of `task`: it is `always` or names `task_failed` of it.
+    /// True when the rule takes up a failure of `task`: it is `always` or names `task_failed` of it.
     pub fn takes_up_failure_of(&self, task: &str) -> bool {
         match self {
             Self::Always => true,
@@ -119,7 +119,7 @@ impl Rule {
         }
     }
 
-    /// Whether the rule reads context values.
+    /// True when the rule reads context values.
     pub fn reads_context(&self) -> bool {
         match self {
             Self::ContextValue { .. } => true,

@@ -50,7 +50,7 @@ pub trait Task: Send + Sync {
         None
     }
 
-    /// Whether it takes a [`crate::TaskHandle`].
+    /// True when it takes a [`crate::TaskHandle`].
     fn requires_handle(&self) -> bool {
         false
     }

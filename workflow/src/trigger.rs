@@ -17,7 +17,7 @@ pub enum TriggerResult {
 }
 
 impl TriggerResult {
-    /// Whether the workflow is to be started.
+    /// True when the workflow is to be started.
     pub fn should_fire(&self) -> bool {
         matches!(self, Self::Fire(_))
     }
@@ -51,7 +51,7 @@ pub trait Trigger: Send + Sync + fmt::Debug {
     fn name(&self) -> &str;
     /// How often it is polled.
     fn poll_interval(&self) -> Duration;
-    /// Whether it fires while an earlier run of its own is still going.
+    /// True when it fires while an earlier run of its own is still going.
     fn allow_concurrent(&self) -> bool;
     /// Looks whether to fire.
     fn poll<'life0, 'async_trait>(

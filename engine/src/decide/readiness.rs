@@ -15,7 +15,7 @@ pub enum Readiness {
     Skip {
         /// Why.
         reason: String,
-        /// Whether what waits for it, under the default rule, is skipped too.
+        /// True when what waits for it, under the default rule, is skipped too.
         blocks_dependants: bool,
     },
 }
@@ -45,7 +45,7 @@ pub fn readiness(
     }
 }
 
-/// Whether a rule holds over values alone: a rule about tasks does not, there are none.
+/// True when a rule holds over values alone: a rule about tasks does not, there are none.
 pub fn holds_over(rule: &Rule, values: &ContextMap) -> bool {
     holds(rule, &|_| None, values)
 }

@@ -1,4 +1,4 @@
-//! What follows a failed or lost attempt.
+//! The step after a failed or lost attempt.
 
 use crate::model::attempt::AttemptFailure;
 use longshore_workflow::RetryPolicy;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// in a row is not bad luck.
 pub const MAX_LOST: i64 = 5;
 
-/// What follows a failed attempt.
+/// The step after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterFailure {
     /// Another attempt, after this long.
@@ -34,7 +34,7 @@ pub fn after_failure(
     }
 }
 
-/// Whether a task that just lost another attempt is given up, `lost` counting that one.
+/// True when a task that just lost another attempt is given up, `lost` counting that one.
 pub fn is_poison(lost: i64) -> bool {
     lost >= MAX_LOST
 }

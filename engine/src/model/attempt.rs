@@ -54,13 +54,13 @@ pub struct AttemptFailure {
     pub message: String,
     /// The texts of its sources, outermost first.
     pub causes: Vec<String>,
-    /// Whether it panicked.
+    /// True when it panicked.
     pub panicked: bool,
     /// Symbolised, empty when it did not panic.
     pub backtrace: String,
-    /// Whether it ran out of time.
+    /// True when it ran out of time.
     pub timed_out: bool,
-    /// Whether trying again cannot help, whatever the retry policy says.
+    /// True when trying again cannot help, whatever the retry policy says.
     pub permanent: bool,
 }
 

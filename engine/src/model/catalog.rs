@@ -35,7 +35,7 @@ pub struct TriggerDef {
     pub name: String,
     /// The workflow it starts.
     pub workflow: String,
-    /// Whether it fires while an earlier run of its own is still going.
+    /// True when it fires while an earlier run of its own is still going.
     pub allow_concurrent: bool,
     /// When it fires.
     pub when: TriggerWhen,

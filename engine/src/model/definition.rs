@@ -291,7 +291,7 @@ impl WorkflowDef {
         (self.tenant.clone(), self.name.clone())
     }
 
-    /// Whether a run that began on `old` can go on with this: the same tasks wait for the same tasks.
+    /// True when a run that began on `old` can go on with this: the same tasks wait for the same tasks.
     pub fn continues(&self, old: &Self) -> bool {
         let shape = |task: &TaskDef| (task.id.clone(), task.dependencies.clone());
         self.key() == old.key() && self.tasks.iter().map(shape).eq(old.tasks.iter().map(shape))

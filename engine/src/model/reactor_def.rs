@@ -42,7 +42,7 @@ pub struct AccumulatorDef {
     pub index: u32,
     /// How it works.
     pub kind: AccumulatorKind,
-    /// Whether it is called with a state of its own.
+    /// True when it is called with a state of its own.
     pub stateful: bool,
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct GraphBinding {
     circuit: Mutex<Circuit>,
 }
 
-/// Whether a graph may be called.
+/// True when a graph may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Circuit {
     /// It may.
@@ -100,7 +100,7 @@ impl GraphBinding {
         }
     }
 
-    /// Whether it may be called now.
+    /// True when it may be called now.
     pub(crate) fn is_callable(&self) -> bool {
         match *lock(&self.circuit) {
             Circuit::Closed => true,
@@ -109,7 +109,7 @@ impl GraphBinding {
         }
     }
 
-    /// Whether it failed too often in a row to be called again.
+    /// True when it failed too often in a row to be called again.
     pub(crate) fn is_open(&self) -> bool {
         *lock(&self.circuit) == Circuit::Open
     }

@@ -42,7 +42,7 @@ impl Reactor {
         self.pump();
     }
 
-    /// Whether each event of a source counts: those that are gathered.
+    /// True when each event of a source counts: those that are gathered.
     fn keeps_all(&self, source: usize) -> bool {
         let bindings = lock(&self.bindings);
         let accumulator = bindings.def.sources.get(source).and_then(|source| source.accumulator.as_ref());

@@ -47,7 +47,7 @@ pub(crate) struct Reactor {
     pub(super) paused: AtomicBool,
     /// When the call began that is going on.
     pub(super) calling: Mutex<Option<Instant>>,
-    /// Whether something changed that is worth recording.
+    /// True when something changed that is worth recording.
     pub(super) touched: AtomicBool,
 }
 
@@ -104,7 +104,7 @@ impl Reactor {
         }
     }
 
-    /// Whether something changed since this was asked last.
+    /// True when something changed since this was asked last.
     pub(crate) fn take_touched(&self) -> bool {
         self.touched.swap(false, Ordering::Relaxed)
     }
@@ -150,7 +150,7 @@ impl Reactor {
         lock(&self.dead_letters).drain(..count);
     }
 
-    /// Whether a batch source has events that wait.
+    /// True when a batch source has events that wait.
     pub(crate) fn has_buffered(&self, source: usize) -> bool {
         self.state.try_lock().is_ok_and(|state| state.has_buffered(source))
     }

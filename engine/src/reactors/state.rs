@@ -32,7 +32,7 @@ struct Source {
     history: VecDeque<serde_bytes::ByteBuf>,
     /// Of a batch accumulator.
     buffer: Vec<serde_bytes::ByteBuf>,
-    /// Whether it has news since the last firing.
+    /// True when it has news since the last firing.
     dirty: bool,
 }
 
@@ -123,7 +123,7 @@ impl ReactorState {
         names.filter(|name| !self.cache.has(name)).cloned().collect()
     }
 
-    /// Whether a source has a value.
+    /// True when a source has a value.
     pub(crate) fn has(&self, source: usize) -> bool {
         self.cache.has(&self.def.sources[source].name)
     }
@@ -198,7 +198,7 @@ impl ReactorState {
         self.set(source, all.into());
     }
 
-    /// Whether a batch source has events that wait.
+    /// True when a batch source has events that wait.
     pub(crate) fn has_buffered(&self, source: usize) -> bool {
         self.sources.get(source).is_some_and(|source| !source.buffer.is_empty())
     }
@@ -245,7 +245,7 @@ impl ReactorState {
         }
     }
 
-    /// Whether the news are reason to fire.
+    /// True when the news are reason to fire.
     pub(crate) fn is_due(&self) -> bool {
         let dirty = |place: &usize| self.sources[*place].dirty;
         match &self.def.criteria {

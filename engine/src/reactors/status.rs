@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Whether a reactor does its work.
+/// True when a reactor does its work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Health {
@@ -38,9 +38,9 @@ pub struct ReactorStatus {
     pub digest: Digest,
     /// `latest` or `sequential`.
     pub strategy: &'static str,
-    /// Whether it does its work.
+    /// True when it does its work.
     pub health: Health,
-    /// Whether somebody paused it.
+    /// True when somebody paused it.
     pub paused: bool,
     /// Firings.
     pub fired: u64,
@@ -63,7 +63,7 @@ pub struct SourceStatus {
     pub name: String,
     /// `passthrough`, `polling`, `batch`, `stream` or `state`.
     pub kind: &'static str,
-    /// Whether it has a value.
+    /// True when it has a value.
     pub has_value: bool,
     /// Events it got.
     pub events: u64,

@@ -38,7 +38,7 @@ pub struct Reactors {
     replay: bool,
     deadline: Duration,
     fired: mpsc::Sender<Fired>,
-    /// Whether the engine stops: nothing is started any more.
+    /// True when the engine stops: nothing is started any more.
     closed: AtomicBool,
 }
 
@@ -77,7 +77,7 @@ impl Reactors {
         lock(&self.running).values().map(|running| running.input.reactor.status()).collect()
     }
 
-    /// Whether every stream was read to its end, and nothing waits.
+    /// True when every stream was read to its end, and nothing waits.
     pub fn is_drained(&self) -> bool {
         let settled = |running: &Running| running.input.reactor.status().pending == 0;
         self.place.reading.load(Ordering::SeqCst) == 0 && lock(&self.running).values().all(settled)

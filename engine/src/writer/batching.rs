@@ -28,7 +28,7 @@ pub(super) const MAX_BATCH_DELAY: Duration = Duration::from_millis(10);
 pub(super) struct Pending {
     pub(super) outcomes: usize,
     pub(super) starts: usize,
-    /// Whether attempts are running that may end next.
+    /// True when attempts are running that may end next.
     pub(super) more_to_come: bool,
 }
 

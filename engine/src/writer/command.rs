@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 pub struct Started {
     /// The run that was started, or that has the dedup key.
     pub run: RunId,
-    /// Whether it existed before.
+    /// True when it existed before.
     pub existing: bool,
 }
 

@@ -324,7 +324,7 @@ impl Writer {
         wait
     }
 
-    /// Whether the engine was told to stop and nothing is left to record.
+    /// True when the engine was told to stop and nothing is left to record.
     async fn stop_if_done(&mut self) -> bool {
         let Some(stopping) = &mut self.stopping else { return false };
         let expired = Instant::now() >= stopping.deadline;

@@ -20,7 +20,7 @@ const MAX_ERROR: usize = 64 * 1024;
 /// A task whose lease ends, with what that means beyond its row.
 pub(super) struct ResolvedTask {
     pub(super) update: TaskUpdate,
-    /// Whether dependants under the default rule are not to run.
+    /// True when dependants under the default rule are not to run.
     pub(super) blocks_dependants: bool,
     pub(super) attempt: i64,
     pub(super) patch: Option<Arc<Patch>>,
@@ -53,7 +53,7 @@ impl Writer {
         self.commit_resolved(tx, resolved, claim, effects).await
     }
 
-    /// Whether this is written with all other successes, and expected to be held still.
+    /// True when this is written with all other successes, and expected to be held still.
     fn is_success(&self, resolved: &ResolvedTask) -> bool {
         let is_open = |run: &CachedRun| !run.over;
         resolved.update.state == TaskState::Succeeded

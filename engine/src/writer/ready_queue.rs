@@ -27,7 +27,7 @@ impl ReadyQueue {
         self.complete
     }
 
-    /// Whether a task that becomes ready now would be the first to be claimed.
+    /// True when a task that becomes ready now would be the first to be claimed.
     pub(super) fn is_known_empty(&self) -> bool {
         self.complete && self.known.is_empty()
     }

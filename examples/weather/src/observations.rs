@@ -23,7 +23,7 @@ pub struct Day {
 }
 
 impl Day {
-    /// Whether such a day can be on Earth.
+    /// True when such a day can be on Earth.
     pub fn is_possible(&self) -> bool {
         self.temp_min <= self.temp_max
             && (-90.0..=60.0).contains(&self.temp_min)

@@ -29,7 +29,7 @@ pub(super) struct Node {
     /// None when the module has no such function.
     pub(super) function: Option<ItemFn>,
     pub(super) blocking: bool,
-    /// Whether its edges are routes.
+    /// True when its edges are routes.
     pub(super) routes: bool,
 }
 
@@ -133,7 +133,7 @@ impl GraphModel {
         upstreams
     }
 
-    /// Whether nothing follows a node: its value is an output of the graph.
+    /// True when nothing follows a node: its value is an output of the graph.
     pub(super) fn is_terminal(&self, node: usize) -> bool {
         !self.edges.iter().any(|edge| edge.from == node)
     }

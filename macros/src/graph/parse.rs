@@ -24,7 +24,7 @@ pub(super) fn arguments(args: TokenStream, diag: &mut Diagnostics) -> Args {
     Args::parse("computation_graph", args, &ARGUMENTS, diag)
 }
 
-/// Whether an attribute is our own `#[node(..)]`, which is gone after expansion.
+/// True when an attribute is our own `#[node(..)]`, which is gone after expansion.
 pub(super) fn is_node(attr: &Attribute) -> bool {
     attr.path().is_ident("node")
 }

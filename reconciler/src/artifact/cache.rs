@@ -155,7 +155,7 @@ impl VerifiedArtifact {
         Ok(Self { path, identity, ..self.clone() })
     }
 
-    /// Whether the cached library is the file that was verified.
+    /// True when the cached library is the file that was verified.
     pub(crate) fn is_unchanged(&self) -> bool {
         FileIdentity::of(&self.path).is_ok_and(|identity| identity == self.identity)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct VerifyOptions {
     /// Limits on archives.
     pub limits: ArchiveLimits,
-    /// Whether drifts that do not make calls wrong refuse a package.
+    /// True when drifts that do not make calls wrong refuse a package.
     pub policy: Policy,
     /// Which packages run in a process of their own.
     pub isolation: IsolationPolicy,

@@ -62,7 +62,7 @@ pub struct Observed {
     pub name: PackageName,
     /// The digest.
     pub digest: Digest,
-    /// Whether new runs start on it; otherwise it only finishes what it has.
+    /// True when new runs start on it; otherwise it only finishes what it has.
     pub active: bool,
     /// Unfinished runs that are pinned to it.
     pub pinned_runs: u64,

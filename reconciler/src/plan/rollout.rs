@@ -91,7 +91,7 @@ impl Unverified {
         Some(Self { digest: digest.clone(), deaths, before })
     }
 
-    /// Whether so many hosts died, each soon after it had loaded the digest, that it is rolled back: a package that
+    /// True when so many hosts died, each soon after it had loaded the digest, that it is rolled back: a package that
     /// ends its host cannot be observed by that host.
     pub fn is_crash_looping(&self, policy: &HealthPolicy) -> bool {
         self.deaths >= policy.max_crashes

@@ -27,7 +27,7 @@ pub(crate) struct Registered {
     pub(crate) generation: Arc<Generation>,
     pub(crate) replaced: Option<Arc<Generation>>,
     pub(crate) warnings: Vec<String>,
-    /// Whether the roll-back of its package ends with it.
+    /// True when the roll-back of its package ends with it.
     pub(crate) ends_rollback: bool,
 }
 

@@ -36,7 +36,6 @@ use observe::Observation;
 use report::Report;
 use rollout::ROLLOUT_INTERVAL;
 use state::Reconciler;
-use std::sync::Arc;
 use std::time::Duration;
 use unload::UNLOAD_GRACE;
 
@@ -47,35 +46,6 @@ const UNSETTLED_INTERVAL: Duration = Duration::from_millis(200);
 const DRAIN_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Reconciler {
-    /// Reconciles whenever files change or the timer goes, until it is dropped. `report` gets every pass
-    /// that did something.
-    pub async fn run(&mut self, mut report: impl FnMut(&Report)) {
-        let mut wait = Duration::ZERO;
-        loop {
-            let wake = Arc::clone(&self.wake);
-            tokio::select! {
-                () = wake.notified() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
-            wait = match self.reconcile().await {
-                Ok((pass, next)) => {
-                    if !pass.outcomes.is_empty() {
-                        report(&pass);
-                    }
-                    next
-                }
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        code = error.code(),
-                        "a pass failed; it is repeated"
-                    );
-                    self.interval
-                }
-            };
-        }
-    }
-
     /// One pass; returns when the next one is due. Without a change it costs one query.
     ///
     /// # Errors

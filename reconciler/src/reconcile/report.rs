@@ -56,7 +56,7 @@ pub enum Outcome {
     Unloaded {
         /// The package.
         name: PackageName,
-        /// Whether its memory was given back.
+        /// The result of the unload.
         result: UnloadResult,
     },
 }

@@ -195,7 +195,7 @@ impl Reconciler {
         self.interval
     }
 
-    /// Whether a generation of a package is open here.
+    /// True when a generation of a package is open here.
     pub(crate) fn has(&self, package: &PackageName) -> bool {
         self.tracked.values().any(|tracked| tracked.generation.package() == package)
     }

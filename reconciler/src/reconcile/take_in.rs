@@ -1,4 +1,4 @@
-//! Taking a file in for an override.
+//! A file that an override asks for: verified, and stored in the artifact cache.
 
 use crate::artifact::cache::VerifiedArtifact;
 use crate::artifact::verify::verify;

@@ -44,7 +44,7 @@ pub struct Generation {
     lanes: Arc<Mutex<Option<Lanes>>>,
 }
 
-/// Whether a closed library's memory was given back.
+/// True when a closed library's memory was given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnloadResult {
     /// Nothing of it is mapped.

@@ -78,7 +78,7 @@ impl Default for LogRate {
 }
 
 impl LogRate {
-    /// Whether one more line is let through. Says once a period how many were not.
+    /// True when one more line is let through. Says once a period how many were not.
     pub(crate) fn admits(&mut self, package: &str) -> bool {
         if self.since.elapsed() >= PERIOD {
             let dropped = self.lines.saturating_sub(MAX_LINES);

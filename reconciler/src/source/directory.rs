@@ -46,7 +46,7 @@ pub fn of_environment() -> Vec<PathBuf> {
     std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
-/// Whether a file name is that of an archive, or of a library of this platform.
+/// True when a file name is that of an archive, or of a library of this platform.
 pub fn is_package_name(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     let library =

@@ -42,12 +42,12 @@ impl FileEvents {
         Self { changed, reliable, _watcher: Some(watcher) }
     }
 
-    /// Whether something may have changed since this was asked last.
+    /// True when something may have changed since this was asked last.
     pub(crate) fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether every source is watched.
+    /// True when every source is watched.
     pub(crate) fn reliable(&self) -> bool {
         self.reliable
     }

@@ -43,7 +43,7 @@ pub(crate) struct ScanChanges {
     pub(crate) refused: Vec<(PathBuf, Error)>,
     /// Files that were refused and are packages now, or gone.
     pub(crate) cured: Vec<PathBuf>,
-    /// Whether some file is just being written.
+    /// True when some file is just being written.
     pub(crate) unsettled: bool,
 }
 

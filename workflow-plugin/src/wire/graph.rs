@@ -146,9 +146,9 @@ wire_struct! {
         field: String,
         /// The place of the event to blame among those of the call.
         at: u32,
-        /// Whether it panicked.
+        /// True when it panicked.
         panicked: bool,
-        /// Whether the package's own clock ended it.
+        /// True when the package's own clock ended it.
         timed_out: bool,
     }
 }

@@ -53,7 +53,7 @@ wire_struct! {
         name: String,
         /// Its Rust type as written.
         type_name: String,
-        /// Whether it has no default.
+        /// True when it has no default.
         required: bool,
         /// The default as JSON, empty when required.
         default: String,
@@ -83,7 +83,7 @@ wire_struct! {
         why: String,
         /// Digest of signature and body.
         fingerprint: String,
-        /// Whether it takes a handle.
+        /// True when it takes a handle.
         requires_handle: bool,
         /// The trigger-less graph it calls, or empty.
         invokes: String,
@@ -103,7 +103,7 @@ wire_struct! {
         max_delay_ms: u64,
         /// `never`, `all`, `transient`, or patterns.
         condition: String,
-        /// Whether delays are spread.
+        /// True when delays are spread.
         jitter: bool,
     }
 }
@@ -202,7 +202,7 @@ wire_struct! {
         kind: String,
         /// Its arguments as JSON.
         config: String,
-        /// Whether it is called with a state of its own.
+        /// True when it is called with a state of its own.
         stateful: bool,
     }
 }
@@ -222,7 +222,7 @@ wire_struct! {
         name: String,
         /// The workflow it starts.
         workflow: String,
-        /// Whether it fires while an earlier run of its own is still going.
+        /// True when it fires while an earlier run of its own is still going.
         allow_concurrent: bool,
         /// Five to seven fields, or empty.
         cron: String,

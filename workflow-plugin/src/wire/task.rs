@@ -15,7 +15,7 @@ wire_struct! {
         run: [u8; 16],
         /// Time the attempt may take in milliseconds, 0 for no limit.
         deadline_ms: u64,
-        /// Whether the call returns at once and the outcome comes over the host channel.
+        /// True when the call returns at once and the outcome comes over the host channel.
         detached: bool,
     }
 }
@@ -77,11 +77,11 @@ wire_struct! {
         message: String,
         /// The texts of its sources, outermost first.
         causes: Vec<String>,
-        /// Whether it panicked.
+        /// True when it panicked.
         panicked: bool,
         /// Where it panicked, symbolised; empty otherwise.
         backtrace: String,
-        /// Whether the package's own clock ended it.
+        /// True when the package's own clock ended it.
         timed_out: bool,
     }
 }

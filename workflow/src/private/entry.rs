@@ -37,7 +37,7 @@ pub struct TaskEntry {
     pub why: &'static str,
     /// Digest of signature and body.
     pub fingerprint: &'static str,
-    /// Whether it takes a [`TaskHandle`].
+    /// True when it takes a [`TaskHandle`].
     pub requires_handle: bool,
     /// The trigger-less graph it calls after its body, or empty.
     pub invokes: &'static str,
@@ -58,7 +58,7 @@ pub struct RetryEntry<'s> {
     pub max_delay_ms: u64,
     /// `never`, `all`, `transient`, or comma-separated patterns.
     pub condition: &'s str,
-    /// Whether delays are spread.
+    /// True when delays are spread.
     pub jitter: bool,
 }
 
@@ -138,7 +138,7 @@ pub struct TriggerEntry {
     pub name: &'static str,
     /// The workflow it starts.
     pub workflow: &'static str,
-    /// Whether it fires while an earlier run of its own is still going.
+    /// True when it fires while an earlier run of its own is still going.
     pub allow_concurrent: bool,
     /// When it fires.
     pub kind: TriggerKind,

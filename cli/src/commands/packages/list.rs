@@ -2,8 +2,9 @@
 
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer, table, time};
-use crate::view::packages::{is_problem, state_of};
+use crate::view::packages::state_of;
 use crate::view::plan::short;
+use longshore_reconciler::readiness::is_problem;
 use longshore_store::{
     ConditionRow, GenerationRow, GenerationState, Override, PackageRow, PassInputs, Subject,
 };

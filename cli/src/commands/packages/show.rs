@@ -3,8 +3,9 @@
 use super::overrides::find;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, span, table, time};
-use crate::view::packages::{is_problem, state_of};
+use crate::view::packages::state_of;
 use longshore_package::Digest;
+use longshore_reconciler::readiness::is_problem;
 use longshore_store::{
     ArtifactRow, ConditionRow, EntryRow, EventRow, GenerationRow, GenerationState, Override, PackageRow,
     PassInputs, Store, Subject,

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// How often it is checked whether everything was read.
+/// The interval of the check that everything was read.
 const DRAINED_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Newest runs that are scanned for those that firings started.
 const RUNS: i64 = 100_000;
 
-/// Whether the loaded packages have a reactor that reads a stream.
+/// True when the loaded packages have a reactor that reads a stream.
 pub(super) fn is_wanted(host: &Host) -> bool {
     host.loaded().catalog().reactors.iter().any(|def| reads_stream(def))
 }

@@ -14,7 +14,7 @@ pub(super) struct Args {
     /// Only runs in this state: running, succeeded, failed, cancelled
     #[arg(long)]
     state: Option<String>,
-    /// How many
+    /// Number of runs, the newest first
     #[arg(long, default_value_t = LIMIT)]
     limit: u32,
 }

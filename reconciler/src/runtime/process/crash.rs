@@ -141,7 +141,7 @@ fn first_line() -> String {
     format!("{CRASHED}{text} at address {address:#x}{why}\n")
 }
 
-/// Whether an address is in the guard at the end of a stack: mapped so that nobody may touch it, or the gap that
+/// True when an address is in the guard at the end of a stack: mapped so that nobody may touch it, or the gap that
 /// the system keeps below the stack of the first thread.
 fn is_guard(address: usize) -> bool {
     /// The gap that Linux keeps free below a stack that grows.

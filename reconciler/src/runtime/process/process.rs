@@ -74,9 +74,9 @@ pub(crate) struct Process {
     /// Attempts that the child has, with when each is overdue.
     flying: Mutex<HashMap<u64, Option<Instant>>>,
     tail: Mutex<VecDeque<String>>,
-    /// Whether an attempt came through.
+    /// True when an attempt came through.
     did_work: AtomicBool,
-    /// Whether the host ends it on purpose.
+    /// True when the host ends it on purpose.
     closing: AtomicBool,
     /// Why the host killed it.
     killed: Mutex<Option<String>>,
