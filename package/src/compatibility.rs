@@ -161,21 +161,15 @@ pub fn check(record: &PackageRecord, policy: Policy) -> Compatibility {
     Compatibility { refusals, warnings, sdk: record.sdk.clone() }
 }
 
-/// Compares the wire types of the methods the package has.
+/// Compares the wire types of the methods the package has, and those of the channel.
 fn wire_drift(package: &str, interface_version: u32) -> Vec<Drift> {
     let theirs: BTreeMap<&str, &str> = package.lines().filter_map(|line| line.split_once('{')).collect();
-    let mut drifts = Vec::new();
-    let mut seen = Vec::new();
-    for method in Method::ALL.into_iter().filter(|m| m.since() <= interface_version) {
-        for schema in wire::schemas_of(method) {
-            let Some((ty, ours)) = schema.split_once('{') else { continue };
-            if !seen.contains(&ty) {
-                seen.push(ty);
-                drifts.extend(type_drift(ty, theirs.get(ty).copied().unwrap_or_default(), ours));
-            }
-        }
-    }
-    drifts
+    let methods = Method::ALL.into_iter().filter(|method| method.since() <= interface_version);
+    let of_methods = methods.flat_map(wire::schemas_of);
+    let ours: BTreeMap<&str, &str> =
+        of_methods.chain(wire::CHANNEL_SCHEMAS).filter_map(|schema| schema.split_once('{')).collect();
+    let theirs_of = |ty| theirs.get(ty).copied().unwrap_or_default();
+    ours.into_iter().flat_map(|(ty, ours)| type_drift(ty, theirs_of(ty), ours)).collect()
 }
 
 fn type_drift(ty: &str, theirs: &str, ours: &str) -> Vec<Drift> {
@@ -198,23 +192,39 @@ fn type_drift(ty: &str, theirs: &str, ours: &str) -> Vec<Drift> {
     if drifts.is_empty() { vec![Drift::Order { ty: ty.to_owned() }] } else { drifts }
 }
 
-/// `name:type,` pairs; commas inside brackets belong to the type.
+/// The parts of a schema as (name, type): `field:type,`, `Variant(type)+payload,`, and
+/// `Variant{field:type,}+payload,`, whose fields are parts of their own, named `Variant.field`.
 fn fields(text: &str) -> Vec<(String, String)> {
     let mut fields = Vec::new();
-    let (mut depth, mut start) = (0_i32, 0);
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' | '<' | '[' => depth += 1,
-            ')' | '>' | ']' => depth -= 1,
-            ',' if depth == 0 => {
-                let (name, ty) = text[start..at].split_once(':').unwrap_or((&text[start..at], "variant"));
-                fields.push((name.trim().to_owned(), ty.trim().to_owned()));
-                start = at + 1;
-            }
-            _ => {}
+    for part in parts(text.strip_suffix('}').unwrap_or(text)) {
+        if let Some((variant, (inner, payload))) =
+            part.split_once('{').and_then(|(name, rest)| Some((name, rest.split_once('}')?)))
+        {
+            fields.push((variant.to_owned(), format!("variant{payload}")));
+            let inner = parts(inner).into_iter().filter_map(|field| field.split_once(':'));
+            fields.extend(inner.map(|(field, ty)| (format!("{variant}.{field}"), ty.to_owned())));
+        } else if let Some((field, ty)) = part.split_once(':') {
+            fields.push((field.to_owned(), ty.to_owned()));
+        } else {
+            let (variant, rest) = part.split_at(part.find(['(', '+']).unwrap_or(part.len()));
+            fields.push((variant.to_owned(), format!("variant{rest}")));
         }
     }
     fields
+}
+
+/// What the commas outside brackets end.
+fn parts(text: &str) -> Vec<&str> {
+    let mut depth = 0_i32;
+    let ends_part = |c: char| {
+        match c {
+            '(' | '<' | '[' | '{' => depth += 1,
+            ')' | '>' | ']' | '}' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    };
+    text.split_terminator(ends_part).map(str::trim).collect()
 }
 
 #[cfg(test)]
@@ -255,6 +265,34 @@ mod tests {
         assert_eq!(
             refusals(&record),
             ["wire type StartTask: field `attempt` (u32) is here and not in the package"]
+        );
+    }
+
+    #[test]
+    fn a_field_in_a_variant_and_a_payload_are_named() {
+        let mut record = this_release();
+        record.wire = record.wire.replace("Cancel{lease:u64,}", "Cancel{lease:u64,why:String,}");
+        record.wire = record.wire.replace("Done+patch", "Done");
+        assert_eq!(
+            refusals(&record),
+            [
+                "wire type TaskReply: field `Done` is variant in the package and variant+patch here",
+                "wire type TaskRequest: field `Cancel.why` (String) is in the package and not here"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_frames_and_the_channel_are_compared() {
+        let mut record = this_release();
+        record.wire = record.wire.replace("FrameEntry{key:u32", "FrameEntry{flags:u8,key:u32");
+        record.wire = record.wire.replace("ShellConfig{workers:u32", "ShellConfig{workers:u16");
+        assert_eq!(
+            refusals(&record),
+            [
+                "wire type FrameEntry: field `flags` (u8) is in the package and not here",
+                "wire type ShellConfig: field `workers` is u16 in the package and u32 here"
+            ]
         );
     }
 

@@ -94,25 +94,6 @@ pub const fn stamp(stamp: Option<&'static str>) -> &'static str {
     }
 }
 
-/// The text of [`INTERFACE_HASH`].
-pub const INTERFACE_HASH_TEXT: &str = match std::str::from_utf8(&HASH_HEX) {
-    Ok(text) => text,
-    Err(_) => panic!("hex digits are UTF-8"),
-};
-
-const HASH_HEX: [u8; 16] = hex(INTERFACE_HASH);
-
-const fn hex(value: u64) -> [u8; 16] {
-    let digits = b"0123456789abcdef";
-    let mut out = [0; 16];
-    let mut i = 0;
-    while i < 16 {
-        out[i] = digits[((value >> (60 - 4 * i)) & 15) as usize];
-        i += 1;
-    }
-    out
-}
-
 pub use crate::shell::Shell as PackageShell;
 pub use crate::wire::WIRE_SCHEMA;
 

@@ -1,6 +1,6 @@
 //! Calls of graphs and accumulators, and their answers.
 
-use super::codec::{Reader, Wire, WireError, wire_struct};
+use longshore_workflow::private::wire::{Reader, Wire, WireError, wire_enum, wire_struct};
 
 wire_struct! {
     /// Request of `execute_graph` to a package of interface version 1. Its boundary values follow as a frame.
@@ -18,120 +18,50 @@ wire_struct! {
     }
 }
 
-/// Reply of `execute_graph` of a package of interface version 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GraphReply {
-    /// Terminal values follow as a frame, keyed by terminal.
-    Completed,
-    /// The graph failed.
-    Failed(GraphFailure),
-}
-
-impl GraphReply {
-    /// The variants, in the order of their tags.
-    pub const SCHEMA: &'static str = "GraphReply{Completed:outputs,Failed:GraphFailure,}";
-}
-
-impl Wire for GraphReply {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Completed => out.push(0),
-            Self::Failed(failure) => {
-                out.push(1);
-                failure.put(out);
-            }
-        }
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        match u8::take(reader)? {
-            0 => Ok(Self::Completed),
-            1 => Ok(Self::Failed(GraphFailure::take(reader)?)),
-            _ => Err(WireError { reading: "GraphReply", at: 0, bytes: reader.position() }),
-        }
+wire_enum! {
+    /// Reply of `execute_graph` of a package of interface version 1.
+    GraphReply {
+        /// Terminal values, keyed by terminal, follow as a frame.
+        Completed + outputs,
+        /// The graph failed.
+        Failed(failure: GraphFailure),
     }
 }
 
-/// Request of `execute_graph` and `invoke_triggerless_graph`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GraphCall {
-    /// Calls a graph. Its input follows: boundary values, or a context, as a frame.
-    Fire {
-        /// Index into the graph list.
-        graph: u32,
-        /// Time it may take in milliseconds, 0 for no limit.
-        deadline_ms: u64,
-    },
-    /// Gives an accumulator an event, which follows.
-    Event {
-        /// Index into the accumulator list.
-        accumulator: u32,
-    },
-    /// Gives an accumulator its state and an event, which follow in this order.
-    Stateful {
-        /// Index into the accumulator list.
-        accumulator: u32,
-        /// Length of the state.
-        state: u32,
-    },
-    /// Gives an accumulator many events, which follow, each after its length as `u32`.
-    Batch {
-        /// Index into the accumulator list.
-        accumulator: u32,
-    },
-    /// Asks a polling accumulator.
-    Poll {
-        /// Index into the accumulator list.
-        accumulator: u32,
-        /// Time it may take in milliseconds.
-        deadline_ms: u64,
-    },
-}
-
-impl GraphCall {
-    /// The variants, in the order of their tags.
-    pub const SCHEMA: &'static str = "GraphCall{Fire:(u32,u64)+input,Event:u32+event,Stateful:(u32,u32)+state+event,\
-         Batch:u32+events,Poll:(u32,u64),}";
-}
-
-impl Wire for GraphCall {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Fire { graph, deadline_ms } => {
-                out.push(0);
-                graph.put(out);
-                deadline_ms.put(out);
-            }
-            Self::Event { accumulator } => {
-                out.push(1);
-                accumulator.put(out);
-            }
-            Self::Stateful { accumulator, state } => {
-                out.push(2);
-                accumulator.put(out);
-                state.put(out);
-            }
-            Self::Batch { accumulator } => {
-                out.push(3);
-                accumulator.put(out);
-            }
-            Self::Poll { accumulator, deadline_ms } => {
-                out.push(4);
-                accumulator.put(out);
-                deadline_ms.put(out);
-            }
-        }
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        Ok(match u8::take(reader)? {
-            0 => Self::Fire { graph: u32::take(reader)?, deadline_ms: u64::take(reader)? },
-            1 => Self::Event { accumulator: u32::take(reader)? },
-            2 => Self::Stateful { accumulator: u32::take(reader)?, state: u32::take(reader)? },
-            3 => Self::Batch { accumulator: u32::take(reader)? },
-            4 => Self::Poll { accumulator: u32::take(reader)?, deadline_ms: u64::take(reader)? },
-            _ => return Err(WireError { reading: "GraphCall", at: 0, bytes: reader.position() }),
-        })
+wire_enum! {
+    /// Request of `execute_graph` and `invoke_triggerless_graph`.
+    GraphCall {
+        /// Calls a graph. Its input follows: boundary values, or a context, as a frame.
+        Fire {
+            /// Index into the graph list.
+            graph: u32,
+            /// Time it may take in milliseconds, 0 for no limit.
+            deadline_ms: u64,
+        } + input,
+        /// Gives an accumulator an event, which follows.
+        Event {
+            /// Index into the accumulator list.
+            accumulator: u32,
+        } + event,
+        /// Gives an accumulator its state and an event, which follow in this order.
+        Stateful {
+            /// Index into the accumulator list.
+            accumulator: u32,
+            /// Length of the state.
+            state: u32,
+        } + state + event,
+        /// Gives an accumulator many events, which follow, each after its [`EventHeader`].
+        Batch {
+            /// Index into the accumulator list.
+            accumulator: u32,
+        } + events,
+        /// Asks a polling accumulator.
+        Poll {
+            /// Index into the accumulator list.
+            accumulator: u32,
+            /// Time it may take in milliseconds.
+            deadline_ms: u64,
+        },
     }
 }
 
@@ -153,63 +83,37 @@ wire_struct! {
     }
 }
 
-/// Reply of `execute_graph` and `invoke_triggerless_graph`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GraphAnswer {
-    /// Terminal values follow as a frame, keyed by terminal.
-    Completed,
-    /// It failed.
-    Failed(CallFailure),
-    /// A boundary value follows.
-    Boundary,
-    /// The accumulator has nothing to say.
-    Nothing,
-    /// The new state of this length and a boundary value follow.
-    State {
-        /// Length of the state.
-        state: u32,
-    },
-}
-
-impl GraphAnswer {
-    /// The variants, in the order of their tags.
-    pub const SCHEMA: &'static str =
-        "GraphAnswer{Completed:outputs,Failed:CallFailure,Boundary:value,Nothing,State:u32+state+value,}";
-}
-
-impl Wire for GraphAnswer {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Completed => out.push(0),
-            Self::Failed(failure) => {
-                out.push(1);
-                failure.put(out);
-            }
-            Self::Boundary => out.push(2),
-            Self::Nothing => out.push(3),
-            Self::State { state } => {
-                out.push(4);
-                state.put(out);
-            }
-        }
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        Ok(match u8::take(reader)? {
-            0 => Self::Completed,
-            1 => Self::Failed(CallFailure::take(reader)?),
-            2 => Self::Boundary,
-            3 => Self::Nothing,
-            4 => Self::State { state: u32::take(reader)? },
-            _ => return Err(WireError { reading: "GraphAnswer", at: 0, bytes: reader.position() }),
-        })
+wire_enum! {
+    /// Reply of `execute_graph` and `invoke_triggerless_graph`.
+    GraphAnswer {
+        /// Terminal values, keyed by terminal, follow as a frame.
+        Completed + outputs,
+        /// It failed.
+        Failed(failure: CallFailure),
+        /// A boundary value follows.
+        Boundary + value,
+        /// The accumulator has nothing to say.
+        Nothing,
+        /// The new state of this length and a boundary value follow.
+        State {
+            /// Length of the state.
+            state: u32,
+        } + state + value,
     }
 }
 
-/// Events one after the other, each after its length.
+wire_struct! {
+    /// What each event of a batch begins with.
+    EventHeader {
+        /// Length of the event in bytes.
+        bytes: u32,
+    }
+}
+
+/// Writes events one after the other, each after its [`EventHeader`].
 pub fn put_events<'e>(events: impl IntoIterator<Item = &'e [u8]>, out: &mut Vec<u8>) {
     for event in events {
-        (event.len() as u32).put(out);
+        EventHeader { bytes: event.len() as u32 }.put(out);
         out.extend_from_slice(event);
     }
 }
@@ -221,9 +125,9 @@ pub fn put_events<'e>(events: impl IntoIterator<Item = &'e [u8]>, out: &mut Vec<
 pub fn take_events(bytes: &[u8]) -> Result<Vec<&[u8]>, WireError> {
     let mut reader = Reader::new(bytes);
     let mut events = Vec::new();
-    while reader.position() < bytes.len() {
-        let len = u32::take(&mut reader)? as usize;
-        events.push(reader.take(len, "event")?);
+    while reader.remaining() > 0 {
+        let EventHeader { bytes } = EventHeader::take(&mut reader)?;
+        events.push(reader.take(bytes as usize, "event")?);
     }
     Ok(events)
 }

@@ -1,6 +1,6 @@
 //! What a package declares. Lists are sorted, and an index into a list names the entry in later calls.
 
-use super::codec::wire_struct;
+use longshore_workflow::private::wire::wire_struct;
 
 wire_struct! {
     /// Who the package is.

@@ -3,15 +3,16 @@
 //! Payloads (contexts, patches, boundary values) are not fields of these types: they follow the message as
 //! raw bytes, so that they are never copied element by element.
 
-mod codec;
 mod graph;
 mod metadata;
 mod task;
 
-pub use codec::{Reader, Wire, WireError};
 pub use graph::{
-    CallFailure, GraphAnswer, GraphCall, GraphFailure, GraphReply, GraphRequest, put_events, take_events,
+    CallFailure, EventHeader, GraphAnswer, GraphCall, GraphFailure, GraphReply, GraphRequest, put_events,
+    take_events,
 };
+pub use longshore_workflow::private::wire::{Reader, Wire, WireError};
+use longshore_workflow::private::{FrameEntry, FrameHeader};
 pub use metadata::{
     AccumulatorMeta, EdgeMeta, GraphInputs, GraphMeta, GraphMetadata, NO_ACCUMULATOR, PackageMeta, ParamMeta,
     ReactorMeta, ReactorMetadata, RetryMeta, SourceMeta, TaskMeta, TaskMetadata, TriggerMeta,
@@ -42,7 +43,9 @@ pub const fn schemas_of(method: Method) -> &'static [&'static str] {
         }
         Method::ExecuteGraph => &[GraphRequest::SCHEMA, GraphReply::SCHEMA, GraphFailure::SCHEMA],
         // From version 2 on `execute_graph` is called with these too.
-        Method::InvokeTriggerlessGraph => &[GraphCall::SCHEMA, GraphAnswer::SCHEMA, CallFailure::SCHEMA],
+        Method::InvokeTriggerlessGraph => {
+            &[GraphCall::SCHEMA, EventHeader::SCHEMA, GraphAnswer::SCHEMA, CallFailure::SCHEMA]
+        }
         Method::GetReactorMetadata => &[
             ReactorMetadata::SCHEMA,
             ReactorMeta::SCHEMA,
@@ -55,34 +58,42 @@ pub const fn schemas_of(method: Method) -> &'static [&'static str] {
     }
 }
 
-/// What the host hands over beside the nine methods: the configuration, and the log lines it gets back.
-const CHANNEL_SCHEMAS: &[&str] = &[ShellConfig::SCHEMA, LogRecord::SCHEMA];
+/// The schemas of what no method owns: the frames that contexts, patches and outputs cross in, the
+/// configuration the host hands over, and the log lines it gets back.
+pub const CHANNEL_SCHEMAS: &[&str] =
+    &[FrameHeader::SCHEMA, FrameEntry::SCHEMA, ShellConfig::SCHEMA, LogRecord::SCHEMA];
 
-const METHODS: [Method; 9] = Method::ALL;
-
-const fn schema_len() -> usize {
-    let mut len = 0;
+/// All schemas: those of the methods, then the channel's.
+const SCHEMAS: [&[&str]; 10] = {
+    let mut all = [CHANNEL_SCHEMAS; 10];
     let mut m = 0;
-    while m <= METHODS.len() {
-        let schemas = if m < METHODS.len() { schemas_of(METHODS[m]) } else { CHANNEL_SCHEMAS };
+    while m < Method::ALL.len() {
+        all[m] = schemas_of(Method::ALL[m]);
+        m += 1;
+    }
+    all
+};
+
+const fn joined_len() -> usize {
+    let (mut len, mut group) = (0, 0);
+    while group < SCHEMAS.len() {
         let mut i = 0;
-        while i < schemas.len() {
-            len += schemas[i].len() + 1;
+        while i < SCHEMAS[group].len() {
+            len += SCHEMAS[group][i].len() + 1;
             i += 1;
         }
-        m += 1;
+        group += 1;
     }
     len
 }
 
 const fn join_schemas<const N: usize>() -> [u8; N] {
     let mut out = [0; N];
-    let (mut at, mut m) = (0, 0);
-    while m <= METHODS.len() {
-        let schemas = if m < METHODS.len() { schemas_of(METHODS[m]) } else { CHANNEL_SCHEMAS };
+    let (mut at, mut group) = (0, 0);
+    while group < SCHEMAS.len() {
         let mut i = 0;
-        while i < schemas.len() {
-            let bytes = schemas[i].as_bytes();
+        while i < SCHEMAS[group].len() {
+            let bytes = SCHEMAS[group][i].as_bytes();
             let mut b = 0;
             while b < bytes.len() {
                 out[at] = bytes[b];
@@ -93,12 +104,12 @@ const fn join_schemas<const N: usize>() -> [u8; N] {
             at += 1;
             i += 1;
         }
-        m += 1;
+        group += 1;
     }
     out
 }
 
-const JOINED: [u8; schema_len()] = join_schemas();
+const JOINED: [u8; joined_len()] = join_schemas();
 
 /// The schemas of all wire types, one a line, in the order of the methods; a type that several methods use
 /// stands several times. A package's static record carries this text.

@@ -1,9 +1,9 @@
 //! Calls and their replies.
 
-use super::codec::{Reader, Wire, WireError, wire_struct};
+use longshore_workflow::private::wire::{wire_enum, wire_struct};
 
 wire_struct! {
-    /// Starts an attempt. The context's frame follows the message.
+    /// What an attempt starts with.
     StartTask {
         /// Names the attempt in everything that comes back.
         lease: u64,
@@ -20,53 +20,21 @@ wire_struct! {
     }
 }
 
-/// Request of `execute_task`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TaskRequest {
-    /// Starts an attempt.
-    Start(StartTask),
-    /// Drops an attempt at its next await. The reply says whether it was running.
-    Cancel {
-        /// The attempt.
-        lease: u64,
-    },
-    /// Tells an attempt that waits for a slot that it has one.
-    Resume {
-        /// The attempt.
-        lease: u64,
-    },
-}
-
-impl TaskRequest {
-    /// The variants, in the order of their tags.
-    pub const SCHEMA: &'static str = "TaskRequest{Start:StartTask+context,Cancel:u64,Resume:u64,}";
-}
-
-impl Wire for TaskRequest {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Start(start) => {
-                out.push(0);
-                start.put(out);
-            }
-            Self::Cancel { lease } => {
-                out.push(1);
-                lease.put(out);
-            }
-            Self::Resume { lease } => {
-                out.push(2);
-                lease.put(out);
-            }
-        }
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        match u8::take(reader)? {
-            0 => Ok(Self::Start(StartTask::take(reader)?)),
-            1 => Ok(Self::Cancel { lease: u64::take(reader)? }),
-            2 => Ok(Self::Resume { lease: u64::take(reader)? }),
-            _ => Err(WireError { reading: "TaskRequest", at: 0, bytes: reader.position() }),
-        }
+wire_enum! {
+    /// Request of `execute_task`.
+    TaskRequest {
+        /// Starts an attempt. The context follows as a frame.
+        Start(start: StartTask) + context,
+        /// Drops an attempt at its next await. The reply says whether it was running.
+        Cancel {
+            /// The attempt.
+            lease: u64,
+        },
+        /// Tells an attempt that waits for a slot that it has one.
+        Resume {
+            /// The attempt.
+            lease: u64,
+        },
     }
 }
 
@@ -86,49 +54,19 @@ wire_struct! {
     }
 }
 
-/// Reply of `execute_task`, and what `finished` carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TaskReply {
-    /// It succeeded; the context patch follows.
-    Done,
-    /// It failed.
-    Failed(TaskFailure),
-    /// It runs; the outcome will come over the host channel.
-    Accepted,
-    /// It was cancelled before it ended.
-    Cancelled,
-    /// No such task or attempt.
-    Unknown,
-}
-
-impl TaskReply {
-    /// The variants, in the order of their tags.
-    pub const SCHEMA: &'static str = "TaskReply{Done:patch,Failed:TaskFailure,Accepted,Cancelled,Unknown,}";
-}
-
-impl Wire for TaskReply {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Done => out.push(0),
-            Self::Failed(failure) => {
-                out.push(1);
-                failure.put(out);
-            }
-            Self::Accepted => out.push(2),
-            Self::Cancelled => out.push(3),
-            Self::Unknown => out.push(4),
-        }
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        match u8::take(reader)? {
-            0 => Ok(Self::Done),
-            1 => Ok(Self::Failed(TaskFailure::take(reader)?)),
-            2 => Ok(Self::Accepted),
-            3 => Ok(Self::Cancelled),
-            4 => Ok(Self::Unknown),
-            _ => Err(WireError { reading: "TaskReply", at: 0, bytes: reader.position() }),
-        }
+wire_enum! {
+    /// Reply of `execute_task`, and what `finished` carries.
+    TaskReply {
+        /// It succeeded; the context's patch follows as a frame.
+        Done + patch,
+        /// It failed.
+        Failed(failure: TaskFailure),
+        /// It runs; the outcome will come over the host channel.
+        Accepted,
+        /// It was cancelled before it ended.
+        Cancelled,
+        /// No such task or attempt.
+        Unknown,
     }
 }
 
@@ -142,41 +80,15 @@ wire_struct! {
     }
 }
 
-/// Reply of `invoke_trigger_poll`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PollReply {
-    /// Nothing to do.
-    Skip,
-    /// Start the workflow; the context's patch follows, empty when there is none.
-    Fire,
-    /// The poll failed.
-    Failed(String),
-}
-
-impl PollReply {
-    /// The variants, in the order of their tags.
-    pub const SCHEMA: &'static str = "PollReply{Skip,Fire:context,Failed:String,}";
-}
-
-impl Wire for PollReply {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Skip => out.push(0),
-            Self::Fire => out.push(1),
-            Self::Failed(message) => {
-                out.push(2);
-                message.put(out);
-            }
-        }
-    }
-
-    fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        match u8::take(reader)? {
-            0 => Ok(Self::Skip),
-            1 => Ok(Self::Fire),
-            2 => Ok(Self::Failed(String::take(reader)?)),
-            _ => Err(WireError { reading: "PollReply", at: 0, bytes: reader.position() }),
-        }
+wire_enum! {
+    /// Reply of `invoke_trigger_poll`.
+    PollReply {
+        /// Nothing to do.
+        Skip,
+        /// Start the workflow; the context's patch follows as a frame, empty when there is none.
+        Fire + patch,
+        /// The poll failed.
+        Failed(message: String),
     }
 }
 
@@ -211,6 +123,7 @@ wire_struct! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use longshore_workflow::private::wire::Wire;
 
     #[test]
     fn every_variant_survives_the_crossing() {

@@ -1,13 +1,35 @@
 //! The form in which a context crosses a boundary: keys beside the raw JSON of their values.
 //!
 //! ```text
-//! count: u32 | count times: key length u32, value length u32, key, value
+//! FrameHeader | entries times: FrameEntry, key, value
 //! ```
 //!
-//! All integers little-endian, keys sorted and unique. Reading a frame touches each entry's header and
-//! parses no value, so that the cost of a call follows the keys touched and not the size carried.
+//! Keys are sorted and unique. Reading a frame touches each entry's header and parses no value, so that the
+//! cost of a call follows the keys touched and not the size carried.
 
 use super::FrameError;
+use crate::private::wire::{Reader, Wire, WireError, wire_struct};
+
+wire_struct! {
+    /// What a frame begins with.
+    FrameHeader {
+        /// How many entries follow.
+        entries: u32,
+    }
+}
+
+wire_struct! {
+    /// What an entry of a frame begins with; the key and the value follow.
+    FrameEntry {
+        /// Length of the key in bytes.
+        key: u32,
+        /// Length of the value in bytes; 0 in a patch removes the key.
+        value: u32,
+    }
+}
+
+/// Bytes of a [`FrameEntry`].
+const ENTRY_BYTES: usize = size_of::<FrameEntry>();
 
 /// Position of one entry inside a frame.
 #[derive(Debug, Clone, Copy)]
@@ -42,22 +64,21 @@ fn slice(frame: &[u8], (start, len): (u32, u32)) -> &[u8] {
 /// # Errors
 /// [`FrameError`] with the offset at which the frame is wrong.
 pub(super) fn index<T: From<Span>>(frame: &[u8], start: usize) -> Result<Vec<T>, FrameError> {
-    if frame.len() <= start {
+    let mut reader = Reader::starting_at(frame, start);
+    if reader.remaining() == 0 {
         return Ok(Vec::new());
     }
-    let mut at = start;
-    let count = read_u32(frame, &mut at)? as usize;
-    // An entry takes at least its two lengths: a count beyond that is a lie, not a reason to allocate.
-    if count > (frame.len() - at) / 8 {
+    let count = FrameHeader::take(&mut reader)?.entries as usize;
+    // An entry takes at least its header: a count beyond that is a lie, not a reason to allocate.
+    if count > reader.remaining() / ENTRY_BYTES {
         return Err(FrameError::Count { count, bytes: frame.len() });
     }
     let mut spans = Vec::with_capacity(count);
     let mut previous: Option<&[u8]> = None;
     for _ in 0..count {
-        let key_len = read_u32(frame, &mut at)?;
-        let value_len = read_u32(frame, &mut at)?;
-        let key = take(frame, &mut at, key_len)?;
-        let value = take(frame, &mut at, value_len)?;
+        let entry = FrameEntry::take(&mut reader)?;
+        let key = take(&mut reader, entry.key)?;
+        let value = take(&mut reader, entry.value)?;
         let bytes = slice(frame, key);
         if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
             return Err(FrameError::Key { at: key.0 as usize });
@@ -68,37 +89,31 @@ pub(super) fn index<T: From<Span>>(frame: &[u8], start: usize) -> Result<Vec<T>,
         previous = Some(bytes);
         spans.push(Span { key, value }.into());
     }
+    let at = reader.position();
     if at == frame.len() { Ok(spans) } else { Err(FrameError::Trailing { at, bytes: frame.len() }) }
 }
 
 #[inline]
-fn read_u32(frame: &[u8], at: &mut usize) -> Result<u32, FrameError> {
-    let Some(bytes) = frame.get(*at..).and_then(<[u8]>::first_chunk) else {
-        return Err(FrameError::Truncated { at: *at, bytes: frame.len() });
-    };
-    *at += 4;
-    Ok(u32::from_le_bytes(*bytes))
+fn take(reader: &mut Reader<'_>, len: u32) -> Result<(u32, u32), FrameError> {
+    let start = reader.position();
+    reader.take(len as usize, "entry")?;
+    Ok((start as u32, len))
 }
 
-#[inline]
-fn take(frame: &[u8], at: &mut usize, len: u32) -> Result<(u32, u32), FrameError> {
-    let start = *at;
-    if frame.len() - start < len as usize {
-        return Err(FrameError::Truncated { at: start, bytes: frame.len() });
+impl From<WireError> for FrameError {
+    fn from(error: WireError) -> Self {
+        Self::Truncated { at: error.at, bytes: error.bytes }
     }
-    *at = start + len as usize;
-    Ok((start as u32, len))
 }
 
 /// Writes a frame from entries that are already sorted by key.
 pub(super) fn write<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])> + Clone, out: &mut Vec<u8>) {
-    let (count, bytes) =
-        entries.clone().fold((0_usize, 4_usize), |(n, b), (k, v)| (n + 1, b + 8 + k.len() + v.len()));
-    out.reserve(bytes);
-    out.extend_from_slice(&(count as u32).to_le_bytes());
+    let sizes = entries.clone().map(|(key, value)| ENTRY_BYTES + key.len() + value.len());
+    let (count, bytes) = sizes.fold((0_usize, 0_usize), |(count, bytes), size| (count + 1, bytes + size));
+    out.reserve(size_of::<FrameHeader>() + bytes);
+    FrameHeader { entries: count as u32 }.put(out);
     for (key, value) in entries {
-        out.extend_from_slice(&(key.len() as u32).to_le_bytes());
-        out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        FrameEntry { key: key.len() as u32, value: value.len() as u32 }.put(out);
         out.extend_from_slice(key.as_bytes());
         out.extend_from_slice(value);
     }
@@ -113,6 +128,11 @@ mod tests {
         let mut out = Vec::new();
         write(entries.iter().map(|(k, v)| (*k, v.as_bytes())), &mut out);
         out
+    }
+
+    #[test]
+    fn an_entry_is_as_long_as_its_type() {
+        assert_eq!(FrameEntry::default().encode().len(), ENTRY_BYTES);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 mod frame;
 
+#[doc(hidden)]
+pub use frame::{FrameEntry, FrameHeader};
+
 use crate::error::{ContextError, TaskError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -4,8 +4,9 @@
 mod entry;
 mod graph;
 mod record;
+pub mod wire;
 
-pub use crate::context::{Context, FrameError, read_frame, write_frame};
+pub use crate::context::{Context, FrameEntry, FrameError, FrameHeader, read_frame, write_frame};
 pub use crate::error::TaskError;
 pub use crate::graph::{GraphError, GraphResult, InputCache};
 pub use crate::handle::{Slot, TaskHandle};

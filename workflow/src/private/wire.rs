@@ -1,4 +1,4 @@
-//! The codec of the wire types.
+//! The codec of the types that cross the boundary between host and package.
 //!
 //! Little-endian integers, lengths as `u32`, no padding, no tags but those of enums. `wire_struct!` and
 //! `wire_enum!` write the type, its codec and its schema from one declaration, so that the schema a host
@@ -19,7 +19,7 @@ pub struct WireError {
 
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no {} at byte {} of a message of {} bytes", self.reading, self.at, self.bytes)
+        write!(f, "byte {} of a message of {} bytes does not begin a {}", self.at, self.bytes, self.reading)
     }
 }
 
@@ -35,13 +35,19 @@ pub struct Reader<'m> {
 impl<'m> Reader<'m> {
     /// Starts at the first byte.
     pub fn new(message: &'m [u8]) -> Self {
-        Self { message, at: 0 }
+        Self::starting_at(message, 0)
+    }
+
+    /// Starts at a byte inside the message, or at its end when the message is shorter.
+    pub fn starting_at(message: &'m [u8], at: usize) -> Self {
+        Self { message, at: at.min(message.len()) }
     }
 
     /// The next `len` bytes.
     ///
     /// # Errors
     /// [`WireError`] when the message ends before.
+    #[inline]
     pub fn take(&mut self, len: usize, reading: &'static str) -> Result<&'m [u8], WireError> {
         let end = self.at.checked_add(len).filter(|end| *end <= self.message.len());
         let end = end.ok_or_else(|| self.error(reading))?;
@@ -50,9 +56,14 @@ impl<'m> Reader<'m> {
         Ok(bytes)
     }
 
-    /// Where the reader stands: the payload that follows a header begins here.
+    /// The offset of the next byte: the payload that follows a header begins here.
     pub fn position(&self) -> usize {
         self.at
+    }
+
+    /// Bytes that are left.
+    pub fn remaining(&self) -> usize {
+        self.message.len() - self.at
     }
 
     /// Fails when anything is left.
@@ -63,7 +74,9 @@ impl<'m> Reader<'m> {
         if self.at == self.message.len() { Ok(()) } else { Err(self.error("end of message")) }
     }
 
-    fn error(&self, reading: &'static str) -> WireError {
+    /// The error of a message whose next bytes are not a `reading`.
+    #[cold]
+    pub fn error(&self, reading: &'static str) -> WireError {
         WireError { reading, at: self.at, bytes: self.message.len() }
     }
 }
@@ -101,9 +114,11 @@ pub trait Wire: Sized {
 macro_rules! wire_integer {
     ($($ty:ty),+) => {$(
         impl Wire for $ty {
+            #[inline]
             fn put(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.to_le_bytes());
             }
+            #[inline]
             fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
                 let bytes = reader.take(size_of::<$ty>(), stringify!($ty))?;
                 let mut array = [0; size_of::<$ty>()];
@@ -162,7 +177,7 @@ impl<T: Wire> Wire for Vec<T> {
     fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         let count = u32::take(reader)? as usize;
         // Every item takes a byte at least, so that a lying count cannot make us allocate.
-        if count > reader.message.len() - reader.at {
+        if count > reader.remaining() {
             return Err(reader.error("Vec"));
         }
         (0..count).map(|_| T::take(reader)).collect()
@@ -180,7 +195,9 @@ impl<A: Wire, B: Wire> Wire for (A, B) {
 }
 
 /// Declares a struct that crosses the boundary, its codec and its schema.
-macro_rules! wire_struct {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __longshore_wire_struct {
     ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $ty:ty),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -194,20 +211,107 @@ macro_rules! wire_struct {
                 concat!(stringify!($name), "{", $(stringify!($field), ":", stringify!($ty), ","),+, "}");
         }
 
-        impl $crate::wire::Wire for $name {
+        impl $crate::private::wire::Wire for $name {
+            #[inline]
             fn put(&self, out: &mut Vec<u8>) {
-                $(self.$field.put(out);)+
+                $($crate::private::wire::Wire::put(&self.$field, out);)+
             }
-            fn take(reader: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::wire::WireError> {
-                Ok(Self { $($field: $crate::wire::Wire::take(reader)?,)+ })
+            #[inline]
+            fn take(
+                reader: &mut $crate::private::wire::Reader<'_>,
+            ) -> Result<Self, $crate::private::wire::WireError> {
+                Ok(Self { $($field: $crate::private::wire::Wire::take(reader)?,)+ })
             }
         }
     };
 }
 
-pub(super) use wire_struct;
+/// Declares an enum that crosses the boundary, its codec and its schema.
+///
+/// A variant has nothing, fields, or one named value; after `+` stand the names of what follows the message
+/// as raw bytes. Tags count from 0 in the order of the variants.
+///
+/// ```text
+/// wire_enum! {
+///     /// What is asked.
+///     Request {
+///         /// Starts it.
+///         Start(start: StartTask) + context,
+///         /// Ends it.
+///         Cancel { lease: u64 },
+///         /// Says nothing.
+///         Nothing,
+///     }
+/// }
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __longshore_wire_enum {
+    ($(#[$meta:meta])* $name:ident { $(
+        $(#[$variant_meta:meta])* $variant:ident
+            $(($value:ident: $value_ty:ty))?
+            $({ $($(#[$field_meta:meta])* $field:ident: $ty:ty),+ $(,)? })?
+            $(+ $payload:ident)*
+    ),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_meta])* $variant $(($value_ty))? $({ $($(#[$field_meta])* $field: $ty,)+ })?,)+
+        }
+
+        impl $name {
+            /// The name and the variants, in the order of their tags, as they cross.
+            pub const SCHEMA: &'static str = concat!(
+                stringify!($name), "{",
+                $(
+                    stringify!($variant),
+                    $("(", stringify!($value_ty), ")",)?
+                    $("{", $(stringify!($field), ":", stringify!($ty), ",",)+ "}",)?
+                    $("+", stringify!($payload),)*
+                    ",",
+                )+
+                "}"
+            );
+        }
+
+        const _: () = {
+            use $crate::private::wire::{Reader, Wire, WireError};
+
+            #[repr(u8)]
+            enum Tag { $($variant,)+ }
+
+            impl Wire for $name {
+                #[inline]
+                fn put(&self, out: &mut Vec<u8>) {
+                    match self {
+                        $(Self::$variant $(($value))? $({ $($field),+ })? => {
+                            out.push(Tag::$variant as u8);
+                            $(Wire::put($value, out);)?
+                            $($(Wire::put($field, out);)+)?
+                        })+
+                    }
+                }
+                #[inline]
+                fn take(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+                    let unknown = reader.error(stringify!($name));
+                    let tag = <u8 as Wire>::take(reader)?;
+                    $(if tag == Tag::$variant as u8 {
+                        $(let $value = <$value_ty as Wire>::take(reader)?;)?
+                        return Ok(Self::$variant
+                            $(($value))?
+                            $({ $($field: <$ty as Wire>::take(reader)?),+ })?);
+                    })+
+                    Err(unknown)
+                }
+            }
+        };
+    };
+}
+
+pub use crate::{__longshore_wire_enum as wire_enum, __longshore_wire_struct as wire_struct};
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "the macros declare public types")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -217,6 +321,36 @@ mod tests {
         let mut bytes = 7_u32.encode();
         bytes.push(0);
         assert!(u32::decode(&bytes).is_err());
+    }
+
+    wire_enum! {
+        /// An enum with each kind of variant.
+        Request {
+            /// A value, and a payload.
+            Start(start: (u32, String)) + context,
+            /// Fields.
+            Stop { lease: u64, why: String } + state + event,
+            /// Nothing.
+            Nothing,
+        }
+    }
+
+    #[test]
+    fn an_enum_has_its_fields_and_payloads_in_its_schema() {
+        let schema = "Request{Start((u32, String))+context,Stop{lease:u64,why:String,}+state+event,Nothing,}";
+        assert_eq!(Request::SCHEMA, schema);
+    }
+
+    #[test]
+    fn every_variant_survives_and_an_unknown_tag_is_an_error() {
+        let stop = Request::Stop { lease: 7, why: "late".into() };
+        for (tag, request) in
+            [Request::Start((1, "a".into())), stop, Request::Nothing].into_iter().enumerate()
+        {
+            let bytes = request.encode();
+            assert_eq!((usize::from(bytes[0]), Request::decode(&bytes)), (tag, Ok(request)));
+        }
+        assert_eq!(Request::decode(&[3]), Err(WireError { reading: "Request", at: 0, bytes: 1 }));
     }
 
     #[test]
