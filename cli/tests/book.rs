@@ -50,7 +50,7 @@ impl Shell {
         let mut command = Command::new("bash");
         command.args(["-c", &format!("exec 2>&1; {line}")]).current_dir(self.folder.path()).env("PATH", path);
         command.env("LONGSHORE_HOME", self.folder.path().join("home")).env("CHECKOUT", repository());
-        command.env("CARGO_TARGET_DIR", repository().join("target/throwaway"));
+        command.envs(longshore_testing::throwaway_build());
         command.env_remove("LONGSHORE_PATH").stdin(Stdio::null());
         command
     }

@@ -66,9 +66,10 @@ fn a_read_only_disk_is_named_and_can_still_be_looked_at() {
         mount -o remount,ro "$LONGSHORE_HOME"
         "$LS" run "$FILE" --json || true
         "$LS" runs list --json
+        "$LS" packages hold hello --json || true
     "#;
     let Some(ended) = on_a_disk_of(64, script) else { return };
-    assert_eq!(codes(&ended), ["ok", "LS0509", "ok"], "{}", ended.stderr);
+    assert_eq!(codes(&ended), ["ok", "LS0509", "ok", "LS0503"], "{}", ended.stderr);
 }
 
 #[test]

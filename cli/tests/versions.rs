@@ -2,6 +2,7 @@
 
 mod support;
 
+use longshore_testing::{throwaway_build, throwaway_target};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -173,13 +174,12 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// Builds a crate that is not a package of ours; the library's path.
 fn build_library(folder: &Path, name: &str) -> PathBuf {
-    let target = repository().join("target/throwaway");
     let status = Command::new("cargo")
         .args(["build", "--quiet", "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
-        .env("CARGO_TARGET_DIR", &target)
+        .envs(throwaway_build())
         .status();
     assert!(status.is_ok_and(|s| s.success()));
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    target.join("debug").join(format!("{prefix}{name}{suffix}"))
+    throwaway_target().join("debug").join(format!("{prefix}{name}{suffix}"))
 }

@@ -2,8 +2,9 @@
 
 use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{Engine, Options, RunReport, StartRequest};
-use longshore_store::{Access, AttemptRow, RunState, Store, TaskRow, TaskState};
+use longshore_store::{Access, AttemptRow, RunId, RunState, Store, TaskRow, TaskState};
 use longshore_testing::Backend;
+use longshore_workflow::MAX_CONTEXT_BYTES;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -43,6 +44,17 @@ mod chain {
             return Err(TaskError::failed("not yet"));
         }
         context.insert_as("flaky", true)
+    }
+}
+
+#[longshore_workflow::workflow(name = "sized", params(text: String))]
+mod sized {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn only(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
     }
 }
 
@@ -305,6 +317,15 @@ async fn bad_starts_are_refused_with_what_there_is(backend: Backend) {
     assert!(error.fix().contains("chain"), "{}", error.fix());
     let error = engine.start(request("chain", json!({"start": "one"}))).await.expect_err("a string");
     assert_eq!(error.to_string(), "param `start` is \"one\", and its type is i64");
+    assert_eq!(error.code(), "LS0602");
+    let error = engine.wait(RunId::new()).await.expect_err("no such run");
+    assert_eq!(error.code(), "LS0603");
+    let large = "x".repeat(MAX_CONTEXT_BYTES);
+    let error = engine.start(request("sized", json!({ "text": large }))).await.expect_err("too large");
+    assert_eq!(error.code(), "LS0604");
+    engine.shutdown(Duration::ZERO).await;
+    let error = engine.start(request("chain", json!({ "start": 1 }))).await.expect_err("stopped");
+    assert_eq!(error.code(), "LS0605");
 }
 
 async fn a_second_host_on_the_same_database_is_refused_and_a_stopped_one_leaves_its_work(backend: Backend) {

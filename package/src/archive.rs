@@ -314,6 +314,29 @@ mod tests {
         let (_, bytes) = pack(&manifest(), &library(b"code")).expect("packs");
         let error = open(&bytes).expect("opens").library("there").expect_err("no such target");
         assert_eq!(error.to_string(), "no build for target there; the package has here");
+        assert_eq!(error.code(), "LS0111");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = Archive::open(Path::new("nowhere/p.longshore"), ArchiveLimits::default());
+        let error = error.expect_err("not there");
+        assert_eq!((error.code(), error.to_string().as_str()), ("LS0101", "cannot read nowhere/p.longshore"));
+    }
+
+    #[test]
+    fn an_archive_without_a_manifest_or_without_sums_is_refused() {
+        let of = |names: &[&str]| {
+            let bytes = hostile(|w| {
+                for name in names {
+                    w.start_file(*name, SimpleFileOptions::default()).expect("start");
+                }
+            });
+            open(&bytes).expect_err("incomplete")
+        };
+        for names in [&[][..], &[SUMS_PATH], &[MANIFEST_PATH]] {
+            assert_eq!(of(names).code(), "LS0107", "{names:?}");
+        }
     }
 
     #[test]
@@ -337,7 +360,7 @@ mod tests {
     fn names_that_lead_out_are_refused() {
         for name in ["../evil", "/etc/passwd", "a/../../b", "a\\b", "C:evil", "a//b"] {
             let bytes = hostile(|w| w.start_file(name, SimpleFileOptions::default()).expect("start"));
-            assert!(matches!(open(&bytes), Err(Error::Traversal { .. })), "{name}");
+            assert_eq!(open(&bytes).expect_err("leads out").code(), "LS0105", "{name}");
         }
     }
 
@@ -345,7 +368,7 @@ mod tests {
     fn links_are_refused() {
         let bytes =
             hostile(|w| w.add_symlink("link", "/etc/passwd", SimpleFileOptions::default()).expect("link"));
-        assert!(matches!(open(&bytes), Err(Error::NotAFile { .. })));
+        assert_eq!(open(&bytes).expect_err("a link").code(), "LS0106");
     }
 
     #[test]

@@ -326,6 +326,17 @@ mod tests {
     }
 
     #[test]
+    fn each_drift_has_its_code() {
+        let code = |record: &PackageRecord| check(record, Policy::Relaxed).refusals[0].code();
+        let newer = PackageRecord { interface_version: INTERFACE_VERSION + 1, ..this_release() };
+        assert_eq!(code(&newer), "LS0204");
+        assert_eq!(code(&PackageRecord { interface_hash: "0".into(), ..this_release() }), "LS0204");
+        assert_eq!(code(&PackageRecord { wire: String::new(), ..this_release() }), "LS0205");
+        assert_eq!(code(&PackageRecord { arch: "pdp11".into(), ..this_release() }), "LS0206");
+        assert_eq!(code(&PackageRecord { os: "plan9".into(), ..this_release() }), "LS0206");
+    }
+
+    #[test]
     fn panic_abort_is_refused() {
         let record = PackageRecord { panic: "abort".into(), ..this_release() };
         assert_eq!(check(&record, Policy::Relaxed).refusals, [Drift::PanicAbort]);

@@ -199,7 +199,10 @@ mod tests {
     #[test]
     fn mistakes_name_their_line_and_column() {
         let place = |text: &str| match Manifest::parse(text) {
-            Err(Error::Manifest { line, column, .. }) => (line, column),
+            Err(error @ Error::Manifest { line, column, .. }) => {
+                assert_eq!(error.code(), "LS0110");
+                (line, column)
+            }
             other => panic!("expected a manifest error, got {other:?}"),
         };
         assert_eq!(place(&GOOD.replace("\"hello\"", "\"he llo\"")), (2, 8));

@@ -408,6 +408,20 @@ mod tests {
         assert_eq!(StaticRecord::parse(&T).expect_err("no package").code(), "LS0202");
     }
 
+    #[test]
+    fn a_cut_record_names_its_byte() {
+        let mut bytes = section();
+        bytes.truncate(bytes.len() - 5);
+        let error = StaticRecord::parse(&bytes).expect_err("cut");
+        assert_eq!(error.code(), "LS0203", "{error}");
+    }
+
+    #[test]
+    fn bytes_that_are_not_a_library_are_refused() {
+        let error = StaticRecord::of_library(b"#!/bin/sh").expect_err("a script");
+        assert_eq!(error.code(), "LS0201", "{error}");
+    }
+
     proptest! {
         #[test]
         fn damaged_sections_never_panic(at in 0_usize..100, byte: u8, cut in 0_usize..100) {

@@ -17,3 +17,15 @@ pub(crate) async fn blocking<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Error::Panicked { message: error.to_string() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_the_work_is_an_error_of_its_own() {
+        let error = blocking(|| -> Result<(), Error> { panic!("off by one") }).await.expect_err("panics");
+        assert_eq!(error.code(), "LS0318");
+        assert!(error.to_string().contains("off by one"), "{error}");
+    }
+}

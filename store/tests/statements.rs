@@ -10,6 +10,7 @@ use longshore_store::{
     TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
 };
 use longshore_testing::Backend;
+use sqlx::Connection;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -47,6 +48,35 @@ async fn a_newer_database_is_refused_and_stays_as_it_is() {
     for access in [Access::Owner, Access::Client] {
         assert_eq!(refusal(&path, access).await, "LS0506");
     }
+}
+
+#[tokio::test]
+async fn a_table_that_is_in_the_way_stops_the_migration() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("test.db");
+    let url = format!("sqlite:{}?mode=rwc", path.display());
+    let mut other = sqlx::SqliteConnection::connect(&url).await.expect("opens");
+    sqlx::query("CREATE TABLE runs (mine INTEGER)").execute(&mut other).await.expect("creates");
+    other.close().await.expect("closes");
+    assert_eq!(refusal(&path, Access::Owner).await, "LS0507");
+}
+
+#[tokio::test]
+async fn a_url_of_another_kind_of_database_is_refused() {
+    let error = Store::open("mysql://localhost/longshore", Access::Owner).await.expect_err("refused");
+    assert_eq!(error.code(), "LS0510", "{error}");
+}
+
+#[tokio::test]
+async fn a_statement_that_the_database_refuses_is_named_by_what_it_was_for() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open_file(&folder.path().join("test.db"), Access::Owner).await.expect("opens");
+    let mut tx = store.begin().await.expect("begins");
+    sqlx::query("DROP TABLE attempts").execute(&mut *tx).await.expect("drops");
+    sqlx::query("DROP TABLE runs").execute(&mut *tx).await.expect("drops");
+    store.commit(tx).await.expect("commits");
+    let error = RunRow::find(&store, RunId::new()).await.expect_err("no such table");
+    assert_eq!(error.code(), "LS0513", "{error}");
 }
 
 /// The code that opening ends with. Another test of this process may be starting a child just now, which holds

@@ -50,17 +50,19 @@ impl Deref for TestHost {
 
 impl TestHost {
     /// Options of a host in a folder, whose children are started from `program`.
-    pub fn options(folder: &Path, program: &str, kind: Kind) -> HostOptions {
+    pub fn options(folder: &Path, program: impl AsRef<Path>, kind: Kind) -> HostOptions {
+        let program = program.as_ref();
         let mut options = HostOptions::new(folder);
         options.follow = false;
         options.engine = EngineOptions::default();
         let reconciler = &mut options.reconciler;
         reconciler.directories = vec![folder.join("packages")];
         let (start, call, limit) = (Duration::from_secs(8), Duration::from_secs(8), Duration::from_secs(20));
-        reconciler.probe = (kind == Kind::InProcess).then(|| ProbeOptions { program: program.into(), limit });
+        reconciler.probe =
+            (kind == Kind::InProcess).then(|| ProbeOptions { program: program.to_owned(), limit });
         let all = kind == Kind::Isolated;
         reconciler.verify.isolation =
-            IsolationPolicy { program: program.into(), all, start, call, ..IsolationPolicy::default() };
+            IsolationPolicy { program: program.to_owned(), all, start, call, ..IsolationPolicy::default() };
         options
     }
 

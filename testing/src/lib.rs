@@ -3,6 +3,7 @@
 //! - [`TestHost`]: a host on a folder of packages whose passes the test runs.
 //! - [`for_each_backend!`]: a suite on each database, which is a [`Backend`].
 //! - [`Postgres`]: a server for tests.
+//! - [`throwaway_build`]: the environment in which tests build crates of their own.
 //!
 //! Everything here panics where a test would: a failed step ends the test.
 
@@ -11,10 +12,12 @@
 mod backend;
 mod host;
 mod postgres;
+mod throwaway;
 
 pub use backend::Backend;
 pub use host::{Kind, TestHost, isolated, unload_result};
 pub use postgres::Postgres;
+pub use throwaway::{throwaway_build, throwaway_target};
 
 /// Makes a test module `sqlite` and a test module `postgres` of the named suites, each an
 /// `async fn(backend: longshore_testing::Backend)`. Without PostgreSQL the latter are ignored, with that reason.

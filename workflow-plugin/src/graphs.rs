@@ -10,21 +10,12 @@ use longshore_workflow::private::{
 };
 use longshore_workflow::{Context, GraphError, InputCache};
 use std::time::Duration;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// The bytes of each terminal's value, by terminal.
 pub type Outputs = Vec<(&'static str, Vec<u8>)>;
 
 /// A panic is noted under a number that no attempt has.
 const NO_LEASE: u64 = u64::MAX;
-
-/// Runs a blocking node where the other tasks of a runtime do not wait for it.
-pub(crate) fn run_blocking(work: &mut (dyn FnMut() + Send)) {
-    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        _ => work(),
-    }
-}
 
 impl Shell {
     /// Fires a reactor-bound graph.

@@ -210,3 +210,11 @@ impl Slot for HostSlot {
         Box::pin(tokio::time::sleep(duration))
     }
 }
+
+/// Runs a blocking node where the other tasks of a runtime do not wait for it.
+pub(crate) fn run_blocking(work: &mut (dyn FnMut() + Send)) {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}

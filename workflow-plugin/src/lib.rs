@@ -4,6 +4,7 @@
 //! - [`wire`]: what crosses, with its schema.
 //! - [`Shell`]: walks the inventory once, answers the methods, runs attempts on its own runtime.
 
+mod answer;
 mod attempts;
 mod graphs;
 mod index;

@@ -1,7 +1,7 @@
 //! The built command, throwaway crates, and homes.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
-use longshore_testing::{Kind, TestHost, isolated};
+use longshore_testing::{Kind, TestHost, isolated, throwaway_build, throwaway_target};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -28,7 +28,7 @@ pub async fn open_host(folder: &Path) -> TestHost {
 
 /// The archive of an example.
 pub fn build_example(name: &str) -> PathBuf {
-    let out = repository().join("target/throwaway").join(name);
+    let out = throwaway_target().join(name);
     build_folder(&repository().join("examples").join(name), &out)
 }
 
@@ -86,8 +86,7 @@ impl Longshore {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
         command.args(args).env("LONGSHORE_HOME", self.home.path()).env_remove("LONGSHORE_PATH");
-        // Throwaway crates share what they depend on.
-        command.env("CARGO_TARGET_DIR", repository().join("target/throwaway"));
+        command.envs(throwaway_build());
         command.current_dir(self.home.path()).stdin(Stdio::null());
         command
     }

@@ -85,6 +85,7 @@ impl Loader {
     ) -> Result<(VerifiedArtifact, Vec<String>), Error> {
         let (options, cache) = (self.verify.clone(), self.cache.clone());
         blocking(move || {
+            fail::fail_point!("reconciler.reading");
             let package = verify(&path, &options)?;
             if package.digest != expected {
                 return Err(Error::Replaced { path });

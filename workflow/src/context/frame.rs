@@ -7,7 +7,6 @@
 //! Keys are sorted and unique. Reading a frame touches each entry's header and parses no value, so that the
 //! cost of a call follows the keys touched and not the size carried.
 
-use super::FrameError;
 use crate::private::wire::{Reader, Wire, WireError, wire_struct};
 
 wire_struct! {
@@ -30,6 +29,26 @@ wire_struct! {
 
 /// Bytes of a [`FrameEntry`].
 const ENTRY_BYTES: usize = size_of::<FrameEntry>();
+
+/// Why the bytes of a context could not be read.
+#[derive(Debug, thiserror::Error)]
+#[doc(hidden)]
+pub enum FrameError {
+    #[error("context frame ends at byte {bytes}, inside the entry that begins at {at}")]
+    Truncated { at: usize, bytes: usize },
+    #[error("context frame of {bytes} bytes claims {count} entries")]
+    Count { count: usize, bytes: usize },
+    #[error("context frame has a key that is not UTF-8 at byte {at}")]
+    Key { at: usize },
+    #[error("context frame has the key `{key}` out of order or twice")]
+    Order { key: String },
+    #[error("context frame goes on after its last entry (byte {at} of {bytes})")]
+    Trailing { at: usize, bytes: usize },
+    #[error("context of {bytes} bytes is over the limit of {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("context key `{key}` does not serialize")]
+    Value { key: String, source: serde_json::Error },
+}
 
 /// Position of one entry inside a frame.
 #[derive(Debug, Clone, Copy)]

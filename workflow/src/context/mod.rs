@@ -3,7 +3,7 @@
 mod frame;
 
 #[doc(hidden)]
-pub use frame::{FrameEntry, FrameHeader};
+pub use frame::{FrameEntry, FrameError, FrameHeader};
 
 use crate::error::{ContextError, TaskError};
 use serde::Serialize;
@@ -18,26 +18,6 @@ use std::sync::OnceLock;
 /// Contexts are for decisions and references. Above this the copy dominates the task, and a run's record
 /// would outgrow what a database row is good for.
 pub const MAX_CONTEXT_BYTES: usize = 16 * 1024 * 1024;
-
-/// Why the bytes of a context could not be read.
-#[derive(Debug, thiserror::Error)]
-#[doc(hidden)]
-pub enum FrameError {
-    #[error("context frame ends at byte {bytes}, inside the entry that begins at {at}")]
-    Truncated { at: usize, bytes: usize },
-    #[error("context frame of {bytes} bytes claims {count} entries")]
-    Count { count: usize, bytes: usize },
-    #[error("context frame has a key that is not UTF-8 at byte {at}")]
-    Key { at: usize },
-    #[error("context frame has the key `{key}` out of order or twice")]
-    Order { key: String },
-    #[error("context frame goes on after its last entry (byte {at} of {bytes})")]
-    Trailing { at: usize, bytes: usize },
-    #[error("context of {bytes} bytes is over the limit of {limit}")]
-    TooLarge { bytes: usize, limit: usize },
-    #[error("context key `{key}` does not serialize")]
-    Value { key: String, source: serde_json::Error },
-}
 
 /// One value of an arrived frame: parsed when it is first asked for.
 struct Arrived<T> {

@@ -1,12 +1,14 @@
 //! `longshore packages`.
 
 mod check;
+mod known;
 mod list;
 mod overrides;
 mod show;
 
 use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
+use overrides::Decision;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -15,17 +17,6 @@ pub(crate) struct Args {
     home: Home,
     #[command(subcommand)]
     verb: Option<Verb>,
-}
-
-/// Whose decision an override is, and why.
-#[derive(Debug, Clone, clap::Args)]
-struct Decision {
-    /// Whose decision it is
-    #[arg(long, env = "USER", default_value = "operator")]
-    actor: String,
-    /// Why: it is recorded, and shown with the package
-    #[arg(long, default_value = "no reason given")]
-    reason: String,
 }
 
 #[derive(Debug, clap::Subcommand)]

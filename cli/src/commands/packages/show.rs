@@ -1,6 +1,6 @@
 //! `longshore packages show`.
 
-use super::overrides::find;
+use super::known::find;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, span, table, time};
 use crate::view::packages::state_of;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Command;
-use support::{Crate, repository};
+use support::Crate;
 
 /// Graphs that are tried; they are compiled together.
 const GRAPHS: usize = 40;
@@ -164,7 +164,7 @@ fn random_topologies_compute_what_a_plain_interpreter_does() {
     let output = Command::new("cargo")
         .args(["run", "--quiet", "--manifest-path"])
         .arg(krate.folder.path().join("Cargo.toml"))
-        .env("CARGO_TARGET_DIR", repository().join("target/throwaway"))
+        .envs(longshore_testing::throwaway_build())
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -2,36 +2,61 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use longshore_reconciler::HostOptions;
-use longshore_testing::{Kind, TestHost};
+use longshore_testing::{Kind, TestHost, throwaway_build, throwaway_target};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 /// The program of probes and of isolated packages.
-pub const CHILD: &str = env!("CARGO_BIN_EXE_longshore-test-child");
+const CHILD: &str = env!("CARGO_BIN_EXE_longshore-test-child");
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
 }
 
-fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/throwaway")
-}
-
 /// The library of `tests/corpus`, built once for a test program.
 pub fn corpus() -> &'static [u8] {
     static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let manifest = folder("corpus/Cargo.toml");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--manifest-path"])
-            .arg(&manifest)
-            .env("CARGO_TARGET_DIR", target())
-            .output()
-            .expect("cargo starts");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        std::fs::read(target().join("debug/libcorpus.so")).expect("a library")
-    })
+    BUILT.get_or_init(|| build("corpus"))
+}
+
+/// The library of a crate in `tests`.
+fn build(krate: &str) -> Vec<u8> {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--manifest-path"])
+        .arg(folder(krate).join("Cargo.toml"))
+        .envs(throwaway_build())
+        .output()
+        .expect("cargo starts");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    // Every test reads, patches and writes it many times: without symbols it is a sixth as large.
+    let stripped = tempfile::NamedTempFile::new().expect("a file");
+    let library = throwaway_target().join(format!("debug/lib{krate}.so"));
+    run(Command::new("objcopy").arg("--strip-all").arg(library).arg(stripped.path()));
+    std::fs::read(stripped.path()).expect("a library")
+}
+
+/// Where `tests/entries` has names; its graph is bound to the reactor `need` and takes the source `take`.
+const NAMES: [&str; 9] =
+    ["entries-00", "flow_00", "more_00", "trig_00", "reac_00", "srce_00", "bound_00", "solo_00", "solo_01"];
+
+/// A copy of `tests/entries` whose names end in `number` (of two digits), but for those that are given with what
+/// they are to be. Its graph is bound to its own reactor.
+pub fn entries(number: u32, renamed: &[(&str, &str)]) -> Vec<u8> {
+    static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
+    let mut bytes = BUILT.get_or_init(|| build("entries")).clone();
+    let given = |name: &str| renamed.iter().find(|(from, _)| *from == name).map(|(_, to)| (*to).to_owned());
+    for name in NAMES {
+        // Two graphs of one package: their own digits tell them apart.
+        let numbered = format!("{}{number:02}", &name[..name.len() - 2]);
+        let numbered = if name.starts_with("solo") { name.to_owned() } else { numbered };
+        replace(&mut bytes, name.as_bytes(), given(name).unwrap_or(numbered).as_bytes());
+    }
+    for (from, own) in [("need_00", "reac"), ("take_00", "srce")] {
+        let own = format!("{own}_{number:02}");
+        replace(&mut bytes, from.as_bytes(), given(from).unwrap_or(own).as_bytes());
+    }
+    bytes
 }
 
 /// A copy of the corpus that does what `mode` says, under a name of its own.
@@ -92,7 +117,7 @@ fn run(command: &mut Command) {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// A host in a folder, whose children are this crate's test program.
+/// A host in a folder, whose children are this crate's program.
 pub async fn open(folder: &Path, kind: Kind) -> TestHost {
     TestHost::open(options(folder, kind)).await
 }

@@ -1,4 +1,4 @@
-//! The program that the tests of this crate start for probes and isolated packages.
+//! The program that the tests start for probes and isolated packages.
 
 fn main() {
     longshore_reconciler::run_child_if_requested();

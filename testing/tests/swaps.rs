@@ -269,6 +269,8 @@ async fn a_package_that_leaves_its_library_behind_gets_a_process_of_its_own_once
         host.remove_library("package");
         let result = host.until_unloaded(PACKAGE).await;
         assert!(result.starts_with(expected), "round {round}: {result}");
+        let problem = host.last_error(&package()).await.expect("reads").map(|problem| problem.code);
+        assert_eq!(problem.as_deref(), (round == 2).then_some("LS0315"), "round {round}");
     }
     let events =
         EventRow::newest(host.engine().store(), Subject::Package(&package()), 50).await.expect("lists");

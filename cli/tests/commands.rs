@@ -1,0 +1,66 @@
+//! Arguments that name nothing, by the code of the answer.
+
+mod support;
+
+use support::{Crate, Longshore, build_example, hello, one_task};
+
+#[test]
+fn arguments_that_name_nothing_are_answered_with_a_code() {
+    let longshore = Longshore::new();
+    let file = hello().to_str().expect("UTF-8");
+    assert_eq!(longshore.run(&["run", file, "--json"]).code, Some(0));
+    let unknown_run = "01900000-0000-7000-8000-000000000000";
+    for (arguments, code) in [
+        (&["run", "nowhere"][..], "LS0701"),
+        (&["packages", "add", "nowhere.longshore"], "LS0701"),
+        (&["run", file, "--param", "broken"], "LS0705"),
+        (&["runs", "list", "--state", "resting"], "LS0705"),
+        (&["packages", "pin", "nobody"], "LS0711"),
+        (&["packages", "pin", "hello", "--to", "9.9.9"], "LS0711"),
+        (&["serve", "/nowhere"], "LS0712"),
+        (&["explain", "LS9999"], "LS0713"),
+        (&["runs", "show", unknown_run], "LS0603"),
+        (&["runs", "cancel", unknown_run], "LS0603"),
+        (&["runs", "show", "nonsense"], "LS0511"),
+    ] {
+        let ended = longshore.run(&[arguments, &["--json"]].concat());
+        assert_eq!((ended.code, ended.error_code().as_str()), (Some(1), code), "{arguments:?}");
+        let error = &ended.json()["error"];
+        assert!(error["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_crate_with_two_workflows_asks_which() {
+    let two = one_task("one", "let _ = context; Ok(())")
+        + &one_task("two", "let _ = context; Ok(())")
+            .replace("longshore::package!();", "")
+            .replace("mod flow", "mod other");
+    let ended = Longshore::new().run(&["run", Crate::of_source("both", &two).path(), "--json"]);
+    assert_eq!(ended.error_code(), "LS0706", "{}", ended.stdout);
+    assert!(ended.stdout.contains("one, two"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_manifest_with_wrong_metadata_is_named() {
+    let krate = Crate::of_source("odd", "longshore::package!();");
+    let path = krate.folder.path().join("Cargo.toml");
+    let manifest = std::fs::read_to_string(&path).expect("reads");
+    std::fs::write(&path, manifest + "\n[package.metadata.longshore]\nisolation = \"moon\"\n")
+        .expect("writes");
+    let ended = Longshore::new().run(&["build", krate.path(), "--json"]);
+    assert_eq!(ended.error_code(), "LS0708", "{}", ended.stdout);
+    assert!(ended.stdout.contains("moon"), "{}", ended.stdout);
+}
+
+#[test]
+fn an_archive_that_cannot_be_written_is_named() {
+    build_example("hello");
+    let longshore = Longshore::new();
+    let file = longshore.home.path().join("file");
+    std::fs::write(&file, "").expect("writes");
+    let example = support::repository().join("examples/hello");
+    let (example, out) = (example.to_str().expect("UTF-8"), file.join("out"));
+    let ended = longshore.run(&["build", example, "-o", out.to_str().expect("UTF-8"), "--json"]);
+    assert_eq!(ended.error_code(), "LS0102", "{}", ended.stdout);
+}

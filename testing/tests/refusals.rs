@@ -1,0 +1,192 @@
+//! Each refusal of a load by its code, caused by the file, the host, or the packages that are there already.
+
+mod support;
+
+use longshore_engine::StartRequest;
+use longshore_reconciler::host::Error as HostError;
+use longshore_reconciler::runtime::ProbeOptions;
+use longshore_reconciler::{Host, HostOptions};
+use longshore_store::ConditionRow;
+use longshore_testing::{Kind, TestHost};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use support::{entries, variant};
+
+/// A failpoint holds for the whole process: hosts of other tests do not pass it meanwhile.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A host with `tests/entries` number 1.
+async fn with_first(folder: &Path) -> TestHost {
+    let host = support::open(folder, Kind::InProcess).await;
+    host.put_library("first", &entries(1, &[]));
+    host.until_loaded("entries-01").await;
+    host
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_another_package_has_is_refused() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let host = with_first(folder.path()).await;
+    for (number, renamed, code, says) in [
+        (2, ("flow_00", "flow_01"), "LS0401", "`flow_01`"),
+        (3, ("trig_00", "trig_01"), "LS0402", "`trig_01`"),
+        (4, ("reac_00", "reac_01"), "LS0404", "`reac_01`"),
+        (5, ("need_00", "reac_99"), "LS0405", "`reac_99`"),
+        (6, ("take_00", "srce_99"), "LS0406", "`srce_99`"),
+        (7, ("solo_01", "solo_00"), "LS0409", "`solo_00`"),
+        (8, ("more_00", "flow_08"), "LS0309", "`flow_08`"),
+    ] {
+        host.put_library("other", &entries(number, &[renamed]));
+        let (refused, text) = host.until_refused(&format!("entries-{number:02}")).await;
+        assert_eq!(refused, code, "{text}");
+        assert!(text.contains(says), "{code}: {text}");
+    }
+    host.put_library("other", &entries(9, &[]));
+    host.until_loaded("entries-09").await;
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_that_need_each_others_reactors_are_refused_together() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    host.put_library("one", &entries(1, &[("need_00", "reac_02"), ("take_00", "srce_02")]));
+    host.put_library("two", &entries(2, &[("need_00", "reac_01"), ("take_00", "srce_01")]));
+    host.close().await;
+    // Files that were there for a while are taken in the first pass, both of them.
+    for file in std::fs::read_dir(folder.path().join("packages")).expect("lists") {
+        let file = std::fs::File::open(file.expect("an entry").path()).expect("opens");
+        file.set_modified(SystemTime::now() - Duration::from_secs(60)).expect("sets");
+    }
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    let text = host.expect_refused("LS0408").await;
+    assert!(text.contains("entries-01, entries-02"), "{text}");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_files_with_one_package_the_one_that_does_not_count_is_named() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let host = with_first(folder.path()).await;
+    host.put_library("second", &entries(1, &[("more_00", "more_77")]));
+    while host.pass().await.deferred.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let conditions = ConditionRow::all(host.engine().store()).await.expect("lists");
+    let named = conditions.iter().find(|condition| condition.reason == "LS0403");
+    let named = named.unwrap_or_else(|| panic!("{conditions:#?}"));
+    assert!(named.subject.ends_with("libsecond.so") && named.message.contains("libfirst.so"), "{named:?}");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_cannot_be_started_refuses_the_package() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let mut options = support::options(folder.path(), Kind::InProcess);
+    let (program, limit) = (PathBuf::from("/nowhere/longshore"), Duration::from_secs(8));
+    options.reconciler.probe = Some(ProbeOptions { program, limit });
+    let host = TestHost::open(options).await;
+    host.put_library("first", &entries(1, &[]));
+    host.expect_refused("LS0302").await;
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_digest_whose_probe_failed_is_quarantined_for_the_next_host() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    host.put_library("broken", &variant("ctor-abort", 1));
+    host.expect_refused("LS0303").await;
+    host.close().await;
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    let message = host.expect_refused("LS0305").await;
+    assert!(message.contains("LS0303"), "{message}");
+    host.close().await;
+}
+
+/// A failpoint that is off again when the test ends.
+struct Failpoint(&'static str);
+
+impl Drop for Failpoint {
+    fn drop(&mut self) {
+        fail::remove(self.0);
+    }
+}
+
+/// Runs `act` on a folder whenever the host comes to a failpoint, until the host refuses something with this code.
+async fn refused_when(point: &'static str, code: &str, act: fn(&Path)) {
+    let folder = tempfile::tempdir().expect("folder");
+    let home = folder.path().to_owned();
+    fail::cfg_callback(point, move || act(&home)).expect("failpoints are compiled in");
+    let _set = Failpoint(point);
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    host.put_library("first", &entries(1, &[]));
+    host.expect_refused(code).await;
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_replaced_while_it_is_read_is_refused_for_this_pass() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    refused_when("reconciler.reading", "LS0311", |home| {
+        let file = home.join("packages/libfirst.so");
+        std::fs::write(file, entries(1, &[("more_00", "more_77")])).expect("writes");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_that_is_changed_between_probe_and_load_is_refused() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    refused_when("reconciler.probed", "LS0314", |home| {
+        for digest in std::fs::read_dir(home.join("cache")).expect("lists") {
+            let library = digest.expect("an entry").path().join("libfirst.so");
+            std::fs::write(library, "somebody was here").expect("writes");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generations_that_runs_still_use_have_a_limit() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    for generation in 1..=16 {
+        // The library's name counts in the digest.
+        host.put_library(&format!("p{generation}"), &variant("task-wait", 1));
+        host.until_loaded("corpus-001").await;
+        let request = StartRequest { workflow: "corpus-001".into(), ..StartRequest::default() };
+        host.start(request).await.expect("starts");
+        host.remove_library(&format!("p{generation}"));
+    }
+    host.put_library("p17", &variant("task-wait", 1));
+    host.expect_refused("LS0317").await;
+    host.shut_down(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join("file"), "").expect("writes");
+    let error = Host::open(HostOptions::new(folder.path().join("file/home"))).await.err().expect("refused");
+    assert_eq!(error.code(), "LS0319", "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_is_not_loaded_cannot_be_unloaded_or_reloaded() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let host = with_first(folder.path()).await;
+    let nobody = "nobody".into();
+    for error in [host.unload(&nobody).await.err(), host.reload(&nobody).await.err()] {
+        let error: HostError = error.expect("refused");
+        assert_eq!((error.code(), error.fix().as_str()), ("LS0320", "these are loaded: entries-01"));
+    }
+    host.close().await;
+}

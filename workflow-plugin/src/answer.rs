@@ -1,0 +1,117 @@
+//! Answers the nine methods.
+
+use crate::graphs;
+use crate::index::IndexedTask;
+use crate::interface::{Method, NAME_REQUEST};
+use crate::invoke::{Attempt, full_text, poll_trigger, reply};
+use crate::panics;
+use crate::project;
+use crate::shell::Shell;
+use crate::wire::{
+    PollReply, PollRequest, Reader, StartTask, TaskFailure, TaskReply, TaskRequest, Wire, WireError,
+};
+use longshore_workflow::Context;
+use longshore_workflow::private::TriggerKind;
+use serde_bytes::ByteBuf;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+impl Shell {
+    /// Answers a method. Every position of the vtable ends here.
+    ///
+    /// A request that does not decode is answered by the method's own form of failure, so that nothing
+    /// unwinds into the vtable.
+    pub fn call(&self, method: Method, request: Vec<u8>) -> Vec<u8> {
+        if request == NAME_REQUEST {
+            return method.name().into();
+        }
+        match method {
+            Method::GetTaskMetadata => project::tasks(self.index, &self.package).encode(),
+            Method::ExecuteTask => self.execute_task(request),
+            Method::GetGraphMetadata => project::graphs(&self.index.bound_graphs).encode(),
+            Method::ExecuteGraph => graphs::answer(self, &self.index.bound_graphs, &request),
+            Method::GetReactorMetadata => project::reactors(self.index).encode(),
+            Method::GetTriggerMetadata => project::triggers(self.index).encode(),
+            Method::InvokeTriggerPoll => self.poll(&request),
+            Method::GetTriggerlessGraphMetadata => project::graphs(&self.index.triggerless_graphs).encode(),
+            Method::InvokeTriggerlessGraph => graphs::answer(self, &self.index.triggerless_graphs, &request),
+        }
+    }
+
+    fn execute_task(&self, request: Vec<u8>) -> Vec<u8> {
+        let mut reader = Reader::new(&request);
+        let found = |found: bool| if found { TaskReply::Accepted } else { TaskReply::Unknown };
+        match TaskRequest::take(&mut reader) {
+            Ok(TaskRequest::Start(start)) => {
+                let context_at = reader.position();
+                self.start(start, request, context_at)
+            }
+            Ok(TaskRequest::Cancel { lease }) => reply(&found(self.attempts.cancel(lease)), &[]),
+            Ok(TaskRequest::Resume { lease }) => reply(&found(self.attempts.resume(lease)), &[]),
+            Err(error) => reply(&TaskReply::Failed(malformed(&error)), &[]),
+        }
+    }
+
+    fn start(&self, start: StartTask, request: Vec<u8>, context_at: usize) -> Vec<u8> {
+        let Some(task) = self.index.tasks.get(start.task as usize) else {
+            return reply(&TaskReply::Unknown, &[]);
+        };
+        let context = match Context::from_frame(request, context_at) {
+            Ok(context) => context,
+            Err(error) => return reply(&TaskReply::Failed(crate::invoke::failure_of(&error)), &[]),
+        };
+        let runtime = match self.runtime() {
+            Ok(runtime) => runtime,
+            Err(failure) => return reply(&TaskReply::Failed(failure), &[]),
+        };
+        if !start.detached {
+            let attempt = Attempt { task: *task, start, context, host: &self.host, resume: None };
+            return attempt.run_here(runtime);
+        }
+        self.spawn(*task, start, context, runtime);
+        reply(&TaskReply::Accepted, &[])
+    }
+
+    fn spawn(&self, task: IndexedTask, start: StartTask, context: Context, runtime: &Handle) {
+        let lease = start.lease;
+        let resume = Arc::new(Notify::new());
+        self.attempts.enter(lease, Arc::clone(&resume));
+        let (attempts, host) = (Arc::clone(&self.attempts), Arc::clone(&self.host));
+        let spawned = runtime.spawn(async move {
+            let attempt = Attempt { task, start, context, host: &host, resume: Some(resume) };
+            // Guarded once more: author code that is dropped at its deadline may panic outside its own polls.
+            let outcome = panics::Guarded::new(lease, attempt.run()).await;
+            let outcome = outcome.unwrap_or_else(|failure| reply(&TaskReply::Failed(failure), &[]));
+            if attempts.leave(lease) {
+                host.finished(lease, ByteBuf::from(outcome));
+            }
+        });
+        self.attempts.spawned(lease, spawned.abort_handle());
+    }
+
+    fn poll(&self, request: &[u8]) -> Vec<u8> {
+        let (answer, patch) = self.poll_reply(request).unwrap_or_else(|failed| (failed, Vec::new()));
+        let mut out = answer.encode();
+        out.extend_from_slice(&patch);
+        out
+    }
+
+    fn poll_reply(&self, request: &[u8]) -> Result<(PollReply, Vec<u8>), PollReply> {
+        let request = PollRequest::decode(request).map_err(|e| PollReply::Failed(full_text(&e)))?;
+        let trigger = self.index.triggers.get(request.trigger as usize);
+        let poll = match trigger.map(|t| t.kind) {
+            Some(TriggerKind::Poll { poll, .. }) => poll,
+            Some(TriggerKind::Cron { .. } | TriggerKind::Reactor { .. }) => {
+                return Err(PollReply::Failed("this trigger is not polled".into()));
+            }
+            None => return Err(PollReply::Failed(format!("no trigger has the index {}", request.trigger))),
+        };
+        let runtime = self.runtime().map_err(|failure| PollReply::Failed(failure.message))?;
+        Ok(runtime.block_on(async { poll_trigger(poll(), request.deadline_ms).await }))
+    }
+}
+
+fn malformed(error: &WireError) -> TaskFailure {
+    TaskFailure { message: format!("the request does not decode: {error}"), ..TaskFailure::default() }
+}

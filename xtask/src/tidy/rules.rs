@@ -1,0 +1,142 @@
+//! What this repository's sources are held to.
+
+/// The rules of a repository.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Longest file, without its tests, in lines.
+    pub max_file: usize,
+    /// Longest function, in lines.
+    pub max_function: usize,
+    /// Files and folders that decide: neither they nor what they reach in their crate acts.
+    pub pure: &'static [&'static str],
+    /// Beginnings of paths that act.
+    pub impure: &'static [&'static str],
+    /// The rooms of each crate that has some.
+    pub houses: &'static [House],
+    /// The file that defines the handle of the database.
+    pub database: &'static str,
+    /// Folders whose crates may hold that handle only in the rooms named here.
+    pub holds_database: &'static [(&'static str, &'static [&'static str])],
+    /// Folders that may contain SQL.
+    pub sql: &'static [&'static str],
+    /// The folder with a page for each error code.
+    pub pages: &'static str,
+    /// Folders of migrations that have the same files.
+    pub migrations: [&'static str; 2],
+}
+
+/// A crate's rooms: the folders and files right below its `src`.
+#[derive(Debug, Clone, Copy)]
+pub struct House {
+    /// The folder of the sources, with a `/` at its end.
+    pub folder: &'static str,
+    /// Each room with the rooms it may import, which stand before it.
+    pub rooms: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// The rules of this repository; layout and reasons are in ARCHITECTURE.md.
+pub const RULES: Rules = Rules {
+    max_file: 600,
+    max_function: 70,
+    pure: &[
+        "engine/src/decide/",
+        "engine/src/model/",
+        "engine/src/reactors/state.rs",
+        "package/src/compatibility.rs",
+        "package/src/diff.rs",
+        "reconciler/src/plan/",
+        "reconciler/src/readiness.rs",
+        "workflow/src/names.rs",
+    ],
+    impure: &[
+        "tokio::",
+        "sqlx::",
+        "fidius::",
+        "fidius_host::",
+        "axum::",
+        "rand::",
+        "notify::",
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::thread",
+        "std::time::Instant",
+        "std::time::SystemTime",
+    ],
+    houses: &[RECONCILER, ENGINE, CLI],
+    database: "store/src/open.rs",
+    holds_database: &[
+        ("reconciler/src/", &["reconcile", "host.rs"]),
+        ("engine/src/", &["writer", "triggers", "reactors", "report.rs", "handle.rs", "engine.rs"]),
+    ],
+    sql: &["store/", "migrations/"],
+    pages: "docs/errors",
+    migrations: ["migrations/sqlite", "migrations/postgres"],
+};
+
+const RECONCILER: House = House {
+    folder: "reconciler/src/",
+    rooms: &[
+        ("plan", &[]),
+        ("error.rs", &["plan"]),
+        ("observer.rs", &[]),
+        ("readiness.rs", &[]),
+        ("blocking.rs", &["error.rs"]),
+        ("artifact", &["error.rs"]),
+        ("source", &["artifact", "blocking.rs", "error.rs", "plan"]),
+        ("runtime", &["artifact", "error.rs", "observer.rs"]),
+        ("catalog", &["error.rs", "runtime"]),
+        (
+            "reconcile",
+            &["artifact", "blocking.rs", "catalog", "error.rs", "observer.rs", "plan", "runtime", "source"],
+        ),
+        ("host.rs", &["catalog", "error.rs", "readiness.rs", "reconcile", "runtime"]),
+        ("child_main.rs", &["runtime"]),
+        ("lib.rs", &[]),
+    ],
+};
+
+const ENGINE: House = House {
+    folder: "engine/src/",
+    rooms: &[
+        ("clock.rs", &[]),
+        ("backoff.rs", &[]),
+        ("sync.rs", &[]),
+        ("error.rs", &[]),
+        ("options.rs", &["clock.rs"]),
+        ("model", &[]),
+        ("report.rs", &["error.rs", "model"]),
+        ("decide", &["backoff.rs", "error.rs", "model"]),
+        ("port", &["model"]),
+        ("embedded.rs", &["model", "port"]),
+        ("writer", &["backoff.rs", "clock.rs", "decide", "error.rs", "model", "options.rs", "port"]),
+        ("handle.rs", &["clock.rs", "decide", "error.rs", "model", "port", "report.rs", "writer"]),
+        ("triggers", &["decide", "error.rs", "handle.rs", "model", "port"]),
+        ("streams", &["model"]),
+        (
+            "reactors",
+            &["backoff.rs", "decide", "error.rs", "handle.rs", "model", "port", "streams", "sync.rs"],
+        ),
+        (
+            "engine.rs",
+            &["error.rs", "handle.rs", "options.rs", "port", "reactors", "sync.rs", "triggers", "writer"],
+        ),
+        ("lib.rs", &[]),
+    ],
+};
+
+const CLI: House = House {
+    folder: "cli/src/",
+    rooms: &[
+        ("output.rs", &[]),
+        ("error.rs", &["output.rs"]),
+        ("home.rs", &["error.rs"]),
+        ("packaging.rs", &["error.rs"]),
+        ("progress.rs", &["output.rs"]),
+        ("view", &["output.rs"]),
+        ("commands", &["error.rs", "home.rs", "output.rs", "packaging.rs", "progress.rs", "view"]),
+        ("args.rs", &["commands"]),
+        ("dispatch.rs", &["args.rs", "commands", "output.rs"]),
+        ("main.rs", &["args.rs", "dispatch.rs", "error.rs", "output.rs"]),
+    ],
+};
