@@ -1,14 +1,27 @@
 //! Workflows shipped as native Rust packages.
 //!
-//! This crate is the one dependency an author needs. It re-exports the authoring surface
-//! ([`longshore_workflow`]) and [`package!`] ([`longshore_workflow_plugin`]).
+//! This crate is the one dependency that authors and embedding programs need:
+//!
+//! - what an author writes against: [`task`], [`workflow`], [`Context`] and their siblings, and [`package!`];
+//! - feature `embedded`: `Embedded`, a program's own workflows with a database behind them;
+//! - feature `host`: `host::Host`, a host inside a program, which loads, swaps and unloads package files.
 
 pub use longshore_workflow::*;
 pub use longshore_workflow_plugin::package;
 
-/// The durable engine, for programs that run their own workflows.
-#[cfg(feature = "host")]
+#[cfg(feature = "embedded")]
+pub mod embedded;
+
+#[cfg(feature = "embedded")]
+pub use embedded::Embedded;
+
+/// The durable engine that a program's workflows and a host's packages run on.
+#[cfg(feature = "embedded")]
 pub use longshore_engine as engine;
+
+/// The records of runs, for programs that look at them.
+#[cfg(feature = "embedded")]
+pub use longshore_store as store;
 
 /// A host inside a program: package files are loaded, swapped and unloaded while it runs. Reactors are fed by files,
 /// HTTP and NATS.

@@ -3,7 +3,6 @@
 mod support;
 
 use serde_json::Value;
-use std::time::Duration;
 use support::{Longshore, hello};
 
 fn package_state(longshore: &Longshore, name: &str) -> Option<String> {
@@ -107,8 +106,7 @@ fn kill_at(point: &str) {
     let longshore = Longshore::new();
     let file = hello().to_str().expect("UTF-8");
     let host = longshore.spawn(&["run", file], &[("FAILPOINTS", point)]);
-    // The process sleeps at the point; where it is slower than this, it dies a little earlier.
-    std::thread::sleep(Duration::from_secs(2));
+    longshore.wait_until(point, || host.sleeps_at_its_failpoint());
     host.kill_9();
 
     let packages = longshore.home.path().join("packages");

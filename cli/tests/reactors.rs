@@ -103,8 +103,7 @@ fn kill_at(point: &str, package: &Path, expected: &[(String, Value)]) {
     std::fs::copy(session, longshore.home.path().join("data/session.jsonl")).expect("copies");
     std::fs::copy(package, packages.join("market-maker.longshore")).expect("copies");
     let host = longshore.spawn(&["serve"], &[("FAILPOINTS", point)]);
-    // It sleeps at the point; where it is slower than this, it dies a little earlier.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    longshore.wait_until(point, || host.sleeps_at_its_failpoint());
     host.kill_9();
 
     let again = longshore.spawn(&["serve"], &[]);

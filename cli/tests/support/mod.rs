@@ -134,6 +134,13 @@ impl Running {
         assert!(sent.is_ok_and(|status| status.success()));
     }
 
+    /// True once a thread of the process sleeps at a failpoint: nothing else in a host makes a thread sleep.
+    pub fn sleeps_at_its_failpoint(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("it runs");
+        let waits_for = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("wchan"));
+        threads.flatten().any(|thread| waits_for(thread).is_ok_and(|it| it == "hrtimer_nanosleep"))
+    }
+
     pub fn kill_9(mut self) {
         self.signal("-KILL");
         self.0.wait().expect("waits");
