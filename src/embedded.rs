@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a program embeds its workflows.
+/// The options of an embedded program.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EmbeddedOptions {

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 const DIRECT: &str = "the compiled function called directly on the same cache";
 const RAW: &str = "the same rows written raw in batches of the same size";
 
-/// What a venue says.
+/// A venue's update.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Quote {
     bid: f64,

@@ -59,7 +59,7 @@ async fn load(archive: &Path, count: usize, probe: Option<ProbeOptions>) -> anyh
     Ok(rows)
 }
 
-/// What a change of one package costs among so many: the passes from the file to the new generation.
+/// The cost of a change of one package among so many: the passes from the file to the new generation.
 async fn change_one(host: &Host, archive: &Path, folder: &Path, count: usize) -> anyhow::Result<Row> {
     let mut original = Archive::open(archive, ArchiveLimits::default())?;
     let library = original.library(&host_target())?;

@@ -1,4 +1,4 @@
-//! What this process takes.
+//! The resources that this process takes.
 
 /// A figure of `/proc/self/status`: kilobytes, or a count.
 pub(crate) fn status(key: &str) -> u64 {

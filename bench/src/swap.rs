@@ -26,7 +26,7 @@ const BUCKET_MS: f64 = 0.01;
 /// See [`BUCKET_MS`].
 const BUCKETS: usize = 50_000;
 
-/// What came of a phase of load. Its size does not grow with the readings: memory is measured beside.
+/// The result of a phase of load. Its size does not grow with the readings: memory is measured beside.
 struct Load {
     buckets: Vec<AtomicU32>,
     failed: AtomicUsize,

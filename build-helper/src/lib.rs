@@ -1,4 +1,4 @@
-//! What a package's `build.rs` calls:
+//! The call for a package's `build.rs`:
 //!
 //! ```no_run
 //! longshore_build::configure();

@@ -173,7 +173,7 @@ fn archive(
     Ok(Built { file, name, version, digest, bytes: archive.len() as u64 })
 }
 
-/// What `[package.metadata.longshore]` says about something.
+/// A key of `[package.metadata.longshore]`.
 fn stated<T: Default + serde::de::DeserializeOwned>(package: &Package, pointer: &str) -> anyhow::Result<T> {
     match package.metadata.pointer(pointer) {
         None => Ok(T::default()),

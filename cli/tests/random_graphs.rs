@@ -62,7 +62,7 @@ fn topology(draws: &mut Draws) -> Vec<Node> {
     nodes
 }
 
-/// What a node makes of its inputs.
+/// A node's function of its inputs.
 fn compute(node: usize, sources: &[Option<i64>], upstreams: &[i64]) -> i64 {
     let from_sources: i64 = sources.iter().map(|value| value.map_or(3, |value| value * 5 % MODULUS)).sum();
     let from_nodes: i64 =

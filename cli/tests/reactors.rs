@@ -20,7 +20,7 @@ struct Line {
     event: Value,
 }
 
-/// What each line of the recorded session leads to, computed directly: terminal and value.
+/// The result of each line of the recorded session, computed directly: terminal and value.
 async fn expected() -> Vec<(String, Value)> {
     let path = repository().join("examples/market-maker/data/session.jsonl");
     let text = std::fs::read_to_string(path).expect("the session");

@@ -42,7 +42,7 @@ fn a_package_whose_wire_types_have_one_more_field_each_is_refused_by_the_names_o
 /// The crates that declare what crosses the boundary, copied and changed, and a package built against them.
 struct CopyOfTheWireTypes {
     folder: tempfile::TempDir,
-    /// How the refusal names each added field.
+    /// The words by which the refusal names each added field.
     added: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with runs.
+//! Errors of runs.
 
 use longshore_store::{Error as StoreError, RunId, TenantId};
 
@@ -16,7 +16,7 @@ pub enum Error {
         code: &'static str,
         /// Its text.
         message: String,
-        /// What to do about it.
+        /// The fix, for a person.
         fix: &'static str,
     },
     /// Nobody has this workflow.
@@ -54,7 +54,7 @@ pub enum Error {
     BadParam {
         /// The param.
         param: String,
-        /// What was given.
+        /// The given value.
         given: String,
         /// Its type.
         ty: String,
@@ -62,7 +62,7 @@ pub enum Error {
     /// The start context is over the limit.
     #[error("the start context has {bytes} bytes, over the limit of {limit}")]
     ContextTooLarge {
-        /// How large it is.
+        /// Its size.
         bytes: usize,
         /// The limit.
         limit: usize,
@@ -96,7 +96,7 @@ pub enum Error {
     BadEvent {
         /// The source, or the reactor.
         source_name: String,
-        /// What is wrong.
+        /// The fault.
         message: String,
     },
     /// The engine has stopped.
@@ -121,7 +121,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// The fix, for a person.
     pub fn fix(&self) -> String {
         match self {
             Self::Store(error) => error.fix().to_owned(),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// How often the row of a run is polled that this host has not in memory.
+/// The interval at which the row of a run is polled that this host has not in memory.
 const REMOTE_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A run to start.
@@ -27,7 +27,7 @@ pub struct StartRequest {
     pub workflow: String,
     /// Its params, or any context for a workflow that declares none.
     pub params: Map<String, Value>,
-    /// What starts it, `manual` when empty.
+    /// Its origin, `manual` when empty.
     pub origin: String,
     /// At most one run ever has this key.
     pub dedup_key: Option<String>,

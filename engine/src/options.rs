@@ -16,7 +16,7 @@ pub struct Options {
     pub triggers: bool,
     /// True when the catalog's reactors run.
     pub reactors: bool,
-    /// How long a graph may take for a firing.
+    /// The time a graph may take for a firing.
     pub graph_deadline: Duration,
     /// True when reactors start anew: their recorded state is forgotten when they start.
     pub replay: bool,

@@ -27,7 +27,7 @@ pub struct RunReport {
     pub digest: Digest,
     /// Where it is.
     pub state: RunState,
-    /// What started it.
+    /// Its origin.
     pub origin: String,
     /// Why it failed.
     pub error: Option<String>,
@@ -65,7 +65,7 @@ pub struct TaskReport {
 pub struct AttemptReport {
     /// From 1.
     pub attempt: i64,
-    /// How it ended.
+    /// Its end.
     pub outcome: AttemptResult,
     /// The host it ran on.
     pub host: HostId,

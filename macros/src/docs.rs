@@ -2,7 +2,7 @@
 
 use syn::{Attribute, Expr, ExprLit, Lit, Meta};
 
-/// What a task does and why, as its doc comment says.
+/// A task's description and reason, from its doc comment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Docs {
     pub(crate) what: String,

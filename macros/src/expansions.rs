@@ -1,4 +1,4 @@
-//! What the macros write, one snapshot per feature. `INSTA_UPDATE=always cargo test -p longshore-macros` records
+//! The expansions of the macros, one snapshot per feature. `INSTA_UPDATE=always cargo test -p longshore-macros` records
 //! them anew; read the difference before committing it.
 
 use crate::{accumulator, graph, reactor, task, trigger, workflow};

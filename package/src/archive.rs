@@ -58,7 +58,7 @@ impl Archive<BufReader<File>> {
     /// Opens a file.
     ///
     /// # Errors
-    /// What [`Archive::read`] returns, and [`Error::Read`].
+    /// Those of [`Archive::read`], and [`Error::Read`].
     pub fn open(path: &Path, limits: ArchiveLimits) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(read)?;

@@ -1,4 +1,4 @@
-//! Whether this host can call a library, decided from the library's record alone.
+//! Compatibility of a library with this host, decided from the library's record alone.
 
 use crate::record::PackageRecord;
 use longshore_workflow_plugin::interface::INTERFACE_HASH;
@@ -6,7 +6,7 @@ use longshore_workflow_plugin::{INTERFACE_VERSION, Method, wire};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What to do about findings that do not make calls wrong.
+/// The policy for findings that do not make calls wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
     /// They are warnings.
@@ -75,7 +75,7 @@ impl Drift {
         }
     }
 
-    /// What to do about it.
+    /// The fix, for a person.
     pub fn fix(&self) -> &'static str {
         match self {
             Self::NewerInterface { .. } => "use a host of at least the package's Longshore version",
@@ -125,7 +125,7 @@ impl fmt::Display for Drift {
     }
 }
 
-/// What [`check`] found.
+/// The result of [`check`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Compatibility {
     /// Reasons to refuse the package.
@@ -213,7 +213,7 @@ fn fields(text: &str) -> Vec<(String, String)> {
     fields
 }
 
-/// What the commas outside brackets end.
+/// The parts that commas outside brackets end.
 fn parts(text: &str) -> Vec<&str> {
     let mut depth = 0_i32;
     let ends_part = |c: char| {

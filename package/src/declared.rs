@@ -12,7 +12,7 @@ pub struct DeclaredEntry {
     pub kind: &'static str,
     /// The full name.
     pub name: String,
-    /// What else must agree.
+    /// The fields that must agree besides.
     pub detail: String,
 }
 
@@ -28,7 +28,7 @@ pub struct Declared {
     entries: BTreeSet<DeclaredEntry>,
 }
 
-/// What a loaded library answers about itself.
+/// A loaded library's answers about itself.
 #[derive(Debug, Clone, Default)]
 pub struct LiveEntries {
     /// Of `get_task_metadata`.
@@ -44,7 +44,7 @@ pub struct LiveEntries {
 }
 
 impl Declared {
-    /// What the static record declares.
+    /// The entries of the static record.
     pub fn of_record(record: &StaticRecord) -> Self {
         let workflows = record.workflows.iter().map(|w| {
             let params: Vec<&str> = w.params.iter().map(|(name, ..)| name.as_str()).collect();
@@ -73,7 +73,7 @@ impl Declared {
         Self { entries: entries.collect() }
     }
 
-    /// What the loaded library answers.
+    /// The entries that the loaded library answers with.
     pub fn of_library(live: &LiveEntries) -> Self {
         let workflows = live.tasks.workflows.iter().map(|w| {
             let params: Vec<&str> = w.params.iter().map(|p| p.name.as_str()).collect();
@@ -106,7 +106,7 @@ impl Declared {
         Self { entries: entries.collect() }
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -116,7 +116,7 @@ impl Declared {
         self.entries.is_empty()
     }
 
-    /// What `self` (the record) and `live` disagree about, one sentence each.
+    /// The differences of `self` (the record) and `live`, one sentence each.
     pub fn differences(&self, live: &Self) -> Vec<String> {
         let missing = self
             .entries

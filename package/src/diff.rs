@@ -27,12 +27,12 @@ pub struct Change {
     pub kind: &'static str,
     /// Its full name.
     pub name: String,
-    /// What it breaks.
+    /// The consequences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaks: Option<Breaks>,
 }
 
-/// What a change breaks.
+/// The consequences of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Breaks {

@@ -1,4 +1,4 @@
-//! What can be wrong with a package's files.
+//! Errors of a package's files.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The archive could not be written.
@@ -19,7 +19,7 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file is no complete zip archive.
@@ -27,15 +27,15 @@ pub enum Error {
     NotAnArchive {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
+        /// The reader's error.
         source: zip::result::ZipError,
     },
     /// A named limit was passed.
     #[error("{what} is {actual}, over the limit of {limit}")]
     OverLimit {
-        /// What is too large or too many.
+        /// The thing that is too large or too many.
         what: String,
-        /// How much it is.
+        /// The actual amount.
         actual: u64,
         /// The limit.
         limit: u64,
@@ -77,7 +77,7 @@ pub enum Error {
         line: usize,
         /// From 1.
         column: usize,
-        /// What is wrong.
+        /// The fault.
         message: String,
     },
     /// The package has no build for this target.
@@ -91,7 +91,7 @@ pub enum Error {
     /// The library is no object file of a known format.
     #[error("the library is no shared library this host can read: {message}")]
     NotALibrary {
-        /// What the reader said.
+        /// The reader's error.
         message: String,
     },
     /// The library has no `.longshore` section.
@@ -102,7 +102,7 @@ pub enum Error {
     BrokenRecord {
         /// Where in the section.
         at: usize,
-        /// What is wrong.
+        /// The fault.
         message: String,
     },
 }
@@ -128,7 +128,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// The fix, for a person.
     pub fn fix(&self) -> String {
         match self {
             Self::Read { .. } => "check that the file exists and that this user may read it".into(),

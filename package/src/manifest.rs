@@ -11,7 +11,7 @@ pub(crate) const MAX_MANIFEST: u64 = 256 * 1024;
 /// Longest name; it is part of file names and database keys.
 const MAX_NAME: usize = 64;
 
-/// What a process needs to start at all, in MiB, and more than any machine has.
+/// The memory that a process needs to start at all, in MiB, and more than any machine has.
 const MIN_MEMORY_MB: u64 = 32;
 const MAX_MEMORY_MB: u64 = 1 << 24;
 
@@ -19,18 +19,18 @@ const MAX_MEMORY_MB: u64 = 1 << 24;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Who it is.
+    /// Its identity.
     pub package: PackageSection,
-    /// What its runs may take.
+    /// The limits of its runs.
     #[serde(default)]
     pub limits: Limits,
-    /// What becomes of open runs when this package replaces another version, by workflow; they stay where they began
+    /// The policy for open runs when this package replaces another version, by workflow; they stay where they began
     /// unless it is said otherwise.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub on_upgrade: BTreeMap<String, OnUpgrade>,
 }
 
-/// What becomes of open runs of a workflow when another version takes over.
+/// The policy for open runs of a workflow when another version takes over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnUpgrade {
@@ -49,10 +49,10 @@ pub struct PackageSection {
     pub name: PackageName,
     /// The version.
     pub version: String,
-    /// What it is for.
+    /// Its purpose.
     #[serde(default)]
     pub description: String,
-    /// Who wrote it.
+    /// Its author.
     #[serde(default)]
     pub authors: Vec<String>,
     /// SPDX expression.

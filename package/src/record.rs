@@ -27,16 +27,16 @@ pub struct StaticRecord {
     pub graphs: Vec<GraphRecord>,
 }
 
-/// Who the package is, how it was built, what it speaks.
+/// The package's identity, its build, and the interface it speaks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackageRecord {
     /// The crate's name.
     pub name: String,
     /// The crate's version.
     pub version: String,
-    /// What it is for.
+    /// Its purpose.
     pub description: String,
-    /// Who wrote it, separated by `:`.
+    /// Its authors, separated by `:`.
     pub authors: String,
     /// SPDX expression.
     pub license: String,
@@ -75,7 +75,7 @@ pub struct WorkflowRecord {
     pub name: String,
     /// The tenant.
     pub tenant: String,
-    /// What it is for.
+    /// Its purpose.
     pub description: String,
     /// Its inputs as (name, type, default as written).
     pub params: Vec<(String, String, Option<String>)>,
@@ -96,7 +96,7 @@ pub struct TaskRecord {
     pub rule: String,
     /// Its retry policy as JSON.
     pub retry: String,
-    /// What it does.
+    /// Its description, from the doc comment.
     pub what: String,
     /// Why.
     pub why: String,

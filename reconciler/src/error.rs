@@ -81,9 +81,9 @@ pub enum StepError {
     Other {
         /// Its stable code.
         code: &'static str,
-        /// What is in the way.
+        /// The obstacle.
         message: String,
-        /// What to do about it.
+        /// The fix, for a person.
         fix: String,
     },
 }
@@ -189,7 +189,7 @@ pub enum Error {
     Answer {
         /// The method.
         method: &'static str,
-        /// What is wrong with the answer.
+        /// The fault of the answer.
         message: String,
     },
     /// Its workflows make no sense.
@@ -216,7 +216,7 @@ pub enum Error {
     ReactorCycle {
         /// The packages.
         packages: Vec<PackageName>,
-        /// What this one needs.
+        /// The reactor that this one needs.
         message: String,
     },
     /// The manifest speaks of another package than the library's record.
@@ -242,7 +242,7 @@ pub enum Error {
     /// Libraries stay mapped after they were closed.
     #[error("{generations} closed libraries stay mapped, {bytes} bytes{}", if *isolated { "; from now on the package gets a process of its own" } else { "" })]
     Leaked {
-        /// How many.
+        /// Their number.
         generations: usize,
         /// Their mapped bytes.
         bytes: u64,
@@ -298,7 +298,7 @@ impl StepError {
         }
     }
 
-    /// What to do about it.
+    /// The fix, for a person.
     pub fn fix(&self) -> &str {
         match self {
             Self::WorkflowTaken { .. } => "rename one of the workflows, or give one of them another tenant",
@@ -361,7 +361,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// The fix, for a person.
     pub fn fix(&self) -> String {
         match self {
             Self::Package(error) => error.fix(),

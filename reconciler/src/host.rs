@@ -103,7 +103,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// The fix, for a person.
     pub fn fix(&self) -> String {
         match self {
             Self::Home { .. } => "make the host's home writable for this user".to_owned(),

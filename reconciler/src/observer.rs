@@ -44,7 +44,7 @@ pub struct PackageLine<'l> {
 
 /// Gets phases and log lines of packages. Both methods are called on threads of the host and must not block.
 ///
-/// What can be run right now is watched through `Packages::changed` of [`crate::LoadedPackages`].
+/// Changes of the catalog are watched through `Packages::changed` of [`crate::LoadedPackages`].
 pub trait Observer: Send + Sync {
     /// A package reached a phase.
     fn phase(&self, phase: PackagePhase, package: &str, digest: &str) {

@@ -10,7 +10,7 @@ use crate::text_enum::text_enum;
 use sqlx::FromRow;
 
 text_enum! {
-    /// How an attempt ended.
+    /// The end of an attempt.
     AttemptResult {
         /// It returned.
         Succeeded = "succeeded",
@@ -36,7 +36,7 @@ pub struct NewAttempt {
     pub started_at: i64,
     /// When it ended.
     pub finished_at: i64,
-    /// How it ended.
+    /// Its end.
     pub outcome: AttemptResult,
     /// Message, causes and backtrace as JSON.
     pub error: Option<String>,
@@ -56,7 +56,7 @@ pub struct AttemptRow {
     pub started_at: i64,
     /// When it ended.
     pub finished_at: i64,
-    /// How it ended.
+    /// Its end.
     pub outcome: AttemptResult,
     /// Message, causes and backtrace as JSON.
     pub error: Option<String>,

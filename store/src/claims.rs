@@ -29,7 +29,7 @@ pub struct TaskUpdate {
     pub due_at: i64,
     /// Why it failed or was skipped.
     pub error: Option<String>,
-    /// What it changed in the context, as JSON.
+    /// Its changes of the context, as JSON.
     pub patch: Option<String>,
 }
 
@@ -40,11 +40,11 @@ pub struct Success {
     pub key: TaskKey,
     /// The token it was claimed with.
     pub token: FencingToken,
-    /// What it changed in the context, as JSON.
+    /// Its changes of the context, as JSON.
     pub patch: Option<String>,
 }
 
-/// What a terminal task means to one dependant.
+/// The meaning of a terminal task to one dependant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Resolution {
     /// Dependencies that became terminal.

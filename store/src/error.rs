@@ -1,4 +1,4 @@
-//! What can go wrong with a database.
+//! Errors of a database.
 
 use longshore_workflow::names::NotADigest;
 use std::borrow::Cow;
@@ -13,31 +13,31 @@ pub enum Error {
     Unreachable {
         /// Where, without credentials.
         url: String,
-        /// What the driver said.
+        /// The driver's error.
         source: sqlx::Error,
     },
     /// The database is locked by somebody else for longer than we wait.
     #[error("the database is locked by another program ({operation})")]
     Locked {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
-        /// What the driver said.
+        /// The driver's error.
         source: sqlx::Error,
     },
     /// The database does not take writes.
     #[error("the database is read-only ({operation})")]
     ReadOnly {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
-        /// What the driver said.
+        /// The driver's error.
         source: sqlx::Error,
     },
     /// The disk under the database is full.
     #[error("the disk under the database is full ({operation})")]
     DiskFull {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
-        /// What the driver said.
+        /// The driver's error.
         source: sqlx::Error,
     },
     /// The file is no database.
@@ -45,7 +45,7 @@ pub enum Error {
     NotADatabase {
         /// Which file.
         url: String,
-        /// What the driver said.
+        /// The driver's error.
         source: sqlx::Error,
     },
     /// A newer Longshore made this database.
@@ -57,7 +57,7 @@ pub enum Error {
     /// A migration failed.
     #[error("the database could not be brought to this program's version")]
     Migrate {
-        /// What the migrator said.
+        /// The migrator's error.
         source: sqlx::migrate::MigrateError,
     },
     /// Another host runs on this SQLite file.
@@ -71,7 +71,7 @@ pub enum Error {
     LockFile {
         /// The lock file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The URL names no database we know.
@@ -97,15 +97,15 @@ pub enum Error {
         key: String,
         /// The column.
         column: Cow<'static, str>,
-        /// What it holds.
+        /// Its content.
         value: String,
     },
     /// Anything else the database said.
     #[error("the database refused: {operation}")]
     Query {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
-        /// What the driver said.
+        /// The driver's error.
         source: sqlx::Error,
     },
 }
@@ -130,7 +130,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// The fix, for a person.
     pub fn fix(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "check the path or the server, and that this user may open it",

@@ -110,7 +110,7 @@ pub struct EventRow {
 }
 
 text_enum! {
-    /// What can be so of a package or a file.
+    /// The kinds of conditions of a package or a file.
     ConditionKind {
         /// Its checks passed.
         Accepted = "Accepted",

@@ -58,7 +58,7 @@ pub struct GenerationRow {
     pub version: String,
     /// Where it is.
     pub state: GenerationState,
-    /// How many of the six load steps are done.
+    /// The number of the six load steps that are done.
     pub step: i64,
     /// When loading began.
     pub loaded_at: i64,

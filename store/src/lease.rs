@@ -3,7 +3,7 @@
 use crate::ids::{FencingToken, HostId};
 use crate::keys::TaskKey;
 
-/// Who claims tasks, and when.
+/// The claimer of tasks and the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// The host.

@@ -14,7 +14,7 @@ static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
 
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 
-/// How long a statement waits for another program's write, in milliseconds.
+/// The time a statement waits for another program's write, in milliseconds.
 const BUSY_TIMEOUT_MS: u32 = 5000;
 
 /// Connections that only read: `runs list` beside a running host should not queue.
@@ -29,7 +29,7 @@ pub enum Dialect {
     Postgres,
 }
 
-/// Who opens the database.
+/// The two kinds of access to a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// The host: migrates, and on SQLite keeps other hosts out.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow};
 
 text_enum! {
-    /// What is wanted of a package.
+    /// The desired state of a package.
     PackageState {
         /// It is to be loaded.
         Desired = "desired",
@@ -32,9 +32,9 @@ pub struct PackageRow {
     pub digest: Digest,
     /// Where it came from.
     pub source: String,
-    /// What is wanted of it.
+    /// The desired state.
     pub state: PackageState,
-    /// Who wanted it so.
+    /// The actor whose decision it is.
     pub actor: String,
     /// Why.
     pub reason: String,

@@ -18,7 +18,7 @@ const MAX_PAYLOAD: usize = 4 * 1024;
 const DEAD_LETTERS_KEPT: i64 = 1000;
 
 text_enum! {
-    /// What is asked of a reactor from outside the host that runs it.
+    /// A request to a reactor from outside the host that runs it.
     ReactorCommand {
         /// Take an event.
         Push = "push",
@@ -55,7 +55,7 @@ pub struct InputRow {
     pub payload: Vec<u8>,
 }
 
-/// What a terminal delivered for an input.
+/// A terminal's value for an input.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct OutputRow {
     /// The input's number.
@@ -79,7 +79,7 @@ pub struct DeadLetter {
     pub position: String,
     /// The path of the field.
     pub field: String,
-    /// What is wrong with it.
+    /// The fault.
     pub message: String,
     /// The event, cut when it is long.
     pub payload: String,
@@ -94,7 +94,7 @@ pub struct CommandRow {
     pub id: String,
     /// The reactor.
     pub reactor: String,
-    /// What to do.
+    /// The action.
     pub command: ReactorCommand,
     /// The source of an event.
     pub source: String,
@@ -102,7 +102,7 @@ pub struct CommandRow {
     pub payload: String,
 }
 
-/// What a host says about a reactor.
+/// A host's report about a reactor.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct StatusRow {
     /// The name.
@@ -394,7 +394,7 @@ impl CommandRow {
         store.commit(tx).await
     }
 
-    /// What was asked and not done yet, in order.
+    /// Commands that are not carried out yet, in order.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
@@ -418,17 +418,17 @@ impl CommandRow {
     }
 }
 
-/// How far a stream was read into a reactor.
+/// The position of a stream in a reactor.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct PositionRow {
     /// The stream.
     pub stream: String,
-    /// How far.
+    /// The position.
     pub position: String,
 }
 
 impl PositionRow {
-    /// How far the streams of a reactor were read.
+    /// The positions of the streams of a reactor.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].

@@ -50,7 +50,7 @@ pub struct NewRun {
     pub version: String,
     /// The digest it is pinned to.
     pub digest: Digest,
-    /// What started it: `manual`, `cron:NAME`, `poll:NAME`.
+    /// Its origin: `manual`, `cron:NAME`, `poll:NAME`.
     pub origin: String,
     /// At most one run ever has this key.
     pub dedup_key: Option<String>,
@@ -62,7 +62,7 @@ pub struct NewRun {
     pub tasks: Vec<NewTask>,
 }
 
-/// What became of runs that were to start.
+/// The results of starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// For each run whose dedup key was taken, the run that has it.
@@ -91,7 +91,7 @@ pub struct RunRow {
     pub digest: Digest,
     /// Where it is.
     pub state: RunState,
-    /// What started it.
+    /// Its origin.
     pub origin: String,
     /// The context it started with.
     pub input: String,
@@ -107,7 +107,7 @@ pub struct RunRow {
     pub finished_at: Option<i64>,
 }
 
-/// What is left to do in a run.
+/// The rest of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunCounts {
     /// Tasks that are not terminal.
@@ -406,7 +406,7 @@ impl RunRow {
         Ok(done.rows_affected())
     }
 
-    /// How runs of a digest ended that were started since a time: how many, and how many of them failed.
+    /// The ends of runs of a digest that were started since a time: their number, and that of those that failed.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].

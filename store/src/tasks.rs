@@ -45,7 +45,7 @@ pub struct NewTask {
     pub idx: i64,
     /// Its id.
     pub id: String,
-    /// How many dependencies it waits for.
+    /// The number of dependencies it waits for.
     pub waiting: i64,
 }
 
@@ -59,7 +59,7 @@ pub struct TaskRow {
     pub id: String,
     /// Where it is.
     pub state: TaskState,
-    /// How many dependencies it waits for.
+    /// The number of dependencies it waits for.
     pub waiting: i64,
     /// Dependencies whose end keeps the default rule from holding.
     pub upstream_failed: i64,
@@ -80,7 +80,7 @@ pub struct TaskRow {
     pub finished_at: Option<i64>,
     /// Why it failed or was skipped.
     pub error: Option<String>,
-    /// What it changed in the context, as JSON.
+    /// Its changes of the context, as JSON.
     pub patch: Option<String>,
 }
 

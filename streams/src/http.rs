@@ -28,10 +28,10 @@ const MAX_WAITING: usize = 1024;
 /// Bodies that are read or wait to be taken, in KiB together; beyond that requests are told to come again.
 const MAX_WAITING_KIB: usize = 64 << 10;
 
-/// How long a request waits to be taken.
+/// The time a request waits to be taken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a look for events takes at the longest.
+/// The time a look for events takes at the longest.
 const LOOK: Duration = Duration::from_millis(250);
 
 struct Pushed {
@@ -72,7 +72,7 @@ async fn open(opening: StreamOpening) -> Result<Box<dyn EventStream>, StreamErro
     Ok(Box::new(Listening { server, pushed, answering: Vec::new(), count: 0 }))
 }
 
-/// What a request is given to.
+/// The receiver of a request.
 #[derive(Clone)]
 struct Pushing {
     sender: mpsc::Sender<Pushed>,

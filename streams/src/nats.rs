@@ -11,10 +11,10 @@ use std::time::Duration;
 /// The kind, for `EVENT_STREAMS`.
 pub const KIND: StreamKind = StreamKind { name: "nats", open: |opening| Box::pin(open(opening)) };
 
-/// How long the server is waited for.
+/// The time the server is waited for.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long the server gathers messages for one look.
+/// The time the server gathers messages for one look.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The consumer's name when the author gives no `group`.

@@ -5,7 +5,7 @@ use longshore_store::{Access, Error, Store};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long the host before may take to let go of the database: another test of the process may be starting a child
+/// The time the host before may take to let go of the database: another test of the process may be starting a child
 /// that holds a copy of its lock, and a server notices the end of a session late.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a test waits for something that takes milliseconds.
+/// The time a test waits for something that takes milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause between two passes of a test that waits.

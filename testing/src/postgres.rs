@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// How long a server gets to listen.
+/// The time a server gets to listen.
 const START: Duration = Duration::from_secs(30);
 
 /// A PostgreSQL server.

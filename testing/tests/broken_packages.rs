@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 use support::{in_c, other_entries, variant};
 
-/// What an isolated package comes to.
+/// The end of an isolated package.
 enum Alone {
     /// It is refused with this code, and these words.
     Refused(&'static str, &'static str),
@@ -21,7 +21,7 @@ enum Alone {
 
 use Alone::{Lost, Refused, Works};
 
-/// What breaks before a run: how it is made, the code it is caught with in this process (none when it only leaves
+/// Faults before a run: how each is made, the code it is caught with in this process (none when it only leaves
 /// something behind), and what it comes to in a process of its own.
 const BEFORE: [(&str, Option<&str>, Alone); 25] = [
     ("c:NULL_REGISTRY", Some("LS0303"), Refused("LS0313", "signal")),
@@ -51,7 +51,7 @@ const BEFORE: [(&str, Option<&str>, Alone); 25] = [
     ("ctor-runtime", None, Works),
 ];
 
-/// What breaks in a run, or at the end. None of it shows in a probe: this is what isolation is for.
+/// Faults in a run, or at the end. None of them shows in a probe: this is the purpose of isolation.
 const IN_A_RUN: [(&str, Alone); 15] = [
     ("task-segfault", Lost("segmentation fault")),
     ("task-abort", Lost("abort")),

@@ -19,7 +19,7 @@ const PACKAGE: &str = "corpus-001";
 /// Names the folder of the host that is killed, the point, and at which passage of it.
 const KILLED: &str = "LONGSHORE_TEST_KILLED_AT";
 
-/// What replaces the first version.
+/// The mode of the version that replaces the first.
 const NEXT: &str = "next";
 /// See [`NEXT`]: its runs fail, and it is gone back from.
 const BAD: &str = "task-panic";
@@ -122,7 +122,7 @@ fn kill_at(point: &str, passage: usize, next: Option<&str>) {
     runtime.block_on(finds_its_way(folder.path(), next == Some(BAD), &why));
 }
 
-/// What the next host makes of it.
+/// The next host finds its way.
 async fn finds_its_way(folder: &Path, some_fail: bool, why: &str) {
     let host = support::open(folder, Kind::InProcess).await;
     let digest = host

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// What can be done to a running attempt.
+/// The controls of a running attempt.
 struct Running {
     abort: Option<AbortHandle>,
     resume: Arc<Notify>,

@@ -74,7 +74,7 @@ impl Method {
     }
 }
 
-/// What a package answers. All methods take and give raw bytes: the wire types of [`crate::wire`].
+/// The methods of a package. All take and give raw bytes: the wire types of [`crate::wire`].
 ///
 /// The order of these methods is the order of [`Method`].
 #[fidius::plugin_interface(version = 2, buffer = PluginAllocated, crate = "fidius")]
@@ -113,7 +113,7 @@ pub trait LongshorePackage: Send + Sync {
     fn invoke_triggerless_graph(&self, request: Vec<u8>) -> Vec<u8>;
 }
 
-/// What a host answers. Calls arrive on threads of the package, at any time between binding and unload.
+/// The methods of a host. Calls arrive on threads of the package, at any time between binding and unload.
 #[fidius::host_interface(version = 1, crate = "fidius")]
 pub trait LongshoreHost: Send + Sync {
     /// An attempt ended: a [`crate::wire::TaskReply`], and after it the patch.

@@ -82,7 +82,7 @@ impl IndexedTask {
     }
 }
 
-/// What a task returns.
+/// The result of a task.
 type TaskResult = Result<(), TaskError>;
 
 /// A task under its deadline.

@@ -17,7 +17,7 @@ const MAX_BACKTRACE: usize = 32 * 1024;
 thread_local! {
     /// The attempt that this thread polls right now, 0 for none.
     static LEASE: Cell<u64> = const { Cell::new(0) };
-    /// What the hook saw of the panic that is being unwound.
+    /// The hook's note of the panic that is being unwound.
     static NOTE: RefCell<Option<TaskFailure>> = const { RefCell::new(None) };
 }
 

@@ -1,4 +1,4 @@
-//! What `package!()` and the host's loader name. Not a public surface.
+//! Items that `package!()` and the host's loader name. Not a public surface.
 #![doc(hidden)]
 
 pub use crate::interface::*;
@@ -54,7 +54,7 @@ impl LongshoreHost for NoHost {
     }
 }
 
-/// What the vtable's constructor is called with: the encoded [`ShellConfig`].
+/// The argument of the vtable's constructor: the encoded [`ShellConfig`].
 pub type Config = ByteBuf;
 
 /// Makes the instance. Called across the boundary, so it must not unwind: a configuration that does not
@@ -77,7 +77,7 @@ pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// [`crate::INTERFACE_VERSION`] as the record writes it.
 pub const INTERFACE_VERSION_TEXT: &str = "2";
 
-/// How this crate was compiled to handle panics: the same as the whole library.
+/// The panic strategy of this crate, which is that of the whole library.
 pub const PANIC_STRATEGY: &str = if cfg!(panic = "abort") { "abort" } else { "unwind" };
 
 /// The target this crate was compiled for, by its parts, when `configure()` did not stamp the triple.

@@ -30,7 +30,7 @@ pub enum TaskError {
     /// The task's own work failed.
     #[error("{message}")]
     ExecutionFailed {
-        /// What went wrong.
+        /// The failure's text.
         message: String,
         /// The task, when the author names it; the host fills it in otherwise.
         task_id: String,
@@ -65,7 +65,7 @@ pub enum TaskError {
     /// The task's input is not what it needs.
     #[error("{message}")]
     ValidationFailed {
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
     /// Anything else.
@@ -73,7 +73,7 @@ pub enum TaskError {
     Unknown {
         /// The task.
         task_id: String,
-        /// What went wrong.
+        /// The failure's text.
         message: String,
     },
     /// A precondition the task checks by itself does not hold.
@@ -114,7 +114,7 @@ pub enum CheckpointError {
     SaveFailed {
         /// The task.
         task_id: String,
-        /// What went wrong.
+        /// The failure's text.
         message: String,
     },
     /// The checkpoint could not be loaded.
@@ -122,7 +122,7 @@ pub enum CheckpointError {
     LoadFailed {
         /// The task.
         task_id: String,
-        /// What went wrong.
+        /// The failure's text.
         message: String,
     },
 }

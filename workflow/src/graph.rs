@@ -97,7 +97,7 @@ impl InputCache {
         })
     }
 
-    /// How many sources have a value.
+    /// The number of sources that have a value.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -136,7 +136,7 @@ pub fn deserialize<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, GraphError> {
 pub(crate) struct DecodeError {
     /// The path of the field, `.` for the whole value.
     pub(crate) field: String,
-    /// What is wrong with it.
+    /// The fault.
     pub(crate) message: String,
 }
 
@@ -174,7 +174,7 @@ impl fmt::Debug for Terminal {
     }
 }
 
-/// What a graph call came to.
+/// The result of a graph call.
 #[derive(Debug)]
 pub enum GraphResult {
     /// Every terminal that the input leads to delivered.
@@ -222,7 +222,7 @@ pub enum GraphError {
         source_name: String,
         /// The path of the field, `.` for the whole value.
         field: String,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
     /// A source the graph needs has no value.

@@ -4,12 +4,12 @@ use crate::error::TaskError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How a task that failed is tried again.
+/// The policy for trying a failed task again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     /// Attempts in all, the first included; 0 and 1 both mean one attempt.
     pub max_attempts: i32,
-    /// How the delay grows from attempt to attempt.
+    /// The growth of the delay from attempt to attempt.
     pub backoff_strategy: BackoffStrategy,
     /// The delay after the first failure.
     pub initial_delay: Duration,
@@ -21,7 +21,7 @@ pub struct RetryPolicy {
     pub retry_conditions: Vec<RetryCondition>,
 }
 
-/// How the delay grows.
+/// The growth of the delay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum BackoffStrategy {
@@ -143,7 +143,7 @@ impl RetryPolicyBuilder {
         self
     }
 
-    /// How the delay grows.
+    /// The growth of the delay.
     pub fn backoff_strategy(mut self, strategy: BackoffStrategy) -> Self {
         self.policy.backoff_strategy = strategy;
         self

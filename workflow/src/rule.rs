@@ -21,7 +21,7 @@ pub enum Rule {
         key: String,
         /// The comparison.
         operator: RuleOperator,
-        /// What the value is compared with; unused by `exists` and `not_exists`.
+        /// The value to compare with; unused by `exists` and `not_exists`.
         value: Value,
     },
     /// Every rule holds.

@@ -24,7 +24,7 @@ pub trait Task: Send + Sync {
     /// The task's id.
     fn id(&self) -> &str;
 
-    /// What it waits for.
+    /// The tasks it waits for.
     fn dependencies(&self) -> &[TaskNamespace];
 
     /// Saves intermediate state; by default there is none.

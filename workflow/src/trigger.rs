@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
 
-/// What a poll found.
+/// The result of a poll.
 #[derive(Debug)]
 pub enum TriggerResult {
     /// Nothing to do; poll again after the interval.
@@ -37,7 +37,7 @@ pub enum TriggerError {
     /// The poll itself failed.
     #[error("{message}")]
     PollError {
-        /// What went wrong.
+        /// The failure's text.
         message: String,
     },
     /// The context to start with could not be made.
@@ -49,7 +49,7 @@ pub enum TriggerError {
 pub trait Trigger: Send + Sync + fmt::Debug {
     /// The trigger's name.
     fn name(&self) -> &str;
-    /// How often it is polled.
+    /// The interval at which it is polled.
     fn poll_interval(&self) -> Duration;
     /// True when it fires while an earlier run of its own is still going.
     fn allow_concurrent(&self) -> bool;

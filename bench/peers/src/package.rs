@@ -45,7 +45,7 @@ fn task(id: &str, body: &str) -> String {
     )
 }
 
-/// What a crate of this name and with these tasks consists of: its manifest and its source.
+/// The manifest and the source of a crate of this name with these tasks.
 pub(crate) fn crate_of(name: &str, tasks: &str) -> (String, String) {
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n\n\

@@ -1,4 +1,4 @@
-//! What this process takes.
+//! The resources that this process takes.
 
 extern "C" {
     fn malloc_trim(pad: usize) -> i32;

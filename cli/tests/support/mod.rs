@@ -49,7 +49,7 @@ pub struct Longshore {
     pub home: tempfile::TempDir,
 }
 
-/// What a command came to.
+/// The end of a command.
 pub struct Ended {
     pub code: Option<i32>,
     pub stdout: String,

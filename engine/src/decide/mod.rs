@@ -1,4 +1,4 @@
-//! What happens next: pure functions of states, clock readings and random draws.
+//! Decisions: pure functions of states, clock readings and random draws.
 
 mod loss;
 mod params;

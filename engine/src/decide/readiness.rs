@@ -1,4 +1,4 @@
-//! Whether a claimed task runs or is skipped.
+//! Readiness: a claimed task runs or is skipped.
 
 use crate::model::context::ContextMap;
 use crate::model::definition::TaskDef;
@@ -6,7 +6,7 @@ use longshore_store::TaskState;
 use longshore_workflow::Rule;
 use serde_json::Value;
 
-/// What becomes of a task whose dependencies are all terminal.
+/// The fate of a task whose dependencies are all terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     /// It runs.

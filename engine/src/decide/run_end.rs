@@ -1,4 +1,4 @@
-//! How a run ends once all its tasks are terminal.
+//! The end of a run whose tasks are all terminal.
 
 use crate::model::definition::WorkflowDef;
 use longshore_store::{RunState, TaskState};

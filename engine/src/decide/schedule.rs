@@ -26,7 +26,7 @@ pub enum BadSchedule {
     Expression {
         /// As written.
         expression: String,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
     /// The zone.
@@ -37,7 +37,7 @@ pub enum BadSchedule {
     },
 }
 
-/// What is due.
+/// The fires that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fire {
     /// The instant to fire for: the latest one due.
@@ -71,7 +71,7 @@ impl Schedule {
         Some(next.timestamp_millis())
     }
 
-    /// What is due at `now`, when `next` was the next instant as last recorded; none when nothing is.
+    /// The fire that is due at `now`, when `next` was the next instant as last recorded; none when nothing is.
     ///
     /// Instants that were missed while no host ran are fired once, for the latest of them.
     pub fn due(&self, next: i64, now: i64) -> Option<Fire> {

@@ -34,7 +34,7 @@ pub struct Attempt {
     pub context: Vec<u8>,
 }
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptOutcome {
     /// It succeeded; the frame of its patch.

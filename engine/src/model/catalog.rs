@@ -7,7 +7,7 @@ use longshore_workflow_plugin::wire::{TriggerMeta, TriggerMetadata};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// What can be run right now: an immutable snapshot, replaced as a whole.
+/// The workflows, triggers, reactors and graphs that run right now: an immutable snapshot, replaced as a whole.
 #[derive(Debug, Default)]
 pub struct Catalog {
     /// The current definition of each workflow, by tenant and name: what new runs start on.

@@ -12,7 +12,7 @@ pub struct ContextMap {
     entries: BTreeMap<Arc<str>, Arc<str>>,
 }
 
-/// What a task changed.
+/// The changes of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patch {
     set: BTreeMap<Arc<str>, Arc<str>>,

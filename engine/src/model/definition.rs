@@ -27,7 +27,7 @@ pub struct WorkflowDef {
     pub tenant: TenantId,
     /// The name.
     pub name: String,
-    /// What it is for.
+    /// Its purpose.
     pub description: String,
     /// Its inputs.
     pub params: Vec<ParamDef>,
@@ -59,9 +59,9 @@ pub struct TaskDef {
     pub id: String,
     /// Its index in the package's task list.
     pub index: u32,
-    /// What it waits for, as places in [`WorkflowDef::tasks`].
+    /// The tasks it waits for, as places in [`WorkflowDef::tasks`].
     pub dependencies: Vec<usize>,
-    /// What waits for it.
+    /// The tasks that wait for it.
     pub dependants: Vec<usize>,
     /// Everything above it, in order.
     pub ancestors: Vec<usize>,
@@ -69,7 +69,7 @@ pub struct TaskDef {
     pub rule: Option<Rule>,
     /// When and how it is tried again.
     pub retry: RetryPolicy,
-    /// What it does.
+    /// Its description, from the doc comment.
     pub what: String,
 }
 
@@ -97,7 +97,7 @@ pub enum DefinitionError {
         workflow: String,
         /// The task.
         task: String,
-        /// What it names.
+        /// The name it gives.
         dependency: String,
     },
     /// Tasks wait for each other.
@@ -115,7 +115,7 @@ pub enum DefinitionError {
         workflow: String,
         /// The task.
         task: String,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
     /// Too many tasks.
@@ -123,7 +123,7 @@ pub enum DefinitionError {
     TooManyTasks {
         /// The workflow.
         workflow: String,
-        /// How many it has.
+        /// Their number.
         tasks: usize,
     },
 }

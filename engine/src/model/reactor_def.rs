@@ -22,7 +22,7 @@ pub struct ReactorDef {
     pub sources: Vec<SourceDef>,
     /// When it fires.
     pub criteria: Criteria,
-    /// How it takes its inputs.
+    /// The strategy by which it takes its inputs.
     pub strategy: InputStrategy,
 }
 
@@ -31,22 +31,22 @@ pub struct ReactorDef {
 pub struct SourceDef {
     /// The name.
     pub name: String,
-    /// What turns its events into boundary values; none when they are those.
+    /// The accumulator of its events; none when they are boundary values already.
     pub accumulator: Option<AccumulatorDef>,
 }
 
-/// What turns the events of a source into its boundary value.
+/// The accumulator of a source: it turns events into the boundary value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccumulatorDef {
     /// Its index in the package's accumulator list.
     pub index: u32,
-    /// How it works.
+    /// Its kind.
     pub kind: AccumulatorKind,
     /// True when it is called with a state of its own.
     pub stateful: bool,
 }
 
-/// How an accumulator works.
+/// The kinds of accumulators.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AccumulatorKind {
     /// One event in, one value out.
@@ -67,7 +67,7 @@ pub enum AccumulatorKind {
     Stream(StreamDef),
     /// The last values.
     State {
-        /// How many, none for all.
+        /// The limit, none for all.
         capacity: Option<usize>,
     },
 }
@@ -77,9 +77,9 @@ pub enum AccumulatorKind {
 pub struct StreamDef {
     /// Which kind of stream, as in [`crate::EVENT_STREAMS`].
     pub kind: String,
-    /// What to read of it.
+    /// The part of it to read.
     pub topic: String,
-    /// Who reads.
+    /// The reader.
     pub group: String,
 }
 
@@ -98,7 +98,7 @@ pub enum Criteria {
     All(Vec<usize>),
 }
 
-/// How a reactor takes its inputs.
+/// The strategy by which a reactor takes its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputStrategy {
     /// In memory; a newer event takes the place of one that was not looked at yet.

@@ -1,4 +1,4 @@
-//! How graphs and accumulators of a package are called.
+//! Calls of the graphs and accumulators of a package.
 
 use longshore_workflow::InputCache;
 use longshore_workflow_plugin::wire::CallFailure;

@@ -1,4 +1,4 @@
-//! How the engine calls whatever holds the author's code.
+//! The engine's way to whatever holds the author's code.
 
 pub(crate) mod graph_calls;
 pub(crate) mod packages;

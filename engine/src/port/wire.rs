@@ -6,7 +6,7 @@ use longshore_workflow_plugin::wire::{
     PollReply, Reader, StartTask, TaskFailure, TaskReply, TaskRequest, Wire, WireError,
 };
 
-/// How long a poll may take, in milliseconds.
+/// The time a poll may take, in milliseconds.
 pub const POLL_DEADLINE_MS: u64 = 30_000;
 
 /// Reads what `execute_task` returned or `finished` carried.

@@ -1,4 +1,4 @@
-//! How a reactor is connected: to the graphs it fires, and to what runs them.
+//! The connections of a reactor: the graphs it fires, and what runs them.
 
 use crate::backoff::Backoff;
 use crate::handle::EngineHandle;
@@ -12,7 +12,7 @@ use longshore_workflow_plugin::wire::CallFailure;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What a reactor is connected with: when this text is the same, nothing is to be done.
+/// The connections of a reactor as text: when it is the same, nothing is to be done.
 pub(crate) fn signature(catalog: &Catalog, def: &ReactorDef) -> String {
     let graphs = catalog.graphs.iter().filter(|graph| graph.reactor == def.name);
     let graphs: Vec<String> = graphs.map(|graph| format!("{}/{}", graph.digest, graph.name)).collect();
@@ -49,13 +49,13 @@ const PAUSE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_s
 /// Failures in a row that open the circuit of a graph, until its package changes.
 const FAILURE_THRESHOLD: u32 = 10;
 
-/// How a reactor is connected right now.
+/// The present connections of a reactor.
 pub(crate) struct Bindings {
     pub(crate) def: Arc<ReactorDef>,
     pub(crate) runner: Arc<dyn GraphRunner>,
     pub(crate) graphs: Vec<Arc<GraphBinding>>,
     pub(crate) subscriptions: Vec<Subscription>,
-    /// How long a graph may take.
+    /// The time a graph may take.
     pub(crate) deadline: Duration,
 }
 

@@ -70,7 +70,7 @@ impl Reactors {
 /// Stands for the commands of other programs among the streams of a reactor.
 const COMMANDS: &str = "commands";
 
-/// What another program wrote for a source.
+/// Another program's event for a source.
 fn parsed<T: DeserializeOwned>(source: &str, json: &str) -> Result<T, Error> {
     serde_json::from_str(json)
         .map_err(|error| Error::BadEvent { source_name: source.to_owned(), message: error.to_string() })

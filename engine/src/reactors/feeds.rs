@@ -1,4 +1,4 @@
-//! What feeds the sources of a running reactor: polls, timers of batches, streams.
+//! Feeds of the sources of a running reactor: polls, timers of batches, streams.
 
 use crate::backoff::Backoff;
 use crate::model::reactor_def::{AccumulatorKind, ReactorDef, StreamDef};
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-/// How long a poll may take, in milliseconds.
+/// The time a poll may take, in milliseconds.
 const POLL_DEADLINE_MS: u64 = 30_000;
 
 /// Events that are read of a stream at a time.

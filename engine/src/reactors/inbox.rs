@@ -1,4 +1,4 @@
-//! What waits to be looked at by a `latest` reactor.
+//! The news that waits for a `latest` reactor.
 
 use crate::model::reactor_def::{ReactorDef, place_in};
 use crate::reactors::state::Event;

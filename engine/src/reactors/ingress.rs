@@ -18,7 +18,7 @@ pub(crate) struct InputBatch {
     pub(crate) def: Arc<ReactorDef>,
     /// (source, event); an empty event flushes a batch source.
     pub(crate) events: Vec<(usize, Event)>,
-    /// How far a stream was read with these.
+    /// The position of the stream after these.
     pub(crate) position: Option<PositionRow>,
     /// Told when they are recorded.
     pub(crate) recorded: Option<oneshot::Sender<()>>,

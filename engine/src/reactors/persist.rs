@@ -1,4 +1,4 @@
-//! What is recorded of reactors: state, dead letters, status.
+//! The records of reactors: state, dead letters, status.
 
 use crate::error::Error;
 use crate::handle::EngineHandle;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// How much longer a graph is waited for before it counts as one that never returns: it blocks its thread.
+/// The additional time a graph is waited for before it counts as one that never returns: it blocks its thread.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Firings that wait to start the workflows that subscribe to them.

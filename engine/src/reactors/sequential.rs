@@ -302,7 +302,7 @@ async fn call_one(
     if accepted { answer.await.ok() } else { None }
 }
 
-/// What became of inputs that were processed in order.
+/// The results of inputs that were processed in order.
 #[derive(Default)]
 pub(crate) struct Processed {
     /// (input, graph, outputs).

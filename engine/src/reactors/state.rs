@@ -20,7 +20,7 @@ pub(crate) struct DeadLetter {
     pub(crate) failure: CallFailure,
 }
 
-/// What one source has said so far.
+/// The news of one source so far.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Source {
     #[serde(with = "serde_bytes")]
@@ -36,7 +36,7 @@ struct Source {
     dirty: bool,
 }
 
-/// What is kept of a reactor.
+/// The record of a reactor.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct PersistedState {
     sources: Vec<(String, Source)>,

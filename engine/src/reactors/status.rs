@@ -1,4 +1,4 @@
-//! What is so of a reactor, for people and for the record.
+//! The status of a reactor, for people and for the record.
 
 use crate::port::graph_calls::Outputs;
 use longshore_store::{Digest, PackageName};
@@ -82,7 +82,7 @@ pub struct GraphStatus {
     pub calls: u64,
     /// Calls that failed.
     pub failed: u64,
-    /// How often each terminal delivered.
+    /// The number of deliveries of each terminal.
     pub terminals: BTreeMap<String, u64>,
     /// Half of the calls took at most this, in microseconds.
     pub p50_us: u64,
@@ -90,14 +90,14 @@ pub struct GraphStatus {
     pub p99_us: u64,
     /// The last failure.
     pub last_error: Option<String>,
-    /// What the terminals delivered last.
+    /// The last values of the terminals.
     pub last_outputs: BTreeMap<String, Value>,
 }
 
 /// Buckets of a histogram: each is up to twice as long as the one before, from a microsecond to an hour.
 const BUCKETS: usize = 32;
 
-/// What is counted of a graph.
+/// The counters of a graph.
 #[derive(Debug, Default)]
 pub(crate) struct GraphCounts {
     calls: u64,

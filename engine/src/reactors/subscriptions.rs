@@ -50,7 +50,7 @@ pub(crate) async fn start(
     Ok(())
 }
 
-/// What predicates look at: the terminals' values, and the fields of those that are objects as
+/// The values that predicates look at: those of the terminals, and the fields of those that are objects as
 /// `terminal.field`.
 fn values(params: &Map<String, Value>) -> ContextMap {
     let mut values = ContextMap::default();

@@ -25,10 +25,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-/// How often what changed is recorded, and commands of other programs are looked for.
+/// The interval at which changes are recorded, and commands of other programs are looked for.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long a reactor that is to be connected anew is waited for while a graph is being called.
+/// The time a reactor that is to be connected anew is waited for while a graph is being called.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// All reactors of a host.
@@ -72,7 +72,7 @@ impl Reactors {
         )
     }
 
-    /// What is so of every reactor, by name.
+    /// The status of every reactor, by name.
     pub fn list(&self) -> Vec<ReactorStatus> {
         lock(&self.running).values().map(|running| running.input.reactor.status()).collect()
     }

@@ -24,11 +24,11 @@ pub struct StreamEvent {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct StreamError {
-    /// What went wrong.
+    /// The failure's text.
     pub message: String,
 }
 
-/// What a stream is opened with.
+/// The arguments of opening a stream.
 #[derive(Debug, Clone)]
 pub struct StreamOpening {
     /// Which stream.
@@ -50,7 +50,7 @@ pub trait EventStream: Send {
     }
 }
 
-/// What opening a stream comes to.
+/// The future of an opened stream.
 pub type OpenedStream = Result<Box<dyn EventStream>, StreamError>;
 
 /// A kind of stream.

@@ -1,3 +1,3 @@
-//! What fires without an event.
+//! Triggers that fire without an event.
 
 pub(crate) mod scheduler;

@@ -1,4 +1,4 @@
-//! How long a transaction waits for outcomes and starts that arrive together.
+//! The time a transaction waits for outcomes and starts that arrive together.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const START_QUIET_PERIOD: Duration = Duration::from_micros(20);
 /// The longest wait of an outcome for its transaction.
 pub(super) const MAX_BATCH_DELAY: Duration = Duration::from_millis(10);
 
-/// What waits for the next transaction.
+/// Work that waits for the next transaction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pending {
     pub(super) outcomes: usize,

@@ -50,16 +50,16 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
-/// How often the host row is touched, and cancel requests of other programs are scanned for at the latest.
+/// The interval at which the host row is touched, and cancel requests of other programs are scanned for at the latest.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often cancel requests of other programs are scanned for while runs are open.
+/// The interval at which cancel requests of other programs are scanned for while runs are open.
 const CANCEL_SCAN_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Pauses after transactions that the database failed.
 const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
-/// How long cancelled attempts get to report when the engine stops.
+/// The time cancelled attempts get to report when the engine stops.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 struct Stopping {

@@ -13,14 +13,14 @@ pub enum Side {
     Ask,
 }
 
-/// What is offered at a price now; nothing when the size is 0.
+/// The size that is offered at a price now; nothing when it is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BookUpdate {
     /// Which side.
     pub side: Side,
     /// The price in cents.
     pub cents: i64,
-    /// How much.
+    /// The amount.
     pub size: f64,
 }
 
@@ -29,11 +29,11 @@ pub struct BookUpdate {
 pub struct Top {
     /// The highest price of a buyer.
     pub bid: f64,
-    /// How much of that.
+    /// The amount of it.
     pub bid_size: f64,
     /// The lowest price of a seller.
     pub ask: f64,
-    /// How much of that.
+    /// The amount of it.
     pub ask_size: f64,
 }
 

@@ -19,7 +19,7 @@ longshore::package!();
 pub struct Reference {
     /// The price.
     pub price: f64,
-    /// How sure the venue is of it: the width of its own spread.
+    /// The venue's uncertainty: the width of its own spread.
     pub width: f64,
 }
 
@@ -59,7 +59,7 @@ pub mod making {
     use super::*;
     use crate::book::Top;
 
-    /// What to do about the news.
+    /// The decision about the news.
     pub enum Decision {
         /// Offer to buy and to sell around this price.
         Quote(Fair),
@@ -74,7 +74,7 @@ pub mod making {
         pub price: f64,
         /// Half of the spread.
         pub half_width: f64,
-        /// What to lean towards: 1 when only buyers are there, -1 when only sellers are.
+        /// The side to lean towards: 1 when only buyers are there, -1 when only sellers are.
         pub imbalance: f64,
     }
 
@@ -97,7 +97,7 @@ pub mod making {
         pub bid: f64,
         /// We sell at this price.
         pub ask: f64,
-        /// How much of each.
+        /// The amount of each.
         pub size: f64,
     }
 

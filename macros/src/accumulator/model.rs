@@ -1,4 +1,4 @@
-//! What the author meant.
+//! The model: the author's meaning, free of syntax.
 
 use crate::args::{Args, interval_ms};
 use crate::diag::Diagnostics;

@@ -17,7 +17,7 @@ pub(super) struct Function {
 }
 
 impl Function {
-    /// What is left in the author's module: nothing of a function without a body.
+    /// The item that stays in the author's module: nothing of a function without a body.
     pub(super) fn as_written(&self) -> Option<TokenStream> {
         let Self { attrs, vis, sig, block } = self;
         block.as_ref().map(|block| quote!(#(#attrs)* #vis #sig #block))

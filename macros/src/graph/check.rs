@@ -1,4 +1,4 @@
-//! What cannot work.
+//! Checks: arguments that parse and cannot work.
 
 use super::model::{GraphModel, Node};
 use crate::diag::{Diagnostics, did_you_mean};

@@ -27,7 +27,7 @@ pub(super) fn expand(model: &GraphModel, mut module: ItemMod, private: &TokenStr
     }
 }
 
-/// What the graph is run on.
+/// The input of the graph.
 fn input(model: &GraphModel, private: &TokenStream) -> TokenStream {
     if model.reactor.is_some() { quote!(#private::InputCache) } else { quote!(#private::Context) }
 }
@@ -113,7 +113,7 @@ fn step(model: &GraphModel, place: usize, private: &TokenStream) -> TokenStream 
     }
 }
 
-/// What `from` delivers to `to`, as an option of a reference.
+/// The value that `from` delivers to `to`, as an option of a reference.
 fn delivered(model: &GraphModel, from: usize, to: usize) -> TokenStream {
     if !model.nodes[from].routes {
         let value = value(from);
@@ -228,7 +228,7 @@ fn compiled(model: &GraphModel, module: &ItemMod, private: &TokenStream) -> Toke
     }
 }
 
-/// What entry and record both say.
+/// The fields that entry and record share.
 struct Texts {
     name: String,
     reactor: String,

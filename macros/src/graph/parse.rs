@@ -64,7 +64,7 @@ pub(super) struct Statement {
     pub(super) targets: Targets,
 }
 
-/// What follows a node.
+/// The nodes after a node.
 pub(super) enum Targets {
     /// `-> a -> b`, or nothing.
     Chain(Vec<Ident>),

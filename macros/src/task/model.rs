@@ -1,4 +1,4 @@
-//! What the author meant.
+//! The model: the author's meaning, free of syntax.
 
 use super::parse::Invokes;
 use crate::args::Args;

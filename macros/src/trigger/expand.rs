@@ -59,7 +59,7 @@ pub(super) fn expand(names: &Names, when: &When, function: &ItemFn, private: &To
     }
 }
 
-/// What the static record says of the moment.
+/// The static record's word for the moment.
 #[derive(Default)]
 struct Texts {
     cron: String,

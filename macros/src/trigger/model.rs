@@ -1,4 +1,4 @@
-//! What the author meant.
+//! The model: the author's meaning, free of syntax.
 
 use crate::args::{Args, interval_ms};
 use crate::diag::Diagnostics;
@@ -22,7 +22,7 @@ pub(super) struct TriggerModel {
     pub(super) at: Span,
 }
 
-/// Who it is and what it starts.
+/// Its name and the workflow it starts.
 pub(super) struct Names {
     pub(super) name: String,
     pub(super) on: Option<LitStr>,

@@ -25,7 +25,7 @@ pub struct IsolationPolicy {
     pub all: bool,
     /// These packages.
     pub packages: BTreeSet<PackageName>,
-    /// How long a process has to open its library.
+    /// The time a process has to open its library.
     pub start: Duration,
     /// Longest call. Attempts run detached, and polls and graphs have deadlines of their own within this: a process
     /// that exceeds it is stuck, and is killed.

@@ -9,7 +9,7 @@ use longshore_store::{Override, OverrideKind};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// What is desired, one digest a package, sorted by name. Offers that do not count are deferred.
+/// The desired packages, one digest each, sorted by name. Offers that do not count are deferred.
 pub(super) fn desired(input: &PlanInput<'_>, deferred: &mut Vec<Deferred>) -> Vec<Arc<Desired>> {
     let mut desired = best_offers(input.offered, deferred);
     for row in input.overrides {
@@ -36,7 +36,7 @@ pub(super) fn desired(input: &PlanInput<'_>, deferred: &mut Vec<Deferred>) -> Ve
     desired
 }
 
-/// What is desired of a package with an override and this best offer.
+/// The desired version of a package with an override and this best offer.
 fn apply_override(
     row: &Arc<Override>,
     offer: Option<&Arc<Desired>>,

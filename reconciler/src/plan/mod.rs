@@ -1,4 +1,4 @@
-//! What to do, decided from what is desired and what is loaded. Pure: no clock, no file, no database.
+//! The plan of a pass, decided from the desired and the loaded packages. Pure: no clock, no file, no database.
 
 mod desired;
 pub mod model;

@@ -79,7 +79,7 @@ pub struct Drain {
     pub cancelled_at: Option<i64>,
 }
 
-/// How long inactive generations keep their runs.
+/// The time inactive generations keep their runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DrainPolicy {
     /// Milliseconds after which the runs are cancelled; none to wait for ever.
@@ -91,7 +91,7 @@ pub struct DrainPolicy {
 /// Failures of a digest in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
-    /// How many.
+    /// Their number.
     pub times: u32,
     /// When it is tried again.
     pub retry_at: i64,
@@ -197,7 +197,7 @@ pub struct Plan {
 /// The inputs of a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanInput<'s> {
-    /// What the directories offer.
+    /// The offers of the directories.
     pub offered: &'s [Arc<Desired>],
     /// Overrides, by package.
     pub overrides: &'s [Arc<Override>],
@@ -207,6 +207,6 @@ pub struct PlanInput<'s> {
     pub pins: &'s BTreeMap<Digest, u64>,
     /// Digests that failed.
     pub failures: &'s BTreeMap<Digest, Failure>,
-    /// How long inactive generations keep their runs.
+    /// The time inactive generations keep their runs.
     pub drain: DrainPolicy,
 }

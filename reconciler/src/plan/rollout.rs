@@ -1,4 +1,4 @@
-//! Whether a generation that replaced another holds up.
+//! The rollout of a generation that replaced another: it holds up, or is rolled back.
 
 use longshore_package::Digest;
 use longshore_store::{GenerationRow, GenerationState};

@@ -418,7 +418,7 @@ impl<'a> LoadedRows<'a> {
     }
 }
 
-/// What is wrong, and what to do about it.
+/// The fault and the fix.
 fn with_fix(error: &Error) -> String {
     format!("{}. {}", error.full(), capitalised(&error.fix()))
 }

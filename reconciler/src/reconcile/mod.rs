@@ -39,10 +39,10 @@ use state::Reconciler;
 use std::time::Duration;
 use unload::UNLOAD_GRACE;
 
-/// How soon a file that is being written is scanned again.
+/// The pause before a file that is being written is scanned again.
 const UNSETTLED_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How often the runs of a draining generation are counted.
+/// The interval at which the runs of a draining generation are counted.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Reconciler {

@@ -26,11 +26,11 @@ pub struct Options {
     pub log_level: u8,
     /// Longest time between passes: what file events miss is found then.
     pub interval: Duration,
-    /// How long replaced and retired generations keep their runs.
+    /// The time replaced and retired generations keep their runs.
     pub drain: DrainPolicy,
     /// The observation of a generation that replaced another; none to keep it whatever happens.
     pub health: Option<HealthPolicy>,
-    /// What to do about libraries that stay mapped after they were closed.
+    /// The policy for libraries that stay mapped after they were closed.
     pub leaks: LeakPolicy,
     /// A folder that commands of other programs write to when they recorded an override.
     pub wake: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub struct Options {
     pub rng: Arc<dyn Rng>,
 }
 
-/// What to do about libraries that stay mapped after they were closed.
+/// The policy for libraries that stay mapped after they were closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeakPolicy {
     /// Libraries that may stay mapped before the host reports it.

@@ -44,7 +44,7 @@ pub enum Outcome {
         name: PackageName,
         /// The digest.
         digest: Digest,
-        /// How many.
+        /// Their number.
         runs: u64,
     },
     /// No new runs start on it.

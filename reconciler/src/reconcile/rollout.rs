@@ -11,7 +11,7 @@ use longshore_store::{GenerationRow, Override, OverrideKind, RunRow};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// How often the runs of rollouts are counted.
+/// The interval at which the runs of rollouts are counted.
 pub(super) const ROLLOUT_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Reconciler {

@@ -15,11 +15,11 @@ use longshore_store::{Override, Subject};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a pass waits for a generation to close. Most take milliseconds; one that does not end takes the time its
+/// The time a pass waits for a generation to close. Most take milliseconds; one that does not end takes the time its
 /// runtime is given, and other packages do not wait for it.
 pub(super) const UNLOAD_GRACE: Duration = Duration::from_millis(250);
 
-/// How long the shutdown of the host waits for each: longer than closing takes at most.
+/// The time the shutdown of the host waits for each: longer than closing takes at most.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 
 impl Reconciler {

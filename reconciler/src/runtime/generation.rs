@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long an instance's runtime gets to end when the generation is closed.
+/// The time an instance's runtime gets to end when the generation is closed.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Threads of a package's runtime, unless its manifest says otherwise.
@@ -127,7 +127,7 @@ impl Generation {
         self.id
     }
 
-    /// What it was loaded from.
+    /// Its source.
     pub fn artifact(&self) -> &VerifiedArtifact {
         &self.artifact
     }
@@ -172,7 +172,7 @@ impl Generation {
         self.isolation
     }
 
-    /// How its processes ended since this was asked last.
+    /// The ends of its processes since this was asked last.
     pub(crate) fn take_crashes(&self) -> Vec<CrashNote> {
         self.shared.take_crashes()
     }

@@ -8,7 +8,7 @@ use longshore_workflow_plugin::wire::Wire;
 use std::any::Any;
 use std::sync::Arc;
 
-/// What keeps a library mapped. The C library keeps it for ever when it is closed while a thread lives that
+/// The owner of a library's mapping. The C library keeps it for ever when it is closed while a thread lives that
 /// has thread-locals of it: the last of these is dropped after every lane has ended.
 pub(crate) type Mapping = Arc<dyn Any + Send + Sync>;
 
@@ -24,7 +24,7 @@ pub trait Instance: Send + Sync {
     /// [`Error::Answer`] of a method that failed, [`Error::Crashed`] when its process ended.
     fn call(&self, method: Method, request: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
-    /// What keeps the library mapped here beyond this value.
+    /// The owner of the mapping beyond this value.
     fn mapping(&self) -> Option<Mapping> {
         None
     }

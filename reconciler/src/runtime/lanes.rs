@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long the lanes get to end when a generation is closed. One that is stuck in the package keeps its thread
+/// The time the lanes get to end when a generation is closed. One that is stuck in the package keeps its thread
 /// and the library for the rest of the process.
 const LANE_EXIT_TIMEOUT: Duration = Duration::from_secs(15);
 

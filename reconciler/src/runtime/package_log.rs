@@ -64,7 +64,7 @@ const MAX_LINES: u32 = 20_000;
 /// See [`MAX_LINES`].
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// How much a package writes.
+/// The verbosity of a package's log.
 #[derive(Debug)]
 pub(crate) struct LogRate {
     since: Instant,

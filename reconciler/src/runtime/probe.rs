@@ -27,12 +27,12 @@ const MARK: &str = "LONGSHORE-PROBE ";
 /// Most output of a child that is read.
 const MAX_OUTPUT: u64 = 1 << 20;
 
-/// How a probe is run.
+/// The options of a probe.
 #[derive(Debug, Clone)]
 pub struct ProbeOptions {
     /// The program, which calls [`crate::run_child_if_requested`] first thing in `main`.
     pub program: PathBuf,
-    /// How long the child may take.
+    /// The time the child may take.
     pub limit: Duration,
 }
 

@@ -27,7 +27,7 @@ pub struct Found {
     pub modified: SystemTime,
 }
 
-/// What a look into the directories gave.
+/// The result of a look into the directories.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Files that may be packages, sorted by path.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long file events are believed: what they miss (network file systems, an overflowing queue) is found
+/// The time file events are believed: what they miss (network file systems, an overflowing queue) is found
 /// at the latest then.
 const FULL_SCAN_INTERVAL: Duration = Duration::from_secs(30);
 

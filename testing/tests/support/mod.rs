@@ -122,7 +122,7 @@ pub async fn open(folder: &Path, kind: Kind) -> TestHost {
     TestHost::open(options(folder, kind)).await
 }
 
-/// What [`open`] opens a host with.
+/// The options of [`open`].
 pub fn options(folder: &Path, kind: Kind) -> HostOptions {
     TestHost::options(folder, CHILD, kind)
 }

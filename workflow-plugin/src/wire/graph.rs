@@ -103,7 +103,7 @@ wire_enum! {
 }
 
 wire_struct! {
-    /// What each event of a batch begins with.
+    /// The header of each event of a batch.
     EventHeader {
         /// Length of the event in bytes.
         bytes: u32,

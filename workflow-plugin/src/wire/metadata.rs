@@ -1,9 +1,9 @@
-//! What a package declares. Lists are sorted, and an index into a list names the entry in later calls.
+//! The metadata of a package. Lists are sorted, and an index into a list names the entry in later calls.
 
 use longshore_workflow::private::wire::wire_struct;
 
 wire_struct! {
-    /// Who the package is.
+    /// The package's name and versions.
     PackageMeta {
         /// The crate's name.
         name: String,
@@ -33,9 +33,9 @@ wire_struct! {
         name: String,
         /// The tenant.
         tenant: String,
-        /// What it is for.
+        /// Its purpose.
         description: String,
-        /// Who wrote it.
+        /// Its author.
         author: String,
         /// Triggers it declares.
         triggers: Vec<String>,
@@ -77,7 +77,7 @@ wire_struct! {
         retry: RetryMeta,
         /// Its rule as JSON, empty for the default.
         rule: String,
-        /// What it does.
+        /// Its description, from the doc comment.
         what: String,
         /// Why.
         why: String,
@@ -151,7 +151,7 @@ wire_struct! {
         reactors: Vec<ReactorMeta>,
         /// Sorted by name and module; `execute_graph` takes an index into this list.
         accumulators: Vec<AccumulatorMeta>,
-        /// What the graphs of `get_graph_metadata` take, in the same order.
+        /// The inputs of the graphs of `get_graph_metadata`, in the same order.
         inputs: Vec<GraphInputs>,
     }
 }
@@ -194,7 +194,7 @@ wire_struct! {
 pub const NO_ACCUMULATOR: u32 = u32::MAX;
 
 wire_struct! {
-    /// What turns the events of a source into its boundary value.
+    /// The accumulator of a source: it turns events into the boundary value.
     AccumulatorMeta {
         /// The name.
         name: String,

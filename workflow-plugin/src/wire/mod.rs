@@ -1,4 +1,4 @@
-//! What crosses the boundary between host and package.
+//! The wire types: messages between host and package.
 //!
 //! Payloads (contexts, patches, boundary values) are not fields of these types: they follow the message as
 //! raw bytes, so that they are never copied element by element.

@@ -3,7 +3,7 @@
 use longshore_workflow::private::wire::{wire_enum, wire_struct};
 
 wire_struct! {
-    /// What an attempt starts with.
+    /// The start of an attempt.
     StartTask {
         /// Names the attempt in everything that comes back.
         lease: u64,
@@ -109,13 +109,13 @@ wire_struct! {
 }
 
 wire_struct! {
-    /// What the host decides for an instance of the package.
+    /// The host's settings for an instance of the package.
     ShellConfig {
         /// Threads of the package's runtime.
         workers: u32,
         /// The most verbose level to send, numbered as in [`LogRecord`]; 0 for none.
         log_level: u8,
-        /// How long dropping the instance waits for the runtime to end.
+        /// The time dropping the instance waits for the runtime to end.
         shutdown_ms: u64,
     }
 }

@@ -10,15 +10,15 @@
 use crate::private::wire::{Reader, Wire, WireError, wire_struct};
 
 wire_struct! {
-    /// What a frame begins with.
+    /// The header of a frame.
     FrameHeader {
-        /// How many entries follow.
+        /// The number of entries that follow.
         entries: u32,
     }
 }
 
 wire_struct! {
-    /// What an entry of a frame begins with; the key and the value follow.
+    /// The header of an entry of a frame; the key and the value follow.
     FrameEntry {
         /// Length of the key in bytes.
         key: u32,

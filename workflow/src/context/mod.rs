@@ -50,7 +50,7 @@ pub struct Context<T = Value> {
     arrived: Vec<Arrived<T>>,
     set: HashMap<String, T>,
     removed: BTreeSet<String>,
-    /// What [`Context::data`] lends out while values of the frame are still raw.
+    /// The map that [`Context::data`] lends out while values of the frame are still raw.
     whole: OnceLock<HashMap<String, T>>,
 }
 
@@ -206,7 +206,7 @@ where
         Ok(Self { bytes, arrived, set: HashMap::new(), removed: BTreeSet::new(), whole: OnceLock::new() })
     }
 
-    /// What changed since the frame arrived, as a frame: set keys with their JSON, removed keys with an
+    /// The changes since the frame arrived, as a frame: set keys with their JSON, removed keys with an
     /// empty value. Empty when nothing changed.
     #[doc(hidden)]
     pub fn patch(&self) -> Result<Vec<u8>, FrameError> {

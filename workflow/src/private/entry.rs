@@ -31,7 +31,7 @@ pub struct TaskEntry {
     pub retry: RetryEntry<'static>,
     /// Its rule as JSON, empty for the default.
     pub rule: &'static str,
-    /// What it does, from its doc comment.
+    /// Its description, from its doc comment.
     pub what: &'static str,
     /// Why, from its doc comment.
     pub why: &'static str,
@@ -102,9 +102,9 @@ pub struct WorkflowEntry {
     pub name: &'static str,
     /// The tenant.
     pub tenant: &'static str,
-    /// What it is for.
+    /// Its purpose.
     pub description: &'static str,
-    /// Who wrote it.
+    /// Its author.
     pub author: &'static str,
     /// Names of triggers it declares itself started by.
     pub triggers: &'static [&'static str],
@@ -187,7 +187,7 @@ pub struct ReactorEntry {
     pub input_strategy: &'static str,
 }
 
-/// What turns the events of a source into its boundary value.
+/// The accumulator of a source: it turns events into the boundary value.
 #[derive(Debug)]
 pub struct AccumulatorEntry {
     /// `module_path!()` of the function.
@@ -209,7 +209,7 @@ pub struct EventError {
     pub at: usize,
     /// The path of the field, `.` for the whole event.
     pub field: String,
-    /// What is wrong with it.
+    /// The fault.
     pub message: String,
 }
 
@@ -219,7 +219,7 @@ pub type Boundary = Option<Vec<u8>>;
 /// A new state and a boundary value.
 pub type StateAndBoundary = (Vec<u8>, Vec<u8>);
 
-/// How an accumulator is called; events and boundary values are MessagePack.
+/// The ways to call an accumulator; events and boundary values are MessagePack.
 #[derive(Debug, Clone, Copy)]
 pub enum AccumulatorCall {
     /// With one event.
@@ -235,7 +235,7 @@ pub enum AccumulatorCall {
 /// The bytes of each terminal's value, by terminal.
 pub type GraphOutputs = Result<Vec<(&'static str, Vec<u8>)>, GraphError>;
 
-/// How a graph is called.
+/// The ways to call a graph.
 #[derive(Debug, Clone, Copy)]
 pub enum GraphCall {
     /// With the boundary values of the reactor's sources.

@@ -1,4 +1,4 @@
-//! What generated graphs and accumulators call.
+//! Functions that generated graphs and accumulators call.
 
 use super::entry::{Boundary, EventError, GraphCall, GraphEntry};
 use crate::context::Context;
@@ -165,7 +165,7 @@ pub async fn invoke(task: &str, name: &str, context: &mut Context<Value>) -> Res
     Ok(())
 }
 
-/// What a task's callback after its graph came to: unlike the callbacks of success and failure it is part of
+/// The result of a task's callback after its graph: unlike the callbacks of success and failure it is part of
 /// the task.
 ///
 /// # Errors

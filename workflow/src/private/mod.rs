@@ -1,4 +1,4 @@
-//! What generated code names. Not a public surface: it changes with the macros, in the same release.
+//! Items that generated code names. Not a public surface: it changes with the macros, in the same release.
 #![doc(hidden)]
 
 mod entry;
@@ -55,7 +55,7 @@ pub fn missing_handle(task: &str) -> TaskError {
     TaskError::ValidationFailed { message: format!("`{task}` takes a TaskHandle, and its caller has none") }
 }
 
-/// What a callback may return: nothing, or a result.
+/// A callback's return type: nothing, or a result.
 pub trait CallbackOutcome {
     /// The error's text, if it failed.
     fn failure(self) -> Option<String>;

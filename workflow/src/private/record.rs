@@ -6,10 +6,10 @@
 //!
 //! Integers little-endian. `longshore-package` reads it back without running a line of the library.
 
-/// What a record begins with. The digit is the version of this layout.
+/// The first bytes of a record. The digit is the version of this layout.
 pub const RECORD_MAGIC: [u8; 4] = *b"LSR1";
 
-/// What a record describes.
+/// The kinds of entries that a record describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RecordKind {

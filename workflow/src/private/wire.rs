@@ -13,7 +13,7 @@ pub struct WireError {
     pub reading: &'static str,
     /// Where in the message.
     pub at: usize,
-    /// How long the message is.
+    /// The length of the message in bytes.
     pub bytes: usize,
 }
 

@@ -33,7 +33,7 @@ struct Place {
     path: Segments,
 }
 
-/// What a path leads to.
+/// The target of a path.
 enum Target {
     File(String),
     External(String),

@@ -1,4 +1,4 @@
-//! What this repository's sources are held to.
+//! The rules that this repository's sources are held to.
 
 /// The rules of a repository.
 #[derive(Debug, Clone, Copy)]

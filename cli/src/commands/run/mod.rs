@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long running attempts get to end after Ctrl-C.
+/// The time running attempts get to end after Ctrl-C.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 
 /// Attempts of one run that run at the same time.

@@ -23,7 +23,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a child whose host is gone gets beyond its shutdown to end by itself.
+/// The time a child whose host is gone gets beyond its shutdown to end by itself.
 const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 
 /// Serves as the process of a package, and ends this process.

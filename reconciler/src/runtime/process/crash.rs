@@ -20,10 +20,10 @@ pub(crate) const CRASHED: &str = "crashed: ";
 /// Frames that are noted.
 const FRAMES: usize = 64;
 
-/// How long the signal is held up at most.
+/// The time the signal is held up at most.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What ends a process that did something impossible. A stack that overflowed is a `SIGSEGV` too.
+/// The signals that end a process that did something impossible. A stack that overflowed is a `SIGSEGV` too.
 const SIGNALS: [Signal; 5] =
     [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE, Signal::SIGABRT];
 

@@ -1,4 +1,4 @@
-//! What crosses between a host and a package's process: frames of a tag and a payload.
+//! Frames between a host and a package's process: a tag and a payload.
 //!
 //! A lane is one socket: the host asks, the child answers, so that nothing needs a number. Outcomes, log lines
 //! and slots come over a socket of their own, whenever they happen.
@@ -70,7 +70,7 @@ pub(crate) fn header(bytes: [u8; HEADER]) -> io::Result<(usize, u8)> {
     Ok((len, tag))
 }
 
-/// How long a side of a lane spins for the next frame before it sleeps: as long as it takes to wake it up, so that
+/// The time a side of a lane spins for the next frame before it sleeps: as long as it takes to wake it up, so that
 /// spinning in vain costs at most what sleeping would have.
 const SPIN: Duration = Duration::from_micros(50);
 

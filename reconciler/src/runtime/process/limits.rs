@@ -1,4 +1,4 @@
-//! What a package's process may take.
+//! Limits of a package's process.
 //!
 //! Limits of the process are set by the child itself before it opens the library. Where the host may write below
 //! its control group (cgroup v2), a group of the child's own holds memory and processor time together.

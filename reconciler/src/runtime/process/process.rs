@@ -29,22 +29,22 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::runtime::Handle;
 
-/// How long a process that was killed or closed its sockets gets to end.
+/// The time a process that was killed or closed its sockets gets to end.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time beyond an attempt's deadline before its child is killed: the package's own clock comes first.
 const DEADLINE_GRACE: Duration = Duration::from_secs(2);
 
-/// How often deadlines are checked.
+/// The interval at which deadlines are checked.
 const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often the liveness of an idle child is checked.
+/// The interval at which the liveness of an idle child is checked.
 const LIVENESS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Most attempts that a printed line is attributed to.
 const MAX_ATTRIBUTED: usize = 4;
 
-/// How long the output of a dead child is still read.
+/// The time the output of a dead child is still read.
 const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Lines of a child's output that are kept for the report of a crash, and their longest.
@@ -68,7 +68,7 @@ pub(crate) struct Process {
     /// The same sockets, to be shut whoever uses them.
     ends: Vec<UnixStream>,
     pid: Pid,
-    /// How long a call takes at most.
+    /// The time a call takes at most.
     call: Duration,
     interface_version: AtomicU32,
     /// Attempts that the child has, with when each is overdue.
@@ -293,7 +293,7 @@ enum First {
     Silent(io::Error),
 }
 
-/// What a child says first.
+/// The first message of a child.
 fn read_first(calls: &mut UnixStream, limits: &ResourceLimits) -> Result<u32, First> {
     calls.set_read_timeout(Some(limits.start)).map_err(First::Silent)?;
     let heard = frames::read(calls).map_err(First::Silent)?;
@@ -410,7 +410,7 @@ fn report_of(tail: &VecDeque<String>) -> String {
     clip(lines.join("\n"), MAX_REPORT)
 }
 
-/// How a child ended by itself: the signal, what it said before, and where the report says it happened.
+/// The end of a child that ended by itself: the signal, its output before, and the place that the report names.
 fn describe_crash(status: ExitStatus, tail: &str) -> String {
     let (before, report) = tail.split_once(CRASHED).unwrap_or((tail, ""));
     let mut exit = describe_exit(status, before);

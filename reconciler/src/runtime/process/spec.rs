@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The first argument of the process of a package; the second is its [`ChildSpec`].
 pub(crate) const ARGUMENT: &str = "__longshore-package";
 
-/// What a child opens, and the limits it sets itself.
+/// The library that a child opens, and the limits it sets itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ChildSpec {
     pub(crate) library: PathBuf,

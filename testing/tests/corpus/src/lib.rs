@@ -3,7 +3,7 @@
 
 longshore::package!();
 
-/// What this copy does; the tests write another word over the dots.
+/// The misbehaviour of this copy; the tests write another word over the dots.
 #[used]
 static MODE: [u8; 48] = *b"LONGSHORE-CORPUS-MODE:well......................";
 
