@@ -3,6 +3,7 @@
 use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{DefinitionError, Engine, Error as EngineError, Options};
 use longshore_store::{Access, Error as StoreError, Store};
+// Linked for its event streams, which register themselves.
 use longshore_streams as _;
 use std::fmt;
 use std::ops::Deref;
@@ -52,6 +53,15 @@ impl Error {
             Self::Definition(_) => "LS0309",
             Self::Store(error) => error.code(),
             Self::Engine(error) => error.code(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Definition(_) => "correct the workflow, then build the program again".to_owned(),
+            Self::Store(error) => error.fix().to_owned(),
+            Self::Engine(error) => error.fix(),
         }
     }
 }
@@ -130,11 +140,7 @@ impl Embedded {
     pub async fn open(options: EmbeddedOptions) -> Result<Self, Error> {
         let EmbeddedOptions { name, version, database, engine } = options;
         let packages = EmbeddedPackage::from_inventory(&name, &version).map_err(Error::Definition)?;
-        let store = match database.strip_prefix("sqlite:") {
-            Some(file) => Store::open_file(Path::new(file), Access::Owner).await,
-            None => Store::open(&database, Access::Owner).await,
-        };
-        let store = store.map_err(Error::Store)?;
+        let store = Store::open(&database, Access::Owner).await.map_err(Error::Store)?;
         let engine = Engine::open(store, Arc::new(packages), engine).await.map_err(Error::Engine)?;
         Ok(Self { engine })
     }

@@ -30,7 +30,6 @@ pub mod host {
     pub use longshore_engine::{RunReport, StartRequest, Started};
     pub use longshore_reconciler::host::{Error, Host, HostOptions, LoadedPackage};
     pub use longshore_reconciler::{Outcome, Report, UnloadResult, run_child_if_requested};
-    use longshore_streams as _;
 }
 
 #[doc(hidden)]

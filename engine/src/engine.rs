@@ -19,7 +19,8 @@ use tokio::task::JoinHandle;
 /// Progress events kept for a slow reader; one that falls further behind misses the oldest.
 const PROGRESS_BACKLOG: usize = 8192;
 
-/// A running engine: its [`EngineHandle`], its reactors, and its end.
+/// A running engine: its [`EngineHandle`], its reactors, and its end. Dropped without [`Engine::shutdown`] it ends like
+/// an engine whose process died: nothing is claimed or fired any more, and the next engine recovers what it had claimed.
 pub struct Engine {
     handle: EngineHandle,
     reactors: Arc<Reactors>,
@@ -80,5 +81,11 @@ impl Engine {
             task.abort();
             let _ = task.await;
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        lock(&self.tasks).iter().for_each(JoinHandle::abort);
     }
 }

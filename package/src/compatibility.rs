@@ -3,8 +3,11 @@
 use crate::record::PackageRecord;
 use longshore_workflow_plugin::interface::INTERFACE_HASH;
 use longshore_workflow_plugin::{INTERFACE_VERSION, Method, wire};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+/// Most drifts that are told.
+const MAX_DRIFTS: usize = 100;
 
 /// The policy for findings that do not make calls wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -157,6 +160,8 @@ pub fn check(record: &PackageRecord, policy: Policy) -> Compatibility {
     if record.configured.is_empty() {
         drifts.push(Drift::NotConfigured);
     }
+    // A record of strangers may differ in thousands of places; the first say enough.
+    drifts.truncate(MAX_DRIFTS);
     let (refusals, warnings) = drifts.into_iter().partition(|d| d.is_fatal() || policy == Policy::Strict);
     Compatibility { refusals, warnings, sdk: record.sdk.clone() }
 }
@@ -165,9 +170,10 @@ pub fn check(record: &PackageRecord, policy: Policy) -> Compatibility {
 fn wire_drift(package: &str, interface_version: u32) -> Vec<Drift> {
     let theirs: BTreeMap<&str, &str> = package.lines().filter_map(|line| line.split_once('{')).collect();
     let methods = Method::ALL.into_iter().filter(|method| method.since() <= interface_version);
-    let of_methods = methods.flat_map(wire::schemas_of);
-    let ours: BTreeMap<&str, &str> =
-        of_methods.chain(wire::CHANNEL_SCHEMAS).filter_map(|schema| schema.split_once('{')).collect();
+    // Version 1 has no host channel, and its records say nothing of frames.
+    let channel = if interface_version < 2 { &[] } else { wire::CHANNEL_SCHEMAS };
+    let ours = methods.flat_map(wire::schemas_of).chain(channel);
+    let ours: BTreeMap<&str, &str> = ours.filter_map(|schema| schema.split_once('{')).collect();
     let theirs_of = |ty| theirs.get(ty).copied().unwrap_or_default();
     ours.into_iter().flat_map(|(ty, ours)| type_drift(ty, theirs_of(ty), ours)).collect()
 }
@@ -177,15 +183,12 @@ fn type_drift(ty: &str, theirs: &str, ours: &str) -> Vec<Drift> {
         return Vec::new();
     }
     let (theirs, ours) = (fields(theirs), fields(ours));
-    let find = |list: &[(String, String)], field: &str| {
-        list.iter().find(|(name, _)| name == field).map(|(_, ty)| ty.clone())
-    };
-    let mut names: Vec<&String> = theirs.iter().chain(&ours).map(|(name, _)| name).collect();
-    names.sort();
-    names.dedup();
+    let (theirs, ours): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        (theirs.into_iter().collect(), ours.into_iter().collect());
+    let names: BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
     let drifts: Vec<Drift> = names
         .into_iter()
-        .map(|field| (field, find(&theirs, field), find(&ours, field)))
+        .map(|field| (field, theirs.get(field).cloned(), ours.get(field).cloned()))
         .filter(|(_, package, host)| package != host)
         .map(|(field, package, host)| Drift::Field { ty: ty.to_owned(), field: field.clone(), package, host })
         .collect();
@@ -294,6 +297,13 @@ mod tests {
                 "wire type ShellConfig: field `workers` is u16 in the package and u32 here"
             ]
         );
+    }
+
+    #[test]
+    fn a_record_with_thousands_of_fields_is_refused_in_few_words() {
+        let fields: String = (0..5_000).map(|n| format!("f{n}:u8,")).collect();
+        let record = PackageRecord { wire: format!("StartTask{{{fields}}}"), ..this_release() };
+        assert_eq!(refusals(&record).len(), MAX_DRIFTS);
     }
 
     #[test]

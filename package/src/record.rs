@@ -5,6 +5,9 @@ use longshore_workflow::private::{RECORD_MAGIC, RecordKind};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+/// Longest text of the wire types, in bytes: that of this release is a tenth of it.
+const MAX_WIRE: usize = 64 * 1024;
+
 /// Most records of one library.
 const MAX_RECORDS: usize = 100_000;
 
@@ -205,6 +208,9 @@ impl StaticRecord {
         let mut graphs = of(RecordKind::Graph).map(graph).collect::<Result<Vec<_>, _>>()?;
         graphs.sort_by(|a, b| a.name.cmp(&b.name));
         let package = package_record(&package);
+        if package.wire.len() > MAX_WIRE {
+            return Err(broken(0, format!("field `wire` has {} bytes, over {MAX_WIRE}", package.wire.len())));
+        }
         Ok(Self { package, workflows, tasks, triggers, reactors, accumulators, graphs })
     }
 

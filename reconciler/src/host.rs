@@ -16,7 +16,7 @@ use longshore_engine::{
 };
 use longshore_package::{Digest, Isolation, PackageName};
 use longshore_store::{
-    Access, ConditionRow, Error as StoreError, Override, OverrideKind, RunId, Store, Subject,
+    Access, ConditionRow, Error as StoreError, Override, OverrideKind, PassInputs, RunId, Store, Subject,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -28,6 +28,9 @@ use tokio::task::JoinHandle;
 
 /// The longest pause between two passes of a call that waits for its package.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
+
+/// The actor of overrides that the embedding program asks for.
+const ACTOR: &str = "program";
 
 /// Gets the report of every pass that did something.
 pub type OnReport = Arc<dyn Fn(&Report) + Send + Sync>;
@@ -237,24 +240,28 @@ impl Host {
     /// returns. It stays loaded over restarts, until it is unloaded.
     ///
     /// # Errors
-    /// [`Error::Package`] with the refusal, [`Error::Store`].
+    /// [`Error::Package`] with the refusal, after which the host desires what it desired before; [`Error::Store`].
     pub async fn load(&self, file: impl AsRef<Path>) -> Result<LoadedPackage, Error> {
         let file = file.as_ref();
         // Held from the record on, so that no other pass gets the refusal.
         let mut reconciler = self.reconciler.lock().await;
         let artifact = take_in(file, &self.options, self.engine.store()).await?;
         let (package, digest) = (&artifact.manifest().package, artifact.digest());
-        self.override_with(OverrideKind::Add, &package.name, Some(digest), &package.version).await?;
+        let before =
+            self.override_with(OverrideKind::Add, &package.name, Some(digest), &package.version).await?;
         reconciler.retry(digest);
-        self.files.lock().await.insert(package.name.clone(), file.to_owned());
         loop {
             let (report, next) = reconciler.reconcile().await?;
             if let Some(loaded) = self.packages().into_iter().find(|loaded| loaded.digest == *digest) {
+                self.files.lock().await.insert(package.name.clone(), file.to_owned());
                 return Ok(loaded);
             }
             for outcome in report.outcomes {
                 match outcome {
-                    Outcome::Refused { name, error } if package.name == *name => return Err(error.into()),
+                    Outcome::Refused { name, error } if package.name == *name => {
+                        self.take_back(&package.name, before).await?;
+                        return Err(error.into());
+                    }
                     _ => {}
                 }
             }
@@ -272,26 +279,20 @@ impl Host {
             let known = self.packages().into_iter().map(|package| package.name).collect();
             return Err(Error::NotLoaded { name: name.clone(), known });
         }
-        self.override_with(OverrideKind::Remove, name, None, "").await?;
-        self.files.lock().await.remove(name);
+        let before = self.override_with(OverrideKind::Remove, name, None, "").await?;
         loop {
             let mut reconciler = self.reconciler.lock().await;
-            let (report, next) = reconciler.reconcile().await?;
+            let (_, next) = reconciler.reconcile().await?;
             if let Some(result) = reconciler.unloaded(name) {
+                self.files.lock().await.remove(name);
                 return Ok(result);
             }
-            drop(reconciler);
-            for outcome in report.outcomes {
-                match outcome {
-                    Outcome::Refused {
-                        name: refused,
-                        error: error @ PackageError::HasSubscribers { .. },
-                    } if *name == *refused => {
-                        return Err(error.into());
-                    }
-                    _ => {}
-                }
+            if let Some(graphs) = reconciler.retained_for(name) {
+                let graphs = graphs.to_vec();
+                self.take_back(name, before).await?;
+                return Err(PackageError::HasSubscribers { graphs }.into());
             }
+            drop(reconciler);
             tokio::time::sleep(next.min(MAX_PAUSE)).await;
         }
     }
@@ -364,24 +365,41 @@ impl Host {
         self.engine.store().close().await;
     }
 
+    /// Records an override; returns the one that it takes the place of.
     async fn override_with(
         &self,
         kind: OverrideKind,
         name: &PackageName,
         digest: Option<&Digest>,
         version: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Override>, Error> {
+        let store = self.engine.store();
+        let overrides = PassInputs::load(store).await?.overrides;
         let row = Override {
             name: name.clone(),
             kind,
             digest: digest.cloned(),
             version: version.to_owned(),
             avoid: None,
-            actor: "program".to_owned(),
+            actor: ACTOR.to_owned(),
             reason: "the program that embeds the host asked for it".to_owned(),
             updated_at: self.options.clock.now_ms(),
         };
-        Ok(row.put(self.engine.store()).await?)
+        row.put(store).await?;
+        Ok(overrides.into_iter().find(|row| row.name == *name))
+    }
+
+    /// Puts back the override that was there before a request that was refused.
+    async fn take_back(&self, name: &PackageName, before: Option<Override>) -> Result<(), Error> {
+        let store = self.engine.store();
+        match before {
+            Some(row) => row.put(store).await?,
+            None => {
+                let now = self.options.clock.now_ms();
+                Override::release(store, name, ACTOR, "the request was refused", now).await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -84,14 +84,10 @@ impl Store {
     /// # Errors
     /// [`Error`] sorted by what an operator can do about it.
     pub async fn open_file(path: &Path, access: Access) -> Result<Self, Error> {
-        if let (Access::Owner, Some(folder)) = (access, path.parent()) {
-            let made = std::fs::create_dir_all(folder);
-            made.map_err(|source| Error::LockFile { path: folder.to_owned(), source })?;
-        }
         Self::open(&format!("sqlite:{}", path.display()), access).await
     }
 
-    /// Opens `sqlite:PATH` or `postgres://..`.
+    /// Opens `sqlite:PATH` or `postgres://..`; the owner of a SQLite file makes it and its folder when they are missing.
     ///
     /// # Errors
     /// [`Error`] sorted by what an operator can do about it.
@@ -103,6 +99,10 @@ impl Store {
             Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, None),
             _ => return Err(Error::BadUrl { url: shown }),
         };
+        if let (Access::Owner, Some(folder)) = (access, path.as_deref().and_then(Path::parent)) {
+            let made = std::fs::create_dir_all(folder);
+            made.map_err(|source| Error::LockFile { path: folder.to_owned(), source })?;
+        }
         let lock = match (&path, access) {
             (Some(path), Access::Owner) => Some(Arc::new(HostLock::take(path)?)),
             _ => None,

@@ -1,15 +1,16 @@
-//! Each refusal of a load by its code, caused by the file, the host, or the packages that are there already.
+//! Refusals of a host by their codes, caused by the file, the host, or the packages that are there already.
 
 mod support;
 
 use longshore_engine::StartRequest;
 use longshore_reconciler::host::Error as HostError;
+use longshore_reconciler::plan::model::Deferred;
 use longshore_reconciler::runtime::ProbeOptions;
 use longshore_reconciler::{Host, HostOptions};
 use longshore_store::ConditionRow;
 use longshore_testing::{Kind, TestHost};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use support::{entries, variant};
 
 /// A failpoint holds for the whole process: hosts of other tests do not pass it meanwhile.
@@ -72,7 +73,9 @@ async fn of_two_files_with_one_package_the_one_that_does_not_count_is_named() {
     let folder = tempfile::tempdir().expect("folder");
     let host = with_first(folder.path()).await;
     host.put_library("second", &entries(1, &[("more_00", "more_77")]));
-    while host.pass().await.deferred.is_empty() {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !host.pass().await.deferred.iter().any(|d| matches!(d, Deferred::Superseded { .. })) {
+        assert!(Instant::now() < deadline, "the second file is not superseded");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let conditions = ConditionRow::all(host.engine().store()).await.expect("lists");
@@ -188,5 +191,39 @@ async fn a_package_that_is_not_loaded_cannot_be_unloaded_or_reloaded() {
         let error: HostError = error.expect("refused");
         assert_eq!((error.code(), error.fix().as_str()), ("LS0320", "these are loaded: entries-01"));
     }
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_refused_leaves_the_host_as_it_was() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let file = |name: &str, bytes: Vec<u8>| -> PathBuf {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("writes");
+        path
+    };
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    let owner = host.load(file("libowner.so", entries(1, &[]))).await.expect("loads");
+    let bound = entries(2, &[("need_00", "reac_01"), ("take_00", "srce_01")]);
+    host.load(file("libbound.so", bound)).await.expect("loads");
+
+    for _ in 0..2 {
+        let refused = host.unload(&owner.name).await.expect_err("its reactor is needed");
+        assert_eq!(refused.code(), "LS0407", "{refused}");
+    }
+    let worse = entries(1, &[("solo_01", "solo_00")]);
+    let refused = host.load(file("libworse.so", worse)).await.expect_err("two graphs of one name");
+    assert_eq!(refused.code(), "LS0409", "{refused}");
+    host.close().await;
+
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    host.until_all_loaded(&["entries-01", "entries-02"]).await;
+    let loaded = host.packages().into_iter().find(|package| package.name == owner.name);
+    assert_eq!(
+        loaded.map(|package| package.digest),
+        Some(owner.digest),
+        "the version that was loaded before"
+    );
     host.close().await;
 }

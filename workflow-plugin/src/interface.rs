@@ -135,6 +135,23 @@ pub const INTERFACE_HASH_TEXT: &str = match std::str::from_utf8(&HASH_HEX) {
     Err(_) => panic!("hex digits are UTF-8"),
 };
 
+/// The methods of [`LongshoreHost`] in the form of a schema: the hash that fidius computes over them.
+pub const HOST_SCHEMA: &str = match std::str::from_utf8(&HOST_SCHEMA_BYTES) {
+    Ok(text) => text,
+    Err(_) => panic!("hex digits are UTF-8"),
+};
+
+const HOST_SCHEMA_BYTES: [u8; 40] = {
+    let mut out = *b"LongshoreHost{methods:0000000000000000,}";
+    let hash = hex(__fidius_host_LongshoreHost::LongshoreHost_HOST_INTERFACE_HASH);
+    let mut i = 0;
+    while i < hash.len() {
+        out[22 + i] = hash[i];
+        i += 1;
+    }
+    out
+};
+
 const HASH_HEX: [u8; 16] = hex(INTERFACE_HASH);
 
 const fn hex(value: u64) -> [u8; 16] {

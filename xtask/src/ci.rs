@@ -22,9 +22,9 @@ const CHECKS: [(&str, Check); 11] = [
     ("clippy", |root| run(root, "cargo clippy --workspace --all-targets -- -D warnings", &[])),
     ("features", features),
     ("examples", examples),
-    ("an embedded host", embedded_host),
+    ("embedded-host", embedded_host),
     ("tests", tests),
-    ("tests with packages in processes of their own", |root| {
+    ("tests-isolated", |root| {
         let line = "cargo test -q -p longshore-cli --test packages --test reactors";
         run(root, line, &[("LONGSHORE_TEST_ISOLATED", "1")])
     }),
@@ -70,6 +70,8 @@ fn features(root: &Path) -> anyhow::Result<()> {
 
 /// The examples end as they say.
 fn examples(root: &Path) -> anyhow::Result<()> {
+    // The example writes it anew.
+    let _ = std::fs::remove_dir_all(root.join("target/weather"));
     for example in ["hello", "weather", "market-maker"] {
         let printed =
             output(root, &format!("cargo run -q -p longshore-cli -- run examples/{example} --json"))?;
@@ -106,6 +108,7 @@ fn tests(root: &Path) -> anyhow::Result<()> {
         readme.lines().find_map(|line| line.strip_prefix("$ ").filter(|line| line.contains("cargo test")));
     let line = line.context("README.md has no test command")?;
     let (line, _) = line.split_once('#').unwrap_or((line, ""));
+    ensure!(line.contains("--workspace"), "README.md's test command does not test all: {line}");
     run(root, line, &[("LONGSHORE_REQUIRE_POSTGRES", "1"), ("LONGSHORE_REQUIRE_NATS", "1")])
 }
 

@@ -25,7 +25,7 @@ const MADE_UP: Rules = Rules {
 };
 
 /// Files of a tree without a finding.
-const TIDY: [(&str, &str); 12] = [
+const TIDY: [(&str, &str); 14] = [
     ("Cargo.toml", "[workspace]\nmembers = [\"app\", \"store\"]"),
     ("app/Cargo.toml", "[package]\nname = \"app\""),
     ("app/src/lib.rs", "mod model; mod shell; mod work; pub use work::run;"),
@@ -47,6 +47,8 @@ const TIDY: [(&str, &str); 12] = [
         "use sqlx::SqlitePool; pub struct Store(SqlitePool); const READ: &str = \"SELECT 1\";",
     ),
     ("docs/errors/LS0001.md", "# LS0001"),
+    ("migrations/sqlite/0001_schema.sql", ""),
+    ("migrations/postgres/0001_schema.sql", ""),
 ];
 
 /// The findings of the tidy tree with some files changed or added.
@@ -190,4 +192,39 @@ fn a_file_that_does_not_parse_is_named_with_its_line() {
     std::fs::write(folder.path().join("broken.rs"), "fn one() {}\nfn {").expect("writes");
     let error = Tree::read(folder.path()).expect_err("does not parse");
     assert!(error.to_string().starts_with("broken.rs:2: "), "{error}");
+}
+
+#[test]
+fn an_import_under_another_word_is_an_import() {
+    for text in
+        ["pub(self) use std::time::Instant;", "pub(crate) use std::time::Instant;", "use std::time::*;"]
+    {
+        let findings = findings_with(&[("app/src/model/limits.rs", text)]);
+        assert!(
+            findings.iter().any(|finding| finding.contains("a file that decides reaches")),
+            "{text}: {findings:?}"
+        );
+    }
+    for text in ["pub(crate) use crate::work::Step;", "struct Limit(self::super::super::work::Step);"] {
+        let findings = findings_with(&[("app/src/model/limits.rs", text)]);
+        assert!(findings.iter().any(|finding| finding.ends_with("model may not")), "{text}: {findings:?}");
+    }
+}
+
+#[test]
+fn a_source_that_no_module_leads_to_is_named() {
+    let findings = findings_with(&[("app/src/work/lost.rs", "use crate::shell::code;")]);
+    assert_eq!(findings, ["app/src/work/lost.rs: no module leads to it"]);
+}
+
+#[test]
+fn a_rule_that_names_nothing_is_named() {
+    let findings = findings_with(&[
+        ("app/src/lib.rs", "mod model; mod work; pub use work::run;"),
+        ("app/src/shell/mod.rs", ""),
+    ]);
+    assert!(
+        findings.contains(&"app/src/shell: a rule names it, and nothing is there".to_owned()),
+        "{findings:?}"
+    );
 }

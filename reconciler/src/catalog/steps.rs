@@ -1,7 +1,7 @@
 //! The load steps: each registers one kind of entry in a draft of the catalog, and deregisters it again.
 //!
-//! They are numbered as the design numbers them. A program that embeds Longshore adds a step by linking one into
-//! [`LOAD_STEPS`].
+//! Their numbers are their order: reactors come before the graphs that are bound to them. A program that embeds Longshore
+//! adds a check by linking a step into [`LOAD_STEPS`].
 
 use crate::catalog::draft::Draft;
 use crate::error::{Error, StepError};
@@ -37,7 +37,7 @@ static CRON_TRIGGERS: LoadStep = LoadStep {
 #[distributed_slice(LOAD_STEPS)]
 static POLL_TRIGGERS: LoadStep = LoadStep {
     number: 2,
-    name: "poll triggers",
+    name: "poll and reactor triggers",
     apply: |generation, draft| register_triggers(generation, draft, false),
     undo: |generation, draft| deregister_triggers(generation, draft, false),
 };
@@ -75,6 +75,11 @@ static WORKFLOWS: LoadStep = LoadStep {
     undo: |generation, draft| draft.workflows.retain(|_, def| def.digest != *generation.digest()),
 };
 
+/// The number of the last step.
+pub(crate) fn last_number() -> u8 {
+    LOAD_STEPS.iter().map(|step| step.number).max().unwrap_or_default()
+}
+
 fn sorted() -> Vec<&'static LoadStep> {
     let mut steps: Vec<_> = LOAD_STEPS.iter().collect();
     steps.sort_by_key(|step| step.number);
@@ -82,7 +87,7 @@ fn sorted() -> Vec<&'static LoadStep> {
 }
 
 impl Draft {
-    /// Takes a generation through all steps. When one refuses it, those before it are undone in reverse.
+    /// Takes a generation through all steps. When one refuses it, that one and those before it are undone in reverse.
     ///
     /// # Errors
     /// [`Error::Step`].

@@ -1,6 +1,7 @@
 //! The journal: what the reconciler records in the database.
 
 use crate::artifact::cache::VerifiedArtifact;
+use crate::catalog::steps::last_number;
 use crate::error::Error;
 use crate::plan::model::{Desired, Origin};
 use crate::reconcile::entry_rows::entries;
@@ -17,9 +18,6 @@ use std::sync::Arc;
 
 /// A problem that does not keep a package from being loaded.
 const DEGRADED: [(ConditionKind, ConditionStatus); 1] = [(ConditionKind::Degraded, ConditionStatus::True)];
-
-/// The number of the last load step.
-const LAST_STEP: i64 = 6;
 
 /// A generation that was published.
 pub(crate) struct Registered {
@@ -142,7 +140,11 @@ impl Journal {
         let version = &generation.artifact().manifest().package.version;
         let message = format!("{version} opened from the artifact cache for {pinned_runs} runs");
         let mut tx = self.store.begin().await?;
-        GenerationRow::set_state(&mut tx, &[(generation.id(), GenerationState::Draining, LAST_STEP)]).await?;
+        GenerationRow::set_state(
+            &mut tx,
+            &[(generation.id(), GenerationState::Draining, last_number().into())],
+        )
+        .await?;
         EventRow::append(&mut tx, subject, EventKind::Restored, &message, now).await?;
         Ok(self.store.commit(tx).await?)
     }
@@ -390,7 +392,7 @@ impl<'a> LoadedRows<'a> {
     fn add(&mut self, registered: &'a Registered, message: &'a str, now: i64) {
         let Registered { package, generation, replaced, warnings, .. } = registered;
         let (subject, digest) = (Subject::Package(&package.name), generation.digest().as_str());
-        self.states.push((generation.id(), GenerationState::Active, LAST_STEP));
+        self.states.push((generation.id(), GenerationState::Active, last_number().into()));
         self.states.extend(replaced.iter().map(|old| (old.id(), GenerationState::Draining, 0)));
         self.packages.push(PackageRow {
             name: package.name.clone(),

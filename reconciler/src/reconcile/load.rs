@@ -242,7 +242,7 @@ impl Reconciler {
             Some(tracked) => tracked.apply(Transition::Activate { rollout }),
             None => {
                 let (generation, phase) = (Arc::clone(generation), Phase::Active { rollout });
-                let tracked = Tracked { generation, phase, retained: false };
+                let tracked = Tracked { generation, phase, retained_for: Vec::new() };
                 self.tracked.insert(package.digest.clone(), tracked);
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::catalog::draft::Draft;
 use crate::catalog::{LoadedPackages, Snapshot};
+use crate::error::UnboundGraph;
 use crate::observer::Observer;
 use crate::plan::BACKOFF;
 use crate::plan::model::{Drain, DrainPolicy, Failure};
@@ -25,8 +26,8 @@ use tokio::sync::Notify;
 pub(super) struct Tracked {
     pub(super) generation: Arc<Generation>,
     pub(super) phase: Phase,
-    /// It stays loaded only because other packages are bound to its reactors, and that was reported.
-    pub(super) retained: bool,
+    /// Graphs of other packages for whose sake alone it stays loaded, as was reported; empty when it is desired.
+    pub(super) retained_for: Vec<UnboundGraph>,
 }
 
 /// The phase of a loaded digest.
@@ -203,6 +204,12 @@ impl Reconciler {
     /// The result of the last unload of a package; none while a generation of it is open.
     pub(crate) fn unloaded(&self, package: &PackageName) -> Option<UnloadResult> {
         if self.has(package) { None } else { self.unloads.get(package).copied() }
+    }
+
+    /// The graphs for whose sake a package that is not desired any more stays loaded.
+    pub(crate) fn retained_for(&self, package: &PackageName) -> Option<&[UnboundGraph]> {
+        let graphs = self.active(package).map(|tracked| tracked.retained_for.as_slice());
+        graphs.filter(|graphs| !graphs.is_empty())
     }
 
     /// Forgets that a digest failed: it is tried at the next pass.

@@ -50,7 +50,7 @@ impl Reconciler {
             return Err(error);
         }
         let phase = Phase::Draining(Drain { since: self.now_ms(), cancelled_at: None });
-        let tracked = Tracked { generation: Arc::clone(&generation), phase, retained: false };
+        let tracked = Tracked { generation: Arc::clone(&generation), phase, retained_for: Vec::new() };
         self.tracked.insert(digest.clone(), tracked);
         self.failures.remove(&digest);
         self.publish(Draft::of(&self.packages.snapshot().catalog));
@@ -94,8 +94,9 @@ impl Reconciler {
         report: &mut Report,
     ) -> Result<(), Error> {
         let digest = generation.digest();
-        let tracked = self.tracked.get_mut(digest);
-        if tracked.is_some_and(|tracked| !std::mem::replace(&mut tracked.retained, true)) {
+        let before =
+            self.tracked.get_mut(digest).map(|t| std::mem::replace(&mut t.retained_for, graphs.clone()));
+        if before.is_some_and(|before| before.is_empty()) {
             let error = Error::HasSubscribers { graphs };
             let name = generation.package();
             self.journal.degraded(name, Some(digest), &error, self.now_ms()).await?;

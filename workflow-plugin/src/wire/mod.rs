@@ -22,7 +22,7 @@ pub use task::{
     LogRecord, PollReply, PollRequest, ShellConfig, StartTask, TaskFailure, TaskReply, TaskRequest,
 };
 
-use crate::interface::Method;
+use crate::interface::{HOST_SCHEMA, Method};
 
 /// The schemas of the types a method uses, its own and those inside them.
 pub const fn schemas_of(method: Method) -> &'static [&'static str] {
@@ -58,14 +58,14 @@ pub const fn schemas_of(method: Method) -> &'static [&'static str] {
     }
 }
 
-/// The schemas of what no method owns: the frames that contexts, patches and outputs cross in, the
-/// configuration the host hands over, and the log lines it gets back.
+/// The schemas of what no method owns: the frames that contexts, patches and outputs cross in, the methods of the
+/// host, the configuration it hands over, and the log lines it gets back. Interface version 1 had no host channel.
 pub const CHANNEL_SCHEMAS: &[&str] =
-    &[FrameHeader::SCHEMA, FrameEntry::SCHEMA, ShellConfig::SCHEMA, LogRecord::SCHEMA];
+    &[FrameHeader::SCHEMA, FrameEntry::SCHEMA, HOST_SCHEMA, ShellConfig::SCHEMA, LogRecord::SCHEMA];
 
 /// All schemas: those of the methods, then the channel's.
-const SCHEMAS: [&[&str]; 10] = {
-    let mut all = [CHANNEL_SCHEMAS; 10];
+const SCHEMAS: [&[&str]; Method::ALL.len() + 1] = {
+    let mut all = [CHANNEL_SCHEMAS; Method::ALL.len() + 1];
     let mut m = 0;
     while m < Method::ALL.len() {
         all[m] = schemas_of(Method::ALL[m]);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A chain of re-exports longer than this is taken for a circle of them.
 const MAX_HOPS: usize = 16;
 
-/// The sources of one crate's library or program, by file.
+/// A library or a program of the workspace.
 #[derive(Debug)]
 pub(crate) struct Crate {
     /// The name other crates import it by.
@@ -22,6 +22,8 @@ pub(crate) struct Imports {
     pub(crate) files: BTreeMap<String, BTreeSet<String>>,
     /// Paths outside the repository that a file names, as `crate::item`.
     pub(crate) external: BTreeMap<String, BTreeSet<String>>,
+    /// Files that a crate root leads to, those of tests included.
+    pub(crate) reached: BTreeSet<String>,
 }
 
 /// A module and where it stands.
@@ -43,22 +45,30 @@ struct Resolver<'s> {
     crates: &'s [Crate],
     /// Modules by crate and path from its root.
     modules: BTreeMap<(usize, Segments), (&'s Module, String)>,
+    /// Files of tests beside them.
+    tests: BTreeSet<String>,
 }
 
 impl Imports {
     /// Resolves every path of every file that a crate root leads to.
     pub(crate) fn of(crates: &[Crate], sources: &BTreeMap<String, Source>) -> Self {
-        let mut resolver = Resolver { crates, modules: BTreeMap::new() };
+        let mut resolver = Resolver { crates, modules: BTreeMap::new(), tests: BTreeSet::new() };
         for (krate, Crate { root, .. }) in crates.iter().enumerate() {
             resolver.enter_file(krate, Vec::new(), root, sources);
         }
         let mut imports = Self::default();
+        let reached = resolver.modules.values().map(|(_, file)| file);
+        imports.reached = reached.chain(&resolver.tests).cloned().collect();
         for ((krate, path), (module, file)) in &resolver.modules {
             let place = Place { krate: *krate, file: file.clone(), path: path.clone() };
             imports.files.entry(file.clone()).or_default();
-            for written in &module.paths {
+            // A face (`lib.rs`, `mod.rs`) does not depend on what it shows of its folder; other files do.
+            let is_face = ["lib.rs", "mod.rs", "main.rs"].iter().any(|face| file.ends_with(face));
+            let used = module.paths.iter().map(|path| (path, true));
+            let shown = module.reexports.iter().map(|path| (path, !is_face));
+            for (written, depends) in used.chain(shown) {
                 match resolver.resolve(&place, written, MAX_HOPS) {
-                    Some(Target::File(target)) if target != *file => {
+                    Some(Target::File(target)) if depends && target != *file => {
                         imports.files.entry(file.clone()).or_default().insert(target);
                     }
                     Some(Target::External(name)) => {
@@ -150,12 +160,11 @@ impl<'s> Resolver<'s> {
             self.enter(krate, join(&path, name), file, inner, sources);
         }
         for name in &module.children {
-            let folder = folder_of_children(file);
-            let candidates = [format!("{folder}{name}.rs"), format!("{folder}{name}/mod.rs")];
-            for candidate in candidates {
+            for candidate in candidates(file, name) {
                 self.enter_file(krate, join(&path, name), &candidate, sources);
             }
         }
+        self.tests.extend(module.tests.iter().flat_map(|name| candidates(file, name)));
     }
 
     /// Follows a path from the module it is written in.
@@ -165,15 +174,7 @@ impl<'s> Resolver<'s> {
         match head.as_str() {
             "crate" => self.descend(place.krate, &[], rest, hops),
             "self" => self.descend(place.krate, &place.path, rest, hops),
-            "super" => {
-                let (_, parent) = place.path.split_last()?;
-                let file = self.modules.get(&(place.krate, parent.to_vec()))?.1.clone();
-                let parent = Place { krate: place.krate, file, path: parent.to_vec() };
-                if rest.first().is_some_and(|next| next == "super") {
-                    return self.resolve(&parent, rest, hops);
-                }
-                self.descend(place.krate, &parent.path, rest, hops)
-            }
+            "super" => self.descend(place.krate, &place.path, written, hops),
             name => {
                 if let Some(krate) = self.crates.iter().position(|krate| krate.name == name) {
                     return self.descend(krate, &[], rest, hops);
@@ -201,6 +202,9 @@ impl<'s> Resolver<'s> {
     fn descend(&self, krate: usize, from: &[String], path: &[String], hops: usize) -> Option<Target> {
         let (module, file) = self.modules.get(&(krate, from.to_vec()))?;
         let Some((head, rest)) = path.split_first() else { return Some(Target::File(file.clone())) };
+        if head == "super" {
+            return self.descend(krate, &from[..from.len().checked_sub(1)?], rest, hops);
+        }
         let below = join(from, head);
         if self.modules.contains_key(&(krate, below.clone())) {
             return self.descend(krate, &below, rest, hops);
@@ -234,11 +238,12 @@ fn join(path: &[String], name: &str) -> Segments {
     path.iter().cloned().chain([name.to_owned()]).collect()
 }
 
-/// Where the files of a module's children stand.
-fn folder_of_children(file: &str) -> String {
+/// Where the file of a module's child may stand.
+fn candidates(file: &str, child: &str) -> [String; 2] {
     let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
-    match name {
+    let folder = match name {
         "lib.rs" | "main.rs" | "mod.rs" => format!("{folder}/"),
         other => format!("{folder}/{}/", other.trim_end_matches(".rs")),
-    }
+    };
+    [format!("{folder}{child}.rs"), format!("{folder}{child}/mod.rs")]
 }

@@ -31,6 +31,8 @@ pub fn findings(tree: &Tree, rules: &Rules) -> anyhow::Result<Vec<String>> {
     let imports = Imports::of(&tree.crates, &tree.sources);
     let mut findings = sizes(tree, rules);
     findings.extend(imports.circles().iter().map(|circle| format!("circle: {}", circle.join(" -> "))));
+    findings.extend(unreached(tree, &imports, rules));
+    findings.extend(idle_rules(&imports, rules));
     findings.extend(rooms(&imports, rules));
     findings.extend(acting(&imports, rules));
     findings.extend(databases(&imports, rules));
@@ -56,6 +58,33 @@ fn sizes(tree: &Tree, rules: &Rules) -> Vec<String> {
         findings.extend(ignored);
     }
     findings
+}
+
+/// Sources of a member that no crate root leads to: no other rule sees them.
+fn unreached(tree: &Tree, imports: &Imports, rules: &Rules) -> Vec<String> {
+    let folders: Vec<&str> =
+        tree.crates.iter().filter_map(|krate| krate.root.rsplit_once('/')).map(|(f, _)| f).collect();
+    let in_a_crate = |path: &str| {
+        folders.iter().any(|folder| path.strip_prefix(folder).is_some_and(|p| p.starts_with('/')))
+    };
+    let sources = tree.sources.keys().filter(|path| in_a_crate(path) && !imports.reached.contains(*path));
+    let unknown = sources.filter(|path| !rules.programs.contains(&path.as_str()));
+    unknown.map(|path| format!("{path}: no module leads to it")).collect()
+}
+
+/// Rules that name nothing any more.
+fn idle_rules(imports: &Imports, rules: &Rules) -> Vec<String> {
+    let mut named: Vec<String> = rules.pure.iter().map(|path| (*path).to_owned()).collect();
+    named.push(rules.database.to_owned());
+    for House { folder, rooms } in rules.houses {
+        named.extend(rooms.iter().map(|(room, _)| format!("{folder}{room}")));
+    }
+    for (folder, rooms) in rules.holds_database {
+        named.extend(rooms.iter().map(|room| format!("{folder}{room}")));
+    }
+    let idle =
+        named.into_iter().filter(|path| !imports.reached.iter().any(|file| file.starts_with(path.as_str())));
+    idle.map(|path| format!("{path}: a rule names it, and nothing is there")).collect()
 }
 
 /// Imports from a room that the importing room may not touch.

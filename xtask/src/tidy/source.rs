@@ -43,6 +43,8 @@ pub(crate) struct Module {
     pub(crate) items: BTreeSet<String>,
     /// Modules that are files of their own.
     pub(crate) children: Vec<String>,
+    /// Modules of tests that are files of their own.
+    pub(crate) tests: Vec<String>,
     /// Modules that are written out.
     pub(crate) inline: BTreeMap<String, Module>,
     /// Imports by the name they go by: re-exports too.
@@ -51,6 +53,8 @@ pub(crate) struct Module {
     pub(crate) globs: Vec<Segments>,
     /// Paths that the module's code depends on: imports that are not re-exports, and paths in its items.
     pub(crate) paths: BTreeSet<Segments>,
+    /// Paths that the module re-exports.
+    pub(crate) reexports: BTreeSet<Segments>,
 }
 
 impl Source {
@@ -91,6 +95,12 @@ fn lines_of(node: &impl Spanned) -> usize {
 impl Module {
     fn of(items: &[Item]) -> Self {
         let mut module = Self::default();
+        module.tests.extend(items.iter().filter_map(|item| match item {
+            Item::Mod(inner) if inner.content.is_none() && is_test(&inner.attrs) => {
+                Some(inner.ident.to_string())
+            }
+            _ => None,
+        }));
         for item in items.iter().filter(|item| !is_test(attributes(item))) {
             match item {
                 Item::Mod(inner) => module.enter(inner),
@@ -116,13 +126,24 @@ impl Module {
     }
 
     fn import(&mut self, import: &ItemUse) {
-        let is_reexport = !matches!(import.vis, Visibility::Inherited);
+        // `pub(self)` is private by another word.
+        let is_reexport = match &import.vis {
+            Visibility::Inherited => false,
+            Visibility::Restricted(to) => !to.path.is_ident("self"),
+            Visibility::Public(_) => true,
+        };
         let mut leaves = Vec::new();
         flatten(&import.tree, &mut Vec::new(), &mut leaves);
         for (path, name) in leaves {
-            if !is_reexport {
-                self.paths.insert(path.clone());
+            let mut used = path.clone();
+            if name.is_none() {
+                used.push("*".to_owned());
             }
+            if is_reexport {
+                self.reexports.insert(used)
+            } else {
+                self.paths.insert(used)
+            };
             match name {
                 Some(name) => {
                     self.names.insert(name, path);

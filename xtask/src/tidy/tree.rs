@@ -36,15 +36,12 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Names of the files in a folder; none when it is not there.
+    /// Names of the files in a folder.
     ///
     /// # Errors
     /// When the folder does not read.
     pub(crate) fn names_in(&self, folder: &str) -> anyhow::Result<BTreeSet<String>> {
         let path = self.root.join(folder);
-        if !path.exists() {
-            return Ok(BTreeSet::new());
-        }
         let entries =
             std::fs::read_dir(&path).with_context(|| format!("{} does not read", path.display()))?;
         entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
