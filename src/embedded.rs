@@ -56,7 +56,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// The fix, as a sentence for the operator.
     pub fn fix(&self) -> String {
         match self {
             Self::Definition(_) => "correct the workflow, then build the program again".to_owned(),

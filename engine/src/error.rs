@@ -16,7 +16,7 @@ pub enum Error {
         code: &'static str,
         /// Its text.
         message: String,
-        /// The fix, for a person.
+        /// The fix, as a sentence for the operator.
         fix: &'static str,
     },
     /// Nobody has this workflow.
@@ -121,7 +121,7 @@ impl Error {
         }
     }
 
-    /// The fix, for a person.
+    /// The fix, as a sentence for the operator.
     pub fn fix(&self) -> String {
         match self {
             Self::Store(error) => error.fix().to_owned(),
@@ -133,7 +133,7 @@ impl Error {
             Self::MissingParam { param, .. } => format!("give it: --param {param}=.."),
             Self::UnknownParam { known, .. } if known.is_empty() => "it takes none".into(),
             Self::UnknownParam { known, .. } => format!("it takes: {}", known.join(", ")),
-            Self::BadParam { .. } => "values are JSON; a text that is no JSON counts as a string".into(),
+            Self::BadParam { .. } => "values are JSON; a text that is not JSON counts as a string".into(),
             Self::ContextTooLarge { .. } => "pass a reference (a path, a key) instead of the data".into(),
             Self::UnknownRun { .. } => "see `longshore runs list`".into(),
             Self::UnknownReactor { known, .. } if known.is_empty() => "no reactor is loaded".into(),

@@ -59,6 +59,10 @@ impl EngineHandle {
         &self.packages
     }
 
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
     /// Milliseconds since 1970 on the engine's clock.
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.now_ms()

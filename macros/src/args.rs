@@ -140,7 +140,7 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
 /// Reads `100ms`, `5s`, `2m` or `1h`.
 pub(crate) fn interval_ms(text: &str) -> Result<u64, String> {
     let wrong =
-        || format!("`{text}` is no interval: write a whole number and `ms`, `s`, `m` or `h`, as in `5s`");
+        || format!("`{text}` is not an interval: write a whole number and `ms`, `s`, `m` or `h`, as in `5s`");
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
     let unit = match &text[digits..] {

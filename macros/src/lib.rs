@@ -71,7 +71,8 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// `on = "workflow"` (required); exactly one of `poll_interval = "100ms|5s|2m|1h"`,
 /// `cron = "5 to 7 fields"` and `reactor = "name"`; `timezone` (IANA name, cron only), `when = rule` (reactor
-/// only: a rule over the firing's outputs, `terminal` or `terminal.field`; they are what the run starts with), `allow_concurrent`, `name`.
+/// only: a rule over the firing's outputs, `terminal` or `terminal.field`; they are what the run starts with),
+/// `allow_concurrent`, `name`.
 #[proc_macro_attribute]
 pub fn trigger(args: TokenStream, item: TokenStream) -> TokenStream {
     trigger::macro_impl(args.into(), item.into()).into()

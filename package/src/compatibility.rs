@@ -78,7 +78,7 @@ impl Drift {
         }
     }
 
-    /// The fix, for a person.
+    /// The fix, as a sentence for the operator.
     pub fn fix(&self) -> &'static str {
         match self {
             Self::NewerInterface { .. } => "use a host of at least the package's Longshore version",

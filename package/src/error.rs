@@ -22,8 +22,8 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The file is no complete zip archive.
-    #[error("{} is no complete archive", path.display())]
+    /// The file is not a complete zip archive.
+    #[error("{} is not a complete archive", path.display())]
     NotAnArchive {
         /// The file.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum Error {
         name: String,
     },
     /// An entry is a link or a device.
-    #[error("the archive has an entry `{name}` that is no plain file")]
+    #[error("the archive has an entry `{name}` that is not a plain file")]
     NotAFile {
         /// The entry.
         name: String,
@@ -88,8 +88,8 @@ pub enum Error {
         /// The targets it has.
         has: Vec<String>,
     },
-    /// The library is no object file of a known format.
-    #[error("the library is no shared library this host can read: {message}")]
+    /// The library is not an object file of a known format.
+    #[error("the library is not a shared library this host can read: {message}")]
     NotALibrary {
         /// The reader's error.
         message: String,
@@ -128,7 +128,7 @@ impl Error {
         }
     }
 
-    /// The fix, for a person.
+    /// The fix, as a sentence for the operator.
     pub fn fix(&self) -> String {
         match self {
             Self::Read { .. } => "check that the file exists and that this user may read it".into(),

@@ -83,7 +83,7 @@ pub enum StepError {
         code: &'static str,
         /// The obstacle.
         message: String,
-        /// The fix, for a person.
+        /// The fix, as a sentence for the operator.
         fix: String,
     },
 }
@@ -298,7 +298,7 @@ impl StepError {
         }
     }
 
-    /// The fix, for a person.
+    /// The fix, as a sentence for the operator.
     pub fn fix(&self) -> &str {
         match self {
             Self::WorkflowTaken { .. } => "rename one of the workflows, or give one of them another tenant",
@@ -361,7 +361,7 @@ impl Error {
         }
     }
 
-    /// The fix, for a person.
+    /// The fix, as a sentence for the operator.
     pub fn fix(&self) -> String {
         match self {
             Self::Package(error) => error.fix(),

@@ -12,7 +12,8 @@ use crate::reconcile::state::Reconciler;
 use crate::reconcile::take_in::take_in;
 use crate::runtime::generation::UnloadResult;
 use longshore_engine::{
-    Engine, EngineHandle, Error as EngineError, Options as EngineOptions, RunReport, StartRequest, Started,
+    Clock, Engine, EngineHandle, Error as EngineError, Options as EngineOptions, RunReport, StartRequest,
+    Started,
 };
 use longshore_package::{Digest, Isolation, PackageName};
 use longshore_store::{
@@ -106,7 +107,7 @@ impl Error {
         }
     }
 
-    /// The fix, for a person.
+    /// The fix, as a sentence for the operator.
     pub fn fix(&self) -> String {
         match self {
             Self::Home { .. } => "make the host's home writable for this user".to_owned(),
@@ -193,7 +194,9 @@ impl Host {
         let engine = Engine::open(store, packages.clone(), engine).await?;
         let reconciler = Reconciler::new(options.clone(), Arc::clone(&packages), engine.handle().clone());
         let reconciler = Arc::new(Mutex::new(reconciler));
-        let follower = follow.then(|| tokio::spawn(follow_sources(Arc::clone(&reconciler), on_report)));
+        let clock = Arc::clone(&options.clock);
+        let follower =
+            follow.then(|| tokio::spawn(follow_sources(Arc::clone(&reconciler), clock, on_report)));
         Ok(Self { engine, packages, reconciler, options, follower, files: Mutex::default() })
     }
 
@@ -404,24 +407,28 @@ impl Host {
 }
 
 /// Passes whenever files change or the timer goes, until it is aborted.
-async fn follow_sources(reconciler: Arc<Mutex<Reconciler>>, on_report: Option<OnReport>) {
+async fn follow_sources(
+    reconciler: Arc<Mutex<Reconciler>>,
+    clock: Arc<dyn Clock>,
+    on_report: Option<OnReport>,
+) {
     let (wake, interval) = {
         let reconciler = reconciler.lock().await;
         (reconciler.wake(), reconciler.interval())
     };
-    let mut wait = Duration::ZERO;
+    let mut next = clock.uptime();
     loop {
         tokio::select! {
             () = wake.notified() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = clock.sleep_until(next) => {}
         }
         let pass = reconciler.lock().await.reconcile().await;
-        wait = match pass {
-            Ok((report, next)) => {
+        let wait = match pass {
+            Ok((report, wait)) => {
                 if let Some(on_report) = on_report.as_ref().filter(|_| !report.outcomes.is_empty()) {
                     on_report(&report);
                 }
-                next
+                wait
             }
             Err(error) => {
                 tracing::error!(
@@ -432,5 +439,6 @@ async fn follow_sources(reconciler: Arc<Mutex<Reconciler>>, on_report: Option<On
                 interval
             }
         };
+        next = clock.uptime().saturating_add(wait);
     }
 }

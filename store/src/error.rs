@@ -40,8 +40,8 @@ pub enum Error {
         /// The driver's error.
         source: sqlx::Error,
     },
-    /// The file is no database.
-    #[error("{url} is no database, or a damaged one")]
+    /// The file is not a database.
+    #[error("{url} is not a database, or a damaged one")]
     NotADatabase {
         /// Which file.
         url: String,
@@ -75,13 +75,13 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The URL names no database we know.
-    #[error("`{url}` is no database URL")]
+    #[error("`{url}` is not a database URL")]
     BadUrl {
         /// The URL, without credentials.
         url: String,
     },
-    /// A text is no id.
-    #[error("`{text}` is no {what} id")]
+    /// A text is not an id.
+    #[error("`{text}` is not a {what} id")]
     BadId {
         /// Of what.
         what: &'static str,
@@ -130,7 +130,7 @@ impl Error {
         }
     }
 
-    /// The fix, for a person.
+    /// The fix, as a sentence for the operator.
     pub fn fix(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "check the path or the server, and that this user may open it",

@@ -42,7 +42,7 @@ fn parts(topic: &str) -> Option<(&str, &str, &str)> {
 async fn open(opening: StreamOpening) -> Result<Box<dyn EventStream>, StreamError> {
     let topic = &opening.def.topic;
     let (server, stream, subject) = parts(topic).ok_or_else(|| StreamError {
-        message: format!("`{topic}` is no topic: write nats://host:port/STREAM/subject"),
+        message: format!("`{topic}` is not a topic: write nats://host:port/STREAM/subject"),
     })?;
     let options = async_nats::ConnectOptions::new().connection_timeout(CONNECT).max_reconnects(1);
     let client = options.connect(server).await.map_err(|e| failed(&format!("cannot reach {server}"), &e))?;

@@ -59,7 +59,8 @@ fn note(info: &PanicHookInfo<'_>) -> TaskFailure {
 
 fn message_of(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value that is no text")
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a value that is not text")
 }
 
 fn failure_of(payload: &(dyn Any + Send)) -> TaskFailure {

@@ -87,7 +87,7 @@ impl InputCache {
     /// The value of a source, none when it has none.
     ///
     /// # Errors
-    /// [`GraphError::BadInput`] when the bytes are no `T`.
+    /// [`GraphError::BadInput`] when the bytes are not a `T`.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, GraphError> {
         let Some(bytes) = self.get_raw(name) else { return Ok(None) };
         decode(bytes).map(Some).map_err(|error| GraphError::BadInput {

@@ -22,7 +22,7 @@ pub struct Schedule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSchedule {
     /// The expression.
-    #[error("`{expression}` is no cron expression: {message}")]
+    #[error("`{expression}` is not a cron expression: {message}")]
     Expression {
         /// As written.
         expression: String,
@@ -30,7 +30,7 @@ pub enum BadSchedule {
         message: String,
     },
     /// The zone.
-    #[error("`{zone}` is no IANA time zone")]
+    #[error("`{zone}` is not an IANA time zone")]
     Zone {
         /// As written.
         zone: String,

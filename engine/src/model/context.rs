@@ -87,7 +87,7 @@ impl Patch {
     /// Reads the frame a task sent back: an empty value means the key was removed.
     ///
     /// # Errors
-    /// When the frame is broken, or a value is no JSON.
+    /// When the frame is broken, or a value is not JSON.
     pub fn from_frame(frame: &[u8]) -> Result<Self, FrameError> {
         let mut patch = Self::default();
         for (key, value) in read_frame(frame)? {

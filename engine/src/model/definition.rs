@@ -108,7 +108,7 @@ pub enum DefinitionError {
         /// The tasks that can never start.
         tasks: Vec<String>,
     },
-    /// A rule does not parse or names a task that is no dependency.
+    /// A rule does not parse or names a task that is not a dependency.
     #[error("workflow `{workflow}`: the rule of `{task}` {message}")]
     BadRule {
         /// The workflow.

@@ -117,7 +117,7 @@ impl ReactorInput {
     pub(super) async fn flush(&self, source: usize) {
         match &self.sequential {
             None => self.reactor.flush(source),
-            // An empty event stands for the flush; it is no event of the source.
+            // An empty event stands for the flush; it is not an event of the source.
             Some(sequential) => {
                 self.reactor.pending.fetch_add(1, Ordering::SeqCst);
                 let events = vec![(source, Event::from([]))];

@@ -33,10 +33,11 @@ pub(crate) async fn run(engine: EngineHandle) {
                 None
             }
         };
-        let sleep = next
-            .map_or(MAX_SLEEP, |at| Duration::from_millis(at.saturating_sub(engine.now_ms()).max(1) as u64));
+        let uptime = engine.clock().uptime();
+        let until = |at: i64| Duration::from_millis(at.saturating_sub(engine.now_ms()).max(0) as u64);
+        let sleep = next.map_or(MAX_SLEEP, until).min(MAX_SLEEP);
         tokio::select! {
-            () = tokio::time::sleep(sleep.min(MAX_SLEEP)) => {}
+            () = engine.clock().sleep_until(uptime + sleep) => {}
             result = changed.changed() => if result.is_err() { return },
         }
     }
@@ -67,10 +68,11 @@ fn keep_polling(
 }
 
 async fn poll_loop(engine: EngineHandle, trigger: Arc<TriggerDef>, interval_ms: u64) {
-    let mut interval = tokio::time::interval(Duration::from_millis(interval_ms));
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let interval = Duration::from_millis(interval_ms);
+    let mut next = engine.clock().uptime();
     loop {
-        interval.tick().await;
+        engine.clock().sleep_until(next).await;
+        next = engine.clock().uptime().saturating_add(interval);
         let fired = match engine.packages().poll(Arc::clone(&trigger)).await {
             PollOutcome::Skip => continue,
             PollOutcome::Failed(error) => {

@@ -50,7 +50,8 @@ impl Writer {
         self.slots.free().saturating_sub(effects.attempts.len() + claimed)
     }
 
-    /// The number of tasks that may be claimed in the moment in which they become ready: none while others have waited longer.
+    /// The number of tasks that may be claimed in the moment in which they become ready: none while others have waited
+    /// longer.
     pub(super) fn eager_claim_limit(&self, claimed: usize, effects: &Effects) -> usize {
         let first = self.ready.is_known_empty() && !self.bypass_cache && self.stopping.is_none();
         if first { self.free_slots(claimed, effects) } else { 0 }

@@ -48,7 +48,6 @@ use slots::Slots;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::Instant;
 
 /// The interval at which the host row is touched, and cancel requests of other programs are scanned for at the latest.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
@@ -63,15 +62,16 @@ const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration:
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 struct Stopping {
-    deadline: Instant,
+    /// On the clock's uptime.
+    deadline: Duration,
     cancelled: bool,
     reply: oneshot::Sender<()>,
 }
 
-/// When the writer did what it does from time to time.
+/// When, on the clock's uptime, the writer did what it does from time to time.
 struct Timers {
-    last_heartbeat: Instant,
-    last_cancel_scan: Instant,
+    last_heartbeat: Duration,
+    last_cancel_scan: Duration,
     /// Cancel requests are scanned for in the next transaction.
     scan_cancelled: bool,
 }
@@ -110,7 +110,7 @@ impl Writer {
         host: HostId,
         progress: broadcast::Sender<ProgressEvent>,
     ) -> Result<Self, Error> {
-        let now = options.clock.now_ms();
+        let (now, uptime) = (options.clock.now_ms(), options.clock.uptime());
         let stale = recovery::take_over(&store, host, &options.host_name, now).await?;
         Ok(Self {
             store,
@@ -127,11 +127,7 @@ impl Writer {
             ready: ReadyQueue::new(now),
             runs: RunCache::default(),
             batching: Batching::new(),
-            timers: Timers {
-                last_heartbeat: Instant::now(),
-                last_cancel_scan: Instant::now(),
-                scan_cancelled: true,
-            },
+            timers: Timers { last_heartbeat: uptime, last_cancel_scan: uptime, scan_cancelled: true },
             // Later than every token of an earlier host on this database, as its clock ran.
             token: FencingToken::new(now),
             bypass_cache: false,
@@ -143,18 +139,22 @@ impl Writer {
     /// Runs until it is told to shut down.
     pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
-            let wait = self.until_next_timer();
-            match tokio::time::timeout(wait, commands.recv()).await {
-                Ok(Some(command)) => self.receive(command),
-                Ok(None) => return,
-                Err(_) => {}
+            let timer = self.clock.sleep_until(self.next_timer());
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => self.receive(command),
+                    None => return,
+                },
+                () = timer => {}
             }
             for _ in 1..MAX_BATCH {
                 let Ok(command) = commands.try_recv() else { break };
                 self.receive(command);
             }
             if self.failures > 0 {
-                tokio::time::sleep(STORE_BACKOFF.pause(self.failures)).await;
+                let pause = STORE_BACKOFF.pause(self.failures);
+                self.clock.sleep_until(self.clock.uptime().saturating_add(pause)).await;
             }
             self.coalesce(&mut commands).await;
             self.turn().await;
@@ -255,7 +255,8 @@ impl Writer {
             }
             Command::Migrate(migration) => self.migrations.push(migration),
             Command::Shutdown { grace, reply } => {
-                self.stopping = Some(Stopping { deadline: Instant::now() + grace, cancelled: false, reply });
+                let deadline = self.clock.uptime().saturating_add(grace);
+                self.stopping = Some(Stopping { deadline, cancelled: false, reply });
             }
         }
     }
@@ -304,34 +305,36 @@ impl Writer {
         }
     }
 
-    fn until_next_timer(&self) -> Duration {
+    /// When, on the clock's uptime, there is something to do without a command.
+    fn next_timer(&self) -> Duration {
+        let uptime = self.clock.uptime();
         if !self.ended.is_empty() {
-            return Duration::ZERO;
+            return uptime;
         }
-        let mut wait = HEARTBEAT_INTERVAL.saturating_sub(self.timers.last_heartbeat.elapsed());
+        let mut next = self.timers.last_heartbeat + HEARTBEAT_INTERVAL;
         if !self.runs.is_empty() {
-            wait = wait.min(CANCEL_SCAN_INTERVAL.saturating_sub(self.timers.last_cancel_scan.elapsed()));
+            next = next.min(self.timers.last_cancel_scan + CANCEL_SCAN_INTERVAL);
         }
         // Without a free slot nothing is claimed: the outcome that frees one wakes this loop.
         let may_claim = self.stopping.is_none() && self.slots.free() > 0;
         if let Some(due) = self.ready.next_due().filter(|_| may_claim) {
             let until = due.saturating_sub(self.clock.now_ms()).max(0);
-            wait = wait.min(Duration::from_millis(until as u64));
+            next = next.min(uptime.saturating_add(Duration::from_millis(until as u64)));
         }
         if let Some(stopping) = &self.stopping {
-            wait = wait.min(stopping.deadline.saturating_duration_since(Instant::now()));
+            next = next.min(stopping.deadline);
         }
-        wait
+        next
     }
 
     /// True when the engine was told to stop and nothing is left to record.
     async fn stop_if_done(&mut self) -> bool {
         let Some(stopping) = &mut self.stopping else { return false };
-        let expired = Instant::now() >= stopping.deadline;
+        let expired = self.clock.uptime() >= stopping.deadline;
         let idle = self.leases.is_empty() && self.ended.is_empty();
         if !idle && expired && !stopping.cancelled {
             stopping.cancelled = true;
-            stopping.deadline = Instant::now() + CANCEL_GRACE;
+            stopping.deadline = self.clock.uptime() + CANCEL_GRACE;
             for (lease, digest) in self.leases.executing() {
                 self.packages.cancel(digest, lease);
             }

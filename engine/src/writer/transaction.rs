@@ -9,7 +9,6 @@ use longshore_store::{
     TaskKey, TaskRow, Tx,
 };
 use std::sync::Arc;
-use tokio::time::Instant;
 
 impl Writer {
     /// Everything that is pending, in one transaction.
@@ -40,14 +39,15 @@ impl Writer {
     }
 
     async fn write_pending(&mut self, tx: &mut Tx, claim: Claim, effects: &mut Effects) -> Result<(), Abort> {
-        if self.timers.last_heartbeat.elapsed() >= HEARTBEAT_INTERVAL {
+        let uptime = self.clock.uptime();
+        if uptime >= self.timers.last_heartbeat + HEARTBEAT_INTERVAL {
             Store::heartbeat(tx, self.host, false, claim.now).await?;
-            self.timers.last_heartbeat = Instant::now();
+            self.timers.last_heartbeat = uptime;
             self.timers.scan_cancelled = true;
             // Tasks that became ready without this host: by a clock that was set back, by another host.
             self.ready.mark_incomplete();
         }
-        if self.timers.scan_cancelled || self.timers.last_cancel_scan.elapsed() >= CANCEL_SCAN_INTERVAL {
+        if self.timers.scan_cancelled || uptime >= self.timers.last_cancel_scan + CANCEL_SCAN_INTERVAL {
             self.cancel_runs(tx, claim.now, effects).await?;
         }
         let mut claimed = self.commit_outcomes(tx, claim, effects).await?;
@@ -100,7 +100,7 @@ impl Writer {
             self.end_early(tx, end, now, effects).await?;
         }
         self.timers.scan_cancelled = false;
-        self.timers.last_cancel_scan = Instant::now();
+        self.timers.last_cancel_scan = self.clock.uptime();
         Ok(())
     }
 

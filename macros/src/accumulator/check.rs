@@ -26,7 +26,7 @@ pub(super) fn check(model: &AccumulatorModel, function: &Function, diag: &mut Di
         diag.error(sig.ident.span(), wrong("the result is missing"));
     }
     if kind == Kind::State && item_type(&sig.output).is_none() {
-        diag.error(sig.output.span(), wrong("the result is no `VecDeque<T>`"));
+        diag.error(sig.output.span(), wrong("the result is not a `VecDeque<T>`"));
     }
     if kind == Kind::Stream && model.config.get("type").is_none_or(|text| text == "") {
         diag.error(sig.ident.span(), "what does it read? Write `type = \"file\"` or another kind of source");

@@ -17,7 +17,7 @@ pub(crate) fn macro_impl(kind: Kind, args: TokenStream, item: TokenStream) -> To
     let mut diag = Diagnostics::default();
     let Some(function) = diag.keep(parse::function(kind, item.clone())) else {
         let errors = diag.into_tokens();
-        // A function without a body is no Rust: it would bury our own error.
+        // A function without a body is not Rust: it would bury our own error.
         let item = if kind == Kind::State { TokenStream::new() } else { item };
         return quote!(#errors #item);
     };

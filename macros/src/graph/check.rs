@@ -38,7 +38,7 @@ fn strangers(model: &GraphModel, diag: &mut Diagnostics) {
     for stray in &model.strays {
         let near = did_you_mean(&stray.to_string(), names.iter().map(String::as_str));
         let fix = if near.is_empty() { "; move helpers out of the module" } else { &near };
-        diag.error(stray.span(), format!("`{stray}` is no node of the graph{fix}"));
+        diag.error(stray.span(), format!("`{stray}` is not a node of the graph{fix}"));
     }
 }
 

@@ -55,7 +55,7 @@ fn check_cron(cron: &LitStr, diag: &mut Diagnostics) {
     }
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Optional).build();
     if let Err(error) = parser.parse(&text) {
-        diag.error(cron.span(), format!("`{text}` is no cron expression: {error}"));
+        diag.error(cron.span(), format!("`{text}` is not a cron expression: {error}"));
     }
 }
 
@@ -68,7 +68,7 @@ fn check_timezone(model: &TriggerModel, diag: &mut Diagnostics) {
     let name = zone.value();
     if name.parse::<chrono_tz::Tz>().is_err() {
         let near = did_you_mean(&name, chrono_tz::TZ_VARIANTS.iter().map(|tz| tz.name()));
-        diag.error(zone.span(), format!("`{name}` is no IANA time zone{near}"));
+        diag.error(zone.span(), format!("`{name}` is not an IANA time zone{near}"));
     }
 }
 

@@ -94,6 +94,12 @@ impl Reconciler {
                 Action::Unload { digest, .. } => self.unload(&digest, report).await?,
             }
         }
+        // What is desired again is not kept for the sake of others.
+        for (digest, tracked) in &mut self.tracked {
+            if retires.iter().all(|(retired, _)| retired != digest) {
+                tracked.retained_for.clear();
+            }
+        }
         // Subscribers are retired before the owners of their reactors.
         let owns_reactors = |digest: &Digest| {
             self.tracked.get(digest).is_some_and(|tracked| !tracked.generation.reactors().is_empty())

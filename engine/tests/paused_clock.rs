@@ -1,0 +1,195 @@
+//! What the engine does in hours, on a clock that stands still until the test moves it.
+
+use longshore_engine::clock::Manual;
+use longshore_engine::embedded::EmbeddedPackage;
+use longshore_engine::{Engine, Options, StartRequest};
+use longshore_store::{AttemptRow, EventKind, EventRow, RunId, RunRow, RunState, Subject, TaskRow};
+use longshore_testing::Backend;
+use longshore_workflow::{TriggerError, TriggerResult};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// 2026-01-05 10:30 UTC, a Monday.
+const HALF_PAST_TEN: i64 = 1_767_609_000_000;
+
+/// Tasks whose first attempt has failed.
+static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+static POLLS: AtomicUsize = AtomicUsize::new(0);
+/// Tests whose triggers fire run one at a time: they count in `POLLS`.
+static TRIGGERS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+#[longshore_workflow::workflow(name = "patient")]
+mod patient {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, TaskHandle, task};
+
+    #[task(
+        retry_attempts = 2,
+        retry_delay_ms = 3_600_000,
+        retry_max_delay_ms = 3_600_000,
+        retry_jitter = false
+    )]
+    async fn twice(_context: &mut Context<Value>, handle: &mut TaskHandle) -> Result<(), TaskError> {
+        let first = SEEN.lock().expect("sound").insert(handle.task_execution_id().to_owned());
+        if first { Err(TaskError::failed("not yet")) } else { Ok(()) }
+    }
+}
+
+#[longshore_workflow::workflow(name = "bounded")]
+mod bounded {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn endless(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        std::future::pending().await
+    }
+}
+
+#[longshore_workflow::workflow(name = "instant")]
+mod instant {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn only(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+#[longshore_workflow::trigger(on = "instant", cron = "0 * * * *")]
+async fn hourly() {}
+
+#[longshore_workflow::trigger(on = "instant", poll_interval = "1h")]
+async fn looks() -> Result<TriggerResult, TriggerError> {
+    POLLS.fetch_add(1, Ordering::SeqCst);
+    Ok(TriggerResult::Skip)
+}
+
+longshore_testing::for_each_backend!(
+    a_retry_waits_for_its_delay,
+    an_engine_that_stops_cancels_what_runs_when_the_grace_is_over,
+    a_cron_trigger_fires_at_its_instants_and_once_for_those_that_passed,
+    a_poll_runs_at_once_and_then_at_its_interval,
+);
+
+struct Paused {
+    engine: Engine,
+    clock: Manual,
+}
+
+impl Paused {
+    async fn open(backend: &Backend, triggers: bool) -> Self {
+        let clock = Manual::at(HALF_PAST_TEN);
+        let embedded = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
+        let options = Options { triggers, clock: Arc::new(clock.clone()), ..Options::default() };
+        let engine = Engine::open(backend.open().await, Arc::new(embedded), options).await.expect("starts");
+        Self { engine, clock }
+    }
+
+    async fn start(&self, workflow: &str) -> RunId {
+        let request = StartRequest { workflow: workflow.into(), ..StartRequest::default() };
+        self.engine.start(request).await.expect("starts").run
+    }
+
+    async fn ended(&self, run: RunId) -> RunState {
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.engine.ended(run)).await;
+        ended.expect("ends in time").expect("is there")
+    }
+
+    /// Returns when the writer has done all that is due: a run that was started after it has ended.
+    async fn settle(&self) {
+        let run = self.start("instant").await;
+        assert_eq!(self.ended(run).await, RunState::Succeeded);
+    }
+
+    /// When the cron trigger started the runs that have ended; an open one would hold the next back.
+    async fn fired(&self) -> Vec<i64> {
+        let runs = RunRow::newest(self.engine.store(), None, 100).await.expect("lists");
+        let ended = |run: &&RunRow| run.origin == "cron:hourly" && run.state.is_terminal();
+        let mut fired: Vec<i64> = runs.iter().filter(ended).map(|run| run.created_at).collect();
+        fired.sort_unstable();
+        fired
+    }
+}
+
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    for _ in 0..6000 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never: {what}");
+}
+
+async fn a_retry_waits_for_its_delay(backend: Backend) {
+    let paused = Paused::open(&backend, false).await;
+    let run = paused.start("patient").await;
+    let attempts = async || AttemptRow::of_run(paused.engine.store(), run).await.expect("loads").len();
+    until("it failed", async || attempts().await == 1).await;
+    paused.clock.advance(HOUR - MILLISECOND);
+    paused.settle().await;
+    assert_eq!(attempts().await, 1, "a millisecond is left");
+    paused.clock.advance(MILLISECOND);
+    assert_eq!(paused.ended(run).await, RunState::Succeeded);
+    let report = paused.engine.wait(run).await.expect("is there");
+    let history = &report.tasks[0].history;
+    assert_eq!(history[1].started_at - history[0].finished_at, HOUR.as_millis() as i64);
+    paused.engine.shutdown(HOUR).await;
+}
+
+async fn an_engine_that_stops_cancels_what_runs_when_the_grace_is_over(backend: Backend) {
+    let paused = Paused::open(&backend, false).await;
+    let run = paused.start("bounded").await;
+    let engine = Arc::new(paused.engine);
+    let stopping = tokio::spawn({
+        let engine = Arc::clone(&engine);
+        async move { engine.shutdown(HOUR).await }
+    });
+    // The grace begins when the writer gets to it: an hour from now, or from one of these.
+    until("it stops", async || {
+        paused.clock.advance(HOUR);
+        stopping.is_finished()
+    })
+    .await;
+    stopping.await.expect("no panic");
+    let task = &TaskRow::of_run(engine.store(), run).await.expect("loads")[0];
+    assert_eq!(task.state.as_str(), "ready", "the next host goes on");
+}
+
+async fn a_cron_trigger_fires_at_its_instants_and_once_for_those_that_passed(backend: Backend) {
+    let _alone = TRIGGERS.lock().await;
+    let paused = Paused::open(&backend, true).await;
+    let eleven = HALF_PAST_TEN + HOUR.as_millis() as i64 / 2;
+    paused.settle().await;
+    assert_eq!(paused.fired().await, Vec::<i64>::new());
+    paused.clock.advance(HOUR / 2);
+    until("it fires", async || paused.fired().await == [eleven]).await;
+    paused.clock.advance(HOUR * 3);
+    let two = eleven + 3 * HOUR.as_millis() as i64;
+    until("it fires again", async || paused.fired().await == [eleven, two]).await;
+    let events =
+        EventRow::newest(paused.engine.store(), Subject::Schedule("hourly"), 10).await.expect("lists");
+    let missed: Vec<&str> =
+        events.iter().filter(|e| e.kind == EventKind::Missed).map(|e| e.message.as_str()).collect();
+    assert_eq!(missed, ["2 earlier fires passed while no host ran; fired once for the latest"]);
+    paused.engine.shutdown(HOUR).await;
+}
+
+async fn a_poll_runs_at_once_and_then_at_its_interval(backend: Backend) {
+    let _alone = TRIGGERS.lock().await;
+    let before = POLLS.load(Ordering::SeqCst);
+    let paused = Paused::open(&backend, true).await;
+    let polls = || POLLS.load(Ordering::SeqCst) - before;
+    until("it polls", async || polls() == 1).await;
+    paused.clock.advance(HOUR);
+    until("it polls again", async || polls() == 2).await;
+    paused.engine.shutdown(HOUR).await;
+}
