@@ -19,6 +19,14 @@ pub enum Error {
         /// The fix, as a sentence for the operator.
         fix: &'static str,
     },
+    /// Nobody knows whether the start was recorded: the database broke off and did not come back in time.
+    #[error("it is not known whether run {run} was started: {message}")]
+    StartUnknown {
+        /// The run that exists when it was.
+        run: RunId,
+        /// The text of the database's error.
+        message: String,
+    },
     /// Nobody has this workflow.
     #[error("no loaded package has a workflow `{workflow}` (tenant `{tenant}`)")]
     UnknownWorkflow {
@@ -110,6 +118,7 @@ impl Error {
         match self {
             Self::Store(error) => error.code(),
             Self::NotRecorded { code, .. } => code,
+            Self::StartUnknown { .. } => "LS0609",
             Self::UnknownWorkflow { .. } => "LS0601",
             Self::MissingParam { .. } | Self::UnknownParam { .. } | Self::BadParam { .. } => "LS0602",
             Self::UnknownRun { .. } => "LS0603",
@@ -126,6 +135,11 @@ impl Error {
         match self {
             Self::Store(error) => error.fix().to_owned(),
             Self::NotRecorded { fix, .. } => (*fix).to_owned(),
+            Self::StartUnknown { run, .. } => {
+                format!(
+                    "once the database is back, look with `longshore runs show {run}` before starting it again"
+                )
+            }
             Self::UnknownWorkflow { known, .. } if known.is_empty() => {
                 "no workflow is loaded: see `longshore packages` for what was refused and why".into()
             }

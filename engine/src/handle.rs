@@ -68,14 +68,18 @@ impl EngineHandle {
         self.clock.now_ms()
     }
 
-    /// Starts a run. When this returns, the run is on disk.
+    /// Starts a run. When this returns, the run is on disk. While others use the database, or it is away, it waits up
+    /// to 30 seconds.
     ///
     /// # Errors
-    /// [`Error::UnknownWorkflow`], [`Error::MissingParam`] and its siblings, [`Error::Store`].
+    /// [`Error::UnknownWorkflow`], [`Error::MissingParam`] and its siblings; [`Error::NotRecorded`] when the database
+    /// refused, [`Error::StartUnknown`] when it went away in the middle.
     pub async fn start(&self, request: StartRequest) -> Result<Started, Error> {
         let def = self.find_workflow(&request)?;
         let run = Box::new(new_run(&def, request, self.now_ms())?);
-        self.inbox.ask(|reply| Command::Start(PendingStart { run, def, reply })).await?
+        let since = self.clock.uptime();
+        let start = |reply| Command::Start(PendingStart { run, def, since, uncertain: false, reply });
+        self.inbox.ask(start).await?
     }
 
     fn find_workflow(&self, request: &StartRequest) -> Result<Arc<WorkflowDef>, Error> {

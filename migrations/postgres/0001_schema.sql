@@ -132,7 +132,11 @@ CREATE TABLE tasks (
     -- Dependencies that failed, were cancelled, or were skipped because of a failure further up.
     upstream_failed BIGINT NOT NULL,
     attempt BIGINT NOT NULL,
+    -- Attempts that ended with their host or process; of the last ones in a row, those that had others beside them,
+    -- and those that did not.
     lost BIGINT NOT NULL,
+    lost_together BIGINT NOT NULL,
+    lost_alone BIGINT NOT NULL,
     -- The fencing token of the current or last lease.
     token BIGINT NOT NULL,
     due_at BIGINT NOT NULL,

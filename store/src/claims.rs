@@ -4,7 +4,7 @@ use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, Param, i
 use crate::error::Error;
 use crate::ids::{FencingToken, RunId};
 use crate::keys::TaskKey;
-use crate::lease::{Claim, Lease};
+use crate::lease::{Claim, Lease, Losses};
 use crate::open::{Dialect, Tx};
 use crate::row::get;
 use crate::tasks::TaskState;
@@ -21,8 +21,8 @@ pub struct TaskUpdate {
     pub token: FencingToken,
     /// Where it goes: a terminal state, or `Ready` for another attempt.
     pub state: TaskState,
-    /// 1 when the attempt ended because whatever executed it is gone.
-    pub lost: i64,
+    /// Its losses from now on.
+    pub losses: Losses,
     /// 1 when the attempt is taken back, as if it had never begun.
     pub attempt_reverted: i64,
     /// When it is due again, for `Ready`.
@@ -92,9 +92,10 @@ static RECORD_SUCCESS: BatchStatement = BatchStatement::new(
 );
 
 static APPLY: BatchStatement = BatchStatement::new(
-    "WITH v(run_id, idx, token, state, lost, attempt_reverted, due_at, finished_at, error, patch) AS (VALUES ",
-    &[Text, Int, Int, Text, Int, Int, Int, Int, Text, Text],
-    ") UPDATE tasks SET state = v.state, lost = tasks.lost + v.lost, \
+    "WITH v(run_id, idx, token, state, lost, lost_together, lost_alone, attempt_reverted, due_at, finished_at, error, patch) AS (VALUES ",
+    &[Text, Int, Int, Text, Int, Int, Int, Int, Int, Int, Text, Text],
+    ") UPDATE tasks SET state = v.state, lost = v.lost, lost_together = v.lost_together, \
+     lost_alone = v.lost_alone, \
      attempt = tasks.attempt - v.attempt_reverted, due_at = v.due_at, finished_at = v.finished_at, \
      error = v.error, patch = v.patch FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx \
      AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx",
@@ -168,7 +169,7 @@ impl Lease {
              WHERE (run_id, idx) IN (SELECT t.run_id, t.idx FROM tasks t JOIN runs r ON r.id = t.run_id \
              WHERE t.state = 'ready' AND t.due_at <= $3 AND r.digest {} \
              ORDER BY t.due_at, t.run_id, t.idx LIMIT $4{skip_locked}) \
-             RETURNING run_id, idx, attempt, lost, upstream_failed",
+             RETURNING run_id, idx, attempt, lost, lost_together, lost_alone, upstream_failed",
             in_json(tx, 5)
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(claim.token).bind(claim.host.to_string());
@@ -181,8 +182,12 @@ impl Lease {
         let claimed = rows.iter().map(|row| {
             let run = RunId::parse(&get::<String>(row, "run_id")?)?;
             let key = TaskKey { run, idx: get(row, "idx")? };
-            let lost = get(row, "lost")?;
-            Ok(Self { lost, ..claim.lease(key, get(row, "attempt")?, get(row, "upstream_failed")?) })
+            let losses = Losses {
+                total: get(row, "lost")?,
+                together: get(row, "lost_together")?,
+                alone: get(row, "lost_alone")?,
+            };
+            Ok(Self { losses, ..claim.lease(key, get(row, "attempt")?, get(row, "upstream_failed")?) })
         });
         claimed.collect()
     }
@@ -240,7 +245,9 @@ impl TaskUpdate {
                     u.key.idx.into(),
                     u.token.get().into(),
                     u.state.as_str().into(),
-                    u.lost.into(),
+                    u.losses.total.into(),
+                    u.losses.together.into(),
+                    u.losses.alone.into(),
                     u.attempt_reverted.into(),
                     u.due_at.into(),
                     finished.into(),

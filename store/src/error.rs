@@ -24,6 +24,28 @@ pub enum Error {
         /// The driver's error.
         source: sqlx::Error,
     },
+    /// Another transaction came first: this one was undone, and may be done again at once.
+    #[error("another transaction of the database came first ({operation})")]
+    Conflict {
+        /// The operation.
+        operation: &'static str,
+        /// The driver's error.
+        source: sqlx::Error,
+    },
+    /// No connection became free, and none could be made.
+    #[error("no connection to the database became free in ten seconds ({operation})")]
+    Busy {
+        /// The operation.
+        operation: &'static str,
+        /// The driver's error.
+        source: sqlx::Error,
+    },
+    /// The answer to a commit was lost: the transaction is on disk, or it never was.
+    #[error("the database did not say whether it committed")]
+    CommitUnknown {
+        /// The driver's error.
+        source: sqlx::Error,
+    },
     /// The database does not take writes.
     #[error("the database is read-only ({operation})")]
     ReadOnly {
@@ -127,6 +149,9 @@ impl Error {
             Self::BadId { .. } => "LS0511",
             Self::BadRow { .. } => "LS0512",
             Self::Query { .. } => "LS0513",
+            Self::Conflict { .. } => "LS0514",
+            Self::Busy { .. } => "LS0515",
+            Self::CommitUnknown { .. } => "LS0516",
         }
     }
 
@@ -136,6 +161,13 @@ impl Error {
             Self::Unreachable { .. } => "check the path or the server, and that this user may open it",
             Self::Locked { .. } => {
                 "end the other program (a shell with an open transaction, a backup), then try again"
+            }
+            Self::Conflict { .. } => "try again; Longshore does so by itself",
+            Self::Busy { .. } => {
+                "check the server, and look for a program that holds transactions open; then try again"
+            }
+            Self::CommitUnknown { .. } => {
+                "check the connection to the server; Longshore looks up what it wrote"
             }
             Self::ReadOnly { .. } => "make the file and its folder writable for this user",
             Self::DiskFull { .. } => "free space on that disk; nothing acknowledged was lost",
@@ -153,16 +185,35 @@ impl Error {
         }
     }
 
-    /// True when the same operation may succeed when tried again.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Locked { .. } | Self::DiskFull { .. })
+    /// True when others use the database, or it is away for a moment: waiting helps, and nobody has to do anything.
+    pub fn is_contention(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Locked { .. }
+                | Self::Conflict { .. }
+                | Self::Busy { .. }
+                | Self::CommitUnknown { .. }
+        )
+    }
+
+    /// As [`Error::of`], for a commit: an error that the database did not send leaves its end unknown.
+    pub(crate) fn of_commit(source: sqlx::Error) -> Self {
+        // 10: SQLite does not know what reached the disk. 08007 and 40003: PostgreSQL does not know either.
+        let known = matches!(&source, sqlx::Error::Database(error)
+            if !error.code().is_some_and(|code| is_unknown_end(&code)));
+        if known { Self::of("commit", source) } else { Self::CommitUnknown { source } }
     }
 
     /// Sorts a driver's error by what an operator can do about it.
     pub(crate) fn of(operation: &'static str, source: sqlx::Error) -> Self {
         let code = match &source {
             sqlx::Error::Database(error) => error.code().unwrap_or_default().into_owned(),
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+            sqlx::Error::PoolTimedOut => return Self::Busy { operation, source },
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => {
                 return Self::Unreachable { url: "in use".to_owned(), source };
             }
             _ => String::new(),
@@ -171,6 +222,11 @@ impl Error {
         let primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|c| c & 0xff);
         match (primary, code.as_str()) {
             (Some(5 | 6), _) | (_, "55P03") => Self::Locked { operation, source },
+            (_, "40001" | "40P01") => Self::Conflict { operation, source },
+            // 57P01 to 57P03: the server shuts down, crashed, or starts; 08..: the connection; 53300: too many.
+            (_, "57P01" | "57P02" | "57P03" | "53300" | "08000" | "08003" | "08006" | "08001" | "08004") => {
+                Self::Unreachable { url: "in use".to_owned(), source }
+            }
             (Some(8), _) | (_, "25006") => Self::ReadOnly { operation, source },
             // 4874: the index of the write-ahead log could not grow.
             (Some(13), _) | (_, "4874" | "53100") => Self::DiskFull { operation, source },
@@ -224,6 +280,11 @@ impl Error {
             source => Self::Migrate { source },
         }
     }
+}
+
+fn is_unknown_end(code: &str) -> bool {
+    let primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|c| c & 0xff);
+    primary == Some(10) || matches!(code, "08007" | "40003")
 }
 
 /// A word that no variant has.

@@ -43,7 +43,7 @@ pub use events::{
 pub use generations::{GenerationRow, GenerationState, NewGeneration};
 pub use ids::{FencingToken, GenerationId, HostId, RunId};
 pub use keys::TaskKey;
-pub use lease::{Claim, Lease};
+pub use lease::{Claim, Lease, Losses};
 pub use longshore_workflow::names::{Digest, PackageName, TenantId};
 pub use open::{Access, Dialect, Store, Tx};
 pub use overrides::{Override, OverrideKind, PassInputs};

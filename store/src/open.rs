@@ -155,9 +155,9 @@ impl Store {
     /// Ends a transaction. When this returns, its changes survive power loss.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] among others; the transaction is then undone.
+    /// [`Error::CommitUnknown`] when the transaction may be on disk; after any other it is undone.
     pub async fn commit(&self, tx: Tx) -> Result<(), Error> {
-        tx.commit().await.map_err(|e| Error::of("commit", e))
+        tx.commit().await.map_err(Error::of_commit)
     }
 
     /// Undoes a transaction. When this returns, it holds no locks any more.

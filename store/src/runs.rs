@@ -12,7 +12,7 @@ use crate::text_enum::text_enum;
 use longshore_workflow::names::{Digest, PackageName, TenantId};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 text_enum! {
     /// Where a run is.
@@ -303,6 +303,17 @@ impl RunRow {
                 Ok((RunId::parse(&get::<String>(row, "id")?)?, asked.is_some()))
             })
             .collect()
+    }
+
+    /// Those of the ids that are runs.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn existing(tx: &mut Tx, ids: &[RunId]) -> Result<HashSet<RunId>, Error> {
+        let sql = format!("SELECT id FROM runs WHERE id {}", in_json(tx, 1));
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(json_of(ids));
+        let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("look up runs", e))?;
+        rows.iter().map(|row| RunId::parse(&get::<String>(row, "id")?)).collect()
     }
 
     /// Runs by id, inside a transaction. A row that does not read is an error of its own, so that it does not

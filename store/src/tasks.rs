@@ -4,7 +4,7 @@ use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, in_json,
 use crate::error::Error;
 use crate::ids::{FencingToken, HostId, RunId};
 use crate::keys::TaskKey;
-use crate::lease::Claim;
+use crate::lease::{Claim, Losses};
 use crate::open::{Store, Tx};
 use crate::row::{get, read_rows};
 use crate::text_enum::text_enum;
@@ -65,8 +65,12 @@ pub struct TaskRow {
     pub upstream_failed: i64,
     /// Attempts begun.
     pub attempt: i64,
-    /// Attempts that ended because their host died.
+    /// Attempts that ended because their host or process died.
     pub lost: i64,
+    /// Those since an attempt last held up that had others beside them.
+    pub lost_together: i64,
+    /// Those since an attempt last held up that were alone.
+    pub lost_alone: i64,
     /// The token of the current or last claim.
     pub token: FencingToken,
     /// When it is due.
@@ -84,19 +88,21 @@ pub struct TaskRow {
     pub patch: Option<String>,
 }
 
-const COLUMNS: &str = "run_id, idx, id, state, waiting, upstream_failed, attempt, lost, token, due_at, host_id, \
-     started_at, finished_at, error, patch";
+const COLUMNS: &str = "run_id, idx, id, state, waiting, upstream_failed, attempt, lost, lost_together, \
+     lost_alone, token, due_at, host_id, started_at, finished_at, error, patch";
 
 static INSERT: BatchStatement = BatchStatement::new(
-    "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, token, due_at) \
-     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, 0, 0, 0, 0, v.column6 FROM (VALUES ",
+    "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, lost_together, \
+     lost_alone, token, due_at) \
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, 0, 0, 0, 0, 0, 0, v.column6 FROM (VALUES ",
     &[Text, Int, Text, Text, Int, Int],
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
 static INSERT_CLAIMED: BatchStatement = BatchStatement::new(
-    "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, token, host_id, due_at, started_at) \
-     SELECT v.column1, v.column2, v.column3, 'running', 0, 0, 1, 0, CAST($1 AS BIGINT), CAST($2 AS TEXT), \
+    "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, lost_together, \
+     lost_alone, token, host_id, due_at, started_at) \
+     SELECT v.column1, v.column2, v.column3, 'running', 0, 0, 1, 0, 0, 0, CAST($1 AS BIGINT), CAST($2 AS TEXT), \
      CAST($3 AS BIGINT), CAST($4 AS BIGINT) FROM (VALUES ",
     &[Text, Int, Text],
     ") AS v WHERE v.column1 IS NOT NULL",
@@ -156,6 +162,11 @@ impl NewTask {
 }
 
 impl TaskRow {
+    /// Its losses.
+    pub fn losses(&self) -> Losses {
+        Losses { total: self.lost, together: self.lost_together, alone: self.lost_alone }
+    }
+
     /// Ends whatever is not terminal in a cancelled run. Returns the tasks that were running.
     ///
     /// # Errors
@@ -191,6 +202,17 @@ impl TaskRow {
             .fetch_all(&mut **tx)
             .await
             .map_err(|e| Error::of("look for stale claims", e))?;
+        read_rows("tasks", "run_id", &rows)
+    }
+
+    /// Running tasks of a host.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn claims_of(tx: &mut Tx, host: HostId) -> Result<Vec<Self>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND host_id = $1");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(host.to_string());
+        let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("look for own claims", e))?;
         read_rows("tasks", "run_id", &rows)
     }
 

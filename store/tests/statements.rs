@@ -3,7 +3,7 @@
 use longshore_store::{
     Access, ArtifactRow, AttemptResult, AttemptRow, Claim, CommandRow, ConditionKind, ConditionRow,
     ConditionStatus, DeadLetter, Digest, EntryKind, EntryRow, EventKind, EventRow, FencingToken,
-    GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, NewArtifact, NewAttempt,
+    GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Losses, NewArtifact, NewAttempt,
     NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow,
     PackageState, PassInputs, PositionRow, ReactorCommand, ReactorRow, Recorded, Resolution, RunCounts,
     RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState,
@@ -146,7 +146,7 @@ async fn start(store: &Store, dedup_key: Option<&str>) -> RunId {
 fn update(key: TaskKey, token: i64, state: TaskState) -> TaskUpdate {
     let token = FencingToken::new(token);
     let (error, patch) = (Some("why".to_owned()), Some("{}".to_owned()));
-    TaskUpdate { key, token, state, lost: 0, attempt_reverted: 0, due_at: 20, error, patch }
+    TaskUpdate { key, token, state, losses: Losses::default(), attempt_reverted: 0, due_at: 20, error, patch }
 }
 
 async fn a_run_is_started_claimed_and_ended(backend: Backend) {

@@ -3,6 +3,7 @@
 //! - [`TestHost`]: a host on a folder of packages whose passes the test runs.
 //! - [`for_each_backend!`]: a suite on each database, which is a [`Backend`].
 //! - [`Postgres`]: a server for tests.
+//! - [`FaultProxy`]: between a program and that server; it loses answers, cuts and delays.
 //! - [`throwaway_build`]: the environment in which tests build crates of their own.
 //!
 //! Everything here panics where a test would: a failed step ends the test.
@@ -10,11 +11,13 @@
 #![allow(clippy::missing_panics_doc, reason = "a failed step ends the test")]
 
 mod backend;
+mod fault_proxy;
 mod host;
 mod postgres;
 mod throwaway;
 
 pub use backend::Backend;
+pub use fault_proxy::{Fault, FaultProxy};
 pub use host::{Kind, TestHost, isolated, unload_result};
 pub use postgres::Postgres;
 pub use throwaway::{throwaway_build, throwaway_target};

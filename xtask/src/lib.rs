@@ -2,6 +2,7 @@
 
 pub mod ci;
 mod features;
+pub mod pairs;
 mod shell;
 pub mod tidy;
 mod workspace;

@@ -2,8 +2,8 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
-use std::path::Path;
-use xtask::{bless, ci, tidy};
+use std::path::{Path, PathBuf};
+use xtask::{bless, ci, pairs, tidy};
 
 /// The project's own tasks
 #[derive(Debug, Parser)]
@@ -25,6 +25,17 @@ enum Task {
     Tidy,
     /// Record the snapshots of the macros anew; read the difference
     Bless,
+    /// Run benchmarks of another checkout and of this one in turn, and print the ratios
+    Pairs {
+        /// The other checkout, its benchmarks built with `--release`
+        before: PathBuf,
+        /// The benchmarks
+        #[arg(required = true)]
+        benches: Vec<String>,
+        /// Runs of each
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -33,5 +44,6 @@ fn main() -> anyhow::Result<()> {
         Task::Ci { only } => ci::check(root, &only),
         Task::Tidy => tidy::check(root),
         Task::Bless => bless(root),
+        Task::Pairs { before, benches, rounds } => pairs::pairs(&before, root, rounds, &benches),
     }
 }

@@ -7,9 +7,9 @@ mod retry;
 mod run_end;
 mod schedule;
 
-pub use loss::after_loss;
+pub use loss::{after_loss, is_poison, pause_after_loss, runs_alone, suspect};
 pub use params::start_context;
 pub use readiness::{Readiness, holds_over, readiness};
-pub use retry::{AfterFailure, MAX_LOST, after_failure, is_poison};
+pub use retry::{AfterFailure, after_failure};
 pub use run_end::{TaskEnd, run_end};
 pub use schedule::{BadSchedule, Fire, Schedule};

@@ -1,12 +1,8 @@
-//! The step after a failed or lost attempt.
+//! The step after a failed attempt.
 
 use crate::model::attempt::AttemptFailure;
 use longshore_workflow::RetryPolicy;
 use std::time::Duration;
-
-/// Attempts of one task that may end with their host before the task counts as poison: what kills five hosts
-/// in a row is not bad luck.
-pub const MAX_LOST: i64 = 5;
 
 /// The step after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +28,6 @@ pub fn after_failure(
     } else {
         AfterFailure::Fail
     }
-}
-
-/// True when a task that just lost another attempt is given up, `lost` counting that one.
-pub fn is_poison(lost: i64) -> bool {
-    lost >= MAX_LOST
 }
 
 #[cfg(test)]

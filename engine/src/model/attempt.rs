@@ -30,6 +30,8 @@ pub struct Attempt {
     pub digest: Digest,
     /// Longest time it may take, 0 for no limit.
     pub deadline_ms: u64,
+    /// True when its earlier attempts were lost together with others: it is to be executed where nothing else is.
+    pub alone: bool,
     /// The context's frame.
     pub context: Vec<u8>,
 }
@@ -43,8 +45,15 @@ pub enum AttemptOutcome {
     Failed(AttemptFailure),
     /// It was cancelled before it ended.
     Cancelled,
-    /// The host or process that executed it died, so that nobody knows how far it got; why.
-    Lost(String),
+    /// It never began: it was refused, or its process did not start; why.
+    NeverBegan(String),
+    /// The host or process that executed it died, so that nobody knows how far it got.
+    Lost {
+        /// Why.
+        reason: String,
+        /// True when nothing else was executed there: it is the suspect.
+        alone: bool,
+    },
 }
 
 /// Why an attempt failed.

@@ -4,11 +4,11 @@ use super::Writer;
 use super::effects::{Abort, Effects, ProgressEvent, RunEnd};
 use super::lease_table::HeldLease;
 use super::outcomes::ResolvedTask;
-use crate::decide::{Readiness, readiness};
+use crate::decide::{Readiness, is_poison, readiness, runs_alone};
 use crate::model::attempt::{Attempt, AttemptFailure, AttemptOutcome};
 use longshore_store::{
-    Claim, Error as StoreError, EventKind, Lease, RunId, RunRow, RunState, TaskKey, TaskRow, TaskState,
-    TaskUpdate, Tx,
+    Claim, Error as StoreError, EventKind, Lease, Losses, RunId, RunRow, RunState, TaskKey, TaskRow,
+    TaskState, TaskUpdate, Tx,
 };
 use longshore_workflow::MAX_CONTEXT_BYTES;
 use std::sync::Arc;
@@ -119,11 +119,14 @@ impl Writer {
         for lease in claimed {
             effects.touched.insert(lease.key.run);
             match self.decide(&lease) {
+                Some(Readiness::Run) if self.awaits_its_turn(&lease, effects) => {
+                    skipped.push(put_back(&lease, "an attempt of its package that runs alone comes first"));
+                }
                 Some(Readiness::Run) => self.prepare(lease, effects),
                 Some(Readiness::Skip { reason, blocks_dependants }) => {
                     skipped.push(skip(&lease, reason, blocks_dependants));
                 }
-                None => skipped.push(put_back(&lease)),
+                None => skipped.push(put_back(&lease, "its package was unloaded in this moment")),
             }
         }
         self.commit_resolved(tx, skipped, claim, effects).await
@@ -155,6 +158,17 @@ impl Writer {
         Some(readiness(task, lease.upstream_failed > 0, |id| run.state_of(id), || run.context_of(idx)))
     }
 
+    /// True when a task is to be executed alone, and another one of its digest is right now.
+    fn awaits_its_turn(&self, lease: &Lease, effects: &Effects) -> bool {
+        if !runs_alone(lease.losses) || is_poison(lease.losses) {
+            return false;
+        }
+        let digest = self.runs.get(lease.key.run).map(|run| &run.def.digest);
+        let claimed = effects.attempts.iter().map(|(held, _)| held);
+        let mut held = self.leases.iter().chain(claimed);
+        held.any(|held| held.digest.as_ref() == digest && runs_alone(held.lease.losses))
+    }
+
     /// Makes an attempt of a claimed task.
     fn prepare(&mut self, lease: Lease, effects: &mut Effects) {
         let key = lease.key;
@@ -167,10 +181,7 @@ impl Writer {
         effects.progress.push(ProgressEvent::new(key, lease.attempt, TaskState::Running, None));
         let number = u32::try_from(lease.attempt).unwrap_or(u32::MAX);
         let held = HeldLease { lease, digest: Some(digest.clone()), has_slot: true, cancelled: false };
-        if context.len() > MAX_CONTEXT_BYTES {
-            let bytes = context.len();
-            let message =
-                format!("its context has {bytes} bytes, over the limit of {MAX_CONTEXT_BYTES} (LS0604)");
+        if let Some(message) = refusal(&held.lease, context.len(), &run.tasks[idx].error) {
             let outcome = AttemptOutcome::Failed(AttemptFailure::permanent(message));
             effects.ended.push((held, outcome));
             return;
@@ -183,10 +194,22 @@ impl Writer {
             number,
             digest,
             deadline_ms: run.def.task_timeout_ms.unwrap_or(0),
+            alone: runs_alone(held.lease.losses),
             context,
         };
         effects.attempts.push((held, attempt));
     }
+}
+
+/// Why a claimed task is not executed and fails; `last` is why its last attempt was lost.
+fn refusal(lease: &Lease, bytes: usize, last: &str) -> Option<String> {
+    if is_poison(lease.losses) {
+        let Losses { alone, .. } = lease.losses;
+        return Some(format!("given up: {alone} attempts were lost with nothing else beside them ({last})"));
+    }
+    let too_large = bytes > MAX_CONTEXT_BYTES;
+    too_large
+        .then(|| format!("its context has {bytes} bytes, over the limit of {MAX_CONTEXT_BYTES} (LS0604)"))
 }
 
 /// The end of a lease without an attempt.
@@ -195,7 +218,7 @@ fn unexecuted(lease: &Lease, state: TaskState, error: String) -> ResolvedTask {
         key: lease.key,
         token: lease.token,
         state,
-        lost: 0,
+        losses: lease.losses,
         attempt_reverted: 1,
         due_at: lease.started_at,
         error: Some(error),
@@ -208,11 +231,15 @@ fn skip(lease: &Lease, reason: String, blocks_dependants: bool) -> ResolvedTask 
     ResolvedTask { blocks_dependants, ..unexecuted(lease, TaskState::Skipped, reason) }
 }
 
-/// A task whose definition is not loaded any more, or whose run ended in this transaction: for the latter this changes
+/// A task that was claimed and not handed over: it is ready at once.
+pub(super) fn never_began(lease: &Lease) -> ResolvedTask {
+    unexecuted(lease, TaskState::Ready, "its claim was not confirmed".to_owned())
+}
+
+/// A task that cannot run yet, or whose definition is not loaded any more, or whose run ended in this transaction: for the latter this changes
 /// nothing, because the task is not running.
-fn put_back(lease: &Lease) -> ResolvedTask {
-    let reason = "its package was unloaded in this moment".to_owned();
-    let mut task = unexecuted(lease, TaskState::Ready, reason);
+fn put_back(lease: &Lease, reason: &str) -> ResolvedTask {
+    let mut task = unexecuted(lease, TaskState::Ready, reason.to_owned());
     task.update.due_at += PUT_BACK_MS;
     task
 }

@@ -23,6 +23,10 @@ pub struct Started {
 pub(crate) struct PendingStart {
     pub(crate) run: Box<NewRun>,
     pub(crate) def: Arc<WorkflowDef>,
+    /// When it arrived, on the clock's uptime.
+    pub(crate) since: Duration,
+    /// A commit that contained it has an unknown end: the run may exist.
+    pub(crate) uncertain: bool,
     pub(crate) reply: oneshot::Sender<Result<Started, Error>>,
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Effects {
     pub(super) cancelled: Vec<TaskKey>,
     /// For each pending start whose dedup key another run has, that run.
     pub(super) existing: HashMap<RunId, RunId>,
+    /// Pending starts that an earlier transaction recorded, whose end was not known.
+    pub(super) recorded: HashSet<RunId>,
 }
 
 /// The end of a run whose tasks are not all terminal.

@@ -51,6 +51,10 @@ impl LeaseTable {
         self.held.is_empty()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &HeldLease> {
+        self.held.values()
+    }
+
     pub(super) fn count_of(&self, digest: &Digest) -> usize {
         self.held.values().filter(|held| held.digest.as_ref() == Some(digest)).count()
     }

@@ -58,6 +58,12 @@ const CANCEL_SCAN_INTERVAL: Duration = Duration::from_millis(500);
 /// Pauses after transactions that the database failed.
 const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
+/// The time a start waits for a database that others use, or that is away.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Transactions in a row that are done again at once because another one came first.
+const MAX_CONFLICTS: u32 = 10;
+
 /// The time cancelled attempts get to report when the engine stops.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
@@ -98,6 +104,10 @@ pub(crate) struct Writer {
     bypass_cache: bool,
     /// Transactions in a row that the database failed.
     failures: u32,
+    /// Transactions in a row that another one came before.
+    conflicts: u32,
+    /// Claims of this host are compared with its leases in the next transaction.
+    verify_claims: bool,
     stopping: Option<Stopping>,
 }
 
@@ -132,6 +142,8 @@ impl Writer {
             token: FencingToken::new(now),
             bypass_cache: false,
             failures: 0,
+            conflicts: 0,
+            verify_claims: false,
             stopping: None,
         })
     }
@@ -204,8 +216,8 @@ impl Writer {
     async fn turn(&mut self) {
         let Aborted { why, touched } = match self.transact().await {
             Ok(effects) => {
-                self.failures = 0;
-                self.bypass_cache = false;
+                (self.failures, self.conflicts) = (0, 0);
+                (self.bypass_cache, self.verify_claims) = (false, false);
                 return self.apply(effects);
             }
             Err(aborted) => aborted,
@@ -220,24 +232,38 @@ impl Writer {
             }
             Abort::Store(error) => {
                 self.bypass_cache = false;
+                self.verify_claims = true;
                 touched.into_iter().for_each(|run: RunId| self.runs.forget(run, None));
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    code = error.code(),
-                    "a transaction failed; outcomes are kept and tried again"
-                );
-                self.failures += 1;
-                self.refuse_starts(&error);
+                self.store_failed(&error);
             }
         }
     }
 
-    fn refuse_starts(&mut self, error: &longshore_store::Error) {
-        for start in self.starts.drain(..) {
-            let refused =
-                Error::NotRecorded { code: error.code(), message: error_chain(error), fix: error.fix() };
-            let _ = start.reply.send(Err(refused));
+    /// Keeps what is pending after a transaction that the database failed: outcomes always, starts as far as waiting
+    /// helps them.
+    fn store_failed(&mut self, error: &longshore_store::Error) {
+        if matches!(error, longshore_store::Error::Conflict { .. }) && self.conflicts < MAX_CONFLICTS {
+            self.conflicts += 1;
+            tracing::debug!(error = error as &dyn std::error::Error, "a transaction is repeated");
+            return;
         }
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            code = error.code(),
+            "a transaction failed; outcomes are kept and tried again"
+        );
+        self.failures += 1;
+        if matches!(error, longshore_store::Error::CommitUnknown { .. }) {
+            self.starts.iter_mut().for_each(|start| start.uncertain = true);
+        }
+        let now = self.clock.uptime();
+        let waits = |start: &PendingStart| {
+            let in_time = now < start.since.saturating_add(START_TIMEOUT);
+            in_time && (start.uncertain || error.is_contention())
+        };
+        let (waiting, refused) = std::mem::take(&mut self.starts).into_iter().partition(waits);
+        self.starts = waiting;
+        refuse(refused, error);
     }
 
     fn receive(&mut self, command: Command) {
@@ -300,7 +326,7 @@ impl Writer {
         for attempt in attempts {
             let lease = attempt.lease;
             if let Err(refused) = self.packages.start(attempt) {
-                self.finished(lease, AttemptOutcome::Lost(refused.to_string()));
+                self.finished(lease, AttemptOutcome::NeverBegan(refused.to_string()));
             }
         }
     }
@@ -308,7 +334,7 @@ impl Writer {
     /// When, on the clock's uptime, there is something to do without a command.
     fn next_timer(&self) -> Duration {
         let uptime = self.clock.uptime();
-        if !self.ended.is_empty() {
+        if !self.ended.is_empty() || !self.starts.is_empty() {
             return uptime;
         }
         let mut next = self.timers.last_heartbeat + HEARTBEAT_INTERVAL;
@@ -331,7 +357,7 @@ impl Writer {
     async fn stop_if_done(&mut self) -> bool {
         let Some(stopping) = &mut self.stopping else { return false };
         let expired = self.clock.uptime() >= stopping.deadline;
-        let idle = self.leases.is_empty() && self.ended.is_empty();
+        let idle = self.leases.is_empty() && self.ended.is_empty() && self.starts.is_empty();
         if !idle && expired && !stopping.cancelled {
             stopping.cancelled = true;
             stopping.deadline = self.clock.uptime() + CANCEL_GRACE;
@@ -350,5 +376,18 @@ impl Writer {
             let _ = stopping.reply.send(());
         }
         true
+    }
+}
+
+/// Answers starts that are not tried again.
+fn refuse(starts: Vec<PendingStart>, error: &longshore_store::Error) {
+    for start in starts {
+        let message = error_chain(error);
+        let refused = if start.uncertain {
+            Error::StartUnknown { run: start.run.id, message }
+        } else {
+            Error::NotRecorded { code: error.code(), message, fix: error.fix() }
+        };
+        let _ = start.reply.send(Err(refused));
     }
 }

@@ -4,18 +4,21 @@ use super::Writer;
 use super::effects::{Abort, Effects, ProgressEvent};
 use super::lease_table::HeldLease;
 use super::run_cache::CachedRun;
-use crate::decide::{AfterFailure, after_failure, after_loss, is_poison};
+use crate::decide::{AfterFailure, after_failure, after_loss, pause_after_loss};
 use crate::model::attempt::{AttemptFailure, AttemptOutcome};
 use crate::model::context::Patch;
 use longshore_store::{
-    AttemptResult, Claim, EventKind, EventRow, Lease, NewAttempt, Resolution, RunCounts, RunId, RunRow,
-    RunState, Subject, Success, TaskKey, TaskState, TaskUpdate, Tx, clip,
+    AttemptResult, Claim, EventKind, EventRow, Lease, Losses, NewAttempt, Resolution, RunCounts, RunId,
+    RunRow, RunState, Subject, Success, TaskKey, TaskState, TaskUpdate, Tx, clip,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Longest error that is recorded of an attempt, in bytes.
 const MAX_ERROR: usize = 64 * 1024;
+
+/// Pause before a task is claimed again that was refused, or whose process did not start.
+const NEVER_BEGAN_MS: i64 = 1000;
 
 /// A task whose lease ends, with what that means beyond its row.
 pub(super) struct ResolvedTask {
@@ -67,7 +70,7 @@ impl Writer {
             key: lease.key,
             token: lease.token,
             state: TaskState::Succeeded,
-            lost: 0,
+            losses: lease.losses,
             attempt_reverted: 0,
             due_at: now,
             error: None,
@@ -95,7 +98,15 @@ impl Writer {
                 resolved.update.state = TaskState::Ready;
                 resolved.update.attempt_reverted = 1;
             }
-            AttemptOutcome::Lost(reason) => self.lose(lease, reason, now, &mut resolved),
+            AttemptOutcome::NeverBegan(reason) => {
+                resolved.update.state = TaskState::Ready;
+                resolved.update.attempt_reverted = 1;
+                resolved.update.due_at = now.saturating_add(NEVER_BEGAN_MS);
+                resolved.update.error = Some(clip(reason.clone(), MAX_ERROR));
+            }
+            AttemptOutcome::Lost { reason, alone } => {
+                self.lose(lease, (reason, *alone), now, &mut resolved);
+            }
         }
         if !self.is_success(&resolved) {
             resolved.record = attempt_row(held, outcome, now);
@@ -106,9 +117,11 @@ impl Writer {
     fn fail(&self, lease: &Lease, failure: &AttemptFailure, now: i64, resolved: &mut ResolvedTask) {
         resolved.update.error = Some(clip(failure.text(), MAX_ERROR));
         let run = self.runs.get(lease.key.run);
+        // It ended by itself: nothing that was lost before is its doing.
+        resolved.update.losses = Losses { total: lease.losses.total, ..Losses::default() };
         let next = run.map_or(AfterFailure::Fail, |run| {
             let policy = &run.def.tasks[lease.key.idx as usize].retry;
-            after_failure(policy, failure, lease.attempt, lease.lost, self.rng.draw())
+            after_failure(policy, failure, lease.attempt, lease.losses.total, self.rng.draw())
         });
         match next {
             AfterFailure::Retry(delay) => {
@@ -123,21 +136,13 @@ impl Writer {
         }
     }
 
-    fn lose(&self, lease: &Lease, reason: &str, now: i64, resolved: &mut ResolvedTask) {
-        let lost = lease.lost + 1;
-        resolved.update.lost = 1;
-        // Without the definition the dependants are not known: the next host that has it gives the task up.
-        if is_poison(lost) && self.runs.contains(lease.key.run) {
-            resolved.update.state = TaskState::Failed;
-            resolved.update.error =
-                Some(clip(format!("given up: {lost} attempts were lost ({reason})"), MAX_ERROR));
-            resolved.blocks_dependants = true;
-        } else {
-            resolved.update.state = TaskState::Ready;
-            resolved.update.error = Some(clip(reason.to_owned(), MAX_ERROR));
-            // Attempts that were lost together are tried again apart: one of them may take the others with it.
-            resolved.update.due_at = now.saturating_add(after_loss(lease.lost, self.rng.draw()));
-        }
+    fn lose(&self, lease: &Lease, (reason, alone): (&str, bool), now: i64, resolved: &mut ResolvedTask) {
+        let update = &mut resolved.update;
+        update.losses = after_loss(lease.losses, alone, now.saturating_sub(lease.started_at));
+        update.state = TaskState::Ready;
+        update.error = Some(clip(reason.to_owned(), MAX_ERROR));
+        // Attempts that were lost together are tried again apart: one of them may take the others with it.
+        update.due_at = now.saturating_add(pause_after_loss(lease.losses, self.rng.draw()));
     }
 
     /// Writes updates, resolves dependants, counts runs down, and ends those that have nothing left. Returns leases of
@@ -298,8 +303,8 @@ fn attempt_row(held: &HeldLease, outcome: &AttemptOutcome, now: i64) -> Option<N
         AttemptOutcome::Done(_) => (AttemptResult::Succeeded, None),
         AttemptOutcome::Failed(failure) => (AttemptResult::Failed, Some(failure_json(failure))),
         AttemptOutcome::Cancelled if held.cancelled => (AttemptResult::Cancelled, None),
-        AttemptOutcome::Cancelled => return None,
-        AttemptOutcome::Lost(reason) => {
+        AttemptOutcome::Cancelled | AttemptOutcome::NeverBegan(_) => return None,
+        AttemptOutcome::Lost { reason, .. } => {
             (AttemptResult::Lost, Some(serde_json::json!({ "message": reason }).to_string()))
         }
     };

@@ -199,7 +199,7 @@ impl RunCache {
         }
     }
 
-    /// Reads runs that are not in memory. A run whose digest is not loaded is left out; those whose rows do not
+    /// Reads runs that are not in memory. A run that has ended, or whose digest is not loaded, is left out; those whose rows do not
     /// read are returned, so that one bad row does not stop the others.
     pub(super) async fn load_missing(
         &mut self,
@@ -217,6 +217,10 @@ impl RunCache {
         let mut unreadable = Vec::new();
         for (id, row) in RunRow::load(tx, &missing).await? {
             let tasks = tasks.remove(&id).unwrap_or_else(|| Ok(Vec::new()));
+            // It has ended: nothing of it is decided any more, and nobody would take it from memory again.
+            if row.as_ref().is_ok_and(|row| row.state.is_terminal()) {
+                continue;
+            }
             let cached = match (row, tasks) {
                 (Ok(row), Ok(tasks)) => match definition(&row) {
                     Some(def) => CachedRun::recorded(&row, tasks, def),

@@ -1,13 +1,16 @@
 //! One transaction: heartbeat, cancels, outcomes, starts, claims; and its effects once it is on disk.
 
-use super::command::Started;
+use super::claim::never_began;
+use super::command::{PendingStart, Started};
 use super::effects::{Abort, Aborted, Effects, RunEnd};
+use super::recovery::recorded_lease;
 use super::run_cache::CachedRun;
 use super::{CANCEL_SCAN_INTERVAL, HEARTBEAT_INTERVAL, Writer};
 use longshore_store::{
-    Claim, Error as StoreError, EventKind, EventRow, Lease, NewRun, RunRow, RunState, Store, Subject,
-    TaskKey, TaskRow, Tx,
+    Claim, Error as StoreError, EventKind, EventRow, FencingToken, Lease, NewRun, RunId, RunRow, RunState,
+    Store, Subject, TaskKey, TaskRow, Tx,
 };
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Writer {
@@ -44,15 +47,44 @@ impl Writer {
             Store::heartbeat(tx, self.host, false, claim.now).await?;
             self.timers.last_heartbeat = uptime;
             self.timers.scan_cancelled = true;
+            self.verify_claims = true;
             // Tasks that became ready without this host: by a clock that was set back, by another host.
             self.ready.mark_incomplete();
         }
         if self.timers.scan_cancelled || uptime >= self.timers.last_cancel_scan + CANCEL_SCAN_INTERVAL {
             self.cancel_runs(tx, claim.now, effects).await?;
         }
+        if self.verify_claims {
+            self.put_back_unheld(tx, claim, effects).await?;
+        }
         let mut claimed = self.commit_outcomes(tx, claim, effects).await?;
         claimed.extend(self.record_starts(tx, claim, claimed.len(), effects).await?);
         self.claim(tx, claim, claimed, effects).await
+    }
+
+    /// Puts tasks back that this host holds for the database and not for itself: they were claimed by a transaction
+    /// whose end it did not learn, and never began.
+    async fn put_back_unheld(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        effects: &mut Effects,
+    ) -> Result<(), Abort> {
+        let held = self.leases.iter().chain(self.ended.iter().map(|(held, _)| held));
+        let held: HashSet<(TaskKey, FencingToken)> =
+            held.map(|held| (held.lease.key, held.lease.token)).collect();
+        let claims = TaskRow::claims_of(tx, self.host).await?.into_iter();
+        let unheld: Vec<_> = claims.filter(|task| !held.contains(&(task.key, task.token))).collect();
+        if unheld.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(tasks = unheld.len(), "claims that this host did not learn of are put back");
+        let put_back =
+            unheld.into_iter().map(|task| never_began(&recorded_lease(task, self.host, claim.now)));
+        let put_back = put_back.collect();
+        self.commit_resolved(tx, put_back, claim, effects).await?;
+        self.ready.mark_incomplete();
+        Ok(())
     }
 
     /// Records pending starts. Returns leases of their roots, as far as there are slots beside the `claimed` ones.
@@ -66,13 +98,21 @@ impl Writer {
         if self.starts.is_empty() {
             return Ok(Vec::new());
         }
-        let runs: Vec<&NewRun> = self.starts.iter().map(|start| &*start.run).collect();
+        let uncertain: Vec<RunId> = self.starts.iter().filter(|s| s.uncertain).map(|s| s.run.id).collect();
+        if !uncertain.is_empty() {
+            effects.recorded = RunRow::existing(tx, &uncertain).await?;
+        }
+        let fresh = |start: &&PendingStart| !effects.recorded.contains(&start.run.id);
+        let runs: Vec<&NewRun> = self.starts.iter().filter(fresh).map(|start| &*start.run).collect();
         let catalog = self.packages.catalog();
         let loaded = runs.iter().all(|run| catalog.digests.contains(&run.digest));
         let free = if loaded { self.eager_claim_limit(claimed, effects) } else { 0 };
         let recorded = NewRun::insert(tx, &runs, claim, free).await?;
         effects.existing = recorded.taken;
-        for start in self.starts.iter().filter(|start| !effects.existing.contains_key(&start.run.id)) {
+        for start in &self.starts {
+            if effects.existing.contains_key(&start.run.id) || effects.recorded.contains(&start.run.id) {
+                continue;
+            }
             effects.touched.insert(start.run.id);
             let run = CachedRun::started(&start.run, Arc::clone(&start.def));
             run.ready(start.run.id).for_each(|key| self.ready.push(claim.now, key));

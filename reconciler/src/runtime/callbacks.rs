@@ -72,7 +72,8 @@ impl Shared {
     pub(crate) fn fail_in_flight(&self) -> usize {
         let leases: Vec<u64> = locked(&self.names).keys().copied().collect();
         for lease in &leases {
-            self.finished(*lease, AttemptOutcome::Lost("its generation was closed over it".to_owned()));
+            let reason = "its generation was closed over it".to_owned();
+            self.finished(*lease, AttemptOutcome::Lost { reason, alone: false });
         }
         leases.len()
     }
@@ -137,9 +138,9 @@ impl ProcessEvents for Callbacks {
         named.map_or_else(|| "an attempt".to_owned(), |n| format!("task `{}` of run {}", n.task, n.run))
     }
 
-    fn lost(&self, lease: u64, exit: &str) {
+    fn lost(&self, lease: u64, exit: &str, alone: bool) {
         let Some(shared) = self.0.upgrade() else { return };
-        shared.finished(lease, AttemptOutcome::Lost(format!("PackageCrashed: {exit}")));
+        shared.finished(lease, AttemptOutcome::Lost { reason: format!("PackageCrashed: {exit}"), alone });
     }
 
     fn crashed(&self, crash: Crash) {

@@ -196,7 +196,12 @@ impl Generation {
         self.shared.begin_attempt(lease, name);
         let shared = Arc::clone(&self.shared);
         self.submit(Box::new(move |package| {
-            let reply = package.call(Method::ExecuteTask, &start_request(&attempt));
+            let request = start_request(&attempt);
+            let reply = if attempt.alone {
+                package.start_alone(&request)
+            } else {
+                package.call(Method::ExecuteTask, &request)
+            };
             if let Some(outcome) = immediate(reply) {
                 shared.finished(lease, outcome);
             }
@@ -303,7 +308,10 @@ fn immediate(reply: Result<Option<Vec<u8>>, Error>) -> Option<AttemptOutcome> {
             Err(error) => failed(format!("the package's reply does not decode: {error}")),
         },
         Ok(None) => failed("the package has no execute_task".into()),
-        Err(error) if error.is_process_failure() => Some(AttemptOutcome::Lost(error.full())),
+        Err(error @ Error::Crashed { .. }) => {
+            Some(AttemptOutcome::Lost { reason: error.full(), alone: false })
+        }
+        Err(error) if error.is_process_failure() => Some(AttemptOutcome::NeverBegan(error.full())),
         Err(error) => failed(error.full()),
     }
 }

@@ -24,6 +24,14 @@ pub trait Instance: Send + Sync {
     /// [`Error::Answer`] of a method that failed, [`Error::Crashed`] when its process ended.
     fn call(&self, method: Method, request: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
+    /// Starts an attempt where nothing else is executed, as far as there is such a place.
+    ///
+    /// # Errors
+    /// As [`Instance::call`].
+    fn start_alone(&self, request: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.call(Method::ExecuteTask, request)
+    }
+
     /// The owner of the mapping beyond this value.
     fn mapping(&self) -> Option<Mapping> {
         None

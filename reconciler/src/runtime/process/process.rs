@@ -239,6 +239,11 @@ impl Process {
         locked(&self.ended).clone().unwrap_or_else(|| "its process does not end".to_owned())
     }
 
+    /// Waits until it has no attempt, or has ended.
+    pub(crate) fn wait_until_idle(&self) {
+        while !locked(&self.flying).is_empty() && !self.ends_within(DEADLINE_CHECK_INTERVAL) {}
+    }
+
     /// Waits for the end of the process, so long at most.
     fn ends_within(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
@@ -390,8 +395,9 @@ fn finish(process: &Process, status: Result<ExitStatus, String>, events: &dyn Pr
             cache_changed: false,
         });
     }
+    let alone = lost.len() == 1;
     for lease in lost {
-        events.lost(lease, &exit);
+        events.lost(lease, &exit, alone);
     }
     *locked(&process.ended) = Some(exit);
     process.changed.notify_all();

@@ -60,8 +60,8 @@ pub(crate) struct Crash {
 pub(crate) trait ProcessEvents: LongshoreHost {
     /// An attempt in words.
     fn named(&self, lease: u64) -> String;
-    /// An attempt ended with its process.
-    fn lost(&self, lease: u64, exit: &str);
+    /// An attempt ended with its process, where no other one was when it was `alone`.
+    fn lost(&self, lease: u64, exit: &str, alone: bool);
     /// The process ended by itself.
     fn crashed(&self, crash: Crash);
     /// A line that the process printed while it had these attempts.

@@ -7,7 +7,9 @@ use crate::runtime::process::process::Process;
 use crate::runtime::process::spec::{ChildSpec, Crash, ProcessEvents, ResourceLimits};
 use longshore_engine::Backoff;
 use longshore_workflow_plugin::Method;
-use std::sync::{Arc, Mutex, PoisonError};
+use longshore_workflow_plugin::wire::{StartTask, TaskRequest, Wire};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -25,6 +27,8 @@ pub(crate) struct Isolated {
     events: Arc<dyn ProcessEvents>,
     interface_version: u32,
     state: Mutex<State>,
+    /// Processes that execute one attempt each, by its lease: attempts that were lost together with others.
+    apart: Arc<Mutex<HashMap<u64, Arc<Process>>>>,
 }
 
 struct State {
@@ -46,7 +50,32 @@ impl Isolated {
         let process = Process::start(&spec, &limits, &runtime, Arc::clone(&events))?;
         let interface_version = process.interface_version();
         let state = State { process: Some(process), failures: 0, start_at: Instant::now() };
-        Ok(Self { spec, limits, runtime, events, interface_version, state: Mutex::new(state) })
+        Ok(Self {
+            spec,
+            limits,
+            runtime,
+            events,
+            interface_version,
+            state: Mutex::new(state),
+            apart: Arc::default(),
+        })
+    }
+
+    /// The time a process gets to end.
+    fn exit_timeout(&self) -> Duration {
+        Duration::from_millis(self.spec.shutdown_ms) + EXIT_GRACE
+    }
+
+    /// The process that has the attempt a request is about, when it is one apart.
+    fn process_apart(&self, method: Method, request: &[u8]) -> Option<Arc<Process>> {
+        let apart = locked(&self.apart);
+        if method != Method::ExecuteTask || apart.is_empty() {
+            return None;
+        }
+        match TaskRequest::decode(request) {
+            Ok(TaskRequest::Cancel { lease } | TaskRequest::Resume { lease }) => apart.get(&lease).cloned(),
+            _ => None,
+        }
     }
 
     /// The process, started again when it ended.
@@ -86,6 +115,10 @@ impl Isolated {
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl State {
     fn note_end(&mut self, did_work: bool) {
         self.failures = if did_work { 1 } else { self.failures + 1 };
@@ -99,22 +132,48 @@ impl Instance for Isolated {
     }
 
     fn call(&self, method: Method, request: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        match self.process()?.call(method, request)? {
-            (ANSWERED, reply) => Ok(Some(reply)),
-            (ABSENT, _) => Ok(None),
-            (_, message) => {
-                let message = String::from_utf8_lossy(&message).into_owned();
-                Err(Error::Answer { method: method.name(), message })
-            }
+        let process = match self.process_apart(method, request) {
+            Some(process) => process,
+            None => self.process()?,
+        };
+        answer(&process, method, request)
+    }
+
+    fn start_alone(&self, request: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let Ok(TaskRequest::Start(StartTask { lease, .. })) = TaskRequest::decode(request) else {
+            return self.call(Method::ExecuteTask, request);
+        };
+        let process = Process::start(&self.spec, &self.limits, &self.runtime, Arc::clone(&self.events))?;
+        locked(&self.apart).insert(lease, Arc::clone(&process));
+        let answered = answer(&process, Method::ExecuteTask, request);
+        let (apart, patience) = (Arc::clone(&self.apart), self.exit_timeout());
+        self.runtime.spawn_blocking(move || {
+            process.wait_until_idle();
+            process.close(patience);
+            locked(&apart).remove(&lease);
+        });
+        answered
+    }
+}
+
+fn answer(process: &Process, method: Method, request: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    match process.call(method, request)? {
+        (ANSWERED, reply) => Ok(Some(reply)),
+        (ABSENT, _) => Ok(None),
+        (_, message) => {
+            let message = String::from_utf8_lossy(&message).into_owned();
+            Err(Error::Answer { method: method.name(), message })
         }
     }
 }
 
 impl Drop for Isolated {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(process) = state.process.take() {
-            process.close(Duration::from_millis(self.spec.shutdown_ms) + EXIT_GRACE);
+        let patience = self.exit_timeout();
+        let process = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).process.take();
+        let apart: Vec<Arc<Process>> = locked(&self.apart).drain().map(|(_, process)| process).collect();
+        for process in process.into_iter().chain(apart) {
+            process.close(patience);
         }
     }
 }
