@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The time the host before may take to let go of the database: another test of the process may be starting a child
 /// that holds a copy of its lock, and a server notices the end of a session late.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A database of a test's own, which may be opened several times, and a folder.
 #[derive(Debug)]

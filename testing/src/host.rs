@@ -1,9 +1,12 @@
 //! A host whose passes the test runs.
 
+use crate::backend::LOCK_TIMEOUT;
 use longshore_engine::{Options as EngineOptions, RunReport, StartRequest};
 use longshore_reconciler::artifact::IsolationPolicy;
+use longshore_reconciler::host::Error as HostError;
 use longshore_reconciler::runtime::ProbeOptions;
 use longshore_reconciler::{Error, Host, HostOptions, Outcome, Report};
+use longshore_store::Error as StoreError;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -66,12 +69,19 @@ impl TestHost {
         options
     }
 
-    /// Opens a host.
+    /// Opens a host, once the one before has let go of its database.
     pub async fn open(options: HostOptions) -> Self {
         let packages = options.reconciler.directories[0].clone();
         std::fs::create_dir_all(&packages).expect("folder");
-        let host = Host::open(options).await.expect("a host");
-        Self { host, packages }
+        let deadline = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            match Host::open(options.clone()).await {
+                Err(HostError::Store(StoreError::SecondHost { .. })) if Instant::now() < deadline => {
+                    tokio::time::sleep(PASS_INTERVAL).await;
+                }
+                opened => return Self { host: opened.expect("a host"), packages },
+            }
+        }
     }
 
     /// Copies a package file into the host's directory.
@@ -181,6 +191,22 @@ impl TestHost {
             _ => None,
         })
         .await
+    }
+
+    /// Waits until so many attempts of the loaded packages are being executed.
+    pub async fn until_in_flight(&self, attempts: usize) {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let mut in_flight = 0;
+            for package in self.host.packages() {
+                in_flight += self.host.engine().in_flight(&package.digest).await;
+            }
+            if in_flight == attempts {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{in_flight} attempts are in flight");
+            tokio::time::sleep(PASS_INTERVAL).await;
+        }
     }
 
     /// Starts a workflow without params and waits for its end.

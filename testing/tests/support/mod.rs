@@ -36,6 +36,12 @@ fn build(krate: &str) -> Vec<u8> {
     std::fs::read(stripped.path()).expect("a library")
 }
 
+/// The library of `tests/deadly`.
+pub fn deadly() -> &'static [u8] {
+    static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
+    BUILT.get_or_init(|| build("deadly"))
+}
+
 /// Where `tests/entries` has names; its graph is bound to the reactor `need` and takes the source `take`.
 const NAMES: [&str; 9] =
     ["entries-00", "flow_00", "more_00", "trig_00", "reac_00", "srce_00", "bound_00", "solo_00", "solo_01"];

@@ -1,0 +1,5 @@
+//! Linker arguments and stamps.
+
+fn main() {
+    longshore_build::configure();
+}
