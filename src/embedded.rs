@@ -1,7 +1,7 @@
 //! [`Embedded`]: a program's own workflows, with a database behind them.
 
-use longshore_engine::embedded::EmbeddedPackage;
-use longshore_engine::{DefinitionError, Engine, Error as EngineError, Options};
+use longshore_engine::embedded::{EmbeddedPackage, note_waiting_runs};
+use longshore_engine::{DefinitionError, Engine, Error as EngineError, Options, Packages};
 use longshore_store::{Access, Error as StoreError, Store};
 // Linked for its event streams, which register themselves.
 use longshore_streams as _;
@@ -133,7 +133,8 @@ impl Deref for Embedded {
 }
 
 impl Embedded {
-    /// Opens the database, and goes on with every run that is open in it.
+    /// Opens the database, and goes on with every run that is open in it and whose workflow is as it was: the same
+    /// tasks wait for the same tasks. Others wait for a version of the program that has it; a condition (LS0610) says so.
     ///
     /// # Errors
     /// [`Error::Definition`] for what the macros could not see at compile time, [`Error::Store`], [`Error::Engine`].
@@ -141,6 +142,7 @@ impl Embedded {
         let EmbeddedOptions { name, version, database, engine } = options;
         let packages = EmbeddedPackage::from_inventory(&name, &version).map_err(Error::Definition)?;
         let store = Store::open(&database, Access::Owner).await.map_err(Error::Store)?;
+        note_waiting_runs(&store, &packages.catalog(), engine.clock.now_ms()).await.map_err(Error::Store)?;
         let engine = Engine::open(store, Arc::new(packages), engine).await.map_err(Error::Engine)?;
         Ok(Self { engine })
     }

@@ -83,8 +83,8 @@ async fn start(
     many!(
         connection,
         steps,
-        "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, lost_together, lost_alone, token, due_at) VALUES",
-        "(?, ?, 'task', 'ready', 0, 0, 0, 0, 0, 0, 0, 1795278478000)",
+        "INSERT INTO tasks (run_id, idx, id, queue, state, waiting, upstream_failed, attempt, lost, lost_together, lost_alone, token, due_at) VALUES",
+        "(?, ?, 'task', 5795278478123456789, 'ready', 0, 0, 0, 0, 0, 0, 0, 0)",
         "",
         |query, (run, idx)| query.bind(*run).bind(*idx)
     );

@@ -8,7 +8,10 @@ use crate::port::graph_calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
 use crate::port::packages::{AttemptReports, Packages, PollOutcome, Refused};
 use crate::port::wire::{POLL_DEADLINE_MS, read_poll, read_reply, start_request};
 use futures_util::future::BoxFuture;
-use longshore_store::{Digest, PackageName, TenantId};
+use longshore_store::{
+    ConditionKind, ConditionRow, ConditionStatus, Digest, Error as StoreError, NewCondition, PackageName,
+    PassInputs, Store, Subject, TenantId,
+};
 use longshore_workflow::InputCache;
 use longshore_workflow_plugin::Shell;
 use longshore_workflow_plugin::interface::{LongshoreHost, Method};
@@ -18,14 +21,87 @@ use longshore_workflow_plugin::wire::{
     TaskReply, TaskRequest, Wire,
 };
 use serde_bytes::ByteBuf;
+use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
-/// The digest that embedded runs are pinned to. A program is its own and only version of itself.
+/// The bytes that the digests of embedded programs begin with: no package has them.
+const MARK: [u8; 8] = [0; 8];
+
+/// The digest that stands for the program as a whole: its triggers, reactors and graphs.
 pub fn digest() -> Digest {
     Digest::from_sha256([0; 32])
 }
+
+/// True for a digest of an embedded program.
+pub fn is_embedded(digest: &Digest) -> bool {
+    digest.as_str().starts_with("0000000000000000")
+}
+
+/// The digest that runs of an embedded workflow are pinned to: its name, and which tasks wait for which. The next
+/// version of the program goes on with them when that is the same, as the next version of a package would.
+fn workflow_digest(def: &WorkflowDef) -> Digest {
+    let mut hasher = Sha256::new();
+    let mut add = |text: &str| {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    };
+    add(def.tenant.as_str());
+    add(&def.name);
+    for task in &def.tasks {
+        add(&task.id);
+        task.dependencies.iter().for_each(|above| add(&above.to_string()));
+        add("");
+    }
+    let mut bytes: [u8; 32] = hasher.finalize().into();
+    bytes[..MARK.len()].copy_from_slice(&MARK);
+    Digest::from_sha256(bytes)
+}
+
+/// Sets a condition for every digest of an embedded program that open runs are pinned to and this program does not
+/// have: they wait for a version that has it. Conditions of digests that nobody waits for any more are cleared.
+///
+/// # Errors
+/// [`StoreError`] of the database.
+pub async fn note_waiting_runs(store: &Store, catalog: &Catalog, now: i64) -> Result<(), StoreError> {
+    let pins = PassInputs::load(store).await?.pins;
+    let waiting: Vec<(&Digest, &u64)> =
+        pins.iter().filter(|(digest, _)| is_embedded(digest) && !catalog.digests.contains(*digest)).collect();
+    let say = |(digest, runs): &(&Digest, &u64)| {
+        let message = format!(
+            "{runs} open runs wait for a workflow that this program does not have: its tasks, or what they wait \
+             for, were changed; start the version that has it, or cancel them"
+        );
+        tracing::warn!(digest = digest.as_str(), code = WAITING, "{message}");
+        message
+    };
+    let messages: Vec<String> = waiting.iter().map(say).collect();
+    let conditions: Vec<NewCondition<'_>> = waiting
+        .iter()
+        .zip(messages)
+        .map(|((digest, _), message)| NewCondition {
+            subject: Subject::Digest(digest),
+            kind: ConditionKind::Degraded,
+            status: ConditionStatus::True,
+            reason: WAITING,
+            message,
+            digest: digest.as_str(),
+        })
+        .collect();
+    let recorded = ConditionRow::all(store).await?;
+    let mut tx = store.begin().await?;
+    for condition in recorded.iter().filter(|condition| condition.reason == WAITING) {
+        if let Some(digest) = Digest::parse(&condition.digest) {
+            ConditionRow::clear(&mut tx, Subject::Digest(&digest)).await?;
+        }
+    }
+    NewCondition::set(&mut tx, &conditions, now).await?;
+    store.commit(tx).await
+}
+
+/// The code of runs that wait for a definition.
+const WAITING: &str = "LS0610";
 
 /// Calls the program's own graphs on whatever thread asks.
 struct OwnGraphs(Arc<Shell>);
@@ -128,14 +204,21 @@ impl EmbeddedPackage {
         let reactors: ReactorMetadata = ask(&shell, Method::GetReactorMetadata);
         let graphs: GraphMetadata = ask(&shell, Method::GetGraphMetadata);
         let triggers = triggers(&ask(&shell, Method::GetTriggerMetadata), &digest);
-        let workflows = definitions(&tasks, &digest)?;
+        let defs = definitions(&tasks, &digest)?.into_iter();
+        let workflows: Vec<WorkflowDef> = defs
+            .map(|def| {
+                let own = workflow_digest(&def);
+                def.with_digest(own)
+            })
+            .collect();
         let catalog = Catalog {
+            queues: workflows.iter().map(|def| def.queue).collect(),
+            digests: workflows.iter().map(|def| def.digest.clone()).chain([digest.clone()]).collect(),
             workflows: workflows.into_iter().map(|def| (def.key(), Arc::new(def))).collect(),
             subscriptions: subscriptions(&triggers),
             triggers,
             reactors: reactor_def::reactors(&reactors, &digest, &package),
             graphs: reactor_def::graphs(&graphs, &reactors, &digest, &package),
-            digests: [digest].into(),
         };
         let own = Arc::new(OwnGraphs(Arc::clone(&shell)));
         Ok(Self { shell, own, reports, catalog: Arc::new(catalog), changed: watch::channel(0).0 })

@@ -1,8 +1,10 @@
 //! Runs of this program's own inventory, on a real SQLite file.
 
-use longshore_engine::embedded::EmbeddedPackage;
-use longshore_engine::{Engine, Options, RunReport, StartRequest};
-use longshore_store::{Access, AttemptRow, RunId, RunState, Store, TaskRow, TaskState};
+use longshore_engine::embedded::{EmbeddedPackage, note_waiting_runs};
+use longshore_engine::{Engine, Options, Packages, RunReport, StartRequest};
+use longshore_store::{
+    Access, AttemptRow, ConditionRow, Digest, RunId, RunRow, RunState, Store, TaskRow, TaskState,
+};
 use longshore_testing::Backend;
 use longshore_workflow::MAX_CONTEXT_BYTES;
 use serde_json::{Value, json};
@@ -209,6 +211,8 @@ longshore_testing::for_each_backend!(
     a_run_whose_rows_were_changed_by_hand_ends_with_the_reason_and_the_others_go_on,
     an_outcome_whose_claim_was_lost_changes_nothing_and_those_beside_it_count,
     a_task_that_becomes_ready_behind_the_hosts_back_is_found,
+    a_run_whose_workflow_was_changed_waits_and_says_so,
+    a_run_whose_tasks_have_other_ids_is_not_executed,
 );
 
 async fn engine(backend: &Backend, slots: usize) -> Engine {
@@ -356,7 +360,7 @@ async fn a_run_whose_rows_were_changed_by_hand_ends_with_the_reason_and_the_othe
     let again = engine(&backend, 8).await;
     let state = again.ended(broken).await.expect("ends");
     assert_eq!(state, RunState::Failed);
-    let row = longshore_store::RunRow::find(again.store(), broken).await.expect("finds").expect("is there");
+    let row = RunRow::find(again.store(), broken).await.expect("finds").expect("is there");
     let error = row.error.expect("an error");
     assert!(error.starts_with("LS0512 table runs") && error.contains("column input"), "{error}");
     assert_eq!(run(&again, "opens", json!({})).await.state, RunState::Succeeded);
@@ -423,4 +427,61 @@ async fn a_task_that_becomes_ready_behind_the_hosts_back_is_found(backend: Backe
     change("UPDATE tasks SET waiting = 0, state = 'ready' WHERE run_id = $1 AND idx = 1").await;
     let ended = tokio::time::timeout(Duration::from_secs(30), engine.wait(run)).await;
     assert_eq!(ended.expect("within a heartbeat").expect("ends").state, RunState::Succeeded);
+}
+
+async fn a_run_whose_workflow_was_changed_waits_and_says_so(backend: Backend) {
+    let _alone = alone().await;
+    let first = engine(&backend, 8).await;
+    let run = first.start(request("stalls", json!({}))).await.expect("starts").run;
+    let pinned = RunRow::find(first.store(), run).await.expect("finds").expect("is there").digest;
+    first.shutdown(Duration::ZERO).await;
+    // As if an earlier version of this program had begun it.
+    let earlier = Digest::parse(&format!("{}{}", "0".repeat(16), "f".repeat(48))).expect("a digest");
+    let repin = async |store: &Store, from: &Digest, to: &Digest| {
+        let mut tx = store.begin().await.expect("begins");
+        let moved = RunRow::migrate(&mut tx, from, (&"public".into(), "stalls"), to, "1.0.0").await;
+        assert_eq!(moved.expect("moves"), 1);
+        store.commit(tx).await.expect("commits");
+    };
+    repin(first.store(), &pinned, &earlier).await;
+    drop(first);
+
+    let second = engine(&backend, 8).await;
+    let embedded = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
+    note_waiting_runs(second.store(), &embedded.catalog(), 1).await.expect("notes");
+    assert_eq!(self::run(&second, "opens", json!({})).await.state, RunState::Succeeded, "others go on");
+    let row = RunRow::find(second.store(), run).await.expect("finds").expect("is there");
+    assert_eq!(row.state, RunState::Running);
+    let conditions = ConditionRow::all(second.store()).await.expect("lists");
+    assert!(
+        conditions[0].reason == "LS0610" && conditions[0].message.starts_with("1 open runs"),
+        "{conditions:?}"
+    );
+    second.shutdown(Duration::ZERO).await;
+    repin(second.store(), &earlier, &pinned).await;
+    drop(second);
+
+    GO_ON.store(true, Ordering::SeqCst);
+    let third = engine(&backend, 8).await;
+    assert_eq!(third.ended(run).await.expect("ends"), RunState::Succeeded);
+    note_waiting_runs(third.store(), &embedded.catalog(), 2).await.expect("notes");
+    assert_eq!(ConditionRow::all(third.store()).await.expect("lists"), []);
+}
+
+async fn a_run_whose_tasks_have_other_ids_is_not_executed(backend: Backend) {
+    let _alone = alone().await;
+    let first = engine(&backend, 8).await;
+    let run = first.start(request("waits", json!({}))).await.expect("starts").run;
+    first.shutdown(Duration::ZERO).await;
+    let mut tx = first.store().begin().await.expect("begins");
+    sqlx::query("UPDATE tasks SET id = 'another'").execute(&mut *tx).await.expect("updates");
+    first.store().commit(tx).await.expect("commits");
+    drop(first);
+
+    let before = SLEEPING.load(Ordering::SeqCst);
+    let second = engine(&backend, 8).await;
+    assert_eq!(second.ended(run).await.expect("ends"), RunState::Failed);
+    assert_eq!(SLEEPING.load(Ordering::SeqCst), before, "nothing was executed in its place");
+    let error = RunRow::find(second.store(), run).await.expect("finds").expect("is there").error;
+    assert!(error.as_deref().is_some_and(|e| e.contains("column id holds `another`")), "{error:?}");
 }

@@ -117,9 +117,11 @@ CREATE TABLE runs (
 ) WITHOUT ROWID;
 -- Unfinished runs by the digest they are pinned to.
 CREATE INDEX runs_pinned ON runs (digest) WHERE finished_at IS NULL;
--- Unfinished runs with a cancel request or a deadline.
-CREATE INDEX runs_to_cancel ON runs (id)
-    WHERE finished_at IS NULL AND (cancel_requested_at IS NOT NULL OR deadline_at IS NOT NULL);
+-- Unfinished runs with a cancel request, and those with a deadline.
+CREATE INDEX runs_to_cancel ON runs (id) WHERE finished_at IS NULL AND cancel_requested_at IS NOT NULL;
+CREATE INDEX runs_to_end ON runs (deadline_at) WHERE finished_at IS NULL AND deadline_at IS NOT NULL;
+-- Runs by their state, for lists.
+CREATE INDEX runs_by_state ON runs (state, id);
 -- Unfinished runs by their origin, for triggers that do not overlap.
 CREATE INDEX runs_of_triggers ON runs (origin) WHERE finished_at IS NULL AND origin <> 'manual';
 
@@ -127,6 +129,8 @@ CREATE TABLE tasks (
     run_id TEXT NOT NULL,
     idx BIGINT NOT NULL,
     id TEXT NOT NULL,
+    -- A number made of digest, tenant and workflow: whoever has these claims from the queue.
+    queue BIGINT NOT NULL,
     state TEXT NOT NULL,
     waiting BIGINT NOT NULL,
     -- Dependencies that failed, were cancelled, or were skipped because of a failure further up.
@@ -139,6 +143,7 @@ CREATE TABLE tasks (
     lost_alone BIGINT NOT NULL,
     -- The fencing token of the current or last lease.
     token BIGINT NOT NULL,
+    -- Not before this time; 0 for one that was not put back.
     due_at BIGINT NOT NULL,
     host_id TEXT,
     started_at BIGINT,
@@ -147,7 +152,10 @@ CREATE TABLE tasks (
     patch TEXT,
     PRIMARY KEY (run_id, idx)
 ) WITHOUT ROWID;
-CREATE INDEX tasks_claimable ON tasks (due_at, run_id, idx) WHERE state = 'ready';
+-- What can be claimed, the oldest run of each queue first.
+CREATE INDEX tasks_claimable ON tasks (queue, run_id, idx) WHERE state = 'ready' AND due_at = 0;
+-- What was put back for later.
+CREATE INDEX tasks_delayed ON tasks (due_at) WHERE state = 'ready' AND due_at > 0;
 CREATE INDEX tasks_running ON tasks (host_id) WHERE state = 'running';
 
 CREATE TABLE attempts (

@@ -1,16 +1,13 @@
 //! Claims: tasks are taken with a token, and only that token ends them.
 
-use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, Param, in_json, json_of};
+use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, Param};
 use crate::error::Error;
-use crate::ids::{FencingToken, RunId};
+use crate::ids::FencingToken;
 use crate::keys::TaskKey;
 use crate::lease::{Claim, Lease, Losses};
-use crate::open::{Dialect, Tx};
+use crate::open::Tx;
 use crate::row::get;
-use crate::tasks::TaskState;
-use longshore_workflow::names::Digest;
-use sqlx::AssertSqlSafe;
-use std::collections::HashSet;
+use crate::tasks::{TaskState, key_of};
 
 /// The end of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +22,7 @@ pub struct TaskUpdate {
     pub losses: Losses,
     /// 1 when the attempt is taken back, as if it had never begun.
     pub attempt_reverted: i64,
-    /// When it is due again, for `Ready`.
+    /// For `Ready`: not before this time, 0 for at once.
     pub due_at: i64,
     /// Why it failed or was skipped.
     pub error: Option<String>,
@@ -56,9 +53,18 @@ pub struct Resolution {
 static TAKE: BatchStatement = BatchStatement::new(
     "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3 \
      FROM (VALUES ",
-    &[Text, Int, Int],
+    &[Text, Int],
     ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.state = 'ready' \
-     AND tasks.due_at <= v.column3",
+     AND tasks.due_at = 0",
+);
+
+static TAKE_READ: BatchStatement = BatchStatement::new(
+    "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3 \
+     FROM (VALUES ",
+    &[Text, Int],
+    ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.state = 'ready' \
+     AND tasks.due_at = 0 RETURNING tasks.run_id, tasks.idx, attempt, lost, lost_together, lost_alone, \
+     upstream_failed",
 );
 
 static TAKE_RESOLVED: BatchStatement = BatchStatement::new(
@@ -102,7 +108,7 @@ static APPLY: BatchStatement = BatchStatement::new(
 );
 
 static RESOLVE: BatchStatement = BatchStatement::new(
-    "UPDATE tasks SET due_at = $1, waiting = waiting - v.column3, upstream_failed = tasks.upstream_failed + v.column4, \
+    "UPDATE tasks SET waiting = waiting - v.column3, upstream_failed = tasks.upstream_failed + v.column4, \
      state = CASE WHEN waiting = v.column3 THEN 'ready' ELSE state END FROM (VALUES ",
     &[Text, Int, Int, Int],
     ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.state = 'waiting'",
@@ -120,10 +126,7 @@ impl Claim {
     pub async fn take(self, tx: &mut Tx, keys: &[TaskKey]) -> Result<u64, Error> {
         let mut taken = 0;
         for chunk in keys.chunks(MAX_ROWS) {
-            let rows = chunk.iter().flat_map(|key| {
-                let [run, idx] = key.params();
-                [run, idx, self.now.into()]
-            });
+            let rows = chunk.iter().flat_map(|key| key.params());
             let query = TAKE.query_with(tx, self.scalars(), rows.collect());
             let done = query.execute(&mut **tx).await.map_err(|e| Error::of("take tasks", e))?;
             taken += done.rows_affected();
@@ -149,47 +152,26 @@ impl Claim {
 }
 
 impl Lease {
-    /// Takes up to `limit` due tasks whose runs are pinned to one of `digests`, oldest first.
+    /// Takes those of the tasks that are claimable, and reads what the database knows of them.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn claim(
-        tx: &mut Tx,
-        dialect: Dialect,
-        digests: &HashSet<Digest>,
-        claim: Claim,
-        limit: i64,
-    ) -> Result<Vec<Self>, Error> {
-        if digests.is_empty() || limit <= 0 {
-            return Ok(Vec::new());
+    pub async fn claim(tx: &mut Tx, claim: Claim, keys: &[TaskKey]) -> Result<Vec<Self>, Error> {
+        let mut leases = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|key| key.params()).collect();
+            let query = TAKE_READ.query_with(tx, claim.scalars(), rows);
+            for row in query.fetch_all(&mut **tx).await.map_err(|e| Error::of("claim tasks", e))? {
+                let losses = Losses {
+                    total: get(&row, "lost")?,
+                    together: get(&row, "lost_together")?,
+                    alone: get(&row, "lost_alone")?,
+                };
+                let lease = claim.lease(key_of(&row)?, get(&row, "attempt")?, get(&row, "upstream_failed")?);
+                leases.push(Self { losses, ..lease });
+            }
         }
-        let skip_locked = if dialect == Dialect::Postgres { " FOR UPDATE OF t SKIP LOCKED" } else { "" };
-        let sql = format!(
-            "UPDATE tasks SET state = 'running', attempt = attempt + 1, token = $1, host_id = $2, started_at = $3 \
-             WHERE (run_id, idx) IN (SELECT t.run_id, t.idx FROM tasks t JOIN runs r ON r.id = t.run_id \
-             WHERE t.state = 'ready' AND t.due_at <= $3 AND r.digest {} \
-             ORDER BY t.due_at, t.run_id, t.idx LIMIT $4{skip_locked}) \
-             RETURNING run_id, idx, attempt, lost, lost_together, lost_alone, upstream_failed",
-            in_json(tx, 5)
-        );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(claim.token).bind(claim.host.to_string());
-        let query = query.bind(claim.now).bind(limit);
-        let rows = query
-            .bind(json_of(digests))
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(|e| Error::of("claim tasks", e))?;
-        let claimed = rows.iter().map(|row| {
-            let run = RunId::parse(&get::<String>(row, "run_id")?)?;
-            let key = TaskKey { run, idx: get(row, "idx")? };
-            let losses = Losses {
-                total: get(row, "lost")?,
-                together: get(row, "lost_together")?,
-                alone: get(row, "lost_alone")?,
-            };
-            Ok(Self { losses, ..claim.lease(key, get(row, "attempt")?, get(row, "upstream_failed")?) })
-        });
-        claimed.collect()
+        Ok(leases)
     }
 }
 
@@ -258,8 +240,7 @@ impl TaskUpdate {
             let query = APPLY.query(tx, rows.collect());
             let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("commit outcomes", e))?;
             for row in rows {
-                let run = RunId::parse(&get::<String>(&row, "run_id")?)?;
-                applied.push(TaskKey { run, idx: get(&row, "idx")? });
+                applied.push(key_of(&row)?);
             }
         }
         Ok(applied)
@@ -277,11 +258,11 @@ impl Resolution {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn apply(tx: &mut Tx, dependants: &[(TaskKey, Self)], now: i64) -> Result<u64, Error> {
+    pub async fn apply(tx: &mut Tx, dependants: &[(TaskKey, Self)]) -> Result<u64, Error> {
         let mut told = 0;
         for chunk in dependants.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|(key, resolution)| resolution.params(*key)).collect();
-            let query = RESOLVE.query_with(tx, [now.into()], rows);
+            let query = RESOLVE.query(tx, rows);
             let done = query.execute(&mut **tx).await.map_err(|e| Error::of("resolve dependants", e))?;
             told += done.rows_affected();
         }

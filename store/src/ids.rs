@@ -1,7 +1,9 @@
 //! Ids as newtypes: UUIDs of version 7, so that they sort by time.
 
 use crate::error::Error;
+use longshore_workflow::names::{Digest, TenantId};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 use uuid::Uuid;
 
@@ -95,5 +97,28 @@ impl FencingToken {
     /// The token of the next claim.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+/// The queue of a workflow's tasks: those of one digest, tenant and name. Rows have it as one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct QueueId(i64);
+
+impl QueueId {
+    /// The queue of a workflow: the first bytes of a SHA-256 of its names, the same on every host.
+    pub fn of(digest: &Digest, tenant: &TenantId, workflow: &str) -> Self {
+        let mut hasher = Sha256::new();
+        for name in [digest.as_str(), tenant.as_str(), workflow] {
+            hasher.update((name.len() as u64).to_le_bytes());
+            hasher.update(name);
+        }
+        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hasher.finalize().into();
+        Self(i64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    /// The number in the database.
+    pub fn get(self) -> i64 {
+        self.0
     }
 }

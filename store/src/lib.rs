@@ -41,7 +41,7 @@ pub use events::{
     ConditionKind, ConditionRow, ConditionStatus, EventKind, EventRow, NewCondition, NewEvent, Subject,
 };
 pub use generations::{GenerationRow, GenerationState, NewGeneration};
-pub use ids::{FencingToken, GenerationId, HostId, RunId};
+pub use ids::{FencingToken, GenerationId, HostId, QueueId, RunId};
 pub use keys::TaskKey;
 pub use lease::{Claim, Lease, Losses};
 pub use longshore_workflow::names::{Digest, PackageName, TenantId};

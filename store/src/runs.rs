@@ -2,7 +2,7 @@
 
 use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, Param, in_json, json_of};
 use crate::error::Error;
-use crate::ids::RunId;
+use crate::ids::{QueueId, RunId};
 use crate::keys::TaskKey;
 use crate::lease::Claim;
 use crate::open::{Store, Tx};
@@ -119,6 +119,17 @@ pub struct RunCounts {
 const COLUMNS: &str = "id, tenant, workflow, package, version, digest, state, origin, input, error, \
      cancel_requested_at, deadline_at, created_at, finished_at";
 
+/// Runs that were asked to stop, then those past their deadline: one index for each.
+const TO_CANCEL: &str = "SELECT * FROM (SELECT id, cancel_requested_at FROM runs \
+     WHERE finished_at IS NULL AND cancel_requested_at IS NOT NULL ORDER BY id LIMIT 1000) AS requested \
+     UNION ALL SELECT * FROM (SELECT id, cancel_requested_at FROM runs WHERE finished_at IS NULL \
+     AND deadline_at IS NOT NULL AND deadline_at <= $1 AND cancel_requested_at IS NULL \
+     ORDER BY deadline_at LIMIT 1000) AS late";
+
+fn newest_sql(filter: &str) -> String {
+    format!("SELECT {COLUMNS} FROM runs {filter} ORDER BY id DESC LIMIT $1")
+}
+
 static INSERT: BatchStatement = BatchStatement::new(
     "INSERT INTO runs (id, tenant, workflow, package, version, digest, state, origin, dedup_key, input, \
      open_tasks, failed_tasks, deadline_at, created_at) SELECT * FROM (VALUES ",
@@ -175,8 +186,11 @@ impl NewRun {
             let query = INSERT.query(tx, chunk.iter().flat_map(|run| run.params(claim.now)).collect());
             query.execute(&mut **tx).await.map_err(|e| Error::of("start runs", e))?;
         }
-        let tasks: Vec<(RunId, &NewTask)> =
-            fresh.iter().flat_map(|run| run.tasks.iter().map(|task| (run.id, task))).collect();
+        let mut tasks: Vec<(RunId, QueueId, &NewTask)> = Vec::new();
+        for run in &fresh {
+            let queue = QueueId::of(&run.digest, &run.tenant, &run.workflow);
+            tasks.extend(run.tasks.iter().map(|task| (run.id, queue, task)));
+        }
         let claimed = NewTask::insert(tx, &tasks, claim, free).await?;
         Ok(Recorded { taken, claimed })
     }
@@ -288,15 +302,11 @@ impl RunRow {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn to_cancel(tx: &mut Tx, now: i64) -> Result<Vec<(RunId, bool)>, Error> {
-        let rows = sqlx::query(
-            "SELECT id, cancel_requested_at FROM runs WHERE finished_at IS NULL \
-             AND (cancel_requested_at IS NOT NULL OR deadline_at IS NOT NULL) \
-             AND (cancel_requested_at IS NOT NULL OR deadline_at <= $1) ORDER BY id LIMIT 1000",
-        )
-        .bind(now)
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(|e| Error::of("look for cancelled runs", e))?;
+        let rows = sqlx::query(TO_CANCEL)
+            .bind(now)
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(|e| Error::of("look for cancelled runs", e))?;
         rows.iter()
             .map(|row| {
                 let asked: Option<i64> = get(row, "cancel_requested_at")?;
@@ -348,13 +358,13 @@ impl RunRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn newest(store: &Store, state: Option<RunState>, limit: i64) -> Result<Vec<Self>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM runs WHERE $1 = '' OR state = $1 ORDER BY id DESC LIMIT $2");
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(state.map_or("", RunState::as_str))
-            .bind(limit)
-            .fetch_all(store.reader())
-            .await
-            .map_err(|e| Error::of("list runs", e))?;
+        // Two texts: an OR would hide the index.
+        let sql = newest_sql(if state.is_some() { "WHERE state = $2" } else { "" });
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(limit);
+        if let Some(state) = state {
+            query = query.bind(state.as_str());
+        }
+        let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list runs", e))?;
         read_rows("runs", "id", &rows)
     }
 
@@ -385,6 +395,17 @@ impl RunRow {
         to: &Digest,
         version: &str,
     ) -> Result<u64, Error> {
+        let (old, new) = (QueueId::of(from, workflow.0, workflow.1), QueueId::of(to, workflow.0, workflow.1));
+        sqlx::query(
+            "UPDATE tasks SET queue = $1 WHERE queue = $2 AND state IN ('waiting', 'ready', 'running') \
+             AND run_id IN (SELECT id FROM runs WHERE digest = $3 AND finished_at IS NULL)",
+        )
+        .bind(new.get())
+        .bind(old.get())
+        .bind(from.as_str())
+        .execute(&mut **tx)
+        .await
+        .map_err(|e| Error::of("migrate tasks", e))?;
         let done = sqlx::query(
             "UPDATE runs SET digest = $1, version = $2 \
              WHERE digest = $3 AND tenant = $4 AND workflow = $5 AND finished_at IS NULL",
@@ -430,5 +451,41 @@ impl RunRow {
         let row = row.map_err(|e| Error::of("count ended runs", e))?;
         let number = |column| get::<i64>(&row, column).map(|n| u64::try_from(n).unwrap_or(0));
         Ok((number("ended")?, number("failed")?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::Access;
+    use crate::tasks;
+    use sqlx::Row;
+
+    /// The steps of a statement's plan on SQLite.
+    async fn plan(store: &Store, sql: &str) -> Vec<String> {
+        let explain = format!("EXPLAIN QUERY PLAN {sql}");
+        let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(store.reader()).await.expect("a plan");
+        rows.iter().map(|row| row.get::<String, _>("detail")).collect()
+    }
+
+    #[tokio::test]
+    async fn lists_and_scans_go_by_an_index_and_sort_nothing() {
+        let folder = tempfile::tempdir().expect("folder");
+        let store = Store::open_file(&folder.path().join("test.db"), Access::Owner).await.expect("opens");
+        let expected = [
+            (newest_sql("WHERE state = 'failed'"), "SEARCH runs USING INDEX runs_by_state (state=?)"),
+            (TO_CANCEL.to_owned(), "SCAN runs USING INDEX runs_to_cancel"),
+            (TO_CANCEL.to_owned(), "SEARCH runs USING INDEX runs_to_end (deadline_at>? AND deadline_at<?)"),
+            (tasks::stale_claims_sql(), "SCAN tasks USING INDEX tasks_running"),
+            (tasks::NEXT_DUE.to_owned(), "SEARCH tasks USING COVERING INDEX tasks_delayed (due_at>?)"),
+            (tasks::CLAIMABLE.to_owned(), "SEARCH tasks USING COVERING INDEX tasks_claimable (queue=?)"),
+        ];
+        for (sql, step) in expected {
+            let plan = plan(&store, &sql).await;
+            assert!(plan.iter().any(|line| line == step), "{sql}: {plan:#?}");
+            assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}: {plan:#?}");
+            let whole = |line: &String| line == "SCAN runs" || line == "SCAN tasks";
+            assert!(!plan.iter().any(whole), "{sql}: {plan:#?}");
+        }
     }
 }

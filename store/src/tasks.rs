@@ -2,12 +2,13 @@
 
 use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, in_json, json_of};
 use crate::error::Error;
-use crate::ids::{FencingToken, HostId, RunId};
+use crate::ids::{FencingToken, HostId, QueueId, RunId};
 use crate::keys::TaskKey;
 use crate::lease::{Claim, Losses};
 use crate::open::{Store, Tx};
 use crate::row::{get, read_rows};
 use crate::text_enum::text_enum;
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow};
 use std::collections::HashMap;
 
@@ -92,19 +93,19 @@ const COLUMNS: &str = "run_id, idx, id, state, waiting, upstream_failed, attempt
      lost_alone, token, due_at, host_id, started_at, finished_at, error, patch";
 
 static INSERT: BatchStatement = BatchStatement::new(
-    "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, lost_together, \
+    "INSERT INTO tasks (run_id, idx, id, queue, state, waiting, upstream_failed, attempt, lost, lost_together, \
      lost_alone, token, due_at) \
-     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, 0, 0, 0, 0, 0, 0, v.column6 FROM (VALUES ",
-    &[Text, Int, Text, Text, Int, Int],
+     SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, 0, 0, 0, 0, 0, 0, 0 FROM (VALUES ",
+    &[Text, Int, Text, Int, Text, Int],
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
 static INSERT_CLAIMED: BatchStatement = BatchStatement::new(
-    "INSERT INTO tasks (run_id, idx, id, state, waiting, upstream_failed, attempt, lost, lost_together, \
+    "INSERT INTO tasks (run_id, idx, id, queue, state, waiting, upstream_failed, attempt, lost, lost_together, \
      lost_alone, token, host_id, due_at, started_at) \
-     SELECT v.column1, v.column2, v.column3, 'running', 0, 0, 1, 0, 0, 0, CAST($1 AS BIGINT), CAST($2 AS TEXT), \
-     CAST($3 AS BIGINT), CAST($4 AS BIGINT) FROM (VALUES ",
-    &[Text, Int, Text],
+     SELECT v.column1, v.column2, v.column3, v.column4, 'running', 0, 0, 1, 0, 0, 0, CAST($1 AS BIGINT), \
+     CAST($2 AS TEXT), 0, CAST($3 AS BIGINT) FROM (VALUES ",
+    &[Text, Int, Text, Int],
     ") AS v WHERE v.column1 IS NOT NULL",
 );
 
@@ -113,45 +114,48 @@ impl NewTask {
     /// keys are returned.
     pub(crate) async fn insert(
         tx: &mut Tx,
-        tasks: &[(RunId, &Self)],
+        tasks: &[(RunId, QueueId, &Self)],
         claim: Claim,
         free: usize,
     ) -> Result<Vec<TaskKey>, Error> {
         let mut claimed = Vec::new();
         let mut others = Vec::with_capacity(tasks.len());
         for task in tasks {
-            let takes = task.1.waiting == 0 && claimed.len() < free;
+            let takes = task.2.waiting == 0 && claimed.len() < free;
             if takes { &mut claimed } else { &mut others }.push(*task);
         }
         Self::insert_claimed(tx, &claimed, claim).await?;
-        Self::insert_others(tx, &others, claim.now).await?;
-        Ok(claimed.iter().map(|(run, task)| TaskKey { run: *run, idx: task.idx }).collect())
+        Self::insert_others(tx, &others).await?;
+        Ok(claimed.iter().map(|(run, _, task)| TaskKey { run: *run, idx: task.idx }).collect())
     }
 
-    async fn insert_claimed(tx: &mut Tx, tasks: &[(RunId, &Self)], claim: Claim) -> Result<(), Error> {
+    async fn insert_claimed(
+        tx: &mut Tx,
+        tasks: &[(RunId, QueueId, &Self)],
+        claim: Claim,
+    ) -> Result<(), Error> {
         for chunk in tasks.chunks(MAX_ROWS) {
-            let rows = chunk
-                .iter()
-                .flat_map(|(run, task)| [run.to_string().into(), task.idx.into(), task.id.clone().into()]);
-            let scalars =
-                [claim.token.get().into(), claim.host.to_string().into(), claim.now.into(), claim.now.into()];
+            let rows = chunk.iter().flat_map(|(run, queue, task)| {
+                [run.to_string().into(), task.idx.into(), task.id.clone().into(), queue.get().into()]
+            });
+            let scalars = [claim.token.get().into(), claim.host.to_string().into(), claim.now.into()];
             let query = INSERT_CLAIMED.query_with(tx, scalars, rows.collect());
             query.execute(&mut **tx).await.map_err(|e| Error::of("record claimed tasks", e))?;
         }
         Ok(())
     }
 
-    async fn insert_others(tx: &mut Tx, tasks: &[(RunId, &Self)], now: i64) -> Result<(), Error> {
+    async fn insert_others(tx: &mut Tx, tasks: &[(RunId, QueueId, &Self)]) -> Result<(), Error> {
         for chunk in tasks.chunks(MAX_ROWS) {
-            let rows = chunk.iter().flat_map(|(run, task)| {
+            let rows = chunk.iter().flat_map(|(run, queue, task)| {
                 let state = if task.waiting == 0 { TaskState::Ready } else { TaskState::Waiting };
                 [
                     run.to_string().into(),
                     task.idx.into(),
                     task.id.clone().into(),
+                    queue.get().into(),
                     state.as_str().into(),
                     task.waiting.into(),
-                    now.into(),
                 ]
             });
             let query = INSERT.query(tx, rows.collect());
@@ -159,6 +163,21 @@ impl NewTask {
         }
         Ok(())
     }
+}
+
+pub(crate) const NEXT_DUE: &str = "SELECT MIN(due_at) FROM tasks WHERE state = 'ready' AND due_at > 0";
+
+pub(crate) const CLAIMABLE: &str = "SELECT run_id, idx FROM tasks WHERE queue = $1 AND state = 'ready' AND due_at = 0 \
+     ORDER BY queue, run_id, idx LIMIT $2";
+
+/// In no order: with one, SQLite reads the whole table in that order instead of the few that run.
+pub(crate) fn stale_claims_sql() -> String {
+    format!("SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND host_id <> $1")
+}
+
+/// The key in a row.
+pub(crate) fn key_of(row: &AnyRow) -> Result<TaskKey, Error> {
+    Ok(TaskKey { run: RunId::parse(&get::<String>(row, "run_id")?)?, idx: get(row, "idx")? })
 }
 
 impl TaskRow {
@@ -194,10 +213,7 @@ impl TaskRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn stale_claims(tx: &mut Tx, host: HostId) -> Result<Vec<Self>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND host_id <> $1 ORDER BY run_id, idx"
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
+        let rows = sqlx::query(AssertSqlSafe(stale_claims_sql()))
             .bind(host.to_string())
             .fetch_all(&mut **tx)
             .await
@@ -216,16 +232,62 @@ impl TaskRow {
         read_rows("tasks", "run_id", &rows)
     }
 
-    /// When the next ready task that is not due yet will be.
+    /// When the first of the tasks is due that were put back for later.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn next_due(tx: &mut Tx, now: i64) -> Result<Option<i64>, Error> {
-        sqlx::query_scalar("SELECT MIN(due_at) FROM tasks WHERE state = 'ready' AND due_at > $1")
-            .bind(now)
+    pub async fn next_due(tx: &mut Tx) -> Result<Option<i64>, Error> {
+        sqlx::query_scalar(NEXT_DUE)
             .fetch_one(&mut **tx)
             .await
             .map_err(|e| Error::of("look for the next due task", e))
+    }
+
+    /// Makes up to `limit` tasks claimable that were put back for later and are due. Returns them with their queues.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn release_due(tx: &mut Tx, now: i64, limit: i64) -> Result<Vec<(QueueId, TaskKey)>, Error> {
+        let rows = sqlx::query(
+            "UPDATE tasks SET due_at = 0 WHERE state = 'ready' AND (run_id, idx) IN (SELECT run_id, idx FROM tasks \
+             WHERE state = 'ready' AND due_at > 0 AND due_at <= $1 ORDER BY due_at LIMIT $2) \
+             RETURNING queue, run_id, idx",
+        )
+        .bind(now)
+        .bind(limit)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(|e| Error::of("release due tasks", e))?;
+        rows.iter().map(|row| Ok((get(row, "queue")?, key_of(row)?))).collect()
+    }
+
+    /// The queues that have claimable tasks, one probe of the index for each.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn claimable_queues(tx: &mut Tx) -> Result<Vec<QueueId>, Error> {
+        const NEXT: &str = "SELECT MIN(queue) FROM tasks WHERE state = 'ready' AND due_at = 0";
+        let sql = format!(
+            "WITH RECURSIVE found(queue) AS ({NEXT} UNION ALL \
+             SELECT ({NEXT} AND queue > found.queue) FROM found WHERE found.queue IS NOT NULL) \
+             SELECT queue FROM found WHERE queue IS NOT NULL"
+        );
+        let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut **tx).await;
+        rows.map_err(|e| Error::of("look for claimable tasks", e))
+    }
+
+    /// The first claimable tasks of a queue, oldest run first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn claimable(tx: &mut Tx, queue: QueueId, limit: i64) -> Result<Vec<TaskKey>, Error> {
+        let rows = sqlx::query(CLAIMABLE)
+            .bind(queue.get())
+            .bind(limit)
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(|e| Error::of("look for claimable tasks", e))?;
+        rows.iter().map(key_of).collect()
     }
 
     /// All tasks of runs, in topological order, inside a transaction. A run with a row that does not read has

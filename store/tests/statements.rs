@@ -5,18 +5,19 @@ use longshore_store::{
     ConditionStatus, DeadLetter, Digest, EntryKind, EntryRow, EventKind, EventRow, FencingToken,
     GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Losses, NewArtifact, NewAttempt,
     NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow,
-    PackageState, PassInputs, PositionRow, ReactorCommand, ReactorRow, Recorded, Resolution, RunCounts,
-    RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState,
-    TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
+    PackageState, PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded, Resolution,
+    RunCounts, RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow,
+    TaskState, TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
 };
 use longshore_testing::Backend;
 use sqlx::Connection;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 longshore_testing::for_each_backend!(
     a_run_is_started_claimed_and_ended,
+    a_task_that_is_put_back_is_claimable_when_it_is_due,
     a_claim_from_memory_counts_what_it_changes,
     packages_and_their_generations_are_recorded,
     overrides_are_recorded_and_released,
@@ -161,10 +162,8 @@ async fn a_run_is_started_claimed_and_ended(backend: Backend) {
     assert_eq!(recorded, Recorded { taken: HashMap::from([(again.id, run)]), claimed: Vec::new() });
     assert!(RunRow::origin_is_busy(store, "cron:nightly").await.expect("looks"));
 
-    let digests = HashSet::from([digest(), Digest::from_sha256([1; 32])]);
-    let dialect = store.dialect();
-    let claimed = Lease::claim(&mut tx, dialect, &digests, claim(host, 5, 12), 10).await.expect("claims");
     let first = TaskKey { run, idx: 0 };
+    let claimed = Lease::claim(&mut tx, claim(host, 5, 12), &[first]).await.expect("claims");
     assert_eq!(claimed, [claim(host, 5, 12).lease(first, 1, 0)]);
     assert!(TaskRow::stale_claims(&mut tx, host).await.expect("looks").is_empty());
     let fenced =
@@ -185,18 +184,13 @@ async fn a_run_is_started_claimed_and_ended(backend: Backend) {
     NewAttempt::insert(&mut tx, &[attempt.clone(), attempt.clone(), attempt]).await.expect("records once");
     let second = TaskKey { run, idx: 1 };
     let resolution = Resolution { resolved: 1, upstream_failed: 1 };
-    assert_eq!(Resolution::apply(&mut tx, &[(second, resolution)], 14).await.expect("resolves"), 1);
-    assert_eq!(
-        Resolution::apply(&mut tx, &[(second, resolution)], 14).await.expect("asks"),
-        0,
-        "it is ready"
-    );
+    assert_eq!(Resolution::apply(&mut tx, &[(second, resolution)]).await.expect("resolves"), 1);
+    assert_eq!(Resolution::apply(&mut tx, &[(second, resolution)]).await.expect("asks"), 0, "it is ready");
     let left = RunRow::count_down(&mut tx, &BTreeMap::from([(run, RunCounts { open: 1, failed: 0 })]), 14)
         .await
         .expect("counts");
     assert_eq!(left, HashMap::from([(run, RunCounts { open: 1, failed: 0 })]));
-    assert_eq!(TaskRow::next_due(&mut tx, 0).await.expect("looks"), Some(14));
-    let claimed = Lease::claim(&mut tx, dialect, &digests, claim(host, 6, 15), 10).await.expect("claims");
+    let claimed = Lease::claim(&mut tx, claim(host, 6, 15), &[first, second]).await.expect("claims");
     assert_eq!(claimed, [claim(host, 6, 15).lease(second, 1, 1)]);
     assert!(RunRow::to_cancel(&mut tx, 16).await.expect("looks").is_empty());
     assert_eq!(RunRow::load(&mut tx, &[run]).await.expect("loads").len(), 1);
@@ -220,6 +214,27 @@ async fn a_run_is_started_claimed_and_ended(backend: Backend) {
     assert_eq!(AttemptRow::of_run(store, run).await.expect("loads").len(), 1);
 }
 
+async fn a_task_that_is_put_back_is_claimable_when_it_is_due(backend: Backend) {
+    let store = &backend.open().await;
+    let (host, run) = (HostId::new(), start(store, None).await);
+    let (queue, first) = (QueueId::of(&digest(), &"public".into(), "flow"), TaskKey { run, idx: 0 });
+    let mut tx = store.begin().await.expect("begins");
+    assert_eq!(TaskRow::claimable_queues(&mut tx).await.expect("looks"), [queue]);
+    assert_eq!(TaskRow::claimable(&mut tx, queue, 10).await.expect("looks"), [first]);
+    let claimed = Lease::claim(&mut tx, claim(host, 6, 15), &[first]).await.expect("claims");
+    assert_eq!(claimed, [claim(host, 6, 15).lease(first, 1, 0)]);
+    let later = TaskUpdate { attempt_reverted: 1, ..update(first, 6, TaskState::Ready) };
+    assert_eq!(TaskUpdate::apply(&mut tx, &[later], 15).await.expect("puts back"), [first]);
+    assert_eq!(TaskRow::next_due(&mut tx).await.expect("looks"), Some(20));
+    assert_eq!(TaskRow::claimable_queues(&mut tx).await.expect("looks"), []);
+    assert_eq!(TaskRow::release_due(&mut tx, 19, 10).await.expect("asks"), [], "it is not due yet");
+    assert_eq!(TaskRow::release_due(&mut tx, 20, 10).await.expect("releases"), [(queue, first)]);
+    assert_eq!(TaskRow::next_due(&mut tx).await.expect("looks"), None);
+    let claimed = Lease::claim(&mut tx, claim(host, 6, 21), &[first]).await.expect("claims");
+    assert_eq!(claimed, [claim(host, 6, 21).lease(first, 1, 0)]);
+    store.commit(tx).await.expect("commits");
+}
+
 /// A run whose host remembers what is ready: nothing is asked, everything is compared.
 async fn a_claim_from_memory_counts_what_it_changes(backend: Backend) {
     let store = &backend.open().await;
@@ -230,7 +245,6 @@ async fn a_claim_from_memory_counts_what_it_changes(backend: Backend) {
     let (first, second) = (key(&run, 0), key(&run, 1));
     assert_eq!(recorded.claimed, [first], "one slot was free");
     let ready = [key(&other, 0)];
-    assert_eq!(claim(host, 7, 29).take(&mut tx, &ready).await.expect("asks"), 0, "it is not due yet");
     assert_eq!(claim(host, 7, 30).take(&mut tx, &ready).await.expect("takes"), 1);
     assert_eq!(claim(host, 8, 31).take(&mut tx, &ready).await.expect("asks"), 0, "it is taken");
 

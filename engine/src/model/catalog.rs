@@ -2,7 +2,7 @@
 
 use crate::model::definition::{WorkflowDef, WorkflowKey};
 use crate::model::reactor_def::{GraphDef, ReactorDef, Subscription};
-use longshore_store::Digest;
+use longshore_store::{Digest, QueueId};
 use longshore_workflow_plugin::wire::{TriggerMeta, TriggerMetadata};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,6 +14,8 @@ pub struct Catalog {
     pub workflows: HashMap<WorkflowKey, Arc<WorkflowDef>>,
     /// Every loaded digest, those included that only finish what they have: what may be claimed.
     pub digests: HashSet<Digest>,
+    /// The queues of their workflows.
+    pub queues: HashSet<QueueId>,
     /// The triggers of the current generations.
     pub triggers: Vec<Arc<TriggerDef>>,
     /// The reactors of the current generations, by name.

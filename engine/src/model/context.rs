@@ -129,13 +129,10 @@ impl Patch {
         serde_json::to_string(&stored).ok()
     }
 
-    /// Keys that two patches set to different values, or that one sets and the other removes.
-    pub fn conflicts_with<'p>(&'p self, other: &'p Self) -> impl Iterator<Item = &'p str> {
-        let set = self.set.iter().filter(|(key, value)| {
-            other.set.get(*key).is_some_and(|theirs| theirs != *value) || other.removed.contains(*key)
-        });
-        let removed = self.removed.iter().filter(|key| other.set.contains_key(*key));
-        set.map(|(key, _)| &**key).chain(removed.map(|key| &**key))
+    /// Every change: a key with its new value, none when it was removed.
+    pub fn changes(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let set = self.set.iter().map(|(key, value)| (&**key, Some(&**value)));
+        set.chain(self.removed.iter().map(|key| (&**key, None)))
     }
 }
 
@@ -161,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_writer_wins_and_the_conflict_is_seen() {
+    fn the_last_writer_wins() {
         let patch = |text| Patch::from_json(text).expect("patch");
         let (first, second) = (
             patch(r#"{"set":{"k":1,"same":0},"remove":["gone"]}"#),
@@ -171,6 +168,7 @@ mod tests {
         context.apply(&first);
         context.apply(&second);
         assert_eq!(context.to_json(), r#"{"gone":3,"k":2,"kept":[1],"same":0}"#);
-        assert_eq!(first.conflicts_with(&second).collect::<Vec<_>>(), ["k", "gone"]);
+        let changes: Vec<_> = first.changes().collect();
+        assert_eq!(changes, [("k", Some("1")), ("same", Some("0")), ("gone", None)]);
     }
 }

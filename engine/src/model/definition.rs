@@ -1,6 +1,7 @@
 //! Workflows as the engine sees them: tasks in topological order, with what each waits for.
 
-use longshore_store::{Digest, PackageName, TenantId};
+use fixedbitset::FixedBitSet;
+use longshore_store::{Digest, PackageName, QueueId, TenantId};
 use longshore_workflow::private::RetryEntry;
 use longshore_workflow::{RetryPolicy, Rule};
 use longshore_workflow_plugin::wire::{RetryMeta, TaskMeta, TaskMetadata, WorkflowMeta};
@@ -37,6 +38,8 @@ pub struct WorkflowDef {
     pub task_timeout_ms: Option<u64>,
     /// Longest time a run may take.
     pub run_timeout_ms: Option<u64>,
+    /// The queue of its tasks.
+    pub queue: QueueId,
 }
 
 /// An input of a workflow.
@@ -63,8 +66,8 @@ pub struct TaskDef {
     pub dependencies: Vec<usize>,
     /// The tasks that wait for it.
     pub dependants: Vec<usize>,
-    /// Everything above it, in order.
-    pub ancestors: Vec<usize>,
+    /// Everything above it: one bit for each task of the workflow.
+    pub ancestors: FixedBitSet,
     /// Its rule, none for the default.
     pub rule: Option<Rule>,
     /// When and how it is tried again.
@@ -176,6 +179,7 @@ fn definition(
         tasks,
         task_timeout_ms: None,
         run_timeout_ms: None,
+        queue: QueueId::of(digest, &workflow.tenant.as_str().into(), &workflow.name),
     })
 }
 
@@ -241,14 +245,17 @@ fn place(
         }
         let (index, meta) = metas[original];
         let dependencies = std::mem::take(&mut above[at]);
-        let ancestors: BTreeSet<usize> =
-            dependencies.iter().flat_map(|d| tasks[*d].ancestors.iter().copied().chain([*d])).collect();
+        let mut ancestors = FixedBitSet::with_capacity(metas.len());
+        for &above in &dependencies {
+            ancestors.union_with(&tasks[above].ancestors);
+            ancestors.insert(above);
+        }
         tasks.push(TaskDef {
             id: meta.id.clone(),
             index: index as u32,
             dependencies,
             dependants: dependants[original].iter().map(|d| place[*d]).collect(),
-            ancestors: ancestors.into_iter().collect(),
+            ancestors,
             rule: rule(workflow, meta)?,
             retry: retry(&meta.retry),
             what: meta.what.clone(),
@@ -295,6 +302,13 @@ impl WorkflowDef {
     pub fn continues(&self, old: &Self) -> bool {
         let shape = |task: &TaskDef| (task.id.clone(), task.dependencies.clone());
         self.key() == old.key() && self.tasks.iter().map(shape).eq(old.tasks.iter().map(shape))
+    }
+
+    /// The definition under another digest.
+    pub(crate) fn with_digest(mut self, digest: Digest) -> Self {
+        self.queue = QueueId::of(&digest, &self.tenant, &self.name);
+        self.digest = digest;
+        self
     }
 
     /// The definition with a package's limits.
@@ -346,7 +360,7 @@ pub(crate) mod tests {
         let def = flow(&[("z", &[]), ("join", &["b", "a"]), ("b", &["z"]), ("a", &["z"])]).expect("acyclic");
         let ids: Vec<_> = def.tasks.iter().map(|t| t.id.as_str()).collect();
         assert_eq!(ids, ["z", "a", "b", "join"]);
-        assert_eq!(def.tasks[3].ancestors, [0, 1, 2]);
+        assert_eq!(def.tasks[3].ancestors.ones().collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(def.tasks[0].dependants, [2, 1]);
     }
 

@@ -4,6 +4,7 @@ use super::Writer;
 use super::effects::{Abort, Effects, ProgressEvent, RunEnd};
 use super::lease_table::HeldLease;
 use super::outcomes::ResolvedTask;
+use super::ready_queue::Turn;
 use crate::decide::{Readiness, is_poison, readiness, runs_alone};
 use crate::model::attempt::{Attempt, AttemptFailure, AttemptOutcome};
 use longshore_store::{
@@ -11,7 +12,11 @@ use longshore_store::{
     TaskState, TaskUpdate, Tx,
 };
 use longshore_workflow::MAX_CONTEXT_BYTES;
+use std::collections::HashSet;
 use std::sync::Arc;
+
+/// Tasks that are read of a queue at once.
+const READ_AT_ONCE: usize = 1024;
 
 /// Pause before a task is claimed again whose definition was not there.
 const PUT_BACK_MS: i64 = 1000;
@@ -34,11 +39,7 @@ impl Writer {
             if free == 0 || self.stopping.is_some() {
                 return Ok(());
             }
-            claimed = if self.ready.is_complete() && !self.bypass_cache {
-                self.claim_from_queue(tx, claim, free).await?
-            } else {
-                self.claim_from_store(tx, claim, free).await?
-            };
+            claimed = self.claim_ready(tx, claim, free, effects).await?;
             if claimed.is_empty() {
                 return Ok(());
             }
@@ -57,46 +58,65 @@ impl Writer {
         if first { self.free_slots(claimed, effects) } else { 0 }
     }
 
-    /// Claims due tasks that the database selects.
-    async fn claim_from_store(
+    /// Claims up to `free` tasks, one of each queue in turn. Of those whose runs are in memory only the number of rows
+    /// is compared; of others the database says what it knows.
+    async fn claim_ready(
         &mut self,
         tx: &mut Tx,
         claim: Claim,
         free: usize,
+        effects: &mut Effects,
     ) -> Result<Vec<Lease>, Abort> {
-        // Read each time: a task that was put back because its digest went is not claimed again.
-        let catalog = self.packages.catalog();
-        let claimed = Lease::claim(tx, self.store.dialect(), &catalog.digests, claim, free as i64).await?;
-        if claimed.len() < free {
-            self.ready.emptied(TaskRow::next_due(tx, claim.now).await?);
-        } else {
-            self.ready.mark_incomplete();
-        }
-        Ok(claimed)
-    }
-
-    /// Claims tasks that this host made ready.
-    async fn claim_from_queue(
-        &mut self,
-        tx: &mut Tx,
-        claim: Claim,
-        free: usize,
-    ) -> Result<Vec<Lease>, Abort> {
-        let catalog = self.packages.catalog();
-        let mut claimed = Vec::new();
-        while claimed.len() < free
-            && let Some(key) = self.ready.pop()
-        {
-            let Some(run) = self.runs.get(key.run).filter(|run| !run.over) else { continue };
-            let task = &run.tasks[key.idx as usize];
-            // A digest that comes back wakes this host, which then asks the database.
-            if task.state == TaskState::Ready && catalog.digests.contains(&run.def.digest) {
-                claimed.push(claim.lease(key, task.attempts + 1, task.upstream_failed));
+        let keys = self.pick(tx, free).await?;
+        let (mut remembered, mut others) = (Vec::new(), Vec::new());
+        for key in keys {
+            match self.lease_of_ready(key, claim) {
+                Some(lease) => remembered.push(lease),
+                None => others.push(key),
             }
         }
-        let keys: Vec<TaskKey> = claimed.iter().map(|lease| lease.key).collect();
+        let keys: Vec<TaskKey> = remembered.iter().map(|lease| lease.key).collect();
+        effects.touched.extend(keys.iter().map(|key| key.run));
         self.expect(claim.take(tx, &keys).await?, keys.len())?;
-        Ok(claimed)
+        remembered.extend(Lease::claim(tx, claim, &others).await?);
+        Ok(remembered)
+    }
+
+    /// Up to `free` tasks whose turn it is. Queues that memory does not know are read from the database.
+    async fn pick(&mut self, tx: &mut Tx, free: usize) -> Result<Vec<TaskKey>, StoreError> {
+        // Read each time: a task that was put back because its digest went is not claimed again.
+        let catalog = self.packages.catalog();
+        if !self.ready.is_complete() || self.bypass_cache {
+            let queues = TaskRow::claimable_queues(tx).await?;
+            self.ready.discovered(queues.into_iter().filter(|queue| catalog.queues.contains(queue)));
+        }
+        let (mut keys, mut picked) = (Vec::new(), HashSet::new());
+        while keys.len() < free {
+            match self.ready.next(&catalog.queues) {
+                Some(Turn::Task(key)) => {
+                    keys.push(key);
+                    picked.insert(key);
+                }
+                Some(Turn::Read(queue)) => {
+                    // What was picked a moment ago is claimable still, as the database sees it.
+                    let limit = READ_AT_ONCE + keys.len();
+                    let mut tasks = TaskRow::claimable(tx, queue, limit as i64).await?;
+                    let more = tasks.len() == limit;
+                    tasks.retain(|key| !picked.contains(key));
+                    self.ready.read(queue, tasks, more);
+                }
+                None => break,
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The lease of a task that memory says is ready and has lost nothing.
+    fn lease_of_ready(&self, key: TaskKey, claim: Claim) -> Option<Lease> {
+        let run = self.runs.get(key.run).filter(|run| !run.over && !self.bypass_cache)?;
+        let task = run.tasks.get(key.idx as usize)?;
+        let simple = task.state == TaskState::Ready && !task.was_lost;
+        simple.then(|| claim.lease(key, task.attempts + 1, task.upstream_failed))
     }
 
     /// Compares the rows that changed with those that should have.
@@ -220,7 +240,7 @@ fn unexecuted(lease: &Lease, state: TaskState, error: String) -> ResolvedTask {
         state,
         losses: lease.losses,
         attempt_reverted: 1,
-        due_at: lease.started_at,
+        due_at: 0,
         error: Some(error),
         patch: None,
     };
@@ -240,6 +260,6 @@ pub(super) fn never_began(lease: &Lease) -> ResolvedTask {
 /// nothing, because the task is not running.
 fn put_back(lease: &Lease, reason: &str) -> ResolvedTask {
     let mut task = unexecuted(lease, TaskState::Ready, reason.to_owned());
-    task.update.due_at += PUT_BACK_MS;
+    task.update.due_at = lease.started_at + PUT_BACK_MS;
     task
 }

@@ -100,6 +100,8 @@ pub(crate) struct Writer {
     batching: Batching,
     timers: Timers,
     token: FencingToken,
+    /// The latest time that a transaction had: a clock that is set back stands still here.
+    now: i64,
     /// The last transaction found memory stale: this one believes only the database.
     bypass_cache: bool,
     /// Transactions in a row that the database failed.
@@ -134,12 +136,13 @@ impl Writer {
             migrations: Vec::new(),
             slots: Slots::new(options.slots),
             leases: LeaseTable::new(),
-            ready: ReadyQueue::new(now),
+            ready: ReadyQueue::new(),
             runs: RunCache::default(),
             batching: Batching::new(),
             timers: Timers { last_heartbeat: uptime, last_cancel_scan: uptime, scan_cancelled: true },
             // Later than every token of an earlier host on this database, as its clock ran.
             token: FencingToken::new(now),
+            now,
             bypass_cache: false,
             failures: 0,
             conflicts: 0,
@@ -227,8 +230,7 @@ impl Writer {
             Abort::StaleCache { expected, actual } => {
                 tracing::debug!(expected, actual, "memory is stale; the transaction is repeated without it");
                 self.bypass_cache = true;
-                // Any of the runs in memory may be the stale one.
-                self.runs.forget_all();
+                touched.into_iter().for_each(|run: RunId| self.runs.forget(run, None));
             }
             Abort::Store(error) => {
                 self.bypass_cache = false;
@@ -341,10 +343,8 @@ impl Writer {
         if !self.runs.is_empty() {
             next = next.min(self.timers.last_cancel_scan + CANCEL_SCAN_INTERVAL);
         }
-        // Without a free slot nothing is claimed: the outcome that frees one wakes this loop.
-        let may_claim = self.stopping.is_none() && self.slots.free() > 0;
-        if let Some(due) = self.ready.next_due().filter(|_| may_claim) {
-            let until = due.saturating_sub(self.clock.now_ms()).max(0);
+        if let Some(due) = self.ready.next_due().filter(|_| self.stopping.is_none()) {
+            let until = due.saturating_sub(self.clock.now_ms().max(self.now)).max(0);
             next = next.min(uptime.saturating_add(Duration::from_millis(until as u64)));
         }
         if let Some(stopping) = &self.stopping {

@@ -3,19 +3,22 @@
 use super::Writer;
 use super::effects::{Abort, Effects, ProgressEvent};
 use super::lease_table::HeldLease;
-use super::run_cache::CachedRun;
+use super::run_cache::{CachedRun, Conflict};
 use crate::decide::{AfterFailure, after_failure, after_loss, pause_after_loss};
 use crate::model::attempt::{AttemptFailure, AttemptOutcome};
 use crate::model::context::Patch;
 use longshore_store::{
-    AttemptResult, Claim, EventKind, EventRow, Lease, Losses, NewAttempt, Resolution, RunCounts, RunId,
-    RunRow, RunState, Subject, Success, TaskKey, TaskState, TaskUpdate, Tx, clip,
+    AttemptResult, Claim, EventKind, EventRow, Lease, Losses, NewAttempt, NewEvent, Resolution, RunCounts,
+    RunId, RunRow, RunState, Subject, Success, TaskKey, TaskState, TaskUpdate, Tx, clip,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Longest error that is recorded of an attempt, in bytes.
 const MAX_ERROR: usize = 64 * 1024;
+
+/// Conflicts of a run that are recorded one by one.
+const MAX_CONFLICTS_TOLD: usize = 20;
 
 /// Pause before a task is claimed again that was refused, or whose process did not start.
 const NEVER_BEGAN_MS: i64 = 1000;
@@ -72,7 +75,7 @@ impl Writer {
             state: TaskState::Succeeded,
             losses: lease.losses,
             attempt_reverted: 0,
-            due_at: now,
+            due_at: 0,
             error: None,
             patch: None,
         };
@@ -142,7 +145,8 @@ impl Writer {
         update.state = TaskState::Ready;
         update.error = Some(clip(reason.to_owned(), MAX_ERROR));
         // Attempts that were lost together are tried again apart: one of them may take the others with it.
-        update.due_at = now.saturating_add(pause_after_loss(lease.losses, self.rng.draw()));
+        let pause = pause_after_loss(lease.losses, self.rng.draw());
+        update.due_at = if pause == 0 { 0 } else { now.saturating_add(pause) };
     }
 
     /// Writes updates, resolves dependants, counts runs down, and ends those that have nothing left. Returns leases of
@@ -156,12 +160,15 @@ impl Writer {
     ) -> Result<Vec<Lease>, Abort> {
         let mut dependants: BTreeMap<TaskKey, Resolution> = BTreeMap::new();
         let mut closed: BTreeMap<RunId, RunCounts> = BTreeMap::new();
-        for task in self.write(tx, resolved, claim.now).await? {
+        for task in self.write(tx, resolved, claim.now, effects).await? {
             let TaskUpdate { key, state, due_at, .. } = task.update;
             effects.touched.insert(key.run);
             effects.progress.push(ProgressEvent::new(key, task.attempt, state, task.update.error.clone()));
-            if state == TaskState::Ready {
-                self.ready.put_back(due_at);
+            match (state, due_at, self.runs.get(key.run)) {
+                (TaskState::Ready, 0, Some(run)) => self.ready.push(run.def.queue, key),
+                (TaskState::Ready, 0, None) => self.ready.mark_incomplete(),
+                (TaskState::Ready, due, _) => self.ready.put_back(due),
+                _ => {}
             }
             if state.is_terminal() {
                 let counts = closed.entry(key.run).or_insert(RunCounts { open: 0, failed: 0 });
@@ -183,6 +190,7 @@ impl Writer {
         tx: &mut Tx,
         resolved: Vec<ResolvedTask>,
         now: i64,
+        effects: &mut Effects,
     ) -> Result<Vec<ResolvedTask>, Abort> {
         let (mut written, others): (Vec<_>, Vec<_>) = resolved.into_iter().partition(|s| self.is_success(s));
         let success = |task: &ResolvedTask| Success {
@@ -191,6 +199,7 @@ impl Writer {
             patch: task.update.patch.clone(),
         };
         let successes: Vec<Success> = written.iter().map(success).collect();
+        effects.touched.extend(successes.iter().map(|success| success.key.run));
         self.expect(Success::commit(tx, &successes, now).await?, successes.len())?;
         let updates: Vec<TaskUpdate> = others.iter().map(|task| task.update.clone()).collect();
         let applied: HashSet<TaskKey> = TaskUpdate::apply(tx, &updates, now).await?.into_iter().collect();
@@ -234,12 +243,12 @@ impl Writer {
             }
             if is_ready {
                 task.state = TaskState::Ready;
-                self.ready.push(claim.now, key);
+                self.ready.push(run.def.queue, key);
             }
             others.push((key, resolution));
         }
         self.expect(claim.take_resolved(tx, &taken).await?, taken.len())?;
-        let changed = Resolution::apply(tx, &others, claim.now).await?;
+        let changed = Resolution::apply(tx, &others).await?;
         if !self.bypass_cache {
             self.expect(changed, others.len())?;
         }
@@ -253,6 +262,7 @@ impl Writer {
         {
             task.state = resolved.update.state;
             task.attempts = resolved.attempt;
+            task.was_lost = resolved.update.losses.total > 0;
             task.error = resolved.update.error.unwrap_or_default();
             task.patch = resolved.patch;
         }
@@ -275,7 +285,7 @@ impl Writer {
         now: i64,
         effects: &mut Effects,
     ) -> Result<(), Abort> {
-        let mut failed = Vec::new();
+        let (mut failed, mut conflicts) = (Vec::new(), Vec::new());
         for (id, counts) in left.iter().filter(|(_, counts)| counts.open <= 0) {
             let run = self.runs.get(*id);
             let mut ended = RunState::Succeeded;
@@ -285,16 +295,32 @@ impl Writer {
                 failed.push((*id, state, error));
             }
             effects.finished.push((*id, ended));
-            for (key, overruled, winner) in run.map(CachedRun::conflicts).unwrap_or_default() {
-                let message = format!(
-                    "`{overruled}` and `{winner}` both changed `{key}`; `{winner}` comes later and won"
-                );
-                EventRow::append(tx, Subject::Run(*id), EventKind::ContextConflict, &message, now).await?;
-            }
+            conflicts.extend(conflict_messages(*id, &run.map(CachedRun::conflicts).unwrap_or_default()));
         }
+        let events: Vec<NewEvent<'_>> = conflicts
+            .iter()
+            .map(|(run, message)| NewEvent {
+                subject: Subject::Run(*run),
+                kind: EventKind::ContextConflict,
+                message,
+            })
+            .collect();
+        EventRow::append_all(tx, &events, now).await?;
         RunRow::finish(tx, &failed, now).await?;
         Ok(())
     }
+}
+
+/// Messages for the conflicts of a run: the first of them, and how many more there are.
+fn conflict_messages(run: RunId, conflicts: &[Conflict<'_>]) -> Vec<(RunId, String)> {
+    let message = |Conflict { key, overruled, winner }: &Conflict<'_>| {
+        format!("`{overruled}` and `{winner}` both changed `{key}`; `{winner}` comes later and won")
+    };
+    let mut messages: Vec<String> = conflicts.iter().take(MAX_CONFLICTS_TOLD).map(message).collect();
+    if let Some(more) = conflicts.len().checked_sub(MAX_CONFLICTS_TOLD).filter(|more| *more > 0) {
+        messages.push(format!("{more} more changes were overruled by later tasks"));
+    }
+    messages.into_iter().map(|message| (run, message)).collect()
 }
 
 /// The record of an attempt; none for one that is reverted.

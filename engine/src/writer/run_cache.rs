@@ -4,11 +4,14 @@ use crate::decide::{TaskEnd, run_end};
 use crate::model::context::{ContextMap, Patch};
 use crate::model::definition::WorkflowDef;
 use longshore_store::{
-    Digest, Error as StoreError, NewRun, RunId, RunRow, RunState, TaskKey, TaskRow, TaskState, Tx,
+    Digest, Error as StoreError, NewRun, RunId, RunRow, RunState, TaskKey, TaskRow, TaskState, Tx, clip,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+
+/// Longest list of tasks in an error, in bytes.
+const MAX_NAMED: usize = 1024;
 
 /// A run that is not over.
 pub(super) struct CachedRun {
@@ -27,6 +30,8 @@ pub(super) struct CachedTask {
     /// Dependencies whose failure keeps the default rule from holding.
     pub(super) upstream_failed: i64,
     pub(super) attempts: i64,
+    /// An attempt of it was lost: its row says more than this.
+    pub(super) was_lost: bool,
     pub(super) error: String,
     pub(super) patch: Option<Arc<Patch>>,
 }
@@ -48,9 +53,11 @@ impl CachedRun {
             column: "input".into(),
             value: row.input.clone(),
         })?;
-        if tasks.len() != def.tasks.len() {
-            let (key, value) = (row.id.to_string(), format!("{} tasks", tasks.len()));
-            return Err(StoreError::BadRow { table: "tasks", key, column: "idx".into(), value });
+        // Its tasks are told apart by their places: a place with another task would run the wrong one.
+        if !tasks.iter().map(|task| &task.id).eq(def.tasks.iter().map(|task| &task.id)) {
+            let ids: Vec<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
+            let (key, value) = (row.id.to_string(), clip(ids.join(", "), MAX_NAMED));
+            return Err(StoreError::BadRow { table: "tasks", key, column: "id".into(), value });
         }
         let tasks = tasks.into_iter().map(CachedTask::recorded).collect::<Result<_, _>>()?;
         Ok(Self { over: false, def, input, tasks })
@@ -65,7 +72,7 @@ impl CachedRun {
     /// The context a task sees: the start context and the patches of everything above it, in order.
     pub(super) fn context_of(&self, idx: usize) -> ContextMap {
         let mut context = self.input.clone();
-        for &above in &self.def.tasks[idx].ancestors {
+        for above in self.def.tasks[idx].ancestors.ones() {
             if let Some(patch) = &self.tasks[above].patch {
                 context.apply(patch);
             }
@@ -85,21 +92,32 @@ impl CachedRun {
         Some(self.tasks[place].state)
     }
 
-    /// Keys that two tasks changed differently with neither above the other: (key, overruled, winner).
-    pub(super) fn conflicts(&self) -> Vec<(String, &str, &str)> {
+    /// Keys that two tasks changed differently with neither above the other. Each change is compared with the last one
+    /// of its key before it, so that the cost grows with the changes and not with their pairs.
+    pub(super) fn conflicts(&self) -> Vec<Conflict<'_>> {
+        let mut last: HashMap<&str, (usize, Option<&str>)> = HashMap::new();
         let mut conflicts = Vec::new();
-        let patched: Vec<(usize, &Patch)> =
-            self.tasks.iter().enumerate().filter_map(|(i, t)| Some((i, &**t.patch.as_ref()?))).collect();
-        for (n, (later, patch)) in patched.iter().enumerate() {
-            for (earlier, other) in &patched[..n] {
-                if !self.def.tasks[*later].ancestors.contains(earlier) {
-                    let ids = (&*self.def.tasks[*earlier].id, &*self.def.tasks[*later].id);
-                    conflicts.extend(patch.conflicts_with(other).map(|key| (key.to_owned(), ids.0, ids.1)));
+        for (later, task) in self.tasks.iter().enumerate() {
+            for (key, value) in task.patch.iter().flat_map(|patch| patch.changes()) {
+                let Some((earlier, before)) = last.insert(key, (later, value)) else { continue };
+                if before != value && !self.def.tasks[later].ancestors.contains(earlier) {
+                    let (overruled, winner) = (&*self.def.tasks[earlier].id, &*self.def.tasks[later].id);
+                    conflicts.push(Conflict { key, overruled, winner });
                 }
             }
         }
         conflicts
     }
+}
+
+/// A key that two tasks of a run changed differently, with neither above the other.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Conflict<'r> {
+    pub(super) key: &'r str,
+    /// The task whose change does not count.
+    pub(super) overruled: &'r str,
+    /// The task whose change counts.
+    pub(super) winner: &'r str,
 }
 
 impl CachedTask {
@@ -111,6 +129,7 @@ impl CachedTask {
             waiting: dependencies,
             upstream_failed: 0,
             attempts: 0,
+            was_lost: false,
             error: String::new(),
             patch: None,
         }
@@ -131,6 +150,7 @@ impl CachedTask {
             waiting: row.waiting,
             upstream_failed: row.upstream_failed,
             attempts: row.attempt,
+            was_lost: row.lost > 0,
             error: row.error.unwrap_or_default(),
             patch,
         })
@@ -185,12 +205,6 @@ impl RunCache {
         }
     }
 
-    /// Drops every run from memory.
-    pub(super) fn forget_all(&mut self) {
-        let runs: Vec<RunId> = self.runs.keys().copied().collect();
-        runs.into_iter().for_each(|run| self.forget(run, None));
-    }
-
     /// Gives the runs of a workflow that are pinned to a digest another definition.
     pub(super) fn redefine(&mut self, from: &Digest, to: &Arc<WorkflowDef>) {
         let of_workflow = |def: &WorkflowDef| def.digest == *from && def.key() == to.key();
@@ -234,5 +248,39 @@ impl RunCache {
             }
         }
         Ok(unreadable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::definition::tests::flow;
+
+    /// A run whose tasks each set `result` to a value of their own.
+    fn run(tasks: &[(&str, &[&str])]) -> CachedRun {
+        let def = Arc::new(flow(tasks).expect("acyclic"));
+        let patch = |n: usize| Patch::from_json(&format!(r#"{{"set":{{"result":{n}}}}}"#)).expect("a patch");
+        let task = |n| CachedTask { patch: Some(Arc::new(patch(n))), ..CachedTask::waiting(0) };
+        let tasks = (0..def.tasks.len()).map(task).collect();
+        CachedRun { over: false, input: ContextMap::default(), tasks, def }
+    }
+
+    #[test]
+    fn a_change_that_a_task_above_made_is_no_conflict() {
+        assert_eq!(run(&[("a", &[]), ("b", &["a"]), ("c", &["b"])]).conflicts(), []);
+    }
+
+    #[test]
+    fn tasks_beside_each_other_conflict_with_the_one_before() {
+        let run = run(&[("a", &[]), ("b", &[]), ("c", &["a"])]);
+        let conflict = |overruled, winner| Conflict { key: "result", overruled, winner };
+        assert_eq!(run.conflicts(), [conflict("a", "b"), conflict("b", "c")]);
+    }
+
+    #[test]
+    fn a_wide_run_has_as_many_conflicts_as_changes_and_not_as_pairs() {
+        let ids: Vec<String> = (0..5000).map(|n| format!("t{n:04}")).collect();
+        let tasks: Vec<(&str, &[&str])> = ids.iter().map(|id| (id.as_str(), &[][..])).collect();
+        assert_eq!(run(&tasks).conflicts().len(), 4999);
     }
 }

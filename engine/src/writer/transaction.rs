@@ -5,7 +5,7 @@ use super::command::{PendingStart, Started};
 use super::effects::{Abort, Aborted, Effects, RunEnd};
 use super::recovery::recorded_lease;
 use super::run_cache::CachedRun;
-use super::{CANCEL_SCAN_INTERVAL, HEARTBEAT_INTERVAL, Writer};
+use super::{CANCEL_SCAN_INTERVAL, HEARTBEAT_INTERVAL, MAX_BATCH, Writer};
 use longshore_store::{
     Claim, Error as StoreError, EventKind, EventRow, FencingToken, Lease, NewRun, RunId, RunRow, RunState,
     Store, Subject, TaskKey, TaskRow, Tx,
@@ -24,10 +24,10 @@ impl Writer {
     }
 
     async fn try_transact(&mut self, effects: &mut Effects) -> Result<(), Abort> {
-        let now = self.clock.now_ms();
+        let now = self.clock.now_ms().max(self.now);
+        self.now = now;
         self.token = self.token.next();
         let claim = Claim { host: self.host, token: self.token, now };
-        self.ready.mark_due(now);
         self.grant_slots();
         let mut tx = self.store.begin().await?;
         if let Err(abort) = self.write_pending(&mut tx, claim, effects).await {
@@ -54,12 +54,24 @@ impl Writer {
         if self.timers.scan_cancelled || uptime >= self.timers.last_cancel_scan + CANCEL_SCAN_INTERVAL {
             self.cancel_runs(tx, claim.now, effects).await?;
         }
+        if self.ready.is_due(claim.now) && self.stopping.is_none() {
+            self.release_due(tx, claim.now).await?;
+        }
         if self.verify_claims {
             self.put_back_unheld(tx, claim, effects).await?;
         }
         let mut claimed = self.commit_outcomes(tx, claim, effects).await?;
         claimed.extend(self.record_starts(tx, claim, claimed.len(), effects).await?);
         self.claim(tx, claim, claimed, effects).await
+    }
+
+    /// Makes tasks claimable that were put back for later and are due.
+    async fn release_due(&mut self, tx: &mut Tx, now: i64) -> Result<(), StoreError> {
+        for (queue, key) in TaskRow::release_due(tx, now, MAX_BATCH as i64).await? {
+            self.ready.push(queue, key);
+        }
+        self.ready.set_next_due(TaskRow::next_due(tx).await?);
+        Ok(())
     }
 
     /// Puts tasks back that this host holds for the database and not for itself: they were claimed by a transaction
@@ -115,18 +127,19 @@ impl Writer {
             }
             effects.touched.insert(start.run.id);
             let run = CachedRun::started(&start.run, Arc::clone(&start.def));
-            run.ready(start.run.id).for_each(|key| self.ready.push(claim.now, key));
+            run.ready(start.run.id).for_each(|key| self.ready.push(start.def.queue, key));
             self.runs.insert(start.run.id, run);
             if start.def.tasks.is_empty() {
                 RunRow::finish(tx, &[(start.run.id, RunState::Succeeded, None)], claim.now).await?;
                 effects.finished.push((start.run.id, RunState::Succeeded));
             }
         }
-        let lease = |key: TaskKey| {
-            self.ready.remove(claim.now, key);
-            claim.lease(key, 1, 0)
-        };
-        Ok(recorded.claimed.into_iter().map(lease).collect())
+        for key in &recorded.claimed {
+            if let Some(run) = self.runs.get(key.run) {
+                self.ready.remove(run.def.queue, *key);
+            }
+        }
+        Ok(recorded.claimed.into_iter().map(|key| claim.lease(key, 1, 0)).collect())
     }
 
     async fn cancel_runs(&mut self, tx: &mut Tx, now: i64, effects: &mut Effects) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use crate::error::UnboundGraph;
 use longshore_engine::{Catalog, GraphDef, ReactorDef, TriggerDef, WorkflowDef, WorkflowKey, subscriptions};
 use longshore_package::Digest;
+use longshore_store::QueueId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -39,13 +40,14 @@ impl Draft {
         unbound.map(named).collect()
     }
 
-    /// The catalog, with the digests that are loaded.
-    pub(crate) fn finish(self, digests: HashSet<Digest>) -> Catalog {
+    /// The catalog, with the digests that are loaded and the queues of all their workflows.
+    pub(crate) fn finish(self, digests: HashSet<Digest>, queues: HashSet<QueueId>) -> Catalog {
         let mut triggers: Vec<_> = self.triggers.into_values().collect();
         triggers.sort_by(|a, b| a.name.cmp(&b.name));
         Catalog {
             workflows: self.workflows,
             digests,
+            queues,
             subscriptions: subscriptions(&triggers),
             triggers,
             reactors: self.reactors.into_values().collect(),

@@ -20,7 +20,7 @@ pub(super) struct Observation {
 /// Pins and overrides from the database. Runs of programs that embed an engine are pinned to no package.
 pub(super) async fn pass_inputs(store: &Store) -> Result<PassInputs, Error> {
     let mut inputs = PassInputs::load(store).await?;
-    inputs.pins.remove(&embedded::digest());
+    inputs.pins.retain(|digest, _| !embedded::is_embedded(digest));
     Ok(inputs)
 }
 

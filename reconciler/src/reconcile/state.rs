@@ -270,7 +270,9 @@ impl Reconciler {
             open.map(|(digest, tracked)| (digest.clone(), Arc::clone(&tracked.generation))).collect();
         let active = self.tracked.iter().filter(|(_, tracked)| tracked.is_active() && stays(tracked));
         let active = active.map(|(digest, _)| digest.clone()).collect();
-        let catalog = Arc::new(draft.finish(generations.keys().cloned().collect()));
+        let digests = generations.keys().cloned().collect();
+        let queues = generations.values().flat_map(|generation| generation.workflows()).map(|def| def.queue);
+        let catalog = Arc::new(draft.finish(digests, queues.collect()));
         self.packages.publish(Snapshot { generations, active, catalog });
         self.engine.wake();
     }
