@@ -1,7 +1,7 @@
 //! [`Embedded`]: a program's own workflows, with a database behind them.
 
-use longshore_engine::embedded::{EmbeddedPackage, note_waiting_runs};
-use longshore_engine::{DefinitionError, Engine, Error as EngineError, Options, Packages};
+use longshore_engine::embedded::EmbeddedPackage;
+use longshore_engine::{DefinitionError, Engine, Error as EngineError, Options, Packages, note_waiting_runs};
 use longshore_store::{Access, Error as StoreError, Store};
 // Linked for its event streams, which register themselves.
 use longshore_streams as _;
@@ -29,7 +29,7 @@ pub struct EmbeddedOptions {
 impl EmbeddedOptions {
     /// A program with its database in a SQLite file, whose triggers and reactors run.
     pub fn new(name: impl Into<String>, version: impl Into<String>, file: impl AsRef<Path>) -> Self {
-        let database = format!("sqlite:{}", file.as_ref().display());
+        let database = Store::file_url(file.as_ref());
         Self { name: name.into(), version: version.into(), database, engine: Options::default() }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) enum CliError {
     Metadata { message: String },
     BadState { text: String },
     NoHome { path: PathBuf },
+    EngineDied,
     BadEvent { text: String },
     NoGraph { graph: String, known: Vec<String> },
     NoPackage { name: String, known: Vec<String> },
@@ -44,6 +45,7 @@ impl CliError {
             Self::Exists { .. } | Self::BadName { .. } => "LS0707",
             Self::Metadata { .. } => "LS0708",
             Self::NoHome { .. } => "LS0709",
+            Self::EngineDied => "LS0611",
             Self::NoDirectory { .. } => "LS0712",
             Self::NoPage { .. } => "LS0713",
             Self::BadEvent { .. } => "LS0705",
@@ -84,6 +86,9 @@ impl CliError {
             Self::BadState { .. } => "states are running, succeeded, failed, cancelled".into(),
             Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
             Self::NoDirectory { .. } => "make it, or name another".into(),
+            Self::EngineDied => {
+                "start the host again: it finds its way from the database; report the panic above".into()
+            }
             Self::NoPage { .. } => "codes look like LS0107; every error prints its own".into(),
         }
     }
@@ -123,6 +128,7 @@ impl fmt::Display for CliError {
             Self::BadName { name } => write!(f, "`{name}` is not a crate name"),
             Self::Metadata { message } => write!(f, "[package.metadata.longshore]: {message}"),
             Self::BadState { text } => write!(f, "`{text}` is not a state of a run"),
+            Self::EngineDied => f.write_str("the engine of this host died: nothing is recorded any more"),
             Self::NoHome { path } => write!(f, "there is no Longshore database in {}", path.display()),
         }
     }

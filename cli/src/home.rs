@@ -17,6 +17,9 @@ pub(crate) struct Home {
     /// Folder of the database and the artifact cache
     #[arg(long, global = true, env = "LONGSHORE_HOME", default_value = ".longshore")]
     pub(crate) home: PathBuf,
+    /// The database, when it is not the file in that folder: sqlite:PATH or postgres://USER@HOST/DATABASE
+    #[arg(long, global = true, value_name = "URL", env = "LONGSHORE_DATABASE", hide_env_values = true)]
+    database: Option<String>,
 }
 
 /// Options for checking and loading packages, of the host and of commands that plan for it.
@@ -42,13 +45,17 @@ impl LoadOptions {
 }
 
 impl Home {
-    pub(crate) fn database(&self) -> PathBuf {
+    fn file(&self) -> PathBuf {
         self.home.join("longshore.db")
     }
 
     /// Options of a host in this home.
     pub(crate) fn host_options(&self) -> HostOptions {
-        HostOptions::new(&self.home)
+        let mut options = HostOptions::new(&self.home);
+        if let Some(database) = &self.database {
+            options.database.clone_from(database);
+        }
+        options
     }
 
     /// Options of this home's reconciler, for commands that plan for it.
@@ -64,11 +71,25 @@ impl Home {
 
     /// Opens the database for a command that only reads or asks.
     pub(crate) async fn open_read_only(&self) -> anyhow::Result<Store> {
-        let path = self.database();
-        if !path.is_file() {
-            return Err(CliError::NoHome { path: self.home.clone() }.into());
+        match &self.database {
+            Some(url) => Ok(Store::open(url, Access::Client).await?),
+            None if !self.file().is_file() => Err(CliError::NoHome { path: self.home.clone() }.into()),
+            None => Ok(Store::open_file(&self.file(), Access::Client).await?),
         }
-        Ok(Store::open_file(&path, Access::Client).await?)
+    }
+
+    /// As [`Home::open_read_only`], for a command that may come before the first host: it makes the database.
+    pub(crate) async fn open_or_make(&self) -> anyhow::Result<Store> {
+        std::fs::create_dir_all(&self.home)?;
+        let url = self.host_options().database;
+        match Store::open(&url, Access::Client).await {
+            Ok(store) => Ok(store),
+            // No file or no tables yet. When it fails for another reason, so does this.
+            Err(_) => {
+                Store::open(&url, Access::Owner).await?.close().await;
+                Ok(Store::open(&url, Access::Client).await?)
+            }
+        }
     }
 }
 

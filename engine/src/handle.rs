@@ -136,6 +136,11 @@ impl EngineHandle {
         self.progress.subscribe()
     }
 
+    /// Completes when the engine has stopped: it was shut down, or its writer died and nothing is recorded any more.
+    pub async fn stopped(&self) {
+        self.inbox.closed().await;
+    }
+
     /// Wakes the engine after a change of the catalog: runs that waited for a digest may go on.
     pub fn wake(&self) {
         let _ = self.inbox.send(Command::Wake);

@@ -31,6 +31,7 @@ mod report;
 mod streams;
 mod sync;
 mod triggers;
+mod waiting;
 mod writer;
 
 pub use backoff::Backoff;
@@ -57,5 +58,6 @@ pub use report::{AttemptReport, RunReport, TaskReport};
 pub use streams::{
     EVENT_STREAMS, EventStream, OpenedStream, StreamError, StreamEvent, StreamKind, StreamOpening,
 };
+pub use waiting::note_waiting_runs;
 pub use writer::command::Started;
 pub use writer::effects::ProgressEvent;

@@ -1,7 +1,7 @@
 //! Runs of this program's own inventory, on a real SQLite file.
 
-use longshore_engine::embedded::{EmbeddedPackage, note_waiting_runs};
-use longshore_engine::{Engine, Options, Packages, RunReport, StartRequest};
+use longshore_engine::embedded::EmbeddedPackage;
+use longshore_engine::{Engine, Options, Packages, RunReport, StartRequest, note_waiting_runs};
 use longshore_store::{
     Access, AttemptRow, ConditionRow, Digest, RunId, RunRow, RunState, Store, TaskRow, TaskState,
 };

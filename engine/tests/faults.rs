@@ -1,12 +1,20 @@
 //! Databases that lose answers, break off, come back, and let others go first.
 
+use longshore_engine::clock::Manual;
 use longshore_engine::embedded::EmbeddedPackage;
-use longshore_engine::{Engine, Options, StartRequest};
-use longshore_store::{Access, AttemptRow, RunId, RunRow, RunState, Store, TaskRow, TaskState};
+use longshore_engine::{
+    Attempt, AttemptReports, BoxFuture, Catalog, Engine, GraphRunner, LeaseId, Options, Packages,
+    PollOutcome, Refused, StartRequest, TriggerDef, WorkflowDef,
+};
+use longshore_store::{
+    Access, AttemptRow, Digest, RunId, RunRow, RunState, Store, TaskRow, TaskState, TenantId,
+};
 use longshore_testing::{Backend, Fault, FaultProxy, Postgres};
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
 
 /// Longer than a host needs to find its way after any fault here.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -24,6 +32,25 @@ mod chain {
     #[task(dependencies = ["first"])]
     async fn second(context: &mut Context<Value>) -> Result<(), TaskError> {
         context.insert_as("second", 2)
+    }
+}
+
+static GATE: Semaphore = Semaphore::const_new(0);
+
+#[longshore_workflow::workflow(name = "gated")]
+mod gated {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn first(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        GATE.acquire().await.map_err(|e| TaskError::failed(e.to_string()))?.forget();
+        Ok(())
+    }
+
+    #[task(dependencies = ["first"])]
+    async fn second(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
     }
 }
 
@@ -125,5 +152,127 @@ longshore_testing::on_postgres! {
         }
         nothing_is_left(&engine, runs).await;
         engine.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+/// The program's package, which can be unloaded and loaded again.
+struct Unloadable {
+    package: EmbeddedPackage,
+    loaded: AtomicBool,
+}
+
+impl Packages for Unloadable {
+    fn attach(&self, reports: Arc<dyn AttemptReports>) {
+        self.package.attach(reports);
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        if self.loaded.load(Ordering::SeqCst) { self.package.catalog() } else { Arc::default() }
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.package.changed()
+    }
+
+    fn definition(&self, digest: &Digest, tenant: &TenantId, workflow: &str) -> Option<Arc<WorkflowDef>> {
+        let loaded = self.loaded.load(Ordering::SeqCst);
+        loaded.then(|| self.package.definition(digest, tenant, workflow)).flatten()
+    }
+
+    fn start(&self, attempt: Attempt) -> Result<(), Refused> {
+        self.package.start(attempt)
+    }
+
+    fn cancel(&self, digest: &Digest, lease: LeaseId) {
+        self.package.cancel(digest, lease);
+    }
+
+    fn resume(&self, digest: &Digest, lease: LeaseId) {
+        self.package.resume(digest, lease);
+    }
+
+    fn graphs(&self, digest: &Digest) -> Option<Arc<dyn GraphRunner>> {
+        self.package.graphs(digest)
+    }
+
+    fn poll(&self, trigger: Arc<TriggerDef>) -> BoxFuture<'static, PollOutcome> {
+        self.package.poll(trigger)
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn an_outcome_whose_definition_is_gone_waits_for_it() {
+        let database = Backend::postgres("faults::definition_gone");
+        let proxy = FaultProxy::start(database.url()).await;
+        let store = Store::open(proxy.url(), Access::Owner).await.expect("opens");
+        let package = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
+        let packages = Arc::new(Unloadable { package, loaded: AtomicBool::new(true) });
+        let engine = Engine::open(store, packages.clone(), Options::default()).await.expect("starts");
+        let request = StartRequest { workflow: "gated".into(), ..StartRequest::default() };
+        let run = engine.start(request).await.expect("starts").run;
+        // A scan for cancelled runs has just been committed: the next commit is that of the outcome.
+        let scans = proxy.commits();
+        while proxy.commits() == scans {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The run is forgotten with the transaction that fails, and is not known when it is read again.
+        packages.loaded.store(false, Ordering::SeqCst);
+        proxy.break_commit(1, Fault::LoseRequest);
+        GATE.add_permits(1);
+        while !proxy.has_broken() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let commits = proxy.commits();
+        while proxy.commits() < commits + 2 {
+            engine.wake();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let tasks = TaskRow::of_run(engine.store(), run).await.expect("loads");
+        assert_eq!((tasks[0].state, tasks[1].state), (TaskState::Running, TaskState::Waiting));
+        packages.loaded.store(true, Ordering::SeqCst);
+        engine.wake();
+        assert_eq!(ended(&engine, run).await, RunState::Succeeded);
+        let attempts = AttemptRow::of_run(engine.store(), run).await.expect("loads");
+        assert_eq!(attempts.len(), 2, "what was done is not done again");
+        engine.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn a_start_whose_commit_is_unknown_says_so_when_the_database_stays_away() {
+        let database = Backend::postgres("faults::start_unknown");
+        let proxy = FaultProxy::start(database.url()).await;
+        let clock = Manual::at(1_000_000);
+        let store = Store::open(proxy.url(), Access::Owner).await.expect("opens");
+        let package = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
+        let options = Options { clock: Arc::new(clock.clone()), triggers: false, ..Options::default() };
+        let engine = Arc::new(Engine::open(store, Arc::new(package), options).await.expect("starts"));
+        // The first one ends before the fault is set.
+        let first = engine.start(request()).await.expect("starts").run;
+        assert_eq!(ended(&engine, first).await, RunState::Succeeded);
+        proxy.break_commit(1, Fault::LoseServer);
+        let starting = tokio::spawn({
+            let engine = Arc::clone(&engine);
+            async move { engine.start(request()).await }
+        });
+        while !starting.is_finished() {
+            clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let error = starting.await.expect("no panic").expect_err("nobody knows");
+        assert_eq!(error.code(), "LS0609", "{error}");
+        let longshore_engine::Error::StartUnknown { run, .. } = error else { panic!("{error}") };
+        proxy.restore();
+        while RunRow::find(engine.store(), run).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // It was recorded after all, and is executed.
+        let waiting = tokio::time::timeout(TIMEOUT, async {
+            while RunRow::find(engine.store(), run).await.expect("finds").expect("is there").state != RunState::Succeeded {
+                clock.advance(Duration::from_secs(1));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        waiting.await.expect("it goes on");
     }
 }

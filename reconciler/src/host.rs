@@ -135,7 +135,7 @@ impl HostOptions {
         };
         let mut reconciler = Options::new(Vec::new(), home.join("cache"));
         reconciler.wake = Some(home.join("wake"));
-        let database = format!("sqlite:{}", home.join("longshore.db").display());
+        let database = Store::file_url(&home.join("longshore.db"));
         Self { database, engine, reconciler, follow: true, on_report: None }
     }
 }

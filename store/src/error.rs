@@ -176,7 +176,9 @@ impl Error {
             Self::Migrate { .. } => "see the cause below; the database is as it was before",
             Self::SecondHost { .. } => "stop the other host, or give this one its own --home",
             Self::LockFile { .. } => "make the database's folder writable for this user",
-            Self::BadUrl { .. } => "write sqlite:PATH",
+            Self::BadUrl { .. } => {
+                "write sqlite:PATH, with a path in UTF-8, or postgres://USER@HOST/DATABASE"
+            }
             Self::BadId { .. } => "copy the id from `longshore runs list`",
             Self::BadRow { .. } => {
                 "the row was changed by hand or by a newer program: restore it from a backup"

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::lock::HostLock;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Transaction};
@@ -19,6 +20,9 @@ const BUSY_TIMEOUT_MS: u32 = 5000;
 
 /// Connections that only read: `runs list` beside a running host should not queue.
 const READERS: u32 = 4;
+
+/// What a path may contain and a URL gives a meaning of its own.
+const RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +88,13 @@ impl Store {
     /// # Errors
     /// [`Error`] sorted by what an operator can do about it.
     pub async fn open_file(path: &Path, access: Access) -> Result<Self, Error> {
-        Self::open(&format!("sqlite:{}", path.display()), access).await
+        Self::open(&Self::file_url(path), access).await
+    }
+
+    /// The URL of a SQLite file: `sqlite:PATH`, with what URLs give a meaning of their own written as `%XX`. One that
+    /// is not UTF-8 does not open: the driver takes no such path.
+    pub fn file_url(path: &Path) -> String {
+        format!("sqlite:{}", percent_encode(path.as_os_str().as_encoded_bytes(), RESERVED))
     }
 
     /// Opens `sqlite:PATH` or `postgres://..`; the owner of a SQLite file makes it and its folder when they are missing.
@@ -95,7 +105,7 @@ impl Store {
         sqlx::any::install_default_drivers();
         let shown = without_credentials(url);
         let (dialect, path) = match url.split_once(':') {
-            Some(("sqlite", path)) => (Dialect::Sqlite, Some(PathBuf::from(path.trim_start_matches("//")))),
+            Some(("sqlite", _)) => (Dialect::Sqlite, Some(path_of(url, &shown)?)),
             Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, None),
             _ => return Err(Error::BadUrl { url: shown }),
         };
@@ -237,7 +247,7 @@ async fn reachable(url: &str, access: Access) -> Result<String, sqlx::Error> {
     let first = format!("{url}{first}");
     match (try_out(&first).await, second) {
         (Ok(()), _) => Ok(first),
-        (Err(error), Some(second)) if is_read_only(url) => {
+        (Err(error), Some(second)) if path_of(url, url).is_ok_and(|path| is_read_only(&path)) => {
             let second = format!("{url}{second}");
             try_out(&second).await.map(|()| second).map_err(|_| error)
         }
@@ -246,13 +256,22 @@ async fn reachable(url: &str, access: Access) -> Result<String, sqlx::Error> {
 }
 
 /// True when the file is there and its folder takes no file.
-fn is_read_only(url: &str) -> bool {
-    let path = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//"));
-    let probe = path.with_extension("probe");
-    let refused = std::fs::File::create(&probe).is_err();
-    // It is ours: the name was free, or a probe that died left it.
-    let _ = std::fs::remove_file(&probe);
+fn is_read_only(path: &Path) -> bool {
+    // A name of its own: nothing of anybody else is touched.
+    let probe = path.with_file_name(format!(".longshore-probe-{}", uuid::Uuid::now_v7()));
+    let refused = match std::fs::File::create_new(&probe) {
+        Ok(_) => std::fs::remove_file(&probe).is_err(),
+        Err(_) => true,
+    };
     path.is_file() && refused
+}
+
+/// The file of a `sqlite:` URL, as the driver reads it: without a query, and with `%XX` decoded.
+fn path_of(url: &str, shown: &str) -> Result<PathBuf, Error> {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let decoded = percent_decode_str(path).decode_utf8();
+    decoded.map(|path| PathBuf::from(&*path)).map_err(|_| Error::BadUrl { url: shown.to_owned() })
 }
 
 async fn try_out(url: &str) -> Result<(), sqlx::Error> {
@@ -278,9 +297,58 @@ fn pragmas() -> [String; 5] {
     ]
 }
 
+/// A URL as it may be shown: without user, and without a query, which may name a password too.
 fn without_credentials(url: &str) -> String {
-    match (url.split_once("://"), url.rfind('@')) {
-        (Some((scheme, _)), Some(at)) => format!("{scheme}://{}", &url[at + 1..]),
-        _ => url.to_owned(),
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let rest = rest.rfind('@').map_or(rest, |at| &rest[at + 1..]);
+    let rest = rest.split_once('?').map_or(rest, |(address, _)| address);
+    format!("{scheme}://{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for url in [
+            "postgres://me:secret@host:5432/base",
+            "postgres://host:5432/base?user=me&password=secret",
+            "postgres://me:se@cret@host:5432/base?password=secret",
+        ] {
+            let shown = without_credentials(url);
+            assert_eq!(shown, "postgres://host:5432/base", "{url}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_the_same_one_for_the_lock_and_for_the_driver() {
+        for name in ["plain.db", "a%2Fb.db", "what?.db", "100%.db", "a#b.db", "blank and ä.db"] {
+            let path = Path::new("/some/folder").join(name);
+            let url = Store::file_url(&path);
+            assert_eq!(path_of(&url, &url).expect("a path"), path, "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_whose_name_means_something_in_urls_opens_there_and_touches_nothing_else() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a%2Fb?.db");
+        let probe = folder.path().join("a%2Fb?.probe");
+        std::fs::write(&probe, "mine").expect("writes");
+        Store::open_file(&path, Access::Owner).await.expect("opens").close().await;
+        assert!(path.is_file() && path.with_file_name("a%2Fb?.db.host").is_file());
+        // A file that is not a database: the driver refuses it, and what is beside it is looked at.
+        std::fs::write(&path, "text").expect("writes");
+        assert_eq!(Store::open_file(&path, Access::Client).await.expect_err("text").code(), "LS0505");
+        assert_eq!(std::fs::read(&probe).expect("reads"), b"mine");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_path_that_is_not_utf8_is_refused_and_named() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"/tmp/\xff.db"));
+        assert_eq!(Store::open_file(path, Access::Owner).await.expect_err("refused").code(), "LS0510");
     }
 }

@@ -9,7 +9,7 @@ use longshore_store::{
     RunCounts, RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow,
     TaskState, TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
 };
-use longshore_testing::Backend;
+use longshore_testing::{Backend, Fault, FaultProxy};
 use sqlx::Connection;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -78,6 +78,53 @@ async fn a_statement_that_the_database_refuses_is_named_by_what_it_was_for() {
     store.commit(tx).await.expect("commits");
     let error = RunRow::find(&store, RunId::new()).await.expect_err("no such table");
     assert_eq!(error.code(), "LS0513", "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_gives_back_is_not_waited_for_for_ever() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open_file(&folder.path().join("test.db"), Access::Owner).await.expect("opens");
+    let held = store.begin().await.expect("begins");
+    let error = store.begin().await.expect_err("there is one connection");
+    assert!(error.code() == "LS0515" && error.is_contention(), "{error}");
+    drop(held);
+    store.begin().await.expect("it is free");
+}
+
+longshore_testing::on_postgres! {
+    async fn a_deadlock_is_told_apart_and_one_of_the_two_goes_on() {
+        let store = Backend::postgres("statements::deadlock").open().await;
+        let runs = [start(&store, None).await, start(&store, None).await];
+        let lock = async |tx: &mut Tx, run| {
+            let closed = BTreeMap::from([(run, RunCounts { open: 0, failed: 0 })]);
+            RunRow::count_down(tx, &closed, 1).await
+        };
+        let (mut one, mut other) = (store.begin().await.expect("begins"), store.begin().await.expect("begins"));
+        lock(&mut one, runs[0]).await.expect("locks");
+        lock(&mut other, runs[1]).await.expect("locks");
+        let (first, second) = tokio::join!(lock(&mut one, runs[1]), lock(&mut other, runs[0]));
+        let failed: Vec<_> = [first.err(), second.err()].into_iter().flatten().collect();
+        assert_eq!(failed.len(), 1, "one goes on");
+        assert!(failed[0].code() == "LS0514" && failed[0].is_contention(), "{}", failed[0]);
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn a_commit_whose_answer_is_lost_is_told_apart() {
+        let database = Backend::postgres("statements::commit");
+        let proxy = FaultProxy::start(database.url()).await;
+        let store = Store::open(proxy.url(), Access::Owner).await.expect("opens");
+        for (fault, recorded) in [(Fault::LoseReply, true), (Fault::LoseRequest, false)] {
+            let run = new_run(None);
+            let mut tx = store.begin().await.expect("begins");
+            NewRun::insert(&mut tx, &[&run], claim(HostId::new(), 1, 10), 0).await.expect("inserts");
+            proxy.break_commit(1, fault);
+            let error = store.commit(tx).await.expect_err("no answer");
+            assert_eq!(error.code(), "LS0516", "{error}");
+            let mut tx = store.begin().await.expect("begins");
+            assert_eq!(RunRow::existing(&mut tx, &[run.id]).await.expect("asks").len(), usize::from(recorded));
+        }
+    }
 }
 
 /// The code that opening ends with. Another test of this process may be starting a child just now, which holds

@@ -1,6 +1,6 @@
 //! A proxy between a program and its PostgreSQL server that breaks what it is told to.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -18,6 +18,8 @@ pub enum Fault {
     LoseRequest,
     /// It is answered twice.
     RepeatReply,
+    /// As [`Fault::LoseReply`], and from then on nobody reaches the server, until [`FaultProxy::restore`].
+    LoseServer,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ struct Faults {
     fault: Mutex<Option<Fault>>,
     delay_ms: AtomicU64,
     commits: AtomicU64,
+    /// Nobody reaches the server.
+    down: AtomicBool,
 }
 
 /// A proxy between a program and its PostgreSQL server. Connections go through it unchanged until it is told otherwise.
@@ -82,6 +86,11 @@ impl FaultProxy {
         self.faults.fault.lock().expect("sound").is_none()
     }
 
+    /// Lets connections reach the server again.
+    pub fn restore(&self) {
+        self.faults.down.store(false, Ordering::SeqCst);
+    }
+
     /// Delays every message to the server.
     pub fn delay(&self, by: Duration) {
         self.faults.delay_ms.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
@@ -98,11 +107,14 @@ async fn accept(listener: TcpListener, server: String, faults: Arc<Faults>, cut:
     while let Ok((client, _)) = listener.accept().await {
         // A server that is away refuses: the client sees its connection closed.
         let Ok(server) = TcpStream::connect(&server).await else { continue };
-        let (faults, mut cut) = (Arc::clone(&faults), cut.subscribe());
+        if faults.down.load(Ordering::SeqCst) {
+            continue;
+        }
+        let (faults, cut_all, mut cut) = (Arc::clone(&faults), cut.clone(), cut.subscribe());
         connections.spawn(async move {
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
-            let mut pipe = Pipe { to_client, from_server, to_server, faults };
+            let mut pipe = Pipe { to_client, from_server, to_server, faults, cut_all };
             tokio::select! {
                 _ = pipe.run(from_client) => {}
                 _ = cut.changed() => {}
@@ -117,6 +129,7 @@ struct Pipe {
     from_server: OwnedReadHalf,
     to_server: OwnedWriteHalf,
     faults: Arc<Faults>,
+    cut_all: watch::Sender<u64>,
 }
 
 impl Pipe {
@@ -166,7 +179,11 @@ impl Pipe {
                 break;
             }
         }
-        if fault == Fault::LoseReply {
+        if fault == Fault::LoseServer {
+            self.faults.down.store(true, Ordering::SeqCst);
+            self.cut_all.send_modify(|cuts| *cuts += 1);
+        }
+        if fault != Fault::RepeatReply {
             return Ok(false);
         }
         self.to_client.write_all(&answer).await?;

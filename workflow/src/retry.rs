@@ -99,6 +99,10 @@ impl RetryPolicy {
     /// The delay after failed attempt `attempt` (from 1), before jitter.
     pub fn calculate_delay(&self, attempt: i32) -> Duration {
         let attempt = attempt.max(1);
+        if self.initial_delay.is_zero() {
+            // Nothing grows to nothing, also when the factor is infinite.
+            return Duration::ZERO;
+        }
         let factor = match &self.backoff_strategy {
             BackoffStrategy::Fixed => 1.0,
             BackoffStrategy::Linear { multiplier } => f64::from(attempt) * multiplier,

@@ -44,12 +44,14 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let mut terminate = terminations()?;
     let shown: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
     let host = Host::open(host_options(&args, directories)).await?;
-    let (directories, database) = (shown.join(", "), args.home.database());
-    tracing::info!(target: "longshore::serve", directories, database = %database.display(), "serving");
+    let (directories, database) = (shown.join(", "), host.engine().store().url());
+    tracing::info!(target: "longshore::serve", directories, database, "serving");
     printer.remark(&format!("serving {directories}; Ctrl-C stops"));
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         () = terminate.next() => {}
+        // Without its writer a host records nothing: whoever restarts it has to see that.
+        () = host.engine().stopped() => return Err(CliError::EngineDied.into()),
     }
     eprintln!("stopping: running tasks get {} s to end; Ctrl-C again stops at once", args.grace);
     tokio::select! {

@@ -5,6 +5,7 @@ use super::effects::{Abort, Effects, ProgressEvent, RunEnd};
 use super::lease_table::HeldLease;
 use super::outcomes::ResolvedTask;
 use super::ready_queue::Turn;
+use super::run_cache::Missing;
 use crate::decide::{Readiness, is_poison, readiness, runs_alone};
 use crate::model::attempt::{Attempt, AttemptFailure, AttemptOutcome};
 use longshore_store::{
@@ -152,23 +153,25 @@ impl Writer {
         self.commit_resolved(tx, skipped, claim, effects).await
     }
 
-    /// Reads runs that are not in memory, and ends those whose rows do not read.
+    /// Reads runs that are not in memory, and ends those whose rows do not read. Returns those whose definition is not
+    /// loaded.
     pub(super) async fn load_missing(
         &mut self,
         tx: &mut Tx,
         runs: impl Iterator<Item = RunId>,
         now: i64,
         effects: &mut Effects,
-    ) -> Result<(), StoreError> {
+    ) -> Result<HashSet<RunId>, StoreError> {
         let packages = Arc::clone(&self.packages);
         let definition = |row: &RunRow| packages.definition(&row.digest, &row.tenant, &row.workflow);
-        for (run, error) in self.runs.load_missing(tx, runs, definition).await? {
+        let Missing { unreadable, undefined } = self.runs.load_missing(tx, runs, definition).await?;
+        for (run, error) in unreadable {
             tracing::error!(%run, %error, code = error.code(), "a run does not read and is ended");
             let message = format!("{} {error}", error.code());
             let (state, kind) = (RunState::Failed, EventKind::Unreadable);
             self.end_early(tx, RunEnd { run, state, error: Some(&message), kind }, now, effects).await?;
         }
-        Ok(())
+        Ok(undefined)
     }
 
     fn decide(&self, lease: &Lease) -> Option<Readiness> {

@@ -72,6 +72,11 @@ impl Inbox {
         self.0.send(command).map_err(|_| Error::Stopped)
     }
 
+    /// Completes when nobody takes commands any more.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
+    }
+
     /// Sends a command whose answer comes through `reply`, and waits for it.
     ///
     /// # Errors

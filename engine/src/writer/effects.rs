@@ -38,6 +38,8 @@ pub(super) struct Effects {
     pub(super) attempts: Vec<(HeldLease, Attempt)>,
     /// Attempts that ended before they began.
     pub(super) ended: Vec<(HeldLease, AttemptOutcome)>,
+    /// Outcomes that wait until the definitions of their runs are loaded.
+    pub(super) parked: Vec<(HeldLease, AttemptOutcome)>,
     /// Tasks that were running when their run was cancelled.
     pub(super) cancelled: Vec<TaskKey>,
     /// For each pending start whose dedup key another run has, that run.

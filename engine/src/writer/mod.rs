@@ -92,6 +92,8 @@ pub(crate) struct Writer {
     progress: broadcast::Sender<ProgressEvent>,
     starts: Vec<PendingStart>,
     ended: Vec<(HeldLease, AttemptOutcome)>,
+    /// Outcomes whose definitions are not loaded: they are recorded when the catalog has them again.
+    parked: Vec<(HeldLease, AttemptOutcome)>,
     migrations: Vec<Migration>,
     slots: Slots,
     leases: LeaseTable,
@@ -133,6 +135,7 @@ impl Writer {
             progress,
             starts: Vec::new(),
             ended: stale,
+            parked: Vec::new(),
             migrations: Vec::new(),
             slots: Slots::new(options.slots),
             leases: LeaseTable::new(),
@@ -275,7 +278,10 @@ impl Writer {
             Command::ReleaseSlot { lease } => self.release_slot(lease),
             Command::ReclaimSlot { lease } => self.slots.wait(lease),
             Command::ScanCancelled => self.timers.scan_cancelled = true,
-            Command::Wake => self.ready.mark_incomplete(),
+            Command::Wake => {
+                self.ready.mark_incomplete();
+                self.ended.append(&mut self.parked);
+            }
             Command::AwaitRun { run, reply } => self.runs.await_end(run, reply),
             Command::CountInFlight { digest, reply } => {
                 let queued = self.starts.iter().filter(|start| start.run.digest == digest).count();

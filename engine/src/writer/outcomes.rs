@@ -49,13 +49,21 @@ impl Writer {
         self.ended.sort_unstable_by_key(|(held, _)| held.lease.key);
         let open = self.ended.iter().filter(|(held, _)| !held.cancelled);
         let runs: Vec<RunId> = open.map(|(held, _)| held.lease.key.run).collect();
-        self.load_missing(tx, runs.into_iter(), claim.now, effects).await?;
+        let undefined = self.load_missing(tx, runs.into_iter(), claim.now, effects).await?;
         let (cancelled, ended): (Vec<_>, Vec<_>) = self.ended.iter().partition(|(held, _)| held.cancelled);
         let record = |(held, outcome): &(HeldLease, AttemptOutcome)| attempt_row(held, outcome, claim.now);
         let cancelled: Vec<NewAttempt> = cancelled.into_iter().filter_map(record).collect();
         NewAttempt::insert(tx, &cancelled).await?;
-        let resolved = ended.into_iter().map(|(held, outcome)| self.resolve(held, outcome, claim.now));
-        let resolved = resolved.collect();
+        let mut resolved = Vec::with_capacity(ended.len());
+        for (held, outcome) in ended {
+            let task = self.resolve(held, outcome, claim.now);
+            // Its dependants are not known here: they would wait for ever.
+            if task.update.state.is_terminal() && undefined.contains(&held.lease.key.run) {
+                effects.parked.push((held.clone(), outcome.clone()));
+            } else {
+                resolved.push(task);
+            }
+        }
         self.commit_resolved(tx, resolved, claim, effects).await
     }
 

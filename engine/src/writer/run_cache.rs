@@ -6,7 +6,7 @@ use crate::model::definition::WorkflowDef;
 use longshore_store::{
     Digest, Error as StoreError, NewRun, RunId, RunRow, RunState, TaskKey, TaskRow, TaskState, Tx, clip,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -157,8 +157,14 @@ impl CachedTask {
     }
 }
 
-/// A run whose rows do not read, with the reason.
-pub(super) type Unreadable = (RunId, StoreError);
+/// The runs that were to be read and are not in memory all the same; one that has ended is in neither list.
+#[derive(Default)]
+pub(super) struct Missing {
+    /// Those whose rows do not read, with the reason.
+    pub(super) unreadable: Vec<(RunId, StoreError)>,
+    /// Those whose definition is not loaded.
+    pub(super) undefined: HashSet<RunId>,
+}
 
 /// The open runs of this host, and who awaits their end.
 #[derive(Default)]
@@ -213,22 +219,22 @@ impl RunCache {
         }
     }
 
-    /// Reads runs that are not in memory. A run that has ended, or whose digest is not loaded, is left out; those whose rows do not
-    /// read are returned, so that one bad row does not stop the others.
+    /// Reads runs that are not in memory. One that has ended is left out. Returned are those whose rows
+    /// do not read, so that one bad row does not stop the others, and those whose definition is not loaded.
     pub(super) async fn load_missing(
         &mut self,
         tx: &mut Tx,
         runs: impl Iterator<Item = RunId>,
         definition: impl Fn(&RunRow) -> Option<Arc<WorkflowDef>>,
-    ) -> Result<Vec<Unreadable>, StoreError> {
+    ) -> Result<Missing, StoreError> {
         let mut missing: Vec<RunId> = runs.filter(|id| !self.contains(*id)).collect();
         missing.sort_unstable();
         missing.dedup();
         if missing.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Missing::default());
         }
         let mut tasks = TaskRow::of_runs(tx, &missing).await?;
-        let mut unreadable = Vec::new();
+        let mut not_read = Missing::default();
         for (id, row) in RunRow::load(tx, &missing).await? {
             let tasks = tasks.remove(&id).unwrap_or_else(|| Ok(Vec::new()));
             // It has ended: nothing of it is decided any more, and nobody would take it from memory again.
@@ -238,16 +244,19 @@ impl RunCache {
             let cached = match (row, tasks) {
                 (Ok(row), Ok(tasks)) => match definition(&row) {
                     Some(def) => CachedRun::recorded(&row, tasks, def),
-                    None => continue,
+                    None => {
+                        not_read.undefined.insert(id);
+                        continue;
+                    }
                 },
                 (Err(error), _) | (_, Err(error)) => Err(error),
             };
             match cached {
                 Ok(cached) => self.insert(id, cached),
-                Err(error) => unreadable.push((id, error)),
+                Err(error) => not_read.unreadable.push((id, error)),
             }
         }
-        Ok(unreadable)
+        Ok(not_read)
     }
 }
 

@@ -82,7 +82,8 @@ impl Writer {
         claim: Claim,
         effects: &mut Effects,
     ) -> Result<(), Abort> {
-        let held = self.leases.iter().chain(self.ended.iter().map(|(held, _)| held));
+        let pending = self.ended.iter().chain(&self.parked).map(|(held, _)| held);
+        let held = self.leases.iter().chain(pending);
         let held: HashSet<(TaskKey, FencingToken)> =
             held.map(|held| (held.lease.key, held.lease.token)).collect();
         let claims = TaskRow::claims_of(tx, self.host).await?.into_iter();
@@ -181,6 +182,7 @@ impl Writer {
     pub(super) fn apply(&mut self, effects: Effects) {
         self.ended.clear();
         self.ended.extend(effects.ended);
+        self.parked.extend(effects.parked);
         for start in self.starts.drain(..) {
             let existing = effects.existing.get(&start.run.id);
             let started = Started { run: *existing.unwrap_or(&start.run.id), existing: existing.is_some() };

@@ -73,7 +73,10 @@ pub const RULES: Rules = Rules {
     database: "store/src/open.rs",
     holds_database: &[
         ("reconciler/src/", &["reconcile", "host.rs"]),
-        ("engine/src/", &["writer", "triggers", "reactors", "report.rs", "handle.rs", "engine.rs"]),
+        (
+            "engine/src/",
+            &["writer", "triggers", "reactors", "report.rs", "waiting.rs", "handle.rs", "engine.rs"],
+        ),
     ],
     programs: &["testing/src/child.rs"],
     sql: &["store/", "migrations/"],
@@ -116,6 +119,7 @@ const ENGINE: House = House {
         ("decide", &["backoff.rs", "error.rs", "model"]),
         ("port", &["model"]),
         ("embedded.rs", &["model", "port"]),
+        ("waiting.rs", &["embedded.rs", "model"]),
         ("writer", &["backoff.rs", "clock.rs", "decide", "error.rs", "model", "options.rs", "port"]),
         ("handle.rs", &["clock.rs", "decide", "error.rs", "model", "port", "report.rs", "writer"]),
         ("triggers", &["decide", "error.rs", "handle.rs", "model", "port"]),

@@ -6,7 +6,7 @@ use crate::home::{Home, LoadOptions, now_ms};
 use crate::output::{ExitStatus, Printer};
 use longshore_package::PackageName;
 use longshore_reconciler::take_in;
-use longshore_store::{Access, ArtifactRow, Override, OverrideKind, Store};
+use longshore_store::{ArtifactRow, Override, OverrideKind, Store};
 use serde_json::json;
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub(super) async fn add(
     if !file.is_file() {
         return Err(CliError::NotACrate { path: file.to_owned() }.into());
     }
-    let store = open_or_make(home).await?;
+    let store = home.open_or_make().await?;
     let mut options = home.reconciler_options(Vec::new());
     load.apply(&mut options);
     let artifact = take_in(file, &options, &store).await?;
@@ -39,16 +39,6 @@ pub(super) async fn add(
     let mut row = override_of(package.name.clone(), OverrideKind::Add, None, decision);
     (row.digest, row.version) = (Some(artifact.digest().clone()), package.version.clone());
     record(home, &store, &row, printer).await
-}
-
-/// The database of a home; the first package may come before the first host.
-async fn open_or_make(home: &Home) -> anyhow::Result<Store> {
-    std::fs::create_dir_all(&home.home)?;
-    let database = home.database();
-    if !database.is_file() {
-        Store::open_file(&database, Access::Owner).await?.close().await;
-    }
-    Ok(Store::open_file(&database, Access::Client).await?)
 }
 
 pub(super) async fn remove(

@@ -55,10 +55,11 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         host.shutdown(Duration::ZERO).await;
         return status;
     }
+    let database = host.engine().store().url().to_owned();
     let result = run_on(&host, &args, named, params, printer).await;
     host.shutdown(Duration::ZERO).await;
     let Some(report) = result? else { return Ok(ExitStatus::Interrupted) };
-    printer.print(&report, || text(&report, &args.home.database()))?;
+    printer.print(&report, || text(&report, &database))?;
     Ok(if report.state == RunState::Succeeded { ExitStatus::Done } else { ExitStatus::RunFailed })
 }
 
@@ -211,7 +212,7 @@ fn packages(host: &Host) -> Vec<String> {
 }
 
 /// Writing to a String does not fail.
-fn text(report: &RunReport, database: &Path) -> String {
+fn text(report: &RunReport, database: &str) -> String {
     let mut out = String::new();
     let took = report.finished_at.map(|end| span(end - report.created_at)).unwrap_or_default();
     let _ = writeln!(out, "{} {} in {took}", report.workflow, report.state.as_str());
@@ -231,6 +232,6 @@ fn text(report: &RunReport, database: &Path) -> String {
         let cut = text.floor_char_boundary(MAX_VALUE);
         let _ = writeln!(out, "  {key} = {}{}", &text[..cut], if cut < text.len() { " .." } else { "" });
     }
-    let _ = writeln!(out, "record: run {} in {}", report.run_id, database.display());
+    let _ = writeln!(out, "record: run {} in {}", report.run_id, database.trim_start_matches("sqlite:"));
     out
 }
