@@ -259,8 +259,8 @@ pub(super) fn never_began(lease: &Lease) -> ResolvedTask {
     unexecuted(lease, TaskState::Ready, "its claim was not confirmed".to_owned())
 }
 
-/// A task that cannot run yet, or whose definition is not loaded any more, or whose run ended in this transaction: for the latter this changes
-/// nothing, because the task is not running.
+/// A task that cannot run yet, whose definition is not loaded any more, or whose run ended in this transaction: for the
+/// last this changes nothing, because the task is not running.
 fn put_back(lease: &Lease, reason: &str) -> ResolvedTask {
     let mut task = unexecuted(lease, TaskState::Ready, reason.to_owned());
     task.update.due_at = lease.started_at + PUT_BACK_MS;
