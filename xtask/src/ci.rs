@@ -70,11 +70,14 @@ fn features(root: &Path) -> anyhow::Result<()> {
 
 /// The examples end as they say.
 fn examples(root: &Path) -> anyhow::Result<()> {
-    // The example writes it anew.
-    let _ = std::fs::remove_dir_all(root.join("target/weather"));
+    // What an earlier run left may be of another version.
+    for folder in ["target/weather", "target/embedded", "target/examples-home"] {
+        let _ = std::fs::remove_dir_all(root.join(folder));
+    }
     for example in ["hello", "weather", "market-maker"] {
-        let printed =
-            output(root, &format!("cargo run -q -p longshore-cli -- run examples/{example} --json"))?;
+        let home = "--home target/examples-home";
+        let line = format!("cargo run -q -p longshore-cli -- run examples/{example} {home} --json");
+        let printed = output(root, &line)?;
         let document: Value =
             serde_json::from_str(&printed).with_context(|| format!("{example}: {printed}"))?;
         let fired = document["firings"].as_object().is_some_and(|firings| !firings.is_empty());
@@ -89,6 +92,7 @@ fn examples(root: &Path) -> anyhow::Result<()> {
 
 /// A program of 30 lines loads a package, runs it, and gets the memory back.
 fn embedded_host(root: &Path) -> anyhow::Result<()> {
+    let _ = std::fs::remove_dir_all(root.join("target/embedded-host"));
     let built = output(
         root,
         "cargo run -q -p longshore-cli -- build examples/hello -o target/embedded-package --json",
