@@ -119,6 +119,8 @@ impl Writer {
                 self.lose(lease, (reason, *alone), now, &mut resolved);
             }
         }
+        // One that is taken back does not count, in memory as in the row.
+        resolved.attempt -= resolved.update.attempt_reverted;
         if !self.is_success(&resolved) {
             resolved.record = attempt_row(held, outcome, now);
         }
