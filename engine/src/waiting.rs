@@ -17,29 +17,12 @@ const WAITING: &str = "LS0610";
 /// [`StoreError`] of the database.
 pub async fn note_waiting_runs(store: &Store, catalog: &Catalog, now: i64) -> Result<(), StoreError> {
     let pins = PassInputs::load(store).await?.pins;
-    let waiting: Vec<(&Digest, &u64)> =
-        pins.iter().filter(|(digest, _)| is_embedded(digest) && !catalog.digests.contains(*digest)).collect();
-    let say = |(digest, runs): &(&Digest, &u64)| {
-        let message = format!(
-            "{runs} open runs wait for a workflow that this program does not have: its tasks, or what they wait \
-             for, were changed; start the version that has it, or cancel them"
-        );
-        tracing::warn!(digest = digest.as_str(), code = WAITING, "{message}");
-        message
-    };
-    let messages: Vec<String> = waiting.iter().map(say).collect();
-    let conditions: Vec<NewCondition<'_>> = waiting
-        .iter()
-        .zip(messages)
-        .map(|((digest, _), message)| NewCondition {
-            subject: Subject::Digest(digest),
-            kind: ConditionKind::Degraded,
-            status: ConditionStatus::True,
-            reason: WAITING,
-            message,
-            digest: digest.as_str(),
-        })
-        .collect();
+    let is_waited_for = |digest: &Digest| is_embedded(digest) && !catalog.digests.contains(digest);
+    let waiting = pins.iter().filter(|(digest, _)| is_waited_for(digest));
+    let conditions: Vec<NewCondition<'_>> = waiting.map(|(digest, runs)| condition(digest, *runs)).collect();
+    for condition in &conditions {
+        tracing::warn!(digest = condition.digest, code = WAITING, "{}", condition.message);
+    }
     let recorded = ConditionRow::all(store).await?;
     let mut tx = store.begin().await?;
     for condition in recorded.iter().filter(|condition| condition.reason == WAITING) {
@@ -49,4 +32,19 @@ pub async fn note_waiting_runs(store: &Store, catalog: &Catalog, now: i64) -> Re
     }
     NewCondition::set(&mut tx, &conditions, now).await?;
     store.commit(tx).await
+}
+
+fn condition(digest: &Digest, runs: u64) -> NewCondition<'_> {
+    let message = format!(
+        "{runs} open runs wait for a workflow that this program does not have: its tasks, or what they wait for, \
+         were changed; start the version that has it, or cancel them"
+    );
+    NewCondition {
+        subject: Subject::Digest(digest),
+        kind: ConditionKind::Degraded,
+        status: ConditionStatus::True,
+        reason: WAITING,
+        message,
+        digest: digest.as_str(),
+    }
 }

@@ -1,11 +1,9 @@
 //! More work than slots: what is finished first.
 
-use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{Engine, Options, StartRequest};
 use longshore_store::{AttemptRow, RunId, RunRow, RunState};
-use longshore_testing::Backend;
+use longshore_testing::{Backend, open_embedded};
 use serde_json::Value;
-use std::sync::Arc;
 use std::time::Duration;
 
 const RUNS: usize = 100;
@@ -50,10 +48,7 @@ longshore_testing::for_each_backend!(
 );
 
 async fn open(backend: &Backend, slots: usize) -> Engine {
-    let store = backend.open().await;
-    let embedded = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
-    let options = Options { slots, ..Options::default() };
-    Engine::open(store, Arc::new(embedded), options).await.expect("starts")
+    open_embedded(backend.open().await, Options { slots, ..Options::default() }).await
 }
 
 async fn start(engine: &Engine, workflow: &str, runs: usize) -> Vec<RunId> {

@@ -5,10 +5,9 @@ use longshore_engine::{Engine, Options, Packages, RunReport, StartRequest, note_
 use longshore_store::{
     Access, AttemptRow, ConditionRow, Digest, RunId, RunRow, RunState, Store, TaskRow, TaskState,
 };
-use longshore_testing::Backend;
+use longshore_testing::{Backend, open_embedded};
 use longshore_workflow::MAX_CONTEXT_BYTES;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -216,10 +215,7 @@ longshore_testing::for_each_backend!(
 );
 
 async fn engine(backend: &Backend, slots: usize) -> Engine {
-    let store = backend.open().await;
-    let embedded = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
-    let options = Options { slots, ..Options::default() };
-    Engine::open(store, Arc::new(embedded), options).await.expect("starts")
+    open_embedded(backend.open().await, Options { slots, ..Options::default() }).await
 }
 
 fn request(workflow: &str, params: Value) -> StartRequest {

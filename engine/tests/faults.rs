@@ -9,7 +9,7 @@ use longshore_engine::{
 use longshore_store::{
     Access, AttemptRow, Digest, RunId, RunRow, RunState, Store, TaskRow, TaskState, TenantId,
 };
-use longshore_testing::{Backend, Fault, FaultProxy, Postgres};
+use longshore_testing::{Backend, Fault, FaultProxy, Postgres, open_embedded};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,9 +55,7 @@ mod gated {
 }
 
 async fn open(url: &str) -> Engine {
-    let store = Store::open(url, Access::Owner).await.expect("opens");
-    let embedded = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
-    Engine::open(store, Arc::new(embedded), Options::default()).await.expect("starts")
+    open_embedded(Store::open(url, Access::Owner).await.expect("opens"), Options::default()).await
 }
 
 fn request() -> StartRequest {
@@ -118,6 +116,31 @@ longshore_testing::on_postgres! {
 longshore_testing::on_postgres! {
     async fn a_commit_that_does_not_arrive_loses_and_doubles_nothing() {
         breaks_at_every_commit("faults::lose_request", Fault::LoseRequest).await;
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn connections_that_are_slow_and_cut_again_and_again_lose_and_double_nothing() {
+        let database = Backend::postgres("faults::cut");
+        let proxy = FaultProxy::start(database.url()).await;
+        let engine = open(proxy.url()).await;
+        proxy.delay(Duration::from_millis(1));
+        let mut runs = 0;
+        for pause_ms in [0, 5, 10, 20, 40] {
+            let cut = async {
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                proxy.cut();
+            };
+            let starts = futures_util::future::join_all((0..3).map(|_| engine.start(request())));
+            let (started, ()) = tokio::join!(starts, cut);
+            for started in started {
+                let run = started.expect("a cut refuses nobody").run;
+                assert_eq!(ended(&engine, run).await, RunState::Succeeded);
+                runs += 1;
+            }
+        }
+        nothing_is_left(&engine, runs).await;
+        engine.shutdown(Duration::from_secs(5)).await;
     }
 }
 
@@ -244,9 +267,8 @@ longshore_testing::on_postgres! {
         let proxy = FaultProxy::start(database.url()).await;
         let clock = Manual::at(1_000_000);
         let store = Store::open(proxy.url(), Access::Owner).await.expect("opens");
-        let package = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
-        let options = Options { clock: Arc::new(clock.clone()), triggers: false, ..Options::default() };
-        let engine = Arc::new(Engine::open(store, Arc::new(package), options).await.expect("starts"));
+        let options = Options { clock: Arc::new(clock.clone()), ..Options::default() };
+        let engine = Arc::new(open_embedded(store, options).await);
         // The first one ends before the fault is set.
         let first = engine.start(request()).await.expect("starts").run;
         assert_eq!(ended(&engine, first).await, RunState::Succeeded);

@@ -1,10 +1,11 @@
-//! What the engine does in hours, on a clock that stands still until the test moves it.
+//! Retries, shutdowns, schedules and polls that take hours, on a clock that stands still until the test moves it.
 
 use longshore_engine::clock::Manual;
-use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{Engine, Options, StartRequest};
-use longshore_store::{AttemptRow, EventKind, EventRow, RunId, RunRow, RunState, Subject, TaskRow};
-use longshore_testing::Backend;
+use longshore_store::{
+    AttemptRow, EventKind, EventRow, RunId, RunRow, RunState, ScheduleRow, Subject, TaskRow,
+};
+use longshore_testing::{Backend, open_embedded};
 use longshore_workflow::{TriggerError, TriggerResult};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -75,6 +76,7 @@ async fn looks() -> Result<TriggerResult, TriggerError> {
 longshore_testing::for_each_backend!(
     a_retry_waits_for_its_delay,
     an_engine_that_stops_cancels_what_runs_when_the_grace_is_over,
+    an_engine_that_may_take_for_ever_stops_when_nothing_runs,
     a_cron_trigger_fires_at_its_instants_and_once_for_those_that_passed,
     a_poll_runs_at_once_and_then_at_its_interval,
 );
@@ -87,10 +89,8 @@ struct Paused {
 impl Paused {
     async fn open(backend: &Backend, triggers: bool) -> Self {
         let clock = Manual::at(HALF_PAST_TEN);
-        let embedded = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
         let options = Options { triggers, clock: Arc::new(clock.clone()), ..Options::default() };
-        let engine = Engine::open(backend.open().await, Arc::new(embedded), options).await.expect("starts");
-        Self { engine, clock }
+        Self { engine: open_embedded(backend.open().await, options).await, clock }
     }
 
     async fn start(&self, workflow: &str) -> RunId {
@@ -164,11 +164,24 @@ async fn an_engine_that_stops_cancels_what_runs_when_the_grace_is_over(backend: 
     assert_eq!(task.state.as_str(), "ready", "the next host goes on");
 }
 
+async fn an_engine_that_may_take_for_ever_stops_when_nothing_runs(backend: Backend) {
+    let paused = Paused::open(&backend, false).await;
+    paused.settle().await;
+    let stopped = tokio::time::timeout(Duration::from_secs(30), paused.engine.shutdown(Duration::MAX)).await;
+    stopped.expect("it does not wait");
+    let refused =
+        paused.engine.start(StartRequest { workflow: "instant".into(), ..StartRequest::default() }).await;
+    assert_eq!(refused.expect_err("it has stopped").code(), "LS0605");
+}
+
 async fn a_cron_trigger_fires_at_its_instants_and_once_for_those_that_passed(backend: Backend) {
     let _alone = TRIGGERS.lock().await;
     let paused = Paused::open(&backend, true).await;
     let eleven = HALF_PAST_TEN + HOUR.as_millis() as i64 / 2;
-    paused.settle().await;
+    // A clock that moves before the schedule is recorded would move its first instant with it.
+    let recorded = async || ScheduleRow::all(paused.engine.store()).await.expect("lists");
+    until("it is recorded", async || !recorded().await.is_empty()).await;
+    assert_eq!(recorded().await[0].next_at, Some(eleven));
     assert_eq!(paused.fired().await, Vec::<i64>::new());
     paused.clock.advance(HOUR / 2);
     until("it fires", async || paused.fired().await == [eleven]).await;

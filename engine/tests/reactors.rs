@@ -1,12 +1,11 @@
 //! Reactors of this program's own inventory: sources, graphs, records.
 #![allow(missing_docs, reason = "what an author would write, without the prose")]
 
-use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{Engine, Health, Options, ReactorStatus};
 use longshore_store::{
     CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, RunRow, RunState,
 };
-use longshore_testing::Backend;
+use longshore_testing::{Backend, open_embedded};
 use longshore_workflow::{
     Context, InputCache, TaskError, batch_accumulator, computation_graph, deserialize,
     passthrough_accumulator, polling_accumulator, reactor, serialize, state_accumulator, stream_accumulator,
@@ -15,7 +14,6 @@ use longshore_workflow::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -209,12 +207,10 @@ longshore_testing::for_each_backend!(
 );
 
 async fn engine(backend: &Backend) -> Engine {
-    let store = backend.open().await;
-    let packages = Arc::new(EmbeddedPackage::from_inventory("reactors", "1.0.0").expect("sound"));
     let graph_deadline = Duration::from_millis(200);
     let options =
         Options { stream_roots: vec![backend.folder().to_owned()], graph_deadline, ..Options::default() };
-    let engine = Engine::open(store, packages, options).await.expect("starts");
+    let engine = open_embedded(backend.open().await, options).await;
     while engine.reactors().list().len() < 4 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

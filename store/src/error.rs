@@ -162,12 +162,12 @@ impl Error {
             Self::Locked { .. } => {
                 "end the other program (a shell with an open transaction, a backup), then try again"
             }
-            Self::Conflict { .. } => "try again; Longshore does so by itself",
+            Self::Conflict { .. } => "try again; what the engine writes is tried again by itself",
             Self::Busy { .. } => {
                 "check the server, and look for a program that holds transactions open; then try again"
             }
             Self::CommitUnknown { .. } => {
-                "check the connection to the server; Longshore looks up what it wrote"
+                "check the connection to the server; the engine looks up what it wrote"
             }
             Self::ReadOnly { .. } => "make the file and its folder writable for this user",
             Self::DiskFull { .. } => "free space on that disk; nothing acknowledged was lost",
@@ -201,7 +201,6 @@ impl Error {
 
     /// As [`Error::of`], for a commit: an error that the database did not send leaves its end unknown.
     pub(crate) fn of_commit(source: sqlx::Error) -> Self {
-        // 10: SQLite does not know what reached the disk. 08007 and 40003: PostgreSQL does not know either.
         let known = matches!(&source, sqlx::Error::Database(error)
             if !error.code().is_some_and(|code| is_unknown_end(&code)));
         if known { Self::of("commit", source) } else { Self::CommitUnknown { source } }
@@ -220,9 +219,7 @@ impl Error {
             }
             _ => String::new(),
         };
-        // SQLite's extended codes keep the primary code in the low byte; PostgreSQL's have five characters.
-        let primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|c| c & 0xff);
-        match (primary, code.as_str()) {
+        match (sqlite_code(&code), code.as_str()) {
             (Some(5 | 6), _) | (_, "55P03") => Self::Locked { operation, source },
             (_, "40001" | "40P01") => Self::Conflict { operation, source },
             // 57P01 to 57P03: the server shuts down, crashed, or starts; 08..: the connection; 53300: too many.
@@ -284,9 +281,15 @@ impl Error {
     }
 }
 
+/// SQLite's primary code: extended ones keep it in the low byte. PostgreSQL's codes have five characters and none.
+fn sqlite_code(code: &str) -> Option<u32> {
+    code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|code| code & 0xff)
+}
+
+/// True when the database itself does not know how a commit ended. 10: SQLite does not know what reached the disk.
+/// 08007 and 40003: PostgreSQL says so.
 fn is_unknown_end(code: &str) -> bool {
-    let primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|c| c & 0xff);
-    primary == Some(10) || matches!(code, "08007" | "40003")
+    sqlite_code(code) == Some(10) || matches!(code, "08007" | "40003")
 }
 
 /// A word that no variant has.

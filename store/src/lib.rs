@@ -45,7 +45,7 @@ pub use ids::{FencingToken, GenerationId, HostId, QueueId, RunId};
 pub use keys::TaskKey;
 pub use lease::{Claim, Lease, Losses};
 pub use longshore_workflow::names::{Digest, PackageName, TenantId};
-pub use open::{Access, Dialect, Store, Tx};
+pub use open::{Access, Store, Tx};
 pub use overrides::{Override, OverrideKind, PassInputs};
 pub use packages::{
     ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState, Verdict, VerdictRow,

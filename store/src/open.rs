@@ -21,12 +21,12 @@ const BUSY_TIMEOUT_MS: u32 = 5000;
 /// Connections that only read: `runs list` beside a running host should not queue.
 const READERS: u32 = 4;
 
-/// What a path may contain and a URL gives a meaning of its own.
+/// Characters that a path may contain and that mean something else in a URL.
 const RESERVED: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
-/// Which database it is.
+/// The kind of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
+enum Dialect {
     /// A file.
     Sqlite,
     /// A server.
@@ -121,9 +121,9 @@ impl Store {
             (Dialect::Postgres, Access::Owner) => Some(Arc::new(HostSession::take(url, &shown).await?)),
             _ => None,
         };
-        let full = match dialect {
-            Dialect::Sqlite => reachable(url, access).await.map_err(|e| Error::opening(&shown, e))?,
-            Dialect::Postgres => url.to_owned(),
+        let full = match &path {
+            Some(path) => reachable(url, path, access).await.map_err(|e| Error::opening(&shown, e))?,
+            None => url.to_owned(),
         };
         let writers = if dialect == Dialect::Sqlite { 1 } else { READERS };
         let writer = connect(&full, &shown, dialect, writers).await?;
@@ -138,11 +138,6 @@ impl Store {
         store.migrate(access).await?;
         let reader = connect(&full, &store.url, dialect, READERS).await?;
         Ok(Self { reader, ..store })
-    }
-
-    /// Which database it is.
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
     }
 
     /// Where it is, without credentials.
@@ -239,7 +234,7 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
 ///
 /// On a read-only disk a client takes the file as unchanging, which it is there: a reader of a write-ahead log
 /// has to write beside it.
-async fn reachable(url: &str, access: Access) -> Result<String, sqlx::Error> {
+async fn reachable(url: &str, path: &Path, access: Access) -> Result<String, sqlx::Error> {
     let (first, second) = match access {
         Access::Owner => ("?mode=rwc", None),
         Access::Client => ("?mode=rw", Some("?mode=ro&immutable=1")),
@@ -247,7 +242,7 @@ async fn reachable(url: &str, access: Access) -> Result<String, sqlx::Error> {
     let first = format!("{url}{first}");
     match (try_out(&first).await, second) {
         (Ok(()), _) => Ok(first),
-        (Err(error), Some(second)) if path_of(url, url).is_ok_and(|path| is_read_only(&path)) => {
+        (Err(error), Some(second)) if is_read_only(path) => {
             let second = format!("{url}{second}");
             try_out(&second).await.map(|()| second).map_err(|_| error)
         }

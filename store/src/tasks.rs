@@ -165,9 +165,12 @@ impl NewTask {
     }
 }
 
+/// The first time at which a task is due that was put back.
 pub(crate) const NEXT_DUE: &str = "SELECT MIN(due_at) FROM tasks WHERE state = 'ready' AND due_at > 0";
 
-pub(crate) const CLAIMABLE: &str = "SELECT run_id, idx FROM tasks WHERE queue = $1 AND state = 'ready' AND due_at = 0 \
+/// The first claimable tasks of a queue.
+pub(crate) const CLAIMABLE: &str = "SELECT run_id, idx FROM tasks \
+     WHERE queue = $1 AND state = 'ready' AND due_at = 0 \
      ORDER BY queue, run_id, idx LIMIT $2";
 
 /// In no order: with one, SQLite reads the whole table in that order instead of the few that run.

@@ -9,15 +9,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// What happens to a COMMIT.
+/// The fate of a COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It reaches the server, its answer is dropped, and the connection breaks.
     LoseReply,
     /// It does not reach the server, and the connection breaks.
     LoseRequest,
-    /// It is answered twice.
-    RepeatReply,
     /// As [`Fault::LoseReply`], and from then on nobody reaches the server, until [`FaultProxy::restore`].
     LoseServer,
 }
@@ -170,25 +168,13 @@ impl Pipe {
         }
         self.to_server.write_all(&message.bytes).await?;
         let Some(fault) = fault else { return Ok(true) };
-        // CommandComplete and ReadyForQuery.
-        let mut answer = Vec::new();
-        loop {
-            let message = Message::read(&mut self.from_server).await?;
-            answer.extend_from_slice(&message.bytes);
-            if message.bytes[0] == b'Z' {
-                break;
-            }
-        }
+        // The commit is done once the server is ready for the next query.
+        while Message::read(&mut self.from_server).await?.bytes[0] != b'Z' {}
         if fault == Fault::LoseServer {
             self.faults.down.store(true, Ordering::SeqCst);
             self.cut_all.send_modify(|cuts| *cuts += 1);
         }
-        if fault != Fault::RepeatReply {
-            return Ok(false);
-        }
-        self.to_client.write_all(&answer).await?;
-        self.to_client.write_all(&answer).await?;
-        Ok(true)
+        Ok(false)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Hosts and servers for the tests of this repository. It is not published.
 //!
 //! - [`TestHost`]: a host on a folder of packages whose passes the test runs.
+//! - [`open_embedded`]: an engine on the inventory of the test program.
 //! - [`for_each_backend!`]: a suite on each database, which is a [`Backend`].
 //! - [`Postgres`]: a server for tests.
 //! - [`FaultProxy`]: between a program and that server; it loses answers, cuts and delays.
@@ -11,12 +12,14 @@
 #![allow(clippy::missing_panics_doc, reason = "a failed step ends the test")]
 
 mod backend;
+mod embedded;
 mod fault_proxy;
 mod host;
 mod postgres;
 mod throwaway;
 
 pub use backend::Backend;
+pub use embedded::open_embedded;
 pub use fault_proxy::{Fault, FaultProxy};
 pub use host::{Kind, TestHost, isolated, unload_result};
 pub use postgres::Postgres;

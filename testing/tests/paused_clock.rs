@@ -1,4 +1,4 @@
-//! What a reconciler does in hours, on a clock that stands still until the test moves it.
+//! Backoff, drain and rollout of a reconciler, on a clock that stands still until the test moves it.
 
 mod support;
 

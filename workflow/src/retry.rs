@@ -213,6 +213,14 @@ mod tests {
     }
 
     #[test]
+    fn no_delay_stays_none_however_often_it_is_tried() {
+        let policy = RetryPolicy::builder().initial_delay(Duration::ZERO).build();
+        for attempt in [1, 2, 1025, i32::MAX] {
+            assert_eq!(policy.calculate_delay(attempt), Duration::ZERO, "attempt {attempt}");
+        }
+    }
+
+    #[test]
     fn zero_and_one_both_mean_one_attempt() {
         for max in [0, 1] {
             let policy = RetryPolicy::builder().max_attempts(max).build();

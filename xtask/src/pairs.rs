@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What one benchmark measured on both sides.
+/// The measurements of one benchmark on both sides.
 #[derive(Default)]
 struct Pair {
     unit: String,

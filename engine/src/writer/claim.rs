@@ -19,8 +19,8 @@ use std::sync::Arc;
 /// Tasks that are read of a queue at once.
 const READ_AT_ONCE: usize = 1024;
 
-/// Pause before a task is claimed again whose definition was not there.
-const PUT_BACK_MS: i64 = 1000;
+/// Pause before a task is claimed again that could not begin.
+pub(super) const PUT_BACK_MS: i64 = 1000;
 
 impl Writer {
     /// Decides the `claimed` leases, then claims as many tasks as there are free slots. Skipped tasks take no slot:

@@ -41,7 +41,7 @@ use batching::{Batching, MAX_BATCH, MAX_BATCH_DELAY, Pending};
 use command::{Command, Migration, PendingStart};
 use effects::{Abort, Aborted, ProgressEvent};
 use lease_table::{HeldLease, LeaseTable};
-use longshore_store::{FencingToken, HostId, RunId, Store, error_chain};
+use longshore_store::{Error as StoreError, FencingToken, HostId, RunId, Store, error_chain};
 use ready_queue::ReadyQueue;
 use run_cache::RunCache;
 use slots::Slots;
@@ -229,16 +229,15 @@ impl Writer {
             Err(aborted) => aborted,
         };
         self.ready.reset();
+        touched.into_iter().for_each(|run: RunId| self.runs.forget(run, None));
         match why {
             Abort::StaleCache { expected, actual } => {
                 tracing::debug!(expected, actual, "memory is stale; the transaction is repeated without it");
                 self.bypass_cache = true;
-                touched.into_iter().for_each(|run: RunId| self.runs.forget(run, None));
             }
             Abort::Store(error) => {
                 self.bypass_cache = false;
                 self.verify_claims = true;
-                touched.into_iter().for_each(|run: RunId| self.runs.forget(run, None));
                 self.store_failed(&error);
             }
         }
@@ -246,8 +245,8 @@ impl Writer {
 
     /// Keeps what is pending after a transaction that the database failed: outcomes always, starts as far as waiting
     /// helps them.
-    fn store_failed(&mut self, error: &longshore_store::Error) {
-        if matches!(error, longshore_store::Error::Conflict { .. }) && self.conflicts < MAX_CONFLICTS {
+    fn store_failed(&mut self, error: &StoreError) {
+        if matches!(error, StoreError::Conflict { .. }) && self.conflicts < MAX_CONFLICTS {
             self.conflicts += 1;
             tracing::debug!(error = error as &dyn std::error::Error, "a transaction is repeated");
             return;
@@ -258,7 +257,7 @@ impl Writer {
             "a transaction failed; outcomes are kept and tried again"
         );
         self.failures += 1;
-        if matches!(error, longshore_store::Error::CommitUnknown { .. }) {
+        if matches!(error, StoreError::CommitUnknown { .. }) {
             self.starts.iter_mut().for_each(|start| start.uncertain = true);
         }
         let now = self.clock.uptime();
@@ -386,7 +385,7 @@ impl Writer {
 }
 
 /// Answers starts that are not tried again.
-fn refuse(starts: Vec<PendingStart>, error: &longshore_store::Error) {
+fn refuse(starts: Vec<PendingStart>, error: &StoreError) {
     for start in starts {
         let message = error_chain(error);
         let refused = if start.uncertain {

@@ -1,6 +1,7 @@
 //! Outcomes to rows: the task, its attempt, its dependants, its run.
 
 use super::Writer;
+use super::claim::PUT_BACK_MS;
 use super::effects::{Abort, Effects, ProgressEvent};
 use super::lease_table::HeldLease;
 use super::run_cache::{CachedRun, Conflict};
@@ -19,9 +20,6 @@ const MAX_ERROR: usize = 64 * 1024;
 
 /// Conflicts of a run that are recorded one by one.
 const MAX_CONFLICTS_TOLD: usize = 20;
-
-/// Pause before a task is claimed again that was refused, or whose process did not start.
-const NEVER_BEGAN_MS: i64 = 1000;
 
 /// A task whose lease ends, with what that means beyond its row.
 pub(super) struct ResolvedTask {
@@ -112,7 +110,7 @@ impl Writer {
             AttemptOutcome::NeverBegan(reason) => {
                 resolved.update.state = TaskState::Ready;
                 resolved.update.attempt_reverted = 1;
-                resolved.update.due_at = now.saturating_add(NEVER_BEGAN_MS);
+                resolved.update.due_at = now.saturating_add(PUT_BACK_MS);
                 resolved.update.error = Some(clip(reason.clone(), MAX_ERROR));
             }
             AttemptOutcome::Lost { reason, alone } => {

@@ -3,13 +3,13 @@
 use crate::error::Error;
 use crate::runtime::instance::Instance;
 use crate::runtime::process::frames::{ABSENT, ANSWERED};
-use crate::runtime::process::process::Process;
+use crate::runtime::process::process::{Process, locked};
 use crate::runtime::process::spec::{ChildSpec, Crash, ProcessEvents, ResourceLimits};
 use longshore_engine::Backoff;
 use longshore_workflow_plugin::Method;
 use longshore_workflow_plugin::wire::{StartTask, TaskRequest, Wire};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -113,10 +113,6 @@ impl Isolated {
             }
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {
