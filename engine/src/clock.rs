@@ -53,6 +53,36 @@ impl Rng for System {
     }
 }
 
+/// The wall clock as long as it goes on. While it is set back, the time goes on from where it was: what waits for a
+/// delay waits no longer than that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SteadyTime {
+    now_ms: i64,
+    uptime: Duration,
+}
+
+impl SteadyTime {
+    pub(crate) fn start(clock: &dyn Clock) -> Self {
+        Self { uptime: clock.uptime(), now_ms: clock.now_ms() }
+    }
+
+    /// The time: never earlier than what it was before.
+    pub(crate) fn now_ms(&self, clock: &dyn Clock) -> i64 {
+        let elapsed = clock.uptime().saturating_sub(self.uptime).as_millis();
+        let expected = self.now_ms.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX));
+        clock.now_ms().max(expected)
+    }
+
+    /// The time, which from now on is what it goes on from.
+    pub(crate) fn advance(&mut self, clock: &dyn Clock) -> i64 {
+        let (now, steady) = (clock.now_ms(), self.now_ms(clock));
+        if now >= steady {
+            *self = Self::start(clock);
+        }
+        steady
+    }
+}
+
 /// A clock that stands still until a test moves it, and a generator that always draws the middle.
 #[derive(Debug, Clone)]
 pub struct Manual {
@@ -72,6 +102,12 @@ impl Manual {
             *now_ms = now_ms.saturating_add(ms);
             *uptime = uptime.saturating_add(by);
         });
+    }
+
+    /// Sets the wall clock back. The uptime stays.
+    pub fn set_back(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.time.send_modify(|(now_ms, _)| *now_ms = now_ms.saturating_sub(ms));
     }
 }
 
@@ -115,6 +151,20 @@ mod tests {
         clock.advance(Duration::from_millis(1));
         assert_eq!(wait.now_or_never(), Some(()));
         assert_eq!((clock.now_ms(), clock.uptime()), (3_601_000, Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn time_goes_on_while_the_clock_is_behind_and_follows_it_when_it_is_ahead() {
+        let clock = Manual::at(10_000);
+        let mut time = SteadyTime::start(&clock);
+        clock.set_back(Duration::from_secs(5));
+        assert_eq!(time.advance(&clock), 10_000);
+        clock.advance(Duration::from_millis(1500));
+        assert_eq!((time.advance(&clock), time.now_ms(&clock)), (11_500, 11_500));
+        clock.advance(Duration::from_millis(500));
+        assert_eq!(time.advance(&clock), 12_000);
+        let ahead = Manual::at(20_000);
+        assert_eq!((time.advance(&ahead), time.advance(&ahead)), (20_000, 20_000));
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use longshore_store::{
 };
 use longshore_testing::{Backend, Fault, FaultProxy, Postgres, open_embedded};
 use serde_json::Value;
+use sqlx::{AnyConnection, Connection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -297,4 +298,103 @@ longshore_testing::on_postgres! {
         });
         waiting.await.expect("it goes on");
     }
+}
+
+#[longshore_workflow::workflow(name = "endless")]
+mod endless {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task]
+    async fn only(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        std::future::pending().await
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn an_attempt_ends_whose_run_was_cancelled_by_a_commit_with_a_lost_answer() {
+        let database = Backend::postgres("faults::cancel");
+        let proxy = FaultProxy::start(database.url()).await;
+        let engine = open(proxy.url()).await;
+        let request = StartRequest { workflow: "endless".into(), ..StartRequest::default() };
+        let run = engine.start(request).await.expect("starts").run;
+        let digest = RunRow::find(engine.store(), run).await.expect("finds").expect("is there").digest;
+        // Asked for in the database, so that the commit that breaks is that of the engine.
+        let client = Store::open(database.url(), Access::Client).await.expect("opens");
+        proxy.break_commit(1, Fault::LoseReply);
+        assert!(RunRow::request_cancel(&client, run, 1).await.expect("asks"));
+        engine.wake();
+        assert_eq!(ended(&engine, run).await, RunState::Cancelled);
+        let cancelled = tokio::time::timeout(TIMEOUT, async {
+            while engine.in_flight(&digest).await > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        cancelled.await.expect("its slot is free again");
+        engine.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+/// Ends the session that keeps other hosts out.
+async fn end_the_hosts_session(url: &str) {
+    let mut connection = AnyConnection::connect(url).await.expect("connects");
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    sqlx::query(sql).execute(&mut connection).await.expect("ends it");
+}
+
+longshore_testing::on_postgres! {
+    async fn a_host_whose_session_was_ended_keeps_others_out_again() {
+        let database = Backend::postgres("faults::session");
+        let clock = Manual::at(1_000_000);
+        let options = Options { clock: Arc::new(clock.clone()), ..Options::default() };
+        let engine = open_embedded(database.open().await, options).await;
+        end_the_hosts_session(database.url()).await;
+        clock.advance(Duration::from_secs(5));
+        let run = engine.start(request()).await.expect("starts").run;
+        assert_eq!(ended(&engine, run).await, RunState::Succeeded);
+        let second = Store::open(database.url(), Access::Owner).await.expect_err("the first is there");
+        assert_eq!(second.code(), "LS0508");
+        engine.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn a_host_ends_that_another_one_has_replaced() {
+        let database = Backend::postgres("faults::replaced");
+        let clock = Manual::at(1_000_000);
+        let options = Options { clock: Arc::new(clock.clone()), ..Options::default() };
+        let first = open_embedded(database.open().await, options).await;
+        end_the_hosts_session(database.url()).await;
+        let second = open(database.url()).await;
+        clock.advance(Duration::from_secs(5));
+        tokio::time::timeout(TIMEOUT, first.stopped()).await.expect("it writes nothing any more");
+        let run = second.start(request()).await.expect("starts").run;
+        assert_eq!(ended(&second, run).await, RunState::Succeeded);
+        second.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+longshore_testing::for_each_backend!(a_claim_that_does_not_read_ends_its_run_and_no_other);
+
+async fn a_claim_that_does_not_read_ends_its_run_and_no_other(database: Backend) {
+    let first = open_embedded(database.open().await, Options::default()).await;
+    let endless = || StartRequest { workflow: "endless".into(), ..StartRequest::default() };
+    let damaged = first.start(endless()).await.expect("starts").run;
+    let other = first.start(endless()).await.expect("starts").run;
+    drop(first);
+    let store = database.open().await;
+    let mut tx = store.begin().await.expect("begins");
+    let sql = "UPDATE tasks SET started_at = NULL WHERE run_id = $1";
+    sqlx::query(sql).bind(damaged.to_string()).execute(&mut *tx).await.expect("damages");
+    store.commit(tx).await.expect("commits");
+    store.close().await;
+    drop(store);
+    let engine = open_embedded(database.open().await, Options::default()).await;
+    assert_eq!(ended(&engine, damaged).await, RunState::Failed);
+    assert_eq!(
+        RunRow::find(engine.store(), other).await.expect("finds").expect("is there").state,
+        RunState::Running
+    );
+    engine.shutdown(Duration::ZERO).await;
 }

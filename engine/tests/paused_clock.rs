@@ -75,6 +75,9 @@ async fn looks() -> Result<TriggerResult, TriggerError> {
 
 longshore_testing::for_each_backend!(
     a_retry_waits_for_its_delay,
+    a_retry_waits_no_longer_when_the_clock_is_set_back,
+    a_retry_waits_no_longer_under_a_host_whose_clock_is_behind,
+    what_is_behind_the_tasks_of_a_cancelled_run_is_claimed_at_once,
     an_engine_that_stops_cancels_what_runs_when_the_grace_is_over,
     an_engine_that_may_take_for_ever_stops_when_nothing_runs,
     a_cron_trigger_fires_at_its_instants_and_once_for_those_that_passed,
@@ -142,6 +145,49 @@ async fn a_retry_waits_for_its_delay(backend: Backend) {
     let report = paused.engine.wait(run).await.expect("is there");
     let history = &report.tasks[0].history;
     assert_eq!(history[1].started_at - history[0].finished_at, HOUR.as_millis() as i64);
+    paused.engine.shutdown(HOUR).await;
+}
+
+async fn a_retry_waits_no_longer_when_the_clock_is_set_back(backend: Backend) {
+    let paused = Paused::open(&backend, false).await;
+    let run = paused.start("patient").await;
+    let attempts = async || AttemptRow::of_run(paused.engine.store(), run).await.expect("loads").len();
+    until("it failed", async || attempts().await == 1).await;
+    paused.clock.set_back(HOUR * 24);
+    paused.clock.advance(HOUR);
+    assert_eq!(paused.ended(run).await, RunState::Succeeded);
+    paused.engine.shutdown(HOUR).await;
+}
+
+async fn a_retry_waits_no_longer_under_a_host_whose_clock_is_behind(backend: Backend) {
+    let paused = Paused::open(&backend, false).await;
+    let run = paused.start("patient").await;
+    let attempts = async || AttemptRow::of_run(paused.engine.store(), run).await.expect("loads").len();
+    until("it failed", async || attempts().await == 1).await;
+    paused.engine.shutdown(HOUR).await;
+    drop(paused);
+    let clock = Manual::at(HALF_PAST_TEN - 24 * HOUR.as_millis() as i64);
+    let options = Options { clock: Arc::new(clock.clone()), ..Options::default() };
+    let paused = Paused { engine: open_embedded(backend.open().await, options).await, clock };
+    paused.settle().await;
+    assert_eq!(AttemptRow::of_run(paused.engine.store(), run).await.expect("loads").len(), 1);
+    paused.clock.advance(HOUR);
+    assert_eq!(paused.ended(run).await, RunState::Succeeded);
+    paused.engine.shutdown(HOUR).await;
+}
+
+async fn what_is_behind_the_tasks_of_a_cancelled_run_is_claimed_at_once(backend: Backend) {
+    let clock = Manual::at(HALF_PAST_TEN);
+    let options = Options { slots: 1, clock: Arc::new(clock.clone()), ..Options::default() };
+    let paused = Paused { engine: open_embedded(backend.open().await, options).await, clock };
+    let endless = paused.start("bounded").await;
+    let queued = [paused.start("bounded").await, paused.start("bounded").await];
+    let last = paused.start("instant").await;
+    for run in queued.into_iter().chain([endless]) {
+        assert!(paused.engine.cancel(run).await.expect("asks"));
+    }
+    // The clock stands still: no timer comes to its help.
+    assert_eq!(paused.ended(last).await, RunState::Succeeded);
     paused.engine.shutdown(HOUR).await;
 }
 

@@ -105,7 +105,7 @@ CREATE TABLE runs (
     digest TEXT NOT NULL,
     state TEXT NOT NULL,
     origin TEXT NOT NULL,
-    dedup_key TEXT UNIQUE,
+    dedup_key TEXT,
     input TEXT NOT NULL,
     error TEXT,
     open_tasks BIGINT NOT NULL,
@@ -115,13 +115,16 @@ CREATE TABLE runs (
     created_at BIGINT NOT NULL,
     finished_at BIGINT
 ) WITHOUT ROWID;
--- Unfinished runs by the digest they are pinned to.
-CREATE INDEX runs_pinned ON runs (digest) WHERE finished_at IS NULL;
+-- Keys of those that have one: most have none, and take no place in it.
+CREATE UNIQUE INDEX runs_dedup ON runs (dedup_key) WHERE dedup_key IS NOT NULL;
+-- Unfinished runs, with the digest they are pinned to.
+CREATE INDEX runs_open ON runs (id, digest, finished_at) WHERE finished_at IS NULL;
 -- Unfinished runs with a cancel request, and those with a deadline.
 CREATE INDEX runs_to_cancel ON runs (id) WHERE finished_at IS NULL AND cancel_requested_at IS NOT NULL;
 CREATE INDEX runs_to_end ON runs (deadline_at) WHERE finished_at IS NULL AND deadline_at IS NOT NULL;
--- Runs by their state, for lists.
-CREATE INDEX runs_by_state ON runs (state, id);
+-- The runs that are looked for among many that succeeded, which have no index: each would pay for it.
+CREATE INDEX runs_failed ON runs (id) WHERE state = 'failed';
+CREATE INDEX runs_cancelled ON runs (id) WHERE state = 'cancelled';
 -- Unfinished runs by their origin, for triggers that do not overlap.
 CREATE INDEX runs_of_triggers ON runs (origin) WHERE finished_at IS NULL AND origin <> 'manual';
 

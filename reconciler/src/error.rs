@@ -146,6 +146,12 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The process of an isolated package ended before it had opened its library.
+    #[error("the package's process ended while it opened its library: {exit}")]
+    ChildDied {
+        /// Signal or exit status, and the end of its output.
+        exit: String,
+    },
     /// The process of an isolated package ended.
     #[error("PackageCrashed: {exit}")]
     Crashed {
@@ -319,6 +325,7 @@ impl Error {
             self,
             Self::Crashed { .. }
                 | Self::ChildStart { .. }
+                | Self::ChildDied { .. }
                 | Self::ChildRefused { .. }
                 | Self::CacheChanged { .. }
         )
@@ -347,7 +354,7 @@ impl Error {
             Self::OtherPackage { .. } => "LS0310",
             Self::Replaced { .. } => "LS0311",
             Self::CacheMiss { .. } => "LS0312",
-            Self::Crashed { .. } => "LS0313",
+            Self::Crashed { .. } | Self::ChildDied { .. } => "LS0313",
             Self::CacheChanged { .. } => "LS0314",
             Self::Leaked { .. } => "LS0315",
             Self::RolledBack { .. } => "LS0316",
@@ -386,7 +393,7 @@ impl Error {
             Self::ProbeHung { .. } => {
                 "a constructor, a static or a metadata call of the library blocks: move that work into a task"
             }
-            Self::Crashed { .. } => {
+            Self::Crashed { .. } | Self::ChildDied { .. } => {
                 "read the crash report: `longshore packages show NAME`; the process is started again"
             }
             Self::CacheChanged { .. } => {

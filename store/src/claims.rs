@@ -2,12 +2,14 @@
 
 use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, Param};
 use crate::error::Error;
-use crate::ids::FencingToken;
+use crate::ids::{FencingToken, HostId, RunId};
 use crate::keys::TaskKey;
 use crate::lease::{Claim, Lease, Losses};
 use crate::open::Tx;
 use crate::row::get;
 use crate::tasks::{TaskState, key_of};
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
 
 /// The end of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +115,86 @@ static RESOLVE: BatchStatement = BatchStatement::new(
     &[Text, Int, Int, Int],
     ") AS v WHERE tasks.run_id = v.column1 AND tasks.idx = v.column2 AND tasks.state = 'waiting'",
 );
+
+/// Claims as the database has them. A row that does not read does not keep the others from being read.
+#[derive(Debug, Default)]
+pub struct RecordedClaims {
+    /// Those that read.
+    pub leases: Vec<Lease>,
+    /// Those of hosts that stopped on purpose and did not wait for them.
+    pub left_behind: Vec<Lease>,
+    /// Why a row does not read, with its run, when that does.
+    pub unreadable: Vec<(Option<RunId>, Error)>,
+}
+
+// In no order: with one, SQLite reads the whole table in that order instead of the few that run.
+const RECORDED: &str = "SELECT run_id, idx, token, host_id, attempt, lost, lost_together, lost_alone, \
+     upstream_failed, tasks.started_at AS began, \
+     CASE WHEN hosts.stopped_at IS NULL THEN 0 ELSE 1 END AS stopped \
+     FROM tasks LEFT JOIN hosts ON hosts.id = tasks.host_id WHERE state = 'running'";
+
+/// The claims of a host.
+pub(crate) fn claims_of_sql() -> String {
+    format!("{RECORDED} AND host_id = $1")
+}
+
+/// The claims of all other hosts.
+pub(crate) fn stale_claims_sql() -> String {
+    format!("{RECORDED} AND host_id <> $1")
+}
+
+impl RecordedClaims {
+    /// Claims of a host.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn of(tx: &mut Tx, host: HostId) -> Result<Self, Error> {
+        Self::read(tx, claims_of_sql(), host).await
+    }
+
+    /// Claims of hosts other than `host`, all of which are dead: one host at a time opens a database. To be asked
+    /// before `host` is registered: that marks the others as stopped.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn stale(tx: &mut Tx, host: HostId) -> Result<Self, Error> {
+        Self::read(tx, stale_claims_sql(), host).await
+    }
+
+    async fn read(tx: &mut Tx, sql: String, host: HostId) -> Result<Self, Error> {
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(host.to_string());
+        let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("look for claims", e))?;
+        let mut claims = Self::default();
+        for row in &rows {
+            match recorded_lease(row) {
+                Ok((lease, true)) => claims.left_behind.push(lease),
+                Ok((lease, false)) => claims.leases.push(lease),
+                Err(error) => claims.unreadable.push((key_of(row).ok().map(|key| key.run), error)),
+            }
+        }
+        Ok(claims)
+    }
+}
+
+/// The lease in a row, and whether its host stopped on purpose.
+fn recorded_lease(row: &AnyRow) -> Result<(Lease, bool), Error> {
+    let host: String = get(row, "host_id")?;
+    let losses = Losses {
+        total: get(row, "lost")?,
+        together: get(row, "lost_together")?,
+        alone: get(row, "lost_alone")?,
+    };
+    let lease = Lease {
+        key: key_of(row)?,
+        token: FencingToken::new(get(row, "token")?),
+        host: HostId::parse(&host)?,
+        attempt: get(row, "attempt")?,
+        losses,
+        upstream_failed: get(row, "upstream_failed")?,
+        started_at: get(row, "began")?,
+    };
+    Ok((lease, get::<i64>(row, "stopped")? != 0))
+}
 
 impl Claim {
     fn scalars(self) -> [Param; 3] {

@@ -286,10 +286,10 @@ fn sqlite_code(code: &str) -> Option<u32> {
     code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|code| code & 0xff)
 }
 
-/// True when the database itself does not know how a commit ended. 10: SQLite does not know what reached the disk.
-/// 08007 and 40003: PostgreSQL says so.
+/// True when a commit that ends with this may be on disk. 10: SQLite does not know what reached it. 40003: PostgreSQL
+/// says so. 08 and 57P: whoever answers, a pooler too, lost the server or is closed by it.
 fn is_unknown_end(code: &str) -> bool {
-    sqlite_code(code) == Some(10) || matches!(code, "08007" | "40003")
+    sqlite_code(code) == Some(10) || code == "40003" || code.starts_with("08") || code.starts_with("57P")
 }
 
 /// A word that no variant has.

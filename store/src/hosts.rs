@@ -5,13 +5,29 @@ use crate::ids::HostId;
 use crate::open::{Store, Tx};
 
 impl Store {
-    /// Records that a host started; older hosts of this database are marked stopped.
+    /// The latest time at which a host was there; 0 when there was none.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn last_seen(tx: &mut Tx) -> Result<i64, Error> {
+        sqlx::query_scalar("SELECT COALESCE(MAX(seen_at), 0) FROM hosts")
+            .fetch_one(&mut **tx)
+            .await
+            .map_err(|e| Error::of("look for the host before", e))
+    }
+
+    /// Records that a host started; older hosts of this database are marked stopped, and none was seen later than now.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn register_host(tx: &mut Tx, id: HostId, name: &str, pid: u32, now: i64) -> Result<(), Error> {
         let failed = |e| Error::of("register the host", e);
         sqlx::query("UPDATE hosts SET stopped_at = seen_at WHERE stopped_at IS NULL")
+            .execute(&mut **tx)
+            .await
+            .map_err(failed)?;
+        sqlx::query("UPDATE hosts SET seen_at = $1 WHERE seen_at > $1")
+            .bind(now)
             .execute(&mut **tx)
             .await
             .map_err(failed)?;

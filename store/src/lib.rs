@@ -35,7 +35,7 @@ mod text;
 mod text_enum;
 
 pub use attempts::{AttemptResult, AttemptRow, NewAttempt};
-pub use claims::{Resolution, Success, TaskUpdate};
+pub use claims::{RecordedClaims, Resolution, Success, TaskUpdate};
 pub use error::{Error, UnknownWord};
 pub use events::{
     ConditionKind, ConditionRow, ConditionStatus, EventKind, EventRow, NewCondition, NewEvent, Subject,

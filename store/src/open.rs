@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Transaction};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -50,32 +50,56 @@ pub struct Store {
     reader: AnyPool,
     url: Arc<str>,
     _lock: Option<Arc<HostLock>>,
-    _session: Option<Arc<HostSession>>,
+    session: Option<Arc<HostSession>>,
 }
 
 /// The session that keeps other hosts out of a PostgreSQL database: recovery takes what other hosts hold for left
 /// behind.
 #[derive(Debug)]
 struct HostSession {
-    _connection: Mutex<AnyConnection>,
+    options: AnyConnectOptions,
+    /// None while it is in use, and after it was lost.
+    connection: Mutex<Option<AnyConnection>>,
 }
 
 /// Names the lock among those of whatever else uses the server: "longshor" in ASCII.
 const HOST_LOCK: i64 = i64::from_be_bytes(*b"longshor");
 
 impl HostSession {
-    async fn take(url: &str, shown: &str) -> Result<Self, Error> {
-        let failed = |e| Error::opening(shown, e);
+    async fn open(url: &str, shown: &str) -> Result<Self, Error> {
         let options =
             AnyConnectOptions::from_str(url).map_err(|_| Error::BadUrl { url: shown.to_owned() })?;
-        let mut connection = AnyConnection::connect_with(&options).await.map_err(failed)?;
+        let session = Self { options, connection: Mutex::new(None) };
+        session.keep(shown).await?;
+        Ok(session)
+    }
+
+    /// Looks whether the session is there still: a server that was restarted has ended it. Then it is opened again.
+    async fn keep(&self, shown: &str) -> Result<(), Error> {
+        let connection = self.connection().take();
+        let connection = match connection {
+            Some(mut connection) => connection.ping().await.is_ok().then_some(connection),
+            None => None,
+        };
+        let connection = match connection {
+            Some(connection) => connection,
+            None => self.take_lock(shown).await?,
+        };
+        *self.connection() = Some(connection);
+        Ok(())
+    }
+
+    async fn take_lock(&self, shown: &str) -> Result<AnyConnection, Error> {
+        let failed = |e| Error::opening(shown, e);
+        let mut connection = AnyConnection::connect_with(&self.options).await.map_err(failed)?;
         let sql = "SELECT CAST(CASE WHEN pg_try_advisory_lock($1) THEN 1 ELSE 0 END AS BIGINT)";
         let taken: i64 =
             sqlx::query_scalar(sql).bind(HOST_LOCK).fetch_one(&mut connection).await.map_err(failed)?;
-        if taken == 0 {
-            return Err(Error::SecondHost { path: shown.into() });
-        }
-        Ok(Self { _connection: Mutex::new(connection) })
+        if taken == 0 { Err(Error::SecondHost { path: shown.into() }) } else { Ok(connection) }
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<AnyConnection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +142,7 @@ impl Store {
             _ => None,
         };
         let session = match (dialect, access) {
-            (Dialect::Postgres, Access::Owner) => Some(Arc::new(HostSession::take(url, &shown).await?)),
+            (Dialect::Postgres, Access::Owner) => Some(Arc::new(HostSession::open(url, &shown).await?)),
             _ => None,
         };
         let full = match &path {
@@ -127,14 +151,7 @@ impl Store {
         };
         let writers = if dialect == Dialect::Sqlite { 1 } else { READERS };
         let writer = connect(&full, &shown, dialect, writers).await?;
-        let store = Self {
-            dialect,
-            reader: writer.clone(),
-            writer,
-            url: shown.into(),
-            _lock: lock,
-            _session: session,
-        };
+        let store = Self { dialect, reader: writer.clone(), writer, url: shown.into(), _lock: lock, session };
         store.migrate(access).await?;
         let reader = connect(&full, &store.url, dialect, READERS).await?;
         Ok(Self { reader, ..store })
@@ -143,6 +160,17 @@ impl Store {
     /// Where it is, without credentials.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Makes sure that other hosts are kept out still, to be called from time to time.
+    ///
+    /// # Errors
+    /// [`Error::SecondHost`] when another host came while the server was away: this one has to end.
+    pub async fn keep_lock(&self) -> Result<(), Error> {
+        match &self.session {
+            Some(session) => session.keep(&self.url).await,
+            None => Ok(()),
+        }
     }
 
     /// Starts a transaction that will write.

@@ -74,17 +74,19 @@ pub struct PassInputs {
     pub overrides: Vec<Override>,
 }
 
+/// Pins, and overrides.
+pub(crate) const PASS_INPUTS: &str = "SELECT 1 AS is_pin, '' AS name, '' AS kind, digest, '' AS version, \
+     NULL AS avoid, '' AS actor, '' AS reason, COUNT(*) AS updated_at \
+     FROM runs WHERE finished_at IS NULL GROUP BY digest \
+     UNION ALL SELECT 0, name, kind, digest, version, avoid, actor, reason, updated_at FROM overrides";
+
 impl PassInputs {
     /// Pins and overrides, in one query: a pass without changes asks nothing else.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn load(store: &Store) -> Result<Self, Error> {
-        let sql = "SELECT 1 AS is_pin, '' AS name, '' AS kind, digest, '' AS version, NULL AS avoid, \
-                   '' AS actor, '' AS reason, COUNT(*) AS updated_at \
-                   FROM runs WHERE finished_at IS NULL GROUP BY digest \
-                   UNION ALL SELECT 0, name, kind, digest, version, avoid, actor, reason, updated_at FROM overrides";
-        let rows = sqlx::query(sql).fetch_all(store.reader()).await;
+        let rows = sqlx::query(PASS_INPUTS).fetch_all(store.reader()).await;
         let mut inputs = Self::default();
         let mut overrides = Vec::new();
         for row in rows.map_err(|e| Error::of("load pins and overrides", e))? {

@@ -173,11 +173,6 @@ pub(crate) const CLAIMABLE: &str = "SELECT run_id, idx FROM tasks \
      WHERE queue = $1 AND state = 'ready' AND due_at = 0 \
      ORDER BY queue, run_id, idx LIMIT $2";
 
-/// In no order: with one, SQLite reads the whole table in that order instead of the few that run.
-pub(crate) fn stale_claims_sql() -> String {
-    format!("SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND host_id <> $1")
-}
-
 /// The key in a row.
 pub(crate) fn key_of(row: &AnyRow) -> Result<TaskKey, Error> {
     Ok(TaskKey { run: RunId::parse(&get::<String>(row, "run_id")?)?, idx: get(row, "idx")? })
@@ -211,30 +206,6 @@ impl TaskRow {
         running.iter().map(|row| Ok(TaskKey { run, idx: get(row, "idx")? })).collect()
     }
 
-    /// Running tasks of hosts other than `host`, all of which are dead: one host at a time opens a database.
-    ///
-    /// # Errors
-    /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn stale_claims(tx: &mut Tx, host: HostId) -> Result<Vec<Self>, Error> {
-        let rows = sqlx::query(AssertSqlSafe(stale_claims_sql()))
-            .bind(host.to_string())
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(|e| Error::of("look for stale claims", e))?;
-        read_rows("tasks", "run_id", &rows)
-    }
-
-    /// Running tasks of a host.
-    ///
-    /// # Errors
-    /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn claims_of(tx: &mut Tx, host: HostId) -> Result<Vec<Self>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM tasks WHERE state = 'running' AND host_id = $1");
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(host.to_string());
-        let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("look for own claims", e))?;
-        read_rows("tasks", "run_id", &rows)
-    }
-
     /// When the first of the tasks is due that were put back for later.
     ///
     /// # Errors
@@ -244,6 +215,17 @@ impl TaskRow {
             .fetch_one(&mut **tx)
             .await
             .map_err(|e| Error::of("look for the next due task", e))
+    }
+
+    /// Makes tasks that were put back for later due so many milliseconds earlier.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn bring_forward(tx: &mut Tx, ms: i64) -> Result<(), Error> {
+        let sql = "UPDATE tasks SET due_at = CASE WHEN due_at > $1 THEN due_at - $1 ELSE 1 END \
+                   WHERE state = 'ready' AND due_at > 0";
+        let done = sqlx::query(sql).bind(ms).execute(&mut **tx).await;
+        done.map(drop).map_err(|e| Error::of("bring tasks forward", e))
     }
 
     /// Makes up to `limit` tasks claimable that were put back for later and are due. Returns them with their queues.

@@ -5,9 +5,9 @@ use longshore_store::{
     ConditionStatus, DeadLetter, Digest, EntryKind, EntryRow, EventKind, EventRow, FencingToken,
     GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Losses, NewArtifact, NewAttempt,
     NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow,
-    PackageState, PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded, Resolution,
-    RunCounts, RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow,
-    TaskState, TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
+    PackageState, PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded, RecordedClaims,
+    Resolution, RunCounts, RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey,
+    TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
 };
 use longshore_testing::{Backend, Fault, FaultProxy};
 use sqlx::Connection;
@@ -212,7 +212,8 @@ async fn a_run_is_started_claimed_and_ended(backend: Backend) {
     let first = TaskKey { run, idx: 0 };
     let claimed = Lease::claim(&mut tx, claim(host, 5, 12), &[first]).await.expect("claims");
     assert_eq!(claimed, [claim(host, 5, 12).lease(first, 1, 0)]);
-    assert!(TaskRow::stale_claims(&mut tx, host).await.expect("looks").is_empty());
+    assert!(RecordedClaims::stale(&mut tx, host).await.expect("looks").leases.is_empty());
+    assert_eq!(RecordedClaims::of(&mut tx, host).await.expect("looks").leases, claimed);
     let fenced =
         TaskUpdate::apply(&mut tx, &[update(first, 4, TaskState::Succeeded)], 13).await.expect("fenced");
     assert!(fenced.is_empty());

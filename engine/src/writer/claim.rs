@@ -1,7 +1,7 @@
 //! Claims due tasks, and decides which of them run.
 
 use super::Writer;
-use super::effects::{Abort, Effects, ProgressEvent, RunEnd};
+use super::effects::{Abort, Effects, PUT_BACK_MS, ProgressEvent, RunEnd};
 use super::lease_table::HeldLease;
 use super::outcomes::ResolvedTask;
 use super::ready_queue::Turn;
@@ -9,8 +9,7 @@ use super::run_cache::Missing;
 use crate::decide::{Readiness, is_poison, readiness, runs_alone};
 use crate::model::attempt::{Attempt, AttemptFailure, AttemptOutcome};
 use longshore_store::{
-    Claim, Error as StoreError, EventKind, Lease, Losses, RunId, RunRow, RunState, TaskKey, TaskRow,
-    TaskState, TaskUpdate, Tx,
+    Claim, Error as StoreError, Lease, Losses, RunId, RunRow, TaskKey, TaskRow, TaskState, TaskUpdate, Tx,
 };
 use longshore_workflow::MAX_CONTEXT_BYTES;
 use std::collections::HashSet;
@@ -19,8 +18,8 @@ use std::sync::Arc;
 /// Tasks that are read of a queue at once.
 const READ_AT_ONCE: usize = 1024;
 
-/// Pause before a task is claimed again that could not begin.
-pub(super) const PUT_BACK_MS: i64 = 1000;
+/// Seconds after which a task asks again at the latest that is to be executed alone.
+const MAX_AHEAD: i64 = 10;
 
 impl Writer {
     /// Decides the `claimed` leases, then claims as many tasks as there are free slots. Skipped tasks take no slot:
@@ -40,10 +39,11 @@ impl Writer {
             if free == 0 || self.stopping.is_some() {
                 return Ok(());
             }
-            claimed = self.claim_ready(tx, claim, free, effects).await?;
-            if claimed.is_empty() {
+            let keys = self.pick(tx, free).await?;
+            if keys.is_empty() {
                 return Ok(());
             }
+            claimed = self.claim_picked(tx, claim, keys, effects).await?;
         }
     }
 
@@ -59,16 +59,15 @@ impl Writer {
         if first { self.free_slots(claimed, effects) } else { 0 }
     }
 
-    /// Claims up to `free` tasks, one of each queue in turn. Of those whose runs are in memory only the number of rows
-    /// is compared; of others the database says what it knows.
-    async fn claim_ready(
+    /// Claims tasks. Of those whose runs are in memory only the number of rows is compared; of others the database says
+    /// what it knows, and they may have been cancelled.
+    async fn claim_picked(
         &mut self,
         tx: &mut Tx,
         claim: Claim,
-        free: usize,
+        keys: Vec<TaskKey>,
         effects: &mut Effects,
     ) -> Result<Vec<Lease>, Abort> {
-        let keys = self.pick(tx, free).await?;
         let (mut remembered, mut others) = (Vec::new(), Vec::new());
         for key in keys {
             match self.lease_of_ready(key, claim) {
@@ -83,7 +82,7 @@ impl Writer {
         Ok(remembered)
     }
 
-    /// Up to `free` tasks whose turn it is. Queues that memory does not know are read from the database.
+    /// Up to `free` tasks whose turn it is, one of each queue in turn. Queues that memory does not know are read from the database.
     async fn pick(&mut self, tx: &mut Tx, free: usize) -> Result<Vec<TaskKey>, StoreError> {
         // Read each time: a task that was put back because its digest went is not claimed again.
         let catalog = self.packages.catalog();
@@ -135,13 +134,15 @@ impl Writer {
         claimed: Vec<Lease>,
         effects: &mut Effects,
     ) -> Result<Vec<Lease>, Abort> {
-        self.load_missing(tx, claimed.iter().map(|lease| lease.key.run), claim.now, effects).await?;
-        let mut skipped = Vec::new();
+        let runs = claimed.iter().map(|lease| lease.key.run);
+        effects.touched.extend(runs.clone());
+        self.load_missing(tx, runs, claim.now, effects).await?;
+        let (mut skipped, mut ahead) = (Vec::new(), 1);
         for lease in claimed {
-            effects.touched.insert(lease.key.run);
             match self.decide(&lease) {
                 Some(Readiness::Run) if self.awaits_its_turn(&lease, effects) => {
-                    skipped.push(put_back(&lease, "an attempt of its package that runs alone comes first"));
+                    skipped.push(self.await_turn(&lease, ahead));
+                    ahead += 1;
                 }
                 Some(Readiness::Run) => self.prepare(lease, effects),
                 Some(Readiness::Skip { reason, blocks_dependants }) => {
@@ -167,9 +168,7 @@ impl Writer {
         let Missing { unreadable, undefined } = self.runs.load_missing(tx, runs, definition).await?;
         for (run, error) in unreadable {
             tracing::error!(%run, %error, code = error.code(), "a run does not read and is ended");
-            let message = format!("{} {error}", error.code());
-            let (state, kind) = (RunState::Failed, EventKind::Unreadable);
-            self.end_early(tx, RunEnd { run, state, error: Some(&message), kind }, now, effects).await?;
+            self.end_early(tx, RunEnd::unreadable(run, &error), now, effects).await?;
         }
         Ok(undefined)
     }
@@ -190,6 +189,15 @@ impl Writer {
         let claimed = effects.attempts.iter().map(|(held, _)| held);
         let mut held = self.leases.iter().chain(claimed);
         held.any(|held| held.digest.as_ref() == digest && runs_alone(held.lease.losses))
+    }
+
+    /// Puts a task back that is to be executed alone, behind `ahead` others. The reason why it was lost stays.
+    fn await_turn(&self, lease: &Lease, ahead: i64) -> ResolvedTask {
+        let run = self.runs.get(lease.key.run);
+        let last = run.map_or_else(String::new, |run| run.tasks[lease.key.idx as usize].error.clone());
+        let mut task = unexecuted(lease, TaskState::Ready, last);
+        task.update.due_at = lease.started_at + PUT_BACK_MS * ahead.min(MAX_AHEAD);
+        task
     }
 
     /// Makes an attempt of a claimed task.

@@ -2,8 +2,14 @@
 
 use super::lease_table::HeldLease;
 use crate::model::attempt::{Attempt, AttemptOutcome};
-use longshore_store::{Error as StoreError, EventKind, RunId, RunState, TaskKey, TaskState};
+use longshore_store::{
+    Error as StoreError, EventKind, EventRow, RunId, RunRow, RunState, Subject, TaskKey, TaskRow, TaskState,
+    Tx,
+};
 use std::collections::{HashMap, HashSet};
+
+/// Pause before a task is claimed again that could not begin.
+pub(super) const PUT_BACK_MS: i64 = 1000;
 
 /// A task of a run changed its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,11 +55,29 @@ pub(super) struct Effects {
 }
 
 /// The end of a run whose tasks are not all terminal.
-pub(super) struct RunEnd<'e> {
+pub(super) struct RunEnd {
     pub(super) run: RunId,
     pub(super) state: RunState,
-    pub(super) error: Option<&'e str>,
+    pub(super) error: Option<String>,
     pub(super) kind: EventKind,
+}
+
+impl RunEnd {
+    /// Records it. Returns the tasks that were running.
+    pub(super) async fn record(&self, tx: &mut Tx, now: i64) -> Result<Vec<TaskKey>, StoreError> {
+        let Self { run, state, error, kind } = self;
+        let running = TaskRow::cancel_all(tx, *run, now).await?;
+        RunRow::finish(tx, &[(*run, *state, error.clone())], now).await?;
+        let message = error.as_deref().unwrap_or("on request");
+        EventRow::append(tx, Subject::Run(*run), *kind, message, now).await?;
+        Ok(running)
+    }
+
+    /// The end of a run whose rows do not read.
+    pub(super) fn unreadable(run: RunId, error: &StoreError) -> Self {
+        let error = Some(format!("{} {error}", error.code()));
+        Self { run, state: RunState::Failed, error, kind: EventKind::Unreadable }
+    }
 }
 
 /// A transaction that was aborted.

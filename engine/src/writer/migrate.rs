@@ -11,10 +11,16 @@ impl Writer {
     pub(super) async fn migrate_runs(&mut self) {
         for Migration { from, to, reply } in std::mem::take(&mut self.migrations) {
             let moved = self.migrate(&from, &to).await;
-            if moved.is_ok() {
-                self.runs.redefine(&from, &to);
-                self.ready.mark_incomplete();
+            match &moved {
+                Ok(_) => {
+                    self.runs.redefine(&from, &to);
+                    // Outcomes of theirs can be recorded now.
+                    self.ended.append(&mut self.parked);
+                }
+                // They may have been moved all the same: what is true of them is read when it is needed.
+                Err(_) => self.runs.forget_of(&from, &to),
             }
+            self.ready.reset();
             // The caller may have gone.
             let _ = reply.send(moved);
         }

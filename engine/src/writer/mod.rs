@@ -32,7 +32,7 @@ mod slots;
 mod transaction;
 
 use crate::backoff::Backoff;
-use crate::clock::{Clock, Rng};
+use crate::clock::{Clock, Rng, SteadyTime};
 use crate::error::Error;
 use crate::model::attempt::{Attempt, AttemptOutcome, LeaseId};
 use crate::options::Options;
@@ -102,8 +102,7 @@ pub(crate) struct Writer {
     batching: Batching,
     timers: Timers,
     token: FencingToken,
-    /// The latest time that a transaction had: a clock that is set back stands still here.
-    now: i64,
+    time: SteadyTime,
     /// The last transaction found memory stale: this one believes only the database.
     bypass_cache: bool,
     /// Transactions in a row that the database failed.
@@ -113,6 +112,8 @@ pub(crate) struct Writer {
     /// Claims of this host are compared with its leases in the next transaction.
     verify_claims: bool,
     stopping: Option<Stopping>,
+    /// Another host has taken the database: this one writes nothing any more.
+    displaced: bool,
 }
 
 impl Writer {
@@ -145,12 +146,13 @@ impl Writer {
             timers: Timers { last_heartbeat: uptime, last_cancel_scan: uptime, scan_cancelled: true },
             // Later than every token of an earlier host on this database, as its clock ran.
             token: FencingToken::new(now),
-            now,
+            time: SteadyTime::start(&*options.clock),
             bypass_cache: false,
             failures: 0,
             conflicts: 0,
             verify_claims: false,
             stopping: None,
+            displaced: false,
         })
     }
 
@@ -180,7 +182,7 @@ impl Writer {
                 self.turn().await;
             }
             self.migrate_runs().await;
-            if self.stop_if_done().await {
+            if self.displaced || self.stop_if_done().await {
                 return;
             }
         }
@@ -237,7 +239,8 @@ impl Writer {
             }
             Abort::Store(error) => {
                 self.bypass_cache = false;
-                self.verify_claims = true;
+                // A cancel that it contained is looked for again.
+                (self.verify_claims, self.timers.scan_cancelled) = (true, true);
                 self.store_failed(&error);
             }
         }
@@ -257,6 +260,7 @@ impl Writer {
             "a transaction failed; outcomes are kept and tried again"
         );
         self.failures += 1;
+        self.displaced = matches!(error, StoreError::SecondHost { .. });
         if matches!(error, StoreError::CommitUnknown { .. }) {
             self.starts.iter_mut().for_each(|start| start.uncertain = true);
         }
@@ -288,6 +292,7 @@ impl Writer {
             }
             Command::Migrate(migration) => self.migrations.push(migration),
             Command::Shutdown { grace, reply } => {
+                self.give_up_parked();
                 let deadline = self.clock.uptime().saturating_add(grace);
                 self.stopping = Some(Stopping { deadline, cancelled: false, reply });
             }
@@ -349,13 +354,21 @@ impl Writer {
             next = next.min(self.timers.last_cancel_scan + CANCEL_SCAN_INTERVAL);
         }
         if let Some(due) = self.ready.next_due().filter(|_| self.stopping.is_none()) {
-            let until = due.saturating_sub(self.clock.now_ms().max(self.now)).max(0);
+            let until = due.saturating_sub(self.time.now_ms(&*self.clock)).max(0);
             next = next.min(uptime.saturating_add(Duration::from_millis(until as u64)));
         }
         if let Some(stopping) = &self.stopping {
             next = next.min(stopping.deadline);
         }
         next
+    }
+
+    /// Answers the starts that may have been recorded, and are not looked up any more.
+    fn answer_uncertain_starts(&mut self) {
+        for start in self.starts.extract_if(.., |start| start.uncertain) {
+            let message = "the engine stopped before the database was back".to_owned();
+            let _ = start.reply.send(Err(Error::StartUnknown { run: start.run.id, message }));
+        }
     }
 
     /// True when the engine was told to stop and nothing is left to record.
@@ -374,6 +387,7 @@ impl Writer {
         if !idle && !expired {
             return false;
         }
+        self.answer_uncertain_starts();
         if let Err(error) = recovery::sign_off(&self.store, self.host, self.clock.now_ms()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the host could not sign off");
         }

@@ -1,8 +1,7 @@
 //! Outcomes to rows: the task, its attempt, its dependants, its run.
 
 use super::Writer;
-use super::claim::PUT_BACK_MS;
-use super::effects::{Abort, Effects, ProgressEvent};
+use super::effects::{Abort, Effects, PUT_BACK_MS, ProgressEvent};
 use super::lease_table::HeldLease;
 use super::run_cache::{CachedRun, Conflict};
 use crate::decide::{AfterFailure, after_failure, after_loss, pause_after_loss};

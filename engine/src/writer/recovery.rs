@@ -1,10 +1,12 @@
 //! Recovery of what dead hosts left running, and the sign-off of a host that stops.
 
+use super::effects::RunEnd;
 use super::lease_table::HeldLease;
 use crate::decide::suspect;
 use crate::model::attempt::AttemptOutcome;
 use longshore_store::{
-    Error as StoreError, EventKind, EventRow, GenerationRow, HostId, Lease, Store, Subject, TaskRow,
+    Error as StoreError, EventKind, EventRow, GenerationRow, HostId, Lease, RecordedClaims, RunId, RunRow,
+    Store, Subject, TaskRow,
 };
 use std::collections::HashMap;
 
@@ -16,51 +18,61 @@ pub(super) async fn take_over(
     now: i64,
 ) -> Result<Vec<(HeldLease, AttemptOutcome)>, StoreError> {
     let mut tx = store.begin().await?;
+    let stale = RecordedClaims::stale(&mut tx, host).await?;
+    let ahead = Store::last_seen(&mut tx).await?.saturating_sub(now);
+    if ahead > 0 {
+        tracing::warn!(
+            ms = ahead,
+            "the clock is behind that of the host before; what waits for a time keeps its wait"
+        );
+        TaskRow::bring_forward(&mut tx, ahead).await?;
+        RunRow::bring_forward(&mut tx, ahead).await?;
+    }
     Store::register_host(&mut tx, host, name, std::process::id(), now).await?;
     let lost = GenerationRow::mark_lost(&mut tx, host, now).await?;
-    let stale = TaskRow::stale_claims(&mut tx, host).await?;
-    if lost > 0 || !stale.is_empty() {
-        let message =
-            format!("took over {} running tasks and {lost} generations of a host that died", stale.len());
+    let tasks = stale.leases.len() + stale.left_behind.len();
+    if lost > 0 || tasks > 0 {
+        let message = format!("took over {tasks} running tasks and {lost} generations of a host that died");
         EventRow::append(&mut tx, Subject::Host(host), EventKind::TookOver, &message, now).await?;
     }
+    for (run, error) in readable_runs(stale.unreadable) {
+        RunEnd::unreadable(run, &error).record(&mut tx, now).await?;
+    }
     store.commit(tx).await?;
-    Ok(lost_claims(stale, host, now))
+    Ok(lost_claims(stale.leases, stale.left_behind))
 }
 
-/// Stale claims as attempts that were lost, in groups by the host that died with them.
-fn lost_claims(stale: Vec<TaskRow>, host: HostId, now: i64) -> Vec<(HeldLease, AttemptOutcome)> {
-    let mut by_host: HashMap<Option<HostId>, Vec<TaskRow>> = HashMap::new();
-    for task in stale {
-        by_host.entry(task.host).or_default().push(task);
+/// Runs with claims that do not read: what is left of them cannot be decided. A claim without a readable run is told
+/// and left.
+pub(super) fn readable_runs(
+    unreadable: Vec<(Option<RunId>, StoreError)>,
+) -> impl Iterator<Item = (RunId, StoreError)> {
+    unreadable.into_iter().filter_map(|(run, error)| {
+        tracing::error!(?run, %error, code = error.code(), "a claim does not read");
+        Some((run?, error))
+    })
+}
+
+/// Stale claims as attempts that were lost, in groups by the host that died with them. A host that stopped on purpose
+/// was ended by none of the attempts that it left behind.
+fn lost_claims(died_with: Vec<Lease>, left_behind: Vec<Lease>) -> Vec<(HeldLease, AttemptOutcome)> {
+    let mut by_host: HashMap<HostId, Vec<Lease>> = HashMap::new();
+    for lease in died_with {
+        by_host.entry(lease.host).or_default().push(lease);
     }
-    let mut lost = Vec::new();
-    for tasks in by_host.into_values() {
-        let suspect = suspect(&tasks.iter().map(TaskRow::losses).collect::<Vec<_>>());
-        lost.extend(tasks.into_iter().enumerate().map(|(place, task)| {
-            let outcome =
-                AttemptOutcome::Lost { reason: "its host died".into(), alone: suspect == Some(place) };
-            (stale_claim(task, host, now), outcome)
-        }));
+    let stopped = "its host stopped and did not wait for it";
+    let mut lost: Vec<_> = left_behind.into_iter().map(|lease| lost_claim(lease, stopped, false)).collect();
+    for leases in by_host.into_values() {
+        let suspect = suspect(&leases.iter().map(|lease| lease.losses).collect::<Vec<_>>());
+        let claims = leases.into_iter().enumerate();
+        lost.extend(claims.map(|(place, lease)| lost_claim(lease, "its host died", suspect == Some(place))));
     }
     lost
 }
 
-fn stale_claim(task: TaskRow, host: HostId, now: i64) -> HeldLease {
-    HeldLease { lease: recorded_lease(task, host, now), digest: None, has_slot: false, cancelled: false }
-}
-
-/// The lease of a running task, as its row says.
-pub(super) fn recorded_lease(task: TaskRow, host: HostId, now: i64) -> Lease {
-    Lease {
-        key: task.key,
-        token: task.token,
-        host: task.host.unwrap_or(host),
-        attempt: task.attempt,
-        losses: task.losses(),
-        upstream_failed: task.upstream_failed,
-        started_at: task.started_at.unwrap_or(now),
-    }
+fn lost_claim(lease: Lease, reason: &str, alone: bool) -> (HeldLease, AttemptOutcome) {
+    let held = HeldLease { lease, digest: None, has_slot: false, cancelled: false };
+    (held, AttemptOutcome::Lost { reason: reason.to_owned(), alone })
 }
 
 /// Records that the host stopped on purpose.

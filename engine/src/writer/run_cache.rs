@@ -213,10 +213,16 @@ impl RunCache {
 
     /// Gives the runs of a workflow that are pinned to a digest another definition.
     pub(super) fn redefine(&mut self, from: &Digest, to: &Arc<WorkflowDef>) {
-        let of_workflow = |def: &WorkflowDef| def.digest == *from && def.key() == to.key();
-        for run in self.runs.values_mut().filter(|run| of_workflow(&run.def)) {
+        for run in self.runs.values_mut().filter(|run| is_of(&run.def, from, to)) {
             run.def = Arc::clone(to);
         }
+    }
+
+    /// Drops the runs of a workflow that are pinned to a digest.
+    pub(super) fn forget_of(&mut self, from: &Digest, workflow: &WorkflowDef) {
+        let of_workflow = self.runs.iter().filter(|(_, run)| is_of(&run.def, from, workflow));
+        let runs: Vec<RunId> = of_workflow.map(|(id, _)| *id).collect();
+        runs.into_iter().for_each(|run| self.forget(run, None));
     }
 
     /// Reads runs that are not in memory. One that has ended is left out. Returned are those whose rows
@@ -258,6 +264,10 @@ impl RunCache {
         }
         Ok(not_read)
     }
+}
+
+fn is_of(def: &WorkflowDef, digest: &Digest, workflow: &WorkflowDef) -> bool {
+    def.digest == *digest && def.key() == workflow.key()
 }
 
 #[cfg(test)]

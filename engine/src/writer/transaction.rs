@@ -3,12 +3,14 @@
 use super::claim::never_began;
 use super::command::{PendingStart, Started};
 use super::effects::{Abort, Aborted, Effects, RunEnd};
-use super::recovery::recorded_lease;
+use super::lease_table::HeldLease;
+use super::recovery::readable_runs;
 use super::run_cache::CachedRun;
 use super::{CANCEL_SCAN_INTERVAL, HEARTBEAT_INTERVAL, MAX_BATCH, Writer};
+use crate::model::attempt::AttemptOutcome;
 use longshore_store::{
-    Claim, Error as StoreError, EventKind, EventRow, FencingToken, Lease, NewRun, RunId, RunRow, RunState,
-    Store, Subject, TaskKey, TaskRow, Tx,
+    Claim, Error as StoreError, EventKind, FencingToken, Lease, NewRun, RecordedClaims, RunId, RunRow,
+    RunState, Store, TaskKey, TaskRow, Tx,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,11 +26,13 @@ impl Writer {
     }
 
     async fn try_transact(&mut self, effects: &mut Effects) -> Result<(), Abort> {
-        let now = self.clock.now_ms().max(self.now);
-        self.now = now;
+        let now = self.time.advance(&*self.clock);
         self.token = self.token.next();
         let claim = Claim { host: self.host, token: self.token, now };
         self.grant_slots();
+        if self.is_heartbeat_due() {
+            self.store.keep_lock().await?;
+        }
         let mut tx = self.store.begin().await?;
         if let Err(abort) = self.write_pending(&mut tx, claim, effects).await {
             // Waited for: the next transaction must not meet the locks of this one. A connection that is gone has none.
@@ -41,9 +45,13 @@ impl Writer {
         Ok(())
     }
 
+    fn is_heartbeat_due(&self) -> bool {
+        self.clock.uptime() >= self.timers.last_heartbeat + HEARTBEAT_INTERVAL
+    }
+
     async fn write_pending(&mut self, tx: &mut Tx, claim: Claim, effects: &mut Effects) -> Result<(), Abort> {
         let uptime = self.clock.uptime();
-        if uptime >= self.timers.last_heartbeat + HEARTBEAT_INTERVAL {
+        if self.is_heartbeat_due() {
             Store::heartbeat(tx, self.host, false, claim.now).await?;
             self.timers.last_heartbeat = uptime;
             self.timers.scan_cancelled = true;
@@ -58,7 +66,7 @@ impl Writer {
             self.release_due(tx, claim.now).await?;
         }
         if self.verify_claims {
-            self.put_back_unheld(tx, claim, effects).await?;
+            self.compare_claims(tx, claim, effects).await?;
         }
         let mut claimed = self.commit_outcomes(tx, claim, effects).await?;
         claimed.extend(self.record_starts(tx, claim, claimed.len(), effects).await?);
@@ -74,28 +82,32 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts tasks back that this host holds for the database and not for itself: they were claimed by a transaction
-    /// whose end it did not learn, and never began.
-    async fn put_back_unheld(
+    /// Compares the claims that this host has for the database with those that it knows of: an earlier transaction may
+    /// have been committed whose end it did not learn. Tasks that it does not know of never began and are put back;
+    /// attempts that the database does not know of were cancelled.
+    async fn compare_claims(
         &mut self,
         tx: &mut Tx,
         claim: Claim,
         effects: &mut Effects,
     ) -> Result<(), Abort> {
-        let pending = self.ended.iter().chain(&self.parked).map(|(held, _)| held);
-        let held = self.leases.iter().chain(pending);
-        let held: HashSet<(TaskKey, FencingToken)> =
-            held.map(|held| (held.lease.key, held.lease.token)).collect();
-        let claims = TaskRow::claims_of(tx, self.host).await?.into_iter();
-        let unheld: Vec<_> = claims.filter(|task| !held.contains(&(task.key, task.token))).collect();
-        if unheld.is_empty() {
+        let RecordedClaims { leases, unreadable, .. } = RecordedClaims::of(tx, self.host).await?;
+        for (run, error) in readable_runs(unreadable) {
+            self.end_early(tx, RunEnd::unreadable(run, &error), claim.now, effects).await?;
+        }
+        let id = |lease: &Lease| (lease.key, lease.token);
+        let recorded: HashSet<(TaskKey, FencingToken)> = leases.iter().map(id).collect();
+        let executing = self.leases.iter().filter(|held| !held.cancelled).map(|held| &held.lease);
+        effects.cancelled.extend(executing.filter(|l| !recorded.contains(&id(l))).map(|lease| lease.key));
+        let pending = self.ended.iter().chain(&self.parked);
+        let held = self.leases.iter().chain(pending.map(|(held, _)| held));
+        let held: HashSet<(TaskKey, FencingToken)> = held.map(|held| id(&held.lease)).collect();
+        let unknown: Vec<_> = leases.iter().filter(|lease| !held.contains(&id(lease))).collect();
+        if unknown.is_empty() {
             return Ok(());
         }
-        tracing::warn!(tasks = unheld.len(), "claims that this host did not learn of are put back");
-        let put_back =
-            unheld.into_iter().map(|task| never_began(&recorded_lease(task, self.host, claim.now)));
-        let put_back = put_back.collect();
-        self.commit_resolved(tx, put_back, claim, effects).await?;
+        tracing::warn!(tasks = unknown.len(), "claims that this host did not learn of are put back");
+        self.commit_resolved(tx, unknown.into_iter().map(never_began).collect(), claim, effects).await?;
         self.ready.mark_incomplete();
         Ok(())
     }
@@ -148,7 +160,7 @@ impl Writer {
             let end = if requested {
                 RunEnd { run, state: RunState::Cancelled, error: None, kind: EventKind::Cancelled }
             } else {
-                let error = Some("the run took longer than its run_timeout_ms");
+                let error = Some("the run took longer than its run_timeout_ms".to_owned());
                 RunEnd { run, state: RunState::Failed, error, kind: EventKind::TimedOut }
             };
             self.end_early(tx, end, now, effects).await?;
@@ -162,27 +174,44 @@ impl Writer {
     pub(super) async fn end_early(
         &mut self,
         tx: &mut Tx,
-        end: RunEnd<'_>,
+        end: RunEnd,
         now: i64,
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
-        let RunEnd { run, state, error, kind } = end;
-        effects.touched.insert(run);
-        if let Some(run) = self.runs.get_mut(run) {
+        effects.touched.insert(end.run);
+        if let Some(run) = self.runs.get_mut(end.run) {
             run.over = true;
         }
-        effects.cancelled.extend(TaskRow::cancel_all(tx, run, now).await?);
-        RunRow::finish(tx, &[(run, state, error.map(str::to_owned))], now).await?;
-        EventRow::append(tx, Subject::Run(run), kind, error.unwrap_or("on request"), now).await?;
-        effects.finished.push((run, state));
+        effects.cancelled.extend(end.record(tx, now).await?);
+        effects.finished.push((end.run, end.state));
         Ok(())
+    }
+
+    /// Keeps outcomes whose definitions are not loaded, and lets go of those whose runs were cancelled meanwhile.
+    fn park(&mut self, parked: Vec<(HeldLease, AttemptOutcome)>, cancelled: &[TaskKey]) {
+        self.parked.extend(parked);
+        for (mut held, outcome) in self.parked.extract_if(.., |(held, _)| cancelled.contains(&held.lease.key))
+        {
+            held.cancelled = true;
+            self.ended.push((held, outcome));
+        }
+        if self.stopping.is_some() {
+            self.give_up_parked();
+        }
+    }
+
+    /// Puts the tasks of parked outcomes back: their definitions do not come back in this process, and the next one
+    /// executes them again.
+    pub(super) fn give_up_parked(&mut self) {
+        let given_up = |(held, _)| (held, AttemptOutcome::Cancelled);
+        self.ended.extend(std::mem::take(&mut self.parked).into_iter().map(given_up));
     }
 
     /// Answers starts, reports progress, and hands the claimed attempts over.
     pub(super) fn apply(&mut self, effects: Effects) {
         self.ended.clear();
         self.ended.extend(effects.ended);
-        self.parked.extend(effects.parked);
+        self.park(effects.parked, &effects.cancelled);
         for start in self.starts.drain(..) {
             let existing = effects.existing.get(&start.run.id);
             let started = Started { run: *existing.unwrap_or(&start.run.id), existing: existing.is_some() };

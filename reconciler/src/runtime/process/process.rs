@@ -170,7 +170,7 @@ impl Process {
                     let seconds = limits.start.as_secs();
                     self.kill(format!("it did not open its library within {seconds} s"));
                 }
-                Err(Error::Crashed { exit: self.wait_for_end() })
+                Err(Error::ChildDied { exit: self.wait_for_end() })
             }
         }
     }
@@ -387,7 +387,8 @@ fn finish(process: &Process, status: Result<ExitStatus, String>, events: &dyn Pr
     };
     let exit = clip(exit, MAX_EXIT);
     let lost: Vec<u64> = locked(&process.flying).drain().map(|(lease, _)| lease).collect();
-    if !process.closing.load(Ordering::SeqCst) {
+    let on_purpose = process.closing.load(Ordering::SeqCst);
+    if !on_purpose {
         events.crashed(Crash {
             exit: exit.clone(),
             report: tail,
@@ -395,7 +396,8 @@ fn finish(process: &Process, status: Result<ExitStatus, String>, events: &dyn Pr
             cache_changed: false,
         });
     }
-    let alone = lost.len() == 1;
+    // An attempt that a host on its way out did not wait for has ended nothing.
+    let alone = lost.len() == 1 && !on_purpose;
     for lease in lost {
         events.lost(lease, &exit, alone);
     }

@@ -66,6 +66,16 @@ impl Isolated {
         Duration::from_millis(self.spec.shutdown_ms) + EXIT_GRACE
     }
 
+    /// Starts another process, and tells when that does not go well. The first start reports its error itself.
+    fn start_process(&self) -> Result<Arc<Process>, Error> {
+        let started = Process::start(&self.spec, &self.limits, &self.runtime, Arc::clone(&self.events));
+        started.inspect_err(|error| {
+            let (exit, report) = (error.full(), String::new());
+            let cache_changed = matches!(error, Error::CacheChanged { .. });
+            self.events.crashed(Crash { exit, report, attempts: 0, cache_changed });
+        })
+    }
+
     /// The process that has the attempt a request is about, when it is one apart.
     fn process_apart(&self, method: Method, request: &[u8]) -> Option<Arc<Process>> {
         let apart = locked(&self.apart);
@@ -92,16 +102,10 @@ impl Isolated {
             }
             let wait = state.start_at.saturating_duration_since(Instant::now());
             if wait.is_zero() {
-                let (spec, limits) = (&self.spec, &self.limits);
-                match Process::start(spec, limits, &self.runtime, Arc::clone(&self.events)) {
+                match self.start_process() {
                     Ok(process) => state.process = Some(process),
                     Err(error) => {
                         state.note_end(false);
-                        drop(state);
-                        // The first start reports its error itself; this one comes after a start that went well.
-                        let (exit, report) = (error.full(), String::new());
-                        let cache_changed = matches!(error, Error::CacheChanged { .. });
-                        self.events.crashed(Crash { exit, report, attempts: 0, cache_changed });
                         return Err(error);
                     }
                 }
@@ -139,7 +143,7 @@ impl Instance for Isolated {
         let Ok(TaskRequest::Start(StartTask { lease, .. })) = TaskRequest::decode(request) else {
             return self.call(Method::ExecuteTask, request);
         };
-        let process = Process::start(&self.spec, &self.limits, &self.runtime, Arc::clone(&self.events))?;
+        let process = self.start_process()?;
         locked(&self.apart).insert(lease, Arc::clone(&process));
         let answered = answer(&process, Method::ExecuteTask, request);
         let (apart, patience) = (Arc::clone(&self.apart), self.exit_timeout());
