@@ -28,14 +28,16 @@ pub(crate) enum CliError {
     NoHome { path: PathBuf },
     EngineDied,
     BadEvent { text: String },
+    Refused { code: String, message: String },
     NoGraph { graph: String, known: Vec<String> },
     NoPackage { name: String, known: Vec<String> },
     NoDigest { name: String, wanted: String, known: Vec<String> },
 }
 
 impl CliError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> &str {
         match self {
+            Self::Refused { code, .. } => code,
             Self::NotACrate { .. } => "LS0701",
             Self::NoLibrary { .. } | Self::NoDependency { .. } => "LS0702",
             Self::CargoMissing { .. } | Self::CargoFailed { .. } | Self::NoArtifact { .. } => "LS0703",
@@ -83,12 +85,13 @@ impl CliError {
             Self::Exists { .. } => "name a folder that is not there yet".into(),
             Self::BadName { .. } => "use ASCII letters, digits, `-` and `_`, a letter first".into(),
             Self::Metadata { .. } => "correct [package.metadata.longshore] in Cargo.toml".into(),
-            Self::BadState { .. } => "states are running, succeeded, failed, cancelled".into(),
+            Self::BadState { .. } => "states are running, cancelling, succeeded, failed, cancelled".into(),
             Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
             Self::NoDirectory { .. } => "make it, or name another".into(),
             Self::EngineDied => {
                 "start the host again: it finds its way from the database; report the panic above".into()
             }
+            Self::Refused { code, .. } => format!("see `longshore explain {code}`"),
             Self::NoPage { .. } => "codes look like LS0107; every error prints its own".into(),
         }
     }
@@ -123,6 +126,7 @@ impl fmt::Display for CliError {
                 write!(f, "package {} has no workflow", packages.join(", "))
             }
             Self::NoDirectory { path } => write!(f, "the directory {} is not there", path.display()),
+            Self::Refused { message, .. } => write!(f, "the host refused: {message}"),
             Self::NoPage { code } => write!(f, "`{code}` is not an error code"),
             Self::Exists { path } => write!(f, "{} is there already", path.display()),
             Self::BadName { name } => write!(f, "`{name}` is not a crate name"),

@@ -1,6 +1,6 @@
 //! The program's own inventory as a package: the same shell, without a library.
 
-use crate::model::attempt::{Attempt, AttemptOutcome, LeaseId};
+use crate::model::attempt::{Attempt, LeaseId};
 use crate::model::catalog::{Catalog, TriggerDef, subscriptions, triggers};
 use crate::model::definition::{DefinitionError, WorkflowDef, definitions};
 use crate::model::reactor_def;
@@ -15,7 +15,7 @@ use longshore_workflow_plugin::interface::{LongshoreHost, Method};
 use longshore_workflow_plugin::private::fidius::PluginError;
 use longshore_workflow_plugin::wire::{
     CallFailure, GraphMetadata, PackageMeta, PollRequest, ReactorMetadata, ShellConfig, TaskMetadata,
-    TaskReply, TaskRequest, Wire,
+    TaskRequest, Wire,
 };
 use serde_bytes::ByteBuf;
 use sha2::{Digest as _, Sha256};
@@ -215,12 +215,7 @@ impl Packages for EmbeddedPackage {
     }
 
     fn cancel(&self, _: &Digest, lease: LeaseId) {
-        let reply = self.send(&TaskRequest::Cancel { lease: lease.0 });
-        if let (Ok(TaskReply::Accepted), Some(engine)) =
-            (TaskReply::decode(&reply), self.reports.engine.get())
-        {
-            engine.finished(lease, AttemptOutcome::Cancelled);
-        }
+        self.send(&TaskRequest::Cancel { lease: lease.0 });
     }
 
     fn resume(&self, _: &Digest, lease: LeaseId) {

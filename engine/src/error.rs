@@ -58,14 +58,14 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A param's value is not what its schema says.
-    #[error("param `{param}` is {given}, and its type is {ty}")]
+    #[error("param `{param}` is not a {ty}: {message}")]
     BadParam {
         /// The param.
         param: String,
-        /// The given value.
-        given: String,
         /// Its type.
         ty: String,
+        /// Where and why its value does not fit.
+        message: String,
     },
     /// The start context is over the limit.
     #[error("the start context has {bytes} bytes, over the limit of {limit}")]

@@ -43,7 +43,8 @@ pub use handle::{EngineHandle, StartRequest};
 pub use model::attempt::{Attempt, AttemptFailure, AttemptOutcome, LeaseId};
 pub use model::catalog::{Catalog, TriggerDef, TriggerWhen, subscriptions, triggers};
 pub use model::context::{ContextMap, Patch};
-pub use model::definition::{DefinitionError, ParamDef, TaskDef, WorkflowDef, WorkflowKey, definitions};
+pub use model::definition::{DefinitionError, TaskDef, WorkflowDef, WorkflowKey, definitions};
+pub use model::param::{ParamDef, Schema};
 pub use model::reactor_def::{
     AccumulatorDef, AccumulatorKind, Criteria, GraphDef, InputStrategy, ReactorDef, SourceDef, StreamDef,
     Subscription, graphs, reactors as reactor_defs,

@@ -316,7 +316,7 @@ async fn bad_starts_are_refused_with_what_there_is(backend: Backend) {
     assert_eq!(error.code(), "LS0601");
     assert!(error.fix().contains("chain"), "{}", error.fix());
     let error = engine.start(request("chain", json!({"start": "one"}))).await.expect_err("a string");
-    assert_eq!(error.to_string(), "param `start` is \"one\", and its type is i64");
+    assert_eq!(error.to_string(), "param `start` is not a i64: \"one\" is not of type \"integer\"");
     assert_eq!(error.code(), "LS0602");
     let error = engine.wait(RunId::new()).await.expect_err("no such run");
     assert_eq!(error.code(), "LS0603");

@@ -1,21 +1,14 @@
 //! Databases that lose answers, break off, come back, and let others go first.
 
 use longshore_engine::clock::Manual;
-use longshore_engine::embedded::EmbeddedPackage;
-use longshore_engine::{
-    Attempt, AttemptReports, BoxFuture, Catalog, Engine, GraphRunner, LeaseId, Options, Packages,
-    PollOutcome, Refused, StartRequest, TriggerDef, WorkflowDef,
-};
-use longshore_store::{
-    Access, AttemptRow, Digest, RunId, RunRow, RunState, Store, TaskRow, TaskState, TenantId,
-};
-use longshore_testing::{Backend, Fault, FaultProxy, Postgres, open_embedded};
+use longshore_engine::{Engine, Options, StartRequest};
+use longshore_store::{Access, AttemptRow, RunId, RunRow, RunState, Store, TaskRow, TaskState};
+use longshore_testing::{Backend, Fault, FaultProxy, Postgres, Unloadable, open_embedded};
 use serde_json::Value;
 use sqlx::{AnyConnection, Connection};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 /// Longer than a host needs to find its way after any fault here.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -179,58 +172,12 @@ longshore_testing::on_postgres! {
     }
 }
 
-/// The program's package, which can be unloaded and loaded again.
-struct Unloadable {
-    package: EmbeddedPackage,
-    loaded: AtomicBool,
-}
-
-impl Packages for Unloadable {
-    fn attach(&self, reports: Arc<dyn AttemptReports>) {
-        self.package.attach(reports);
-    }
-
-    fn catalog(&self) -> Arc<Catalog> {
-        if self.loaded.load(Ordering::SeqCst) { self.package.catalog() } else { Arc::default() }
-    }
-
-    fn changed(&self) -> watch::Receiver<u64> {
-        self.package.changed()
-    }
-
-    fn definition(&self, digest: &Digest, tenant: &TenantId, workflow: &str) -> Option<Arc<WorkflowDef>> {
-        let loaded = self.loaded.load(Ordering::SeqCst);
-        loaded.then(|| self.package.definition(digest, tenant, workflow)).flatten()
-    }
-
-    fn start(&self, attempt: Attempt) -> Result<(), Refused> {
-        self.package.start(attempt)
-    }
-
-    fn cancel(&self, digest: &Digest, lease: LeaseId) {
-        self.package.cancel(digest, lease);
-    }
-
-    fn resume(&self, digest: &Digest, lease: LeaseId) {
-        self.package.resume(digest, lease);
-    }
-
-    fn graphs(&self, digest: &Digest) -> Option<Arc<dyn GraphRunner>> {
-        self.package.graphs(digest)
-    }
-
-    fn poll(&self, trigger: Arc<TriggerDef>) -> BoxFuture<'static, PollOutcome> {
-        self.package.poll(trigger)
-    }
-}
-
 longshore_testing::on_postgres! {
     async fn an_outcome_whose_definition_is_gone_waits_for_it() {
         let database = Backend::postgres("faults::definition_gone");
         let proxy = FaultProxy::start(database.url()).await;
         let store = Store::open(proxy.url(), Access::Owner).await.expect("opens");
-        let package = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
-        let packages = Arc::new(Unloadable { package, loaded: AtomicBool::new(true) });
+        let packages = Unloadable::new();
         let engine = Engine::open(store, packages.clone(), Options::default()).await.expect("starts");
         let request = StartRequest { workflow: "gated".into(), ..StartRequest::default() };
         let run = engine.start(request).await.expect("starts").run;
@@ -240,7 +187,7 @@ longshore_testing::on_postgres! {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         // The run is forgotten with the transaction that fails, and is not known when it is read again.
-        packages.loaded.store(false, Ordering::SeqCst);
+        packages.set_loaded(false);
         proxy.break_commit(1, Fault::LoseRequest);
         GATE.add_permits(1);
         while !proxy.has_broken() {
@@ -253,7 +200,7 @@ longshore_testing::on_postgres! {
         }
         let tasks = TaskRow::of_run(engine.store(), run).await.expect("loads");
         assert_eq!((tasks[0].state, tasks[1].state), (TaskState::Running, TaskState::Waiting));
-        packages.loaded.store(true, Ordering::SeqCst);
+        packages.set_loaded(true);
         engine.wake();
         assert_eq!(ended(&engine, run).await, RunState::Succeeded);
         let attempts = AttemptRow::of_run(engine.store(), run).await.expect("loads");

@@ -5,7 +5,7 @@ use longshore_engine::{Engine, Options, StartRequest};
 use longshore_store::{
     AttemptRow, EventKind, EventRow, RunId, RunRow, RunState, ScheduleRow, Subject, TaskRow,
 };
-use longshore_testing::{Backend, open_embedded};
+use longshore_testing::{Backend, Unloadable, open_embedded};
 use longshore_workflow::{TriggerError, TriggerResult};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -81,6 +81,8 @@ longshore_testing::for_each_backend!(
     an_engine_that_stops_cancels_what_runs_when_the_grace_is_over,
     an_engine_that_may_take_for_ever_stops_when_nothing_runs,
     a_cron_trigger_fires_at_its_instants_and_once_for_those_that_passed,
+    a_schedule_goes_on_after_a_clock_that_once_ran_ahead,
+    a_package_that_comes_back_makes_up_for_nothing_that_passed_while_it_was_removed,
     a_poll_runs_at_once_and_then_at_its_interval,
 );
 
@@ -110,6 +112,15 @@ impl Paused {
     async fn settle(&self) {
         let run = self.start("instant").await;
         assert_eq!(self.ended(run).await, RunState::Succeeded);
+    }
+
+    /// Whether something holds once the scheduler has slept, if it did.
+    async fn after_a_nap(&self, holds: impl AsyncFn() -> bool) -> bool {
+        let holds = holds().await;
+        if !holds {
+            self.clock.advance(NAP);
+        }
+        holds
     }
 
     /// When the cron trigger started the runs that have ended; an open one would hold the next back.
@@ -167,7 +178,7 @@ async fn a_retry_waits_no_longer_under_a_host_whose_clock_is_behind(backend: Bac
     paused.engine.shutdown(HOUR).await;
     drop(paused);
     let clock = Manual::at(HALF_PAST_TEN - 24 * HOUR.as_millis() as i64);
-    let options = Options { clock: Arc::new(clock.clone()), ..Options::default() };
+    let options = Options { triggers: false, clock: Arc::new(clock.clone()), ..Options::default() };
     let paused = Paused { engine: open_embedded(backend.open().await, options).await, clock };
     paused.settle().await;
     assert_eq!(AttemptRow::of_run(paused.engine.store(), run).await.expect("loads").len(), 1);
@@ -178,7 +189,7 @@ async fn a_retry_waits_no_longer_under_a_host_whose_clock_is_behind(backend: Bac
 
 async fn what_is_behind_the_tasks_of_a_cancelled_run_is_claimed_at_once(backend: Backend) {
     let clock = Manual::at(HALF_PAST_TEN);
-    let options = Options { slots: 1, clock: Arc::new(clock.clone()), ..Options::default() };
+    let options = Options { slots: 1, triggers: false, clock: Arc::new(clock.clone()), ..Options::default() };
     let paused = Paused { engine: open_embedded(backend.open().await, options).await, clock };
     let endless = paused.start("bounded").await;
     let queued = [paused.start("bounded").await, paused.start("bounded").await];
@@ -239,6 +250,46 @@ async fn a_cron_trigger_fires_at_its_instants_and_once_for_those_that_passed(bac
     let missed: Vec<&str> =
         events.iter().filter(|e| e.kind == EventKind::Missed).map(|e| e.message.as_str()).collect();
     assert_eq!(missed, ["2 earlier fires passed while no host ran; fired once for the latest"]);
+    paused.engine.shutdown(HOUR).await;
+}
+
+/// Longer than the scheduler sleeps.
+const NAP: Duration = Duration::from_secs(31);
+
+async fn a_schedule_goes_on_after_a_clock_that_once_ran_ahead(backend: Backend) {
+    let _alone = TRIGGERS.lock().await;
+    let paused = Paused::open(&backend, true).await;
+    let next = async || ScheduleRow::all(paused.engine.store()).await.expect("lists").first()?.next_at;
+    let hour = HOUR.as_millis() as i64;
+    let eleven = HALF_PAST_TEN + hour / 2;
+    until("it is recorded", async || next().await == Some(eleven)).await;
+    paused.clock.advance(HOUR * 24);
+    until("it fires", async || next().await == Some(eleven + 24 * hour)).await;
+    paused.clock.set_back(HOUR * 24);
+    until("it is recorded anew", async || paused.after_a_nap(async || next().await == Some(eleven)).await)
+        .await;
+    let fired = paused.fired().await.len();
+    paused.clock.advance(HOUR / 2);
+    until("it fires", async || paused.fired().await.len() == fired + 1).await;
+    paused.engine.shutdown(HOUR).await;
+}
+
+async fn a_package_that_comes_back_makes_up_for_nothing_that_passed_while_it_was_removed(backend: Backend) {
+    let _alone = TRIGGERS.lock().await;
+    let clock = Manual::at(HALF_PAST_TEN);
+    let packages = Unloadable::new();
+    let options = Options { clock: Arc::new(clock.clone()), ..Options::default() };
+    let engine = Engine::open(backend.open().await, packages.clone(), options).await.expect("starts");
+    let paused = Paused { engine, clock };
+    let recorded = async || ScheduleRow::all(paused.engine.store()).await.expect("lists");
+    until("it is recorded", async || !recorded().await.is_empty()).await;
+    packages.set_loaded(false);
+    until("it is forgotten", async || paused.after_a_nap(async || recorded().await.is_empty()).await).await;
+    paused.clock.advance(HOUR * 5);
+    packages.set_loaded(true);
+    until("it is recorded", async || paused.after_a_nap(async || !recorded().await.is_empty()).await).await;
+    assert!(recorded().await[0].next_at > Some(HALF_PAST_TEN + (HOUR * 5).as_millis() as i64));
+    assert_eq!(paused.fired().await, Vec::<i64>::new());
     paused.engine.shutdown(HOUR).await;
 }
 

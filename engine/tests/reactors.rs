@@ -1,11 +1,13 @@
 //! Reactors of this program's own inventory: sources, graphs, records.
 #![allow(missing_docs, reason = "what an author would write, without the prose")]
 
+use longshore_engine::clock::{Clock, System};
 use longshore_engine::{Engine, Health, Options, ReactorStatus};
 use longshore_store::{
-    CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, RunRow, RunState,
+    CommandAnswer, CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow,
+    RunRow, RunState,
 };
-use longshore_testing::{Backend, open_embedded};
+use longshore_testing::{Backend, Unloadable, open_embedded};
 use longshore_workflow::{
     Context, InputCache, TaskError, batch_accumulator, computation_graph, deserialize,
     passthrough_accumulator, polling_accumulator, reactor, serialize, state_accumulator, stream_accumulator,
@@ -199,6 +201,9 @@ longshore_testing::for_each_backend!(
     a_batch_is_flushed_by_size_and_time_and_all_waits_for_each_source,
     a_sequential_reactor_takes_every_line_of_a_file_once_and_in_order,
     inputs_are_numbered_after_all_that_a_dead_host_left,
+    a_command_that_waits_keeps_no_other_waiting,
+    a_command_is_kept_until_everything_is_loaded_and_then_done_or_refused,
+    news_that_come_in_the_pause_of_a_graph_fire_when_it_is_over,
     an_event_of_another_program_is_recorded_once_even_when_the_host_died_before_it_forgot_it,
     a_task_calls_a_graph_and_gets_its_values,
     a_graph_that_does_not_return_is_ended_or_named_and_the_host_goes_on,
@@ -413,6 +418,75 @@ async fn inputs_are_numbered_after_all_that_a_dead_host_left(backend: Backend) {
     engine.shutdown(Duration::from_secs(1)).await;
 }
 
+async fn a_command_that_waits_keeps_no_other_waiting(backend: Backend) {
+    /// More than a reactor takes in while it is paused.
+    const LEFT: i64 = 100_600;
+    let store = backend.open().await;
+    let payload = serialize(&1_i64).expect("a number");
+    let rows: Vec<InputRow> =
+        (1..=LEFT).map(|seq| InputRow { seq, source: "right".into(), payload: payload.clone() }).collect();
+    let mut tx = store.begin().await.expect("begins");
+    ReactorRow::set_paused(&mut tx, "ledger", true, 1).await.expect("pauses");
+    InputRow::insert(&mut tx, "ledger", &rows).await.expect("inserts");
+    store.commit(tx).await.expect("commits");
+    drop(store);
+    let engine = engine(&backend).await;
+    until(&engine, "ledger", |status| status.pending >= LEFT as u64).await;
+    let store = engine.store().clone();
+    let ask = async |reactor: &str, command, source: &str, event: &str| {
+        CommandRow::ask(&store, reactor, command, source, event, 1).await.expect("asks")
+    };
+    let full = ask("ledger", ReactorCommand::Push, "right", "2").await;
+    ask("desk", ReactorCommand::Push, "doubled", r#"{"value": 1.0}"#).await;
+    until(&engine, "desk", |status| status.fired == 1).await;
+    assert_eq!(CommandRow::answer(&store, &full).await.expect("looks"), CommandAnswer::Waiting);
+    ask("ledger", ReactorCommand::Resume, "", "").await;
+    until(&engine, "ledger", |status| status.pending == 0 && status.fired == LEFT as u64 + 1).await;
+    engine.shutdown(Duration::from_secs(1)).await;
+}
+
+async fn a_command_is_kept_until_everything_is_loaded_and_then_done_or_refused(backend: Backend) {
+    let packages = Unloadable::new();
+    packages.set_loaded(false);
+    packages.set_settled(false);
+    let engine =
+        Engine::open(backend.open().await, packages.clone(), Options::default()).await.expect("starts");
+    let store = engine.store().clone();
+    let ask = async |reactor: &str| {
+        CommandRow::ask(&store, reactor, ReactorCommand::Pause, "", "", System.now_ms()).await.expect("asks")
+    };
+    let answered = async |id: &str| loop {
+        match CommandRow::answer(&store, id).await.expect("looks") {
+            CommandAnswer::Waiting => tokio::time::sleep(Duration::from_millis(10)).await,
+            answer => break answer,
+        }
+    };
+    let (known, unknown) = (ask("desk").await, ask("nobody").await);
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    for id in [&known, &unknown] {
+        assert_eq!(CommandRow::answer(&store, id).await.expect("looks"), CommandAnswer::Waiting);
+    }
+    packages.set_loaded(true);
+    packages.set_settled(true);
+    assert_eq!(answered(&known).await, CommandAnswer::Done);
+    assert!(status(&engine, "desk").paused);
+    let CommandAnswer::Refused { code, message } = answered(&unknown).await else { panic!("nobody did it") };
+    assert_eq!(code, "LS0606");
+    assert!(message.contains("nobody"), "{message}");
+    engine.shutdown(Duration::from_secs(1)).await;
+}
+
+async fn news_that_come_in_the_pause_of_a_graph_fire_when_it_is_over(backend: Backend) {
+    let engine = engine(&backend).await;
+    push(&engine, "doubled", json!({ "value": -1.0 })).await;
+    until(&engine, "desk", |status| status.graphs[0].failed == 1).await;
+    push(&engine, "doubled", json!({ "value": 3.0 })).await;
+    let made_up = until(&engine, "desk", |status| status.graphs[0].calls == 1).await;
+    assert_eq!(made_up.fired, 2);
+    assert_eq!(made_up.graphs[0].last_outputs["note"], "6 is too much");
+    engine.shutdown(Duration::from_secs(1)).await;
+}
+
 async fn an_event_of_another_program_is_recorded_once_even_when_the_host_died_before_it_forgot_it(
     backend: Backend,
 ) {
@@ -432,7 +506,7 @@ async fn an_event_of_another_program_is_recorded_once_even_when_the_host_died_be
     PositionRow::put(&mut tx, "ledger", &[recorded]).await.expect("records");
     store.commit(tx).await.expect("commits");
     ask("2").await;
-    while !CommandRow::pending(&store, 10).await.expect("looks").is_empty() {
+    while !CommandRow::waiting(&store).await.expect("looks").is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let events: u64 = status(&engine, "ledger").sources.iter().map(|source| source.events).sum();

@@ -242,8 +242,12 @@ CREATE TABLE reactor_commands (
     command TEXT NOT NULL,
     source TEXT NOT NULL,
     payload TEXT NOT NULL,
-    at BIGINT NOT NULL
+    at BIGINT NOT NULL,
+    -- Why the host refused it, with a code; whoever asked reads it.
+    refusal_code TEXT,
+    refusal TEXT
 ) WITHOUT ROWID;
+CREATE INDEX reactor_commands_waiting ON reactor_commands (reactor, id) WHERE refusal_code IS NULL;
 
 -- The status of each running reactor as its host last recorded it.
 CREATE TABLE reactor_status (

@@ -119,28 +119,32 @@ static RESOLVE: BatchStatement = BatchStatement::new(
 /// Claims as the database has them. A row that does not read does not keep the others from being read.
 #[derive(Debug, Default)]
 pub struct RecordedClaims {
-    /// Those that read.
+    /// Those that count.
     pub leases: Vec<Lease>,
     /// Those of hosts that stopped on purpose and did not wait for them.
     pub left_behind: Vec<Lease>,
+    /// Those of runs that are being cancelled: their attempts are to stop.
+    pub cancelled: Vec<Lease>,
     /// Why a row does not read, with its run, when that does.
     pub unreadable: Vec<(Option<RunId>, Error)>,
 }
 
 // In no order: with one, SQLite reads the whole table in that order instead of the few that run.
-const RECORDED: &str = "SELECT run_id, idx, token, host_id, attempt, lost, lost_together, lost_alone, \
+const RECORDED: &str = "SELECT tasks.run_id, idx, token, host_id, attempt, lost, lost_together, lost_alone, \
      upstream_failed, tasks.started_at AS began, \
-     CASE WHEN hosts.stopped_at IS NULL THEN 0 ELSE 1 END AS stopped \
-     FROM tasks LEFT JOIN hosts ON hosts.id = tasks.host_id WHERE state = 'running'";
+     CASE WHEN hosts.stopped_at IS NULL THEN 0 ELSE 1 END AS stopped, \
+     CASE WHEN runs.state = 'cancelling' THEN 1 ELSE 0 END AS cancelled \
+     FROM tasks LEFT JOIN hosts ON hosts.id = tasks.host_id LEFT JOIN runs ON runs.id = tasks.run_id \
+     WHERE tasks.state = 'running'";
 
 /// The claims of a host.
 pub(crate) fn claims_of_sql() -> String {
-    format!("{RECORDED} AND host_id = $1")
+    format!("{RECORDED} AND tasks.host_id = $1")
 }
 
 /// The claims of all other hosts.
 pub(crate) fn stale_claims_sql() -> String {
-    format!("{RECORDED} AND host_id <> $1")
+    format!("{RECORDED} AND tasks.host_id <> $1")
 }
 
 impl RecordedClaims {
@@ -166,34 +170,43 @@ impl RecordedClaims {
         let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("look for claims", e))?;
         let mut claims = Self::default();
         for row in &rows {
-            match recorded_lease(row) {
-                Ok((lease, true)) => claims.left_behind.push(lease),
-                Ok((lease, false)) => claims.leases.push(lease),
+            match claims.list_of(row) {
+                Ok((list, lease)) => list.push(lease),
                 Err(error) => claims.unreadable.push((key_of(row).ok().map(|key| key.run), error)),
             }
         }
         Ok(claims)
     }
+
+    /// The list that a row belongs to, and its lease.
+    fn list_of(&mut self, row: &AnyRow) -> Result<(&mut Vec<Lease>, Lease), Error> {
+        let is = |column| get::<i64>(row, column).map(|value| value != 0);
+        let lease = recorded_lease(row)?;
+        let list = match (is("cancelled")?, is("stopped")?) {
+            (true, _) => &mut self.cancelled,
+            (false, true) => &mut self.left_behind,
+            (false, false) => &mut self.leases,
+        };
+        Ok((list, lease))
+    }
 }
 
-/// The lease in a row, and whether its host stopped on purpose.
-fn recorded_lease(row: &AnyRow) -> Result<(Lease, bool), Error> {
-    let host: String = get(row, "host_id")?;
+/// The lease in a row.
+fn recorded_lease(row: &AnyRow) -> Result<Lease, Error> {
     let losses = Losses {
         total: get(row, "lost")?,
         together: get(row, "lost_together")?,
         alone: get(row, "lost_alone")?,
     };
-    let lease = Lease {
+    Ok(Lease {
         key: key_of(row)?,
         token: FencingToken::new(get(row, "token")?),
-        host: HostId::parse(&host)?,
+        host: HostId::parse(&get::<String>(row, "host_id")?)?,
         attempt: get(row, "attempt")?,
         losses,
         upstream_failed: get(row, "upstream_failed")?,
         started_at: get(row, "began")?,
-    };
-    Ok((lease, get::<i64>(row, "stopped")? != 0))
+    })
 }
 
 impl Claim {

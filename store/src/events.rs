@@ -85,6 +85,8 @@ text_enum! {
         Unreadable = "unreadable",
         /// Two tasks changed one context key, neither above the other.
         ContextConflict = "context_conflict",
+        /// Tasks of a run were skipped because something above them failed.
+        SkippedTasks = "skipped_tasks",
         /// Fires of a schedule passed while no host ran.
         Missed = "missed",
         /// A fire was skipped: its earlier run is still going.

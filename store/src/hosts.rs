@@ -16,6 +16,20 @@ impl Store {
             .map_err(|e| Error::of("look for the host before", e))
     }
 
+    /// True when a host was there since a time and has not stopped.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn has_host_since(&self, time: i64) -> Result<bool, Error> {
+        let sql = "SELECT COUNT(*) FROM hosts WHERE stopped_at IS NULL AND seen_at >= $1";
+        let hosts: i64 = sqlx::query_scalar(sql)
+            .bind(time)
+            .fetch_one(self.reader())
+            .await
+            .map_err(|e| Error::of("look for a host", e))?;
+        Ok(hosts > 0)
+    }
+
     /// Records that a host started; older hosts of this database are marked stopped, and none was seen later than now.
     ///
     /// # Errors

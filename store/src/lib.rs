@@ -51,7 +51,8 @@ pub use packages::{
     ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState, Verdict, VerdictRow,
 };
 pub use reactors::{
-    CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow, StatusRow,
+    CommandAnswer, CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow,
+    StatusRow,
 };
 pub use runs::{NewRun, Recorded, RunCounts, RunRow, RunState};
 pub use schedules::ScheduleRow;

@@ -3,7 +3,7 @@
 use crate::batch::{BatchStatement, Column, Column::Blob, Column::Int, Column::Text, MAX_ROWS};
 use crate::error::Error;
 use crate::open::{Store, Tx};
-use crate::row::read_rows;
+use crate::row::{get, read_rows};
 use crate::text::clip;
 use crate::text_enum::text_enum;
 use longshore_workflow::names::{Digest, PackageName};
@@ -28,6 +28,8 @@ text_enum! {
         Pause = "pause",
         /// Go on.
         Resume = "resume",
+        /// Call the graphs again that failed too often in a row.
+        Reset = "reset",
     }
 }
 
@@ -100,6 +102,22 @@ pub struct CommandRow {
     pub source: String,
     /// The event as JSON.
     pub payload: String,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandAnswer {
+    /// No host has done it yet.
+    Waiting,
+    /// It was done.
+    Done,
+    /// The host refused it.
+    Refused {
+        /// The code.
+        code: String,
+        /// Why.
+        message: String,
+    },
 }
 
 /// A host's report about a reactor.
@@ -365,7 +383,7 @@ impl DeadLetter {
 }
 
 impl CommandRow {
-    /// Asks something of a reactor.
+    /// Asks something of a reactor. Returns the id of the command.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -376,13 +394,14 @@ impl CommandRow {
         source: &str,
         payload: &str,
         now: i64,
-    ) -> Result<(), Error> {
+    ) -> Result<String, Error> {
+        let id = Uuid::now_v7().to_string();
         let mut tx = store.begin().await?;
         sqlx::query(
             "INSERT INTO reactor_commands (id, reactor, command, source, payload, at) \
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
-        .bind(Uuid::now_v7().to_string())
+        .bind(id.clone())
         .bind(reactor)
         .bind(command.as_str())
         .bind(source)
@@ -391,17 +410,77 @@ impl CommandRow {
         .execute(&mut *tx)
         .await
         .map_err(|e| Error::of("ask a reactor", e))?;
-        store.commit(tx).await
+        store.commit(tx).await?;
+        Ok(id)
     }
 
-    /// Commands that are not carried out yet, in order.
+    /// The reactors that commands wait for, and whether those are events. Events wait where a reactor is full; what
+    /// else is asked of it does not wait behind them.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn waiting(store: &Store) -> Result<Vec<(String, bool)>, Error> {
+        let sql = "SELECT DISTINCT reactor, CASE WHEN command = 'push' THEN 1 ELSE 0 END AS pushes \
+                   FROM reactor_commands WHERE refusal_code IS NULL";
+        let rows = sqlx::query(sql).fetch_all(store.reader()).await;
+        let rows = rows.map_err(|e| Error::of("look for commands", e))?;
+        rows.iter().map(|row| Ok((get(row, "reactor")?, get::<i32>(row, "pushes")? == 1))).collect()
+    }
+
+    /// The first commands of a reactor that wait, in order: events, or what is no event.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn pending(store: &Store, limit: i64) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT id, reactor, command, source, payload FROM reactor_commands ORDER BY id LIMIT $1";
-        let rows = sqlx::query(sql).bind(limit).fetch_all(store.reader()).await;
+    pub async fn of(store: &Store, reactor: &str, pushes: bool, limit: i64) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT id, reactor, command, source, payload FROM reactor_commands \
+                   WHERE reactor = $1 AND refusal_code IS NULL \
+                   AND CASE WHEN command = 'push' THEN 1 ELSE 0 END = $2 ORDER BY id LIMIT $3";
+        let query = sqlx::query(sql).bind(reactor).bind(i32::from(pushes)).bind(limit);
+        let rows = query.fetch_all(store.reader()).await;
         read_rows("reactor_commands", "id", &rows.map_err(|e| Error::of("look for commands", e))?)
+    }
+
+    /// Records why a command was refused.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn refuse(tx: &mut Tx, id: &str, code: &str, message: &str) -> Result<(), Error> {
+        sqlx::query("UPDATE reactor_commands SET refusal_code = $1, refusal = $2 WHERE id = $3")
+            .bind(code)
+            .bind(message)
+            .bind(id)
+            .execute(&mut **tx)
+            .await
+            .map_err(|e| Error::of("refuse a command", e))?;
+        Ok(())
+    }
+
+    /// What became of a command.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn answer(store: &Store, id: &str) -> Result<CommandAnswer, Error> {
+        let sql = "SELECT refusal_code, refusal FROM reactor_commands WHERE id = $1";
+        let row = sqlx::query(sql).bind(id).fetch_optional(store.reader()).await;
+        let Some(row) = row.map_err(|e| Error::of("look for an answer", e))? else {
+            return Ok(CommandAnswer::Done);
+        };
+        let code: Option<String> = get(&row, "refusal_code")?;
+        let message: Option<String> = get(&row, "refusal")?;
+        Ok(code.map_or(CommandAnswer::Waiting, |code| CommandAnswer::Refused {
+            code,
+            message: message.unwrap_or_default(),
+        }))
+    }
+
+    /// Forgets refusals of before a time that nobody read.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn forget_refused(tx: &mut Tx, before: i64) -> Result<(), Error> {
+        let sql = "DELETE FROM reactor_commands WHERE refusal_code IS NOT NULL AND at < $1";
+        let done = sqlx::query(sql).bind(before).execute(&mut **tx).await;
+        done.map(drop).map_err(|e| Error::of("forget refused commands", e))
     }
 
     /// Forgets what was done.

@@ -23,6 +23,8 @@ text_enum! {
         Succeeded = "succeeded",
         /// A failure was not taken up.
         Failed = "failed",
+        /// To be cancelled, or out of time: attempts of it have not stopped yet.
+        Cancelling = "cancelling",
         /// Stopped on request.
         Cancelled = "cancelled",
     }
@@ -31,7 +33,7 @@ text_enum! {
 impl RunState {
     /// True when nothing more will happen to it.
     pub fn is_terminal(self) -> bool {
-        self != Self::Running
+        !matches!(self, Self::Running | Self::Cancelling)
     }
 }
 
@@ -121,16 +123,18 @@ const COLUMNS: &str = "id, tenant, workflow, package, version, digest, state, or
 
 /// Runs that were asked to stop, then those past their deadline: one index for each.
 const TO_CANCEL: &str = "SELECT * FROM (SELECT id, cancel_requested_at FROM runs \
-     WHERE finished_at IS NULL AND cancel_requested_at IS NOT NULL ORDER BY id LIMIT 1000) AS requested \
+     WHERE finished_at IS NULL AND cancel_requested_at IS NOT NULL AND state = 'running' \
+     ORDER BY id LIMIT 1000) AS requested \
      UNION ALL SELECT * FROM (SELECT id, cancel_requested_at FROM runs WHERE finished_at IS NULL \
-     AND deadline_at IS NOT NULL AND deadline_at <= $1 AND cancel_requested_at IS NULL \
+     AND deadline_at IS NOT NULL AND deadline_at <= $1 AND cancel_requested_at IS NULL AND state = 'running' \
      ORDER BY deadline_at LIMIT 1000) AS late";
 
 /// A text for each state: the indexes are partial, and a parameter would hide them.
 fn newest_sql(state: Option<RunState>) -> String {
     let filter = match state {
         None => "",
-        Some(RunState::Running) => "WHERE finished_at IS NULL",
+        Some(RunState::Running) => "WHERE finished_at IS NULL AND state = 'running'",
+        Some(RunState::Cancelling) => "WHERE finished_at IS NULL AND state = 'cancelling'",
         Some(RunState::Succeeded) => "WHERE state = 'succeeded'",
         Some(RunState::Failed) => "WHERE state = 'failed'",
         Some(RunState::Cancelled) => "WHERE state = 'cancelled'",
@@ -289,6 +293,46 @@ impl RunRow {
             query.execute(&mut **tx).await.map_err(|e| Error::of("finish runs", e))?;
         }
         Ok(())
+    }
+
+    /// Records that a running run is to end, and that so many attempts of it have not stopped yet. With an error it will
+    /// have failed, without one it will be cancelled.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn begin_cancel(tx: &mut Tx, run: RunId, open: i64, error: Option<&str>) -> Result<(), Error> {
+        sqlx::query(
+            "UPDATE runs SET state = 'cancelling', open_tasks = $1, error = $2 WHERE id = $3 AND state = 'running'",
+        )
+        .bind(open)
+        .bind(error)
+        .bind(run.to_string())
+        .execute(&mut **tx)
+        .await
+        .map_err(|e| Error::of("cancel a run", e))?;
+        Ok(())
+    }
+
+    /// Ends those of the runs that are being cancelled, and returns them with their ends.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn finish_cancelling(
+        tx: &mut Tx,
+        runs: &[RunId],
+        now: i64,
+    ) -> Result<Vec<(RunId, RunState)>, Error> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "UPDATE runs SET state = CASE WHEN error IS NULL THEN 'cancelled' ELSE 'failed' END, finished_at = $1 \
+             WHERE state = 'cancelling' AND id {} RETURNING id, state",
+            in_json(tx, 2)
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(now).bind(json_of(runs));
+        let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("finish cancelled runs", e))?;
+        rows.iter().map(|row| Ok((RunId::parse(&get::<String>(row, "id")?)?, get(row, "state")?))).collect()
     }
 
     /// Records that somebody asked to cancel a run. False when it is not running.
@@ -496,6 +540,7 @@ mod tests {
             (newest_sql(Some(RunState::Failed)), "SCAN runs USING INDEX runs_failed"),
             (newest_sql(Some(RunState::Cancelled)), "SCAN runs USING INDEX runs_cancelled"),
             (newest_sql(Some(RunState::Running)), "SCAN runs USING INDEX runs_open"),
+            (newest_sql(Some(RunState::Cancelling)), "SCAN runs USING INDEX runs_open"),
             (PASS_INPUTS.to_owned(), "SCAN runs USING COVERING INDEX runs_open"),
             (
                 dedup_sql("IN (SELECT value FROM json_each($1))"),

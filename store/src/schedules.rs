@@ -31,6 +31,15 @@ impl ScheduleRow {
             .map_err(|e| Error::of("list schedules", e))
     }
 
+    /// Forgets a schedule.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn delete(tx: &mut Tx, name: &str) -> Result<(), Error> {
+        let done = sqlx::query("DELETE FROM schedules WHERE name = $1").bind(name).execute(&mut **tx).await;
+        done.map(drop).map_err(|e| Error::of("forget a schedule", e))
+    }
+
     /// Records a schedule and its next fire.
     ///
     /// # Errors

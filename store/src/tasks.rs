@@ -184,26 +184,32 @@ impl TaskRow {
         Losses { total: self.lost, together: self.lost_together, alone: self.lost_alone }
     }
 
-    /// Ends whatever is not terminal in a cancelled run. Returns the tasks that were running.
+    /// Cancels the tasks of a run that have not begun. Returns those that are running.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn cancel_all(tx: &mut Tx, run: RunId, now: i64) -> Result<Vec<TaskKey>, Error> {
+    pub async fn cancel_waiting(tx: &mut Tx, run: RunId, now: i64) -> Result<Vec<TaskKey>, Error> {
         let running = sqlx::query("SELECT idx FROM tasks WHERE run_id = $1 AND state = 'running'")
             .bind(run.to_string())
             .fetch_all(&mut **tx)
             .await
             .map_err(|e| Error::of("look for running tasks", e))?;
-        sqlx::query(
-            "UPDATE tasks SET state = 'cancelled', finished_at = $1 \
-             WHERE run_id = $2 AND state IN ('waiting', 'ready', 'running')",
-        )
-        .bind(now)
-        .bind(run.to_string())
-        .execute(&mut **tx)
-        .await
-        .map_err(|e| Error::of("cancel tasks", e))?;
+        let sql = "UPDATE tasks SET state = 'cancelled', finished_at = $1 \
+                   WHERE run_id = $2 AND state IN ('waiting', 'ready')";
+        let cancelled = sqlx::query(sql).bind(now).bind(run.to_string()).execute(&mut **tx).await;
+        cancelled.map_err(|e| Error::of("cancel tasks", e))?;
         running.iter().map(|row| Ok(TaskKey { run, idx: get(row, "idx")? })).collect()
+    }
+
+    /// Cancels the running tasks of a run, whoever holds them: from now on their claims are fenced off.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn cancel_running(tx: &mut Tx, run: RunId, now: i64) -> Result<(), Error> {
+        let sql =
+            "UPDATE tasks SET state = 'cancelled', finished_at = $1 WHERE run_id = $2 AND state = 'running'";
+        let done = sqlx::query(sql).bind(now).bind(run.to_string()).execute(&mut **tx).await;
+        done.map(drop).map_err(|e| Error::of("cancel running tasks", e))
     }
 
     /// When the first of the tasks is due that were put back for later.

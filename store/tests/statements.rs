@@ -1,13 +1,13 @@
 //! Every statement on both databases: SQLite in a file, PostgreSQL in an instance of its own.
 
 use longshore_store::{
-    Access, ArtifactRow, AttemptResult, AttemptRow, Claim, CommandRow, ConditionKind, ConditionRow,
-    ConditionStatus, DeadLetter, Digest, EntryKind, EntryRow, EventKind, EventRow, FencingToken,
-    GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Losses, NewArtifact, NewAttempt,
-    NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow,
-    PackageState, PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded, RecordedClaims,
-    Resolution, RunCounts, RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey,
-    TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
+    Access, ArtifactRow, AttemptResult, AttemptRow, Claim, CommandAnswer, CommandRow, ConditionKind,
+    ConditionRow, ConditionStatus, DeadLetter, Digest, EntryKind, EntryRow, EventKind, EventRow,
+    FencingToken, GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Losses, NewArtifact,
+    NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName,
+    PackageRow, PackageState, PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded,
+    RecordedClaims, Resolution, RunCounts, RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject,
+    Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
 };
 use longshore_testing::{Backend, Fault, FaultProxy};
 use sqlx::Connection;
@@ -249,7 +249,8 @@ async fn a_run_is_started_claimed_and_ended(backend: Backend) {
     assert!(RunRow::request_cancel(store, run, 17).await.expect("asks"));
     let mut tx = store.begin().await.expect("begins");
     assert_eq!(RunRow::to_cancel(&mut tx, 18).await.expect("looks"), [(run, true)]);
-    assert_eq!(TaskRow::cancel_all(&mut tx, run, 18).await.expect("cancels"), [second]);
+    assert_eq!(TaskRow::cancel_waiting(&mut tx, run, 18).await.expect("cancels"), [second]);
+    TaskRow::cancel_running(&mut tx, run, 18).await.expect("cancels");
     RunRow::finish(&mut tx, &[(run, RunState::Cancelled, None)], 18).await.expect("finishes");
     store.commit(tx).await.expect("commits");
 
@@ -475,8 +476,11 @@ async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
         updated_at: 1,
     };
     let position = PositionRow { stream: "file x".into(), position: "10".into() };
-    CommandRow::ask(store, "r", ReactorCommand::Push, "s", "{}", 1).await.expect("asks");
-    let command = CommandRow::pending(store, 10).await.expect("lists").remove(0);
+    let id = CommandRow::ask(store, "r", ReactorCommand::Push, "s", "{}", 1).await.expect("asks");
+    assert_eq!(CommandRow::waiting(store).await.expect("lists"), [("r".to_owned(), true)]);
+    let command = CommandRow::of(store, "r", true, 10).await.expect("lists").remove(0);
+    assert!(CommandRow::of(store, "r", false, 10).await.expect("lists").is_empty());
+    assert_eq!(CommandRow::answer(store, &id).await.expect("looks"), CommandAnswer::Waiting);
     assert_eq!((command.command, command.reactor.as_str()), (ReactorCommand::Push, "r"));
     let mut tx = store.begin().await.expect("begins");
     for _ in 0..2 {
@@ -499,7 +503,19 @@ async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
     assert_eq!(DeadLetter::newest(store, "r", 10).await.expect("lists"), [letter]);
     assert_eq!(PositionRow::of(store, "r").await.expect("loads"), [position]);
     assert_eq!(StatusRow::all(store).await.expect("lists"), [status]);
-    assert!(CommandRow::pending(store, 10).await.expect("lists").is_empty());
+    assert!(CommandRow::waiting(store).await.expect("lists").is_empty());
+    assert_eq!(CommandRow::answer(store, &id).await.expect("looks"), CommandAnswer::Done);
+    let refused = CommandRow::ask(store, "r", ReactorCommand::Reset, "", "", 1).await.expect("asks");
+    let mut tx = store.begin().await.expect("begins");
+    CommandRow::refuse(&mut tx, &refused, "LS0606", "no such reactor").await.expect("refuses");
+    CommandRow::forget_refused(&mut tx, 1).await.expect("forgets those before");
+    store.commit(tx).await.expect("commits");
+    let (code, message) = ("LS0606".to_owned(), "no such reactor".to_owned());
+    assert_eq!(
+        CommandRow::answer(store, &refused).await.expect("looks"),
+        CommandAnswer::Refused { code, message }
+    );
+    assert!(CommandRow::waiting(store).await.expect("lists").is_empty());
     let mut tx = store.begin().await.expect("begins");
     OutputRow::forget(&mut tx, "r", 1).await.expect("forgets");
     StatusRow::forget(&mut tx, "r").await.expect("forgets");

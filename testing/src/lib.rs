@@ -5,6 +5,7 @@
 //! - [`for_each_backend!`]: a suite on each database, which is a [`Backend`].
 //! - [`Postgres`]: a server for tests.
 //! - [`FaultProxy`]: between a program and that server; it loses answers, cuts and delays.
+//! - [`Unloadable`]: a package of the test program that comes and goes.
 //! - [`throwaway_build`]: the environment in which tests build crates of their own.
 //!
 //! Everything here panics where a test would: a failed step ends the test.
@@ -17,6 +18,7 @@ mod fault_proxy;
 mod host;
 mod postgres;
 mod throwaway;
+mod unloadable;
 
 pub use backend::Backend;
 pub use embedded::open_embedded;
@@ -24,6 +26,7 @@ pub use fault_proxy::{Fault, FaultProxy};
 pub use host::{Kind, TestHost, isolated, unload_result};
 pub use postgres::Postgres;
 pub use throwaway::{throwaway_build, throwaway_target};
+pub use unloadable::Unloadable;
 
 /// Makes a test module `sqlite` and a test module `postgres` of the named suites, each an
 /// `async fn(backend: longshore_testing::Backend)`. Without PostgreSQL the latter are ignored, with that reason.

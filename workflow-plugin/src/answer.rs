@@ -1,8 +1,9 @@
 //! Answers the nine methods.
 
+use crate::attempts::Attempts;
 use crate::graphs;
 use crate::index::IndexedTask;
-use crate::interface::{Method, NAME_REQUEST};
+use crate::interface::{LongshoreHost, Method, NAME_REQUEST};
 use crate::invoke::{Attempt, full_text, poll_trigger, reply};
 use crate::panics;
 use crate::project;
@@ -78,14 +79,14 @@ impl Shell {
         let resume = Arc::new(Notify::new());
         self.attempts.enter(lease, Arc::clone(&resume));
         let (attempts, host) = (Arc::clone(&self.attempts), Arc::clone(&self.host));
+        let end = End { lease, attempts, host: Arc::clone(&host), outcome: None };
         let spawned = runtime.spawn(async move {
+            // Dropped last: when it reports, nothing of the author's is left.
+            let mut end = end;
             let attempt = Attempt { task, start, context, host: &host, resume: Some(resume) };
             // Guarded once more: author code that is dropped at its deadline may panic outside its own polls.
             let outcome = panics::Guarded::new(lease, attempt.run()).await;
-            let outcome = outcome.unwrap_or_else(|failure| reply(&TaskReply::Failed(failure), &[]));
-            if attempts.leave(lease) {
-                host.finished(lease, ByteBuf::from(outcome));
-            }
+            end.outcome = Some(outcome.unwrap_or_else(|failure| reply(&TaskReply::Failed(failure), &[])));
         });
         self.attempts.spawned(lease, spawned.abort_handle());
     }
@@ -109,6 +110,23 @@ impl Shell {
         };
         let runtime = self.runtime().map_err(|failure| PollReply::Failed(failure.message))?;
         Ok(runtime.block_on(async { poll_trigger(poll(), request.deadline_ms).await }))
+    }
+}
+
+/// Reports the end of an attempt when it is dropped: with its outcome, or as cancelled when it has none.
+struct End {
+    lease: u64,
+    attempts: Arc<Attempts>,
+    host: Arc<dyn LongshoreHost>,
+    outcome: Option<Vec<u8>>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.attempts.leave(self.lease) {
+            let outcome = self.outcome.take().unwrap_or_else(|| reply(&TaskReply::Cancelled, &[]));
+            self.host.finished(self.lease, ByteBuf::from(outcome));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 /// The controls of a running attempt.
 struct Running {
     abort: Option<AbortHandle>,
+    cancelled: bool,
     resume: Arc<Notify>,
 }
 
@@ -20,27 +21,30 @@ pub(crate) struct Attempts {
 impl Attempts {
     /// Enters an attempt before it is spawned; it may end before [`Attempts::spawned`] is called.
     pub(crate) fn enter(&self, lease: u64, resume: Arc<Notify>) {
-        self.lock().insert(lease, Running { abort: None, resume });
+        self.lock().insert(lease, Running { abort: None, cancelled: false, resume });
     }
 
-    /// Keeps the means to cancel an entered attempt. One that left already has ended, or was cancelled
-    /// before it could be aborted: aborting does what is left to do.
+    /// Keeps the means to cancel an entered attempt, which may have been cancelled before.
     pub(crate) fn spawned(&self, lease: u64, abort: AbortHandle) {
-        match self.lock().get_mut(&lease) {
-            Some(running) => running.abort = Some(abort),
-            None => abort.abort(),
+        if let Some(running) = self.lock().get_mut(&lease) {
+            if running.cancelled {
+                abort.abort();
+            }
+            running.abort = Some(abort);
         }
     }
 
-    /// Takes an attempt out. True when it was there: whoever takes it out reports its outcome.
+    /// Takes an attempt out that has stopped. True when it was there: its outcome is to be reported.
     pub(crate) fn leave(&self, lease: u64) -> bool {
         self.lock().remove(&lease).is_some()
     }
 
-    /// Cancels an attempt at its next await. False when it is not running.
+    /// Tells an attempt to stop, which it does at its next await. False when it is not running.
     pub(crate) fn cancel(&self, lease: u64) -> bool {
-        let Some(running) = self.lock().remove(&lease) else { return false };
-        if let Some(abort) = running.abort {
+        let mut running = self.lock();
+        let Some(running) = running.get_mut(&lease) else { return false };
+        running.cancelled = true;
+        if let Some(abort) = &running.abort {
             abort.abort();
         }
         true

@@ -3,9 +3,9 @@
 use crate::index::IndexedTask;
 use crate::interface::LongshoreHost;
 use crate::panics::{Guarded, guarded};
-use crate::wire::{PollReply, StartTask, TaskFailure, TaskReply, Wire};
+use crate::wire::{PollReply, RetryAdvice, StartTask, TaskFailure, TaskReply, Wire};
 use longshore_workflow::private::{EntryFuture, Slot};
-use longshore_workflow::{Context, TaskError, TaskHandle, TriggerError, TriggerResult};
+use longshore_workflow::{Context, RetryHint, TaskError, TaskHandle, TriggerError, TriggerResult};
 use std::error::Error;
 use std::future::Future;
 use std::pin::pin;
@@ -94,16 +94,31 @@ async fn within(
     outcome.unwrap_or_else(|_| Err(timed_out(deadline_ms)))
 }
 
-/// The reply of a task that ended, with what it changed. The text of an error is author code too.
+/// The reply of a task that ended, with what it changed, or with its advice on retries. The text of an error is author
+/// code too.
 fn reply_of(lease: u64, outcome: Result<TaskResult, TaskFailure>, context: &Context) -> Vec<u8> {
+    let policy_decides = |failure| (failure, None);
     let patch = guarded(lease, || match outcome {
-        Ok(Ok(())) => context.patch().map_err(|error| failure_of(&error)),
-        Ok(Err(error)) => Err(failure_of(&error)),
-        Err(failure) => Err(failure),
+        Ok(Ok(())) => context.patch().map_err(|error| policy_decides(failure_of(&error))),
+        Ok(Err(error)) => Err((failure_of(&error), error.retry_hint().map(advice))),
+        Err(failure) => Err(policy_decides(failure)),
     });
-    match patch.and_then(|patch| patch) {
+    match patch.map_err(policy_decides).and_then(|patch| patch) {
         Ok(patch) => reply(&TaskReply::Done, &patch),
-        Err(failure) => reply(&TaskReply::Failed(failure), &[]),
+        Err((failure, advice)) => {
+            let advice = advice.map(|advice| advice.encode()).unwrap_or_default();
+            reply(&TaskReply::Failed(failure), &advice)
+        }
+    }
+}
+
+fn advice(hint: RetryHint) -> RetryAdvice {
+    match hint {
+        RetryHint::Never => RetryAdvice { permanent: true, retry_after_ms: 0 },
+        RetryHint::After(delay) => {
+            let retry_after_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).max(1);
+            RetryAdvice { permanent: false, retry_after_ms }
+        }
     }
 }
 

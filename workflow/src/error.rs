@@ -1,10 +1,12 @@
 //! Errors an author meets and returns.
 
 use chrono::{DateTime, Utc};
-use thiserror::Error;
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
 
 /// A context operation that could not be done.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ContextError {
     /// A value did not serialize or parse.
     #[error("context value does not serialize")]
@@ -24,8 +26,9 @@ pub enum ContextError {
 ///
 /// A failed attempt is tried again as the retry policy of its task says: `"transient"` retries
 /// [`TaskError::Timeout`] and every error whose text says timeout, connection, network, temporary or
-/// unavailable.
-#[derive(Debug, Error)]
+/// unavailable. An error can say more: [`TaskError::permanent`] and [`TaskError::retry_after`].
+/// [`TaskError::ValidationFailed`] is permanent by itself.
+#[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     /// The task's own work failed.
     #[error("{message}")]
@@ -88,9 +91,81 @@ pub enum TaskError {
         /// The task.
         task_id: String,
     },
+    /// Another error that says whether and when to try again.
+    #[error(transparent)]
+    Hinted(Box<Hinted>),
+}
+
+/// An error with a word on its retries.
+#[derive(Debug)]
+pub struct Hinted {
+    /// The error.
+    pub error: TaskError,
+    /// Whether and when to try again.
+    pub hint: RetryHint,
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for Hinted {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Whether and when a failed task is tried again, as its error says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryHint {
+    /// Trying again cannot help.
+    Never,
+    /// Not before this time has passed. The policy says whether, and how often.
+    After(Duration),
 }
 
 impl TaskError {
+    /// This error, and that trying again cannot help: the task fails whatever its retry policy says.
+    ///
+    /// ```
+    /// use longshore_workflow::{RetryHint, TaskError};
+    ///
+    /// let error = TaskError::failed("there is no such city").permanent();
+    /// assert_eq!(error.retry_hint(), Some(RetryHint::Never));
+    /// assert_eq!(error.to_string(), "there is no such city");
+    /// ```
+    #[must_use]
+    pub fn permanent(self) -> Self {
+        self.hinted(RetryHint::Never)
+    }
+
+    /// This error, and that its task is not to be tried again before this time has passed: what a server said that
+    /// wants to be left alone. It stands in place of the policy's delay; whether the task is tried again, and how
+    /// often, the policy says.
+    #[must_use]
+    pub fn retry_after(self, delay: Duration) -> Self {
+        self.hinted(RetryHint::After(delay))
+    }
+
+    fn hinted(self, hint: RetryHint) -> Self {
+        let error = match self {
+            Self::Hinted(hinted) => hinted.error,
+            error => error,
+        };
+        Self::Hinted(Box::new(Hinted { error, hint }))
+    }
+
+    /// What the error says about trying again; none leaves it to the policy.
+    pub fn retry_hint(&self) -> Option<RetryHint> {
+        match self {
+            Self::Hinted(hinted) => Some(hinted.hint),
+            Self::ValidationFailed { .. } => Some(RetryHint::Never),
+            _ => None,
+        }
+    }
+
     /// An [`TaskError::ExecutionFailed`] with this message, stamped now.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::ExecutionFailed { message: message.into(), task_id: String::new(), timestamp: Utc::now() }
@@ -104,7 +179,7 @@ impl From<ContextError> for TaskError {
 }
 
 /// A checkpoint that could not be written or read.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The state did not serialize.
     #[error("checkpoint does not serialize")]

@@ -19,7 +19,7 @@ mod task;
 mod trigger;
 
 pub use context::{Context, MAX_CONTEXT_BYTES};
-pub use error::{CheckpointError, ContextError, TaskError};
+pub use error::{CheckpointError, ContextError, Hinted, RetryHint, TaskError};
 pub use graph::{GraphError, GraphResult, InputCache, SourceName, Terminal, deserialize, serialize};
 pub use handle::TaskHandle;
 #[cfg(feature = "macros")]

@@ -1,6 +1,6 @@
 //! When a failed task is tried again, and after how long.
 
-use crate::error::TaskError;
+use crate::error::{RetryHint, TaskError};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -120,6 +120,9 @@ impl RetryPolicy {
 
     /// True when the error of attempt `attempt` (from 1) is followed by another attempt.
     pub fn should_retry(&self, error: &TaskError, attempt: i32) -> bool {
+        if error.retry_hint() == Some(RetryHint::Never) {
+            return false;
+        }
         matches!(error, TaskError::Timeout { .. }) && self.retries_transient() && attempt < self.max_attempts
             || self.should_retry_message(&error.to_string(), attempt)
     }

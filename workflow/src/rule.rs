@@ -1,7 +1,8 @@
 //! Trigger rules: whether a task whose dependencies are settled runs or is skipped.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
+use std::cmp::Ordering;
 
 /// A rule, as `#[task(trigger_rules = ..)]` writes it and as it travels (JSON).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,10 +63,8 @@ impl RuleOperator {
             Self::NotExists => actual.is_none(),
             Self::Equals => actual.is_some_and(|a| equal(a, expected)),
             Self::NotEquals => !actual.is_some_and(|a| equal(a, expected)),
-            Self::GreaterThan => {
-                actual.is_some_and(|a| order(a, expected) == Some(std::cmp::Ordering::Greater))
-            }
-            Self::LessThan => actual.is_some_and(|a| order(a, expected) == Some(std::cmp::Ordering::Less)),
+            Self::GreaterThan => actual.is_some_and(|a| order(a, expected) == Some(Ordering::Greater)),
+            Self::LessThan => actual.is_some_and(|a| order(a, expected) == Some(Ordering::Less)),
             Self::Contains => actual.is_some_and(|a| contains(a, expected)),
             Self::NotContains => !actual.is_some_and(|a| contains(a, expected)),
         }
@@ -73,17 +72,39 @@ impl RuleOperator {
 }
 
 fn equal(a: &Value, b: &Value) -> bool {
-    match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a == b,
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => order_of_numbers(a, b) == Some(Ordering::Equal),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
+        }
         _ => a == b,
     }
 }
 
-fn order(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
+fn order(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
-        _ => a.as_f64()?.partial_cmp(&b.as_f64()?),
+        (Value::Number(a), Value::Number(b)) => order_of_numbers(a, b),
+        _ => None,
     }
+}
+
+/// Compares numbers by their exact values: above 2^53 not every integer is a float.
+fn order_of_numbers(a: &Number, b: &Number) -> Option<Ordering> {
+    match (a.as_i128(), b.as_i128()) {
+        (Some(a), Some(b)) => Some(a.cmp(&b)),
+        (Some(a), None) => Some(order_of_mixed(a, b.as_f64()?)),
+        (None, Some(b)) => Some(order_of_mixed(b, a.as_f64()?).reverse()),
+        (None, None) => a.as_f64()?.partial_cmp(&b.as_f64()?),
+    }
+}
+
+/// Compares an integer of JSON, which has 64 bits and a sign, with a finite float.
+fn order_of_mixed(integer: i128, float: f64) -> Ordering {
+    // A float beyond the range of `i128` becomes its end, which no such integer reaches.
+    let below = float.floor();
+    integer.cmp(&(below as i128)).then(if float > below { Ordering::Less } else { Ordering::Equal })
 }
 
 fn contains(actual: &Value, expected: &Value) -> bool {
@@ -107,15 +128,21 @@ impl Rule {
         }
     }
 
-    /// True when the rule takes up a failure of `task`: it is `always` or names `task_failed` of it.
+    /// True when the rule takes up a failure of `task`: it is `always`, or asks that the task failed. A rule that asks
+    /// that it did not, with `none`, takes nothing up.
     pub fn takes_up_failure_of(&self, task: &str) -> bool {
+        self.asks_for_failure_of(task, true)
+    }
+
+    fn asks_for_failure_of(&self, task: &str, wanted: bool) -> bool {
         match self {
-            Self::Always => true,
-            Self::TaskFailed(id) => id == task,
+            Self::Always => wanted,
+            Self::TaskFailed(id) => wanted && id == task,
             Self::TaskSuccess(_) | Self::TaskSkipped(_) | Self::ContextValue { .. } => false,
-            Self::All(rules) | Self::Any(rules) | Self::None(rules) => {
-                rules.iter().any(|rule| rule.takes_up_failure_of(task))
+            Self::All(rules) | Self::Any(rules) => {
+                rules.iter().any(|rule| rule.asks_for_failure_of(task, wanted))
             }
+            Self::None(rules) => rules.iter().any(|rule| rule.asks_for_failure_of(task, !wanted)),
         }
     }
 
@@ -140,6 +167,27 @@ mod tests {
         assert!(RuleOperator::GreaterThan.holds(Some(&json!(2)), &json!(1.5)));
         assert!(RuleOperator::LessThan.holds(Some(&json!("a")), &json!("b")));
         assert!(!RuleOperator::GreaterThan.holds(Some(&json!("2")), &json!(1)));
+        assert!(RuleOperator::Equals.holds(Some(&json!({"n": [1.0]})), &json!({"n": [1]})));
+    }
+
+    #[test]
+    fn integers_that_no_float_tells_apart_are_different() {
+        let (even, odd) = (json!(9_007_199_254_740_992_u64), json!(9_007_199_254_740_993_u64));
+        assert!(!RuleOperator::Equals.holds(Some(&odd), &even));
+        assert!(RuleOperator::GreaterThan.holds(Some(&odd), &even));
+        assert!(RuleOperator::GreaterThan.holds(Some(&odd), &json!(9_007_199_254_740_992.0)));
+        assert!(RuleOperator::LessThan.holds(Some(&json!(u64::MAX)), &json!(1e300)));
+        assert!(RuleOperator::GreaterThan.holds(Some(&json!(i64::MIN)), &json!(-1e300)));
+        assert!(RuleOperator::LessThan.holds(Some(&json!(-1)), &json!(-0.5)));
+    }
+
+    #[test]
+    fn a_rule_that_asks_that_a_task_did_not_fail_takes_no_failure_up() {
+        let failed = || Rule::TaskFailed("a".into());
+        assert!(Rule::Any(vec![failed(), Rule::TaskSuccess("b".into())]).takes_up_failure_of("a"));
+        assert!(!Rule::None(vec![failed()]).takes_up_failure_of("a"));
+        assert!(Rule::None(vec![Rule::None(vec![failed()])]).takes_up_failure_of("a"));
+        assert!(!Rule::None(vec![Rule::Always]).takes_up_failure_of("a"));
     }
 
     #[test]

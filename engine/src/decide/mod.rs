@@ -11,5 +11,5 @@ pub use loss::{after_loss, is_poison, pause_after_loss, runs_alone, suspect};
 pub use params::start_context;
 pub use readiness::{Readiness, holds_over, readiness};
 pub use retry::{AfterFailure, after_failure};
-pub use run_end::{TaskEnd, run_end};
-pub use schedule::{BadSchedule, Fire, Schedule};
+pub use run_end::{RunVerdict, TaskEnd, run_end};
+pub use schedule::{BadSchedule, Fire, MAX_COUNTED, Schedule};

@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::model::context::ContextMap;
-use crate::model::definition::{ParamDef, WorkflowDef};
+use crate::model::definition::WorkflowDef;
+use crate::model::param::ParamDef;
 use serde_json::{Map, Value};
 
 /// Puts given values and defaults together.
@@ -38,37 +39,19 @@ pub fn start_context(def: &WorkflowDef, given: &Map<String, Value>) -> Result<Co
     Ok(context)
 }
 
-/// Compares a value with the `type` of its schema. What a schema says beyond that, the task's own
-/// deserialization checks: it is the one that decides.
+/// Compares a value with its schema.
 fn check(param: &ParamDef, value: &Value) -> Result<(), Error> {
-    let fits = match param.schema.get("type") {
-        Some(Value::String(ty)) => is_a(value, ty),
-        Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).any(|ty| is_a(value, ty)),
-        _ => true,
-    };
-    if fits {
-        return Ok(());
-    }
-    Err(Error::BadParam { param: param.name.clone(), given: value.to_string(), ty: param.type_name.clone() })
-}
-
-fn is_a(value: &Value, ty: &str) -> bool {
-    match ty {
-        "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "boolean" => value.is_boolean(),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        "null" => value.is_null(),
-        _ => true,
-    }
+    param.schema.check(value).map_err(|message| {
+        let (param, ty) = (param.name.clone(), param.type_name.clone());
+        Error::BadParam { param, ty, message }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::definition::tests::flow;
+    use crate::model::param::Schema;
     use serde_json::json;
 
     fn def() -> WorkflowDef {
@@ -76,7 +59,7 @@ mod tests {
             name: name.into(),
             type_name: ty.into(),
             default,
-            schema: json!({ "type": ty }),
+            schema: Schema::new(json!({ "type": ty })).expect("a schema"),
         };
         let mut def = flow(&[("a", &[])]).expect("one task");
         def.params = vec![param("city", "string", None), param("days", "integer", Some(json!(7)))];
@@ -91,6 +74,22 @@ mod tests {
     #[test]
     fn defaults_fill_what_was_not_given() {
         assert_eq!(given(&json!({"city": "Oslo"})), Ok(r#"{"city":"Oslo","days":7}"#.into()));
+    }
+
+    /// The error of a value for a param of this type.
+    fn refused<T: longshore_workflow::private::schemars::JsonSchema>(value: &Value) -> Option<String> {
+        let schema = longshore_workflow::private::schema_of::<T>();
+        Schema::new(schema).expect("a schema").check(value).err()
+    }
+
+    #[test]
+    fn values_that_a_type_cannot_hold_are_refused() {
+        assert_eq!(refused::<u64>(&json!(-1)).as_deref(), Some("-1 is less than the minimum of 0"));
+        assert_eq!(refused::<u8>(&json!(300)).as_deref(), Some("300 is greater than the maximum of 255"));
+        assert_eq!(refused::<u8>(&json!(255)), None);
+        assert_eq!(refused::<Option<u8>>(&json!(null)), None);
+        let nested = refused::<Vec<u8>>(&json!([1, "two"])).expect("a text");
+        assert!(nested.starts_with("at /1: "), "{nested}");
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub enum AfterFailure {
 }
 
 /// Decides from the policy. `attempt` counts from 1 and includes `lost` attempts, which are not the task's
-/// fault and do not count against its policy; `draw` is uniform in `0.0..1.0`.
+/// fault and do not count against its policy; `draw` is uniform in `0.0..1.0`. A failure that says when takes the place
+/// of the policy's delay.
 pub fn after_failure(
     policy: &RetryPolicy,
     failure: &AttemptFailure,
@@ -24,7 +25,7 @@ pub fn after_failure(
 ) -> AfterFailure {
     let own = i32::try_from(attempt - lost).unwrap_or(i32::MAX).max(1);
     if !failure.permanent && policy.should_retry_message(&failure.text(), own) {
-        AfterFailure::Retry(policy.jittered_delay(own, draw))
+        AfterFailure::Retry(failure.retry_after.unwrap_or_else(|| policy.jittered_delay(own, draw)))
     } else {
         AfterFailure::Fail
     }
@@ -43,6 +44,15 @@ mod tests {
     fn a_permanent_failure_is_not_retried() {
         let failure = AttemptFailure { permanent: true, ..failure("x") };
         assert_eq!(after_failure(&RetryPolicy::default(), &failure, 1, 0, 0.0), AfterFailure::Fail);
+    }
+
+    #[test]
+    fn a_failure_that_says_when_is_repeated_then_and_no_more_often() {
+        let after = Duration::from_secs(7200);
+        let failure = AttemptFailure { retry_after: Some(after), ..failure("x") };
+        let policy = RetryPolicy::builder().max_attempts(2).build();
+        assert_eq!(after_failure(&policy, &failure, 1, 0, 0.5), AfterFailure::Retry(after));
+        assert_eq!(after_failure(&policy, &failure, 2, 0, 0.5), AfterFailure::Fail);
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The end of a run whose tasks are all terminal.
 
+use crate::decide::readiness::is_taken_up;
 use crate::model::definition::WorkflowDef;
 use longshore_store::{RunState, TaskState};
 
@@ -14,29 +15,37 @@ pub struct TaskEnd {
     pub error: String,
 }
 
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunVerdict {
+    /// How it ended.
+    pub state: RunState,
+    /// Each failure that nobody took up.
+    pub error: Option<String>,
+    /// The tasks that were skipped because something above them failed: work that a green run did not do.
+    pub skipped: Vec<String>,
+}
+
 /// Succeeded when no task failed, or every failure was taken up by a dependant that ran and succeeded and
-/// whose rule names it (or is `always`). Otherwise failed, with each failure that nobody took up.
-pub fn run_end(def: &WorkflowDef, ends: &[TaskEnd]) -> (RunState, Option<String>) {
-    let mut unhandled = Vec::new();
-    for (task, end) in def.tasks.iter().zip(ends) {
-        if end.state != TaskState::Failed {
-            continue;
+/// whose rule asks for it (or is `always`). Otherwise failed, with each failure that nobody took up.
+pub fn run_end(def: &WorkflowDef, ends: &[TaskEnd]) -> RunVerdict {
+    let is = |place: usize, state: TaskState| ends.get(place).is_some_and(|end| end.state == state);
+    let (mut unhandled, mut skipped) = (Vec::new(), Vec::new());
+    for (place, (task, end)) in def.tasks.iter().zip(ends).enumerate() {
+        // Without a rule there is no other reason.
+        if end.state == TaskState::Skipped && task.rule.is_none() {
+            skipped.push(task.id.clone());
         }
-        let taken_up = task.dependants.iter().any(|&d| {
-            ends.get(d).is_some_and(|e| e.state == TaskState::Succeeded)
-                && def.tasks[d].rule.as_ref().is_some_and(|rule| rule.takes_up_failure_of(&task.id))
-        });
-        if !taken_up {
+        let failed = end.state == TaskState::Failed;
+        if failed && !is_taken_up(def, place, |dependant| is(dependant, TaskState::Succeeded)) {
             let attempts =
                 if end.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", end.attempts) };
             unhandled.push(format!("`{}` failed after {attempts}: {}", task.id, end.error));
         }
     }
-    if unhandled.is_empty() {
-        (RunState::Succeeded, None)
-    } else {
-        (RunState::Failed, Some(unhandled.join("; ")))
-    }
+    let succeeded = unhandled.is_empty();
+    let state = if succeeded { RunState::Succeeded } else { RunState::Failed };
+    RunVerdict { state, error: (!succeeded).then(|| unhandled.join("; ")), skipped }
 }
 
 #[cfg(test)]
@@ -52,19 +61,18 @@ mod tests {
     #[test]
     fn an_unhandled_failure_is_named_with_attempts_and_cause() {
         let def = flow(&[("a", &[]), ("b", &["a"])]).expect("two tasks");
-        let (state, error) = run_end(&def, &[end(TaskState::Failed), end(TaskState::Skipped)]);
-        assert_eq!(state, RunState::Failed);
-        assert_eq!(error.as_deref(), Some("`a` failed after 3 attempts: disk on fire"));
+        let verdict = run_end(&def, &[end(TaskState::Failed), end(TaskState::Skipped)]);
+        assert_eq!(verdict.state, RunState::Failed);
+        assert_eq!(verdict.error.as_deref(), Some("`a` failed after 3 attempts: disk on fire"));
+        assert_eq!(verdict.skipped, ["b"]);
     }
 
     #[test]
     fn a_failure_is_taken_up_only_by_a_success() {
         let mut def = flow(&[("a", &[]), ("b", &["a"])]).expect("two tasks");
         def.tasks[1].rule = Some(Rule::TaskFailed("a".into()));
-        assert_eq!(
-            run_end(&def, &[end(TaskState::Failed), end(TaskState::Succeeded)]).0,
-            RunState::Succeeded
-        );
-        assert_eq!(run_end(&def, &[end(TaskState::Failed), end(TaskState::Failed)]).0, RunState::Failed);
+        let state = |b| run_end(&def, &[end(TaskState::Failed), end(b)]).state;
+        assert_eq!(state(TaskState::Succeeded), RunState::Succeeded);
+        assert_eq!(state(TaskState::Failed), RunState::Failed);
     }
 }

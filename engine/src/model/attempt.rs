@@ -2,6 +2,7 @@
 
 use longshore_store::{Digest, RunId};
 use std::fmt;
+use std::time::Duration;
 
 /// Names an attempt of this host in everything that comes back of it. Unique within one engine, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +72,8 @@ pub struct AttemptFailure {
     pub timed_out: bool,
     /// True when trying again cannot help, whatever the retry policy says.
     pub permanent: bool,
+    /// The time before which it is not tried again, in place of the policy's delay.
+    pub retry_after: Option<Duration>,
 }
 
 impl AttemptFailure {

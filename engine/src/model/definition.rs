@@ -1,11 +1,11 @@
 //! Workflows as the engine sees them: tasks in topological order, with what each waits for.
 
+use crate::model::param::ParamDef;
 use fixedbitset::FixedBitSet;
 use longshore_store::{Digest, PackageName, QueueId, TenantId};
 use longshore_workflow::private::RetryEntry;
 use longshore_workflow::{RetryPolicy, Rule};
-use longshore_workflow_plugin::wire::{RetryMeta, TaskMeta, TaskMetadata, WorkflowMeta};
-use serde_json::Value;
+use longshore_workflow_plugin::wire::{ParamMeta, RetryMeta, TaskMeta, TaskMetadata, WorkflowMeta};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -40,19 +40,6 @@ pub struct WorkflowDef {
     pub run_timeout_ms: Option<u64>,
     /// The queue of its tasks.
     pub queue: QueueId,
-}
-
-/// An input of a workflow.
-#[derive(Debug, Clone)]
-pub struct ParamDef {
-    /// The context key.
-    pub name: String,
-    /// Its Rust type as written.
-    pub type_name: String,
-    /// The default, none when it is required.
-    pub default: Option<Value>,
-    /// JSON Schema.
-    pub schema: Value,
 }
 
 /// A task of a workflow.
@@ -121,6 +108,16 @@ pub enum DefinitionError {
         /// The fault.
         message: String,
     },
+    /// A param's schema or default is not what it should be.
+    #[error("workflow `{workflow}`: param `{param}`: {message}")]
+    BadParam {
+        /// The workflow.
+        workflow: String,
+        /// The param.
+        param: String,
+        /// The fault.
+        message: String,
+    },
     /// Too many tasks.
     #[error("workflow `{workflow}` has {tasks} tasks, over the limit of {MAX_TASKS}")]
     TooManyTasks {
@@ -159,6 +156,14 @@ fn definition(
         return Err(DefinitionError::TooManyTasks { workflow: workflow.name.clone(), tasks: metas.len() });
     }
     let tasks = order(&workflow.name, &metas)?;
+    let param = |meta: &ParamMeta| {
+        ParamDef::read(meta).map_err(|message| DefinitionError::BadParam {
+            workflow: workflow.name.clone(),
+            param: meta.name.clone(),
+            message,
+        })
+    };
+    let params = workflow.params.iter().map(param).collect::<Result<_, _>>()?;
     Ok(WorkflowDef {
         digest: digest.clone(),
         package: metadata.package.name.as_str().into(),
@@ -166,16 +171,7 @@ fn definition(
         tenant: workflow.tenant.as_str().into(),
         name: workflow.name.clone(),
         description: workflow.description.clone(),
-        params: workflow
-            .params
-            .iter()
-            .map(|p| ParamDef {
-                name: p.name.clone(),
-                type_name: p.type_name.clone(),
-                default: (!p.required).then(|| serde_json::from_str(&p.default).unwrap_or(Value::Null)),
-                schema: serde_json::from_str(&p.schema).unwrap_or(Value::Bool(true)),
-            })
-            .collect(),
+        params,
         tasks,
         task_timeout_ms: None,
         run_timeout_ms: None,

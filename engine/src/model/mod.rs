@@ -4,4 +4,5 @@ pub(crate) mod attempt;
 pub(crate) mod catalog;
 pub(crate) mod context;
 pub(crate) mod definition;
+pub(crate) mod param;
 pub(crate) mod reactor_def;

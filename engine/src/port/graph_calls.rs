@@ -53,4 +53,9 @@ pub trait GraphRunner: Send + Sync {
     /// Runs a job: at once on this thread, or later on a thread of the package's generation. False when the
     /// generation takes no calls any more; the job is dropped then.
     fn run(&self, job: GraphJob) -> bool;
+
+    /// True when jobs of several reactors wait in one queue: a long one keeps the others waiting.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }

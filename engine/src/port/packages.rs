@@ -51,6 +51,12 @@ pub trait Packages: Send + Sync + 'static {
     /// Changes whenever [`Packages::catalog`] does.
     fn changed(&self) -> watch::Receiver<u64>;
 
+    /// True when everything was tried that is to be loaded when the host starts: what the catalog lacks then is not on
+    /// its way.
+    fn is_settled(&self) -> bool {
+        true
+    }
+
     /// The definition that a run is pinned to, while its digest is loaded.
     fn definition(&self, digest: &Digest, tenant: &TenantId, workflow: &str) -> Option<Arc<WorkflowDef>>;
 

@@ -3,8 +3,9 @@
 use crate::model::attempt::{Attempt, AttemptFailure, AttemptOutcome};
 use crate::port::packages::PollOutcome;
 use longshore_workflow_plugin::wire::{
-    PollReply, Reader, StartTask, TaskFailure, TaskReply, TaskRequest, Wire, WireError,
+    PollReply, Reader, RetryAdvice, StartTask, TaskFailure, TaskReply, TaskRequest, Wire, WireError,
 };
+use std::time::Duration;
 
 /// The time a poll may take, in milliseconds.
 pub const POLL_DEADLINE_MS: u64 = 30_000;
@@ -17,7 +18,10 @@ pub fn read_reply(bytes: &[u8]) -> Result<Option<AttemptOutcome>, WireError> {
     let mut reader = Reader::new(bytes);
     Ok(match TaskReply::take(&mut reader)? {
         TaskReply::Done => Some(AttemptOutcome::Done(bytes[reader.position()..].to_vec())),
-        TaskReply::Failed(failure) => Some(AttemptOutcome::Failed(read_failure(failure))),
+        TaskReply::Failed(failure) => {
+            let advice = (reader.remaining() > 0).then(|| RetryAdvice::take(&mut reader)).transpose()?;
+            Some(AttemptOutcome::Failed(read_failure(failure, advice.unwrap_or_default())))
+        }
         TaskReply::Accepted => None,
         TaskReply::Cancelled => Some(AttemptOutcome::Cancelled),
         TaskReply::Unknown => Some(AttemptOutcome::Failed(AttemptFailure::permanent(
@@ -26,14 +30,16 @@ pub fn read_reply(bytes: &[u8]) -> Result<Option<AttemptOutcome>, WireError> {
     })
 }
 
-fn read_failure(failure: TaskFailure) -> AttemptFailure {
+fn read_failure(failure: TaskFailure, advice: RetryAdvice) -> AttemptFailure {
+    let RetryAdvice { permanent, retry_after_ms } = advice;
     AttemptFailure {
         message: failure.message,
         causes: failure.causes,
         panicked: failure.panicked,
         backtrace: failure.backtrace,
         timed_out: failure.timed_out,
-        permanent: false,
+        permanent,
+        retry_after: (retry_after_ms > 0).then(|| Duration::from_millis(retry_after_ms)),
     }
 }
 

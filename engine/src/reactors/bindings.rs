@@ -9,6 +9,7 @@ use crate::reactors::status::GraphCounts;
 use crate::sync::lock;
 use longshore_workflow::InputCache;
 use longshore_workflow_plugin::wire::CallFailure;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -46,8 +47,11 @@ pub(crate) fn bindings(
 /// Pauses of a graph after panics and timeouts.
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
 
-/// Failures in a row that open the circuit of a graph, until its package changes.
+/// Failures in a row that open the circuit of a graph.
 const FAILURE_THRESHOLD: u32 = 10;
+
+/// Pauses of a graph whose circuit is open. After each it is called once: when that goes well, the circuit closes.
+const OPEN_PAUSE: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_secs(600));
 
 /// The present connections of a reactor.
 pub(crate) struct Bindings {
@@ -69,6 +73,8 @@ pub(crate) struct GraphBinding {
     /// Of another package: the firing it is to take next.
     pub(crate) mailbox: Mutex<Mailbox>,
     circuit: Mutex<Circuit>,
+    /// True when a firing came during a pause.
+    missed: AtomicBool,
 }
 
 /// True when a graph may be called.
@@ -78,8 +84,8 @@ enum Circuit {
     Closed,
     /// It panicked or timed out: it may be called again then.
     PausedUntil(Instant),
-    /// It failed too often in a row: it is not called until its package changes.
-    Open,
+    /// It failed too often in a row: it is tried once then.
+    OpenUntil(Instant),
 }
 
 #[derive(Default)]
@@ -97,6 +103,7 @@ impl GraphBinding {
             counts: Mutex::default(),
             mailbox: Mutex::default(),
             circuit: Mutex::new(Circuit::Closed),
+            missed: AtomicBool::new(false),
         }
     }
 
@@ -104,14 +111,39 @@ impl GraphBinding {
     pub(crate) fn is_callable(&self) -> bool {
         match *lock(&self.circuit) {
             Circuit::Closed => true,
-            Circuit::PausedUntil(at) => Instant::now() >= at,
-            Circuit::Open => false,
+            Circuit::PausedUntil(at) | Circuit::OpenUntil(at) => Instant::now() >= at,
         }
     }
 
-    /// True when it failed too often in a row to be called again.
+    /// True when it failed too often in a row to be called for each firing.
     pub(crate) fn is_open(&self) -> bool {
-        *lock(&self.circuit) == Circuit::Open
+        matches!(*lock(&self.circuit), Circuit::OpenUntil(_))
+    }
+
+    /// Calls it again from now on, whatever it did before.
+    pub(crate) fn reset(&self) {
+        *lock(&self.circuit) = Circuit::Closed;
+        lock(&self.counts).in_a_row = 0;
+    }
+
+    /// A firing came that it is not called for now.
+    pub(crate) fn miss(&self) {
+        self.missed.store(true, Ordering::Relaxed);
+    }
+
+    /// True when it missed a firing.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.missed.load(Ordering::Relaxed)
+    }
+
+    /// True when it missed a firing and may be called again.
+    pub(crate) fn may_make_up(&self) -> bool {
+        self.has_missed() && self.is_callable()
+    }
+
+    /// True when it missed a firing since this was asked last.
+    pub(crate) fn take_missed(&self) -> bool {
+        self.missed.swap(false, Ordering::Relaxed)
     }
 
     /// Calls the graph, and counts.
@@ -120,7 +152,10 @@ impl GraphBinding {
         let deadline_ms = self.deadline.as_millis() as u64;
         let result = calls.fire(self.def.index, cache, deadline_ms);
         match &result {
-            Ok(outputs) => lock(&self.counts).completed(outputs.clone(), began.elapsed()),
+            Ok(outputs) => {
+                lock(&self.counts).completed(outputs.clone(), began.elapsed());
+                *lock(&self.circuit) = Circuit::Closed;
+            }
             Err(failure) => self.failed(failure),
         }
         result
@@ -135,8 +170,15 @@ impl GraphBinding {
         }
         tracing::warn!(graph, error = failure.message, in_a_row, "a graph failed");
         if in_a_row >= FAILURE_THRESHOLD {
-            *lock(&self.circuit) = Circuit::Open;
-            tracing::error!(graph, failures = in_a_row, "a graph is not called until its package changes");
+            let pause = OPEN_PAUSE.pause(in_a_row - FAILURE_THRESHOLD + 1);
+            *lock(&self.circuit) = Circuit::OpenUntil(Instant::now() + pause);
+            let seconds = pause.as_secs();
+            tracing::error!(
+                graph,
+                failures = in_a_row,
+                seconds,
+                "a graph is not called, and then tried once"
+            );
         } else if failure.panicked || failure.timed_out {
             *lock(&self.circuit) = Circuit::PausedUntil(Instant::now() + PAUSE.pause(in_a_row));
         }
@@ -169,7 +211,13 @@ mod tests {
             assert!(!graph.is_open());
             graph.failed(&panic);
         }
-        assert!(graph.is_open());
+        assert!(graph.is_open() && !graph.is_callable());
+        *lock(&graph.circuit) = Circuit::OpenUntil(Instant::now());
+        assert!(graph.is_callable(), "it is tried once");
+        graph.failed(&panic);
+        assert!(graph.is_open() && !graph.is_callable());
+        graph.reset();
+        assert!(graph.is_callable() && !graph.is_open());
     }
 
     #[test]

@@ -13,7 +13,17 @@ pub(crate) struct Inbox {
     pub(crate) flush: Vec<usize>,
     /// Firings that somebody asked for, with values of their own.
     pub(crate) manual: Vec<Vec<(usize, Event)>>,
+    /// Graphs that missed a firing are called with the values there are.
+    pub(crate) make_up: bool,
     pub(crate) pumping: bool,
+}
+
+/// What was taken out of an inbox, to be looked at.
+pub(crate) struct Taken {
+    pub(crate) events: Vec<(usize, Event, String)>,
+    pub(crate) flush: Vec<usize>,
+    pub(crate) manual: Vec<Vec<(usize, Event)>>,
+    pub(crate) make_up: bool,
 }
 
 impl Inbox {
@@ -23,7 +33,7 @@ impl Inbox {
 
     /// The same events under another definition of the reactor. Those of a source that is gone go.
     pub(crate) fn rebound(&mut self, old: &ReactorDef, new: &ReactorDef) {
-        let mut next = Self { pumping: self.pumping, ..Self::new(new.sources.len()) };
+        let mut next = Self { pumping: self.pumping, make_up: self.make_up, ..Self::new(new.sources.len()) };
         for (source, (slot, count)) in self.slots.drain(..).zip(self.counts.drain(..)).enumerate() {
             if let Some(place) = place_in(new, old, source) {
                 (next.slots[place], next.counts[place]) = (slot, count);
@@ -36,15 +46,35 @@ impl Inbox {
         *self = next;
     }
 
-    /// Puts what was taken out back in front of what came since.
-    pub(crate) fn put_back(&mut self, mut taken: Self) {
-        for (slot, mut waiting) in self.slots.iter_mut().zip(taken.slots) {
+    /// Takes out what waits.
+    pub(crate) fn take(&mut self) -> Taken {
+        let slots = self.slots.iter_mut().enumerate();
+        Taken {
+            events: slots
+                .flat_map(|(source, slot)| slot.drain(..).map(move |(event, at)| (source, event, at)))
+                .collect(),
+            flush: std::mem::take(&mut self.flush),
+            manual: std::mem::take(&mut self.manual),
+            make_up: std::mem::take(&mut self.make_up),
+        }
+    }
+
+    /// Puts what was taken out under another definition back in front of what came since.
+    pub(crate) fn put_back(&mut self, taken: Taken, old: &ReactorDef, new: &ReactorDef) {
+        let Taken { events, flush, manual, make_up } = taken;
+        let mut before = Self { flush, manual, make_up, ..Self::new(old.sources.len()) };
+        for (source, event, position) in events {
+            before.slots[source].push_back((event, position));
+        }
+        before.rebound(old, new);
+        for (slot, mut waiting) in self.slots.iter_mut().zip(before.slots) {
             waiting.append(slot);
             *slot = waiting;
         }
-        taken.flush.append(&mut self.flush);
-        taken.manual.append(&mut self.manual);
-        (self.flush, self.manual) = (taken.flush, taken.manual);
+        before.flush.append(&mut self.flush);
+        before.manual.append(&mut self.manual);
+        (self.flush, self.manual) = (before.flush, before.manual);
+        self.make_up |= before.make_up;
     }
 
     /// Asks for a flush; once is enough however often it is asked for.
@@ -55,27 +85,40 @@ impl Inbox {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.iter().all(VecDeque::is_empty) && self.flush.is_empty() && self.manual.is_empty()
+        let no_events = self.slots.iter().all(VecDeque::is_empty);
+        no_events && self.flush.is_empty() && self.manual.is_empty() && !self.make_up
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::reactor_def::{Criteria, InputStrategy, SourceDef};
 
-    fn inbox(events: &[&[u8]]) -> Inbox {
+    fn def() -> ReactorDef {
+        ReactorDef {
+            digest: longshore_store::Digest::from_sha256([1; 32]),
+            package: "p".into(),
+            name: "r".into(),
+            sources: vec![SourceDef { name: "s".into(), accumulator: None }],
+            criteria: Criteria::Any(vec![0]),
+            strategy: InputStrategy::Latest,
+        }
+    }
+
+    fn inbox(events: &[&[u8]], manual: &[u8]) -> Inbox {
         let mut inbox = Inbox::new(1);
         inbox.slots[0].extend(events.iter().map(|event| (Event::from(*event), String::new())));
+        inbox.manual.push(vec![(0, manual.into())]);
         inbox
     }
 
     #[test]
     fn what_is_put_back_stands_before_what_came_since() {
-        let mut since = inbox(&[b"new"]);
-        since.manual.push(vec![(0, b"second"[..].into())]);
-        let mut taken = inbox(&[b"old", b"older"]);
-        taken.manual.push(vec![(0, b"first"[..].into())]);
-        since.put_back(taken);
+        let mut since = inbox(&[b"new"], b"second");
+        let taken = inbox(&[b"old", b"older"], b"first").take();
+        let def = def();
+        since.put_back(taken, &def, &def);
         let events: Vec<&[u8]> = since.slots[0].iter().map(|(event, _)| &**event).collect();
         assert_eq!(events, [&b"old"[..], b"older", b"new"]);
         let manual: Vec<&[u8]> = since.manual.iter().map(|values| &*values[0].1).collect();

@@ -3,7 +3,7 @@
 use crate::model::reactor_def::AccumulatorKind;
 use crate::port::graph_calls::{GraphCalls, GraphRunner, Outputs};
 use crate::reactors::bindings::{Bindings, GraphBinding};
-use crate::reactors::inbox::Inbox;
+use crate::reactors::inbox::Taken;
 use crate::reactors::reactor::Reactor;
 use crate::reactors::state::{Event, ReactorState};
 use crate::sync::lock;
@@ -12,6 +12,9 @@ use longshore_workflow_plugin::wire::CallFailure;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+/// Looks at the inbox after which a reactor goes to the back of the queue of its package, where others wait.
+const MAX_LOOKS: usize = 16;
 
 /// Events of a source that must not be dropped that wait at the same time, with strategy `latest`.
 const MAX_WAITING: usize = 10_000;
@@ -81,6 +84,12 @@ impl Reactor {
         self.pump();
     }
 
+    /// Calls the graphs that missed a firing during a pause, with the values there are.
+    pub(crate) fn make_up(self: &Arc<Self>) {
+        lock(&self.inbox).make_up = true;
+        self.pump_if_needed();
+    }
+
     fn pump(self: &Arc<Self>) {
         let (bindings, me) = (self.bindings(), Arc::clone(self));
         let runner = Arc::clone(&bindings.runner);
@@ -91,70 +100,86 @@ impl Reactor {
         }
     }
 
-    /// Looks at what waits, until nothing does or the package changes.
+    /// Looks at what waits, until nothing does, the package changes, or others have waited for long.
     fn drain(self: &Arc<Self>, calls: &dyn GraphCalls, bindings: &Arc<Bindings>) {
-        loop {
-            let (events, flush, manual) = {
-                let mut inbox = lock(&self.inbox);
-                let moved = !Arc::ptr_eq(&lock(&self.bindings), bindings);
-                if inbox.is_empty() || self.is_paused() || moved {
-                    inbox.pumping = false;
-                    let again = moved && !inbox.is_empty();
-                    drop(inbox);
-                    if again {
-                        self.pump_if_needed();
-                    }
-                    return;
-                }
-                let events: Vec<(usize, Event, String)> = inbox
-                    .slots
-                    .iter_mut()
-                    .enumerate()
-                    .flat_map(|(source, slot)| slot.drain(..).map(move |(event, at)| (source, event, at)))
-                    .collect();
-                (events, std::mem::take(&mut inbox.flush), std::mem::take(&mut inbox.manual))
-            };
+        for look in 1.. {
+            self.take_up();
+            let Some(taken) = self.take_waiting(bindings) else { return };
             let mut state = lock(&self.state);
             if !Arc::ptr_eq(&lock(&self.bindings), bindings) {
                 // Swapped in this moment: what was taken out is put back for the new version.
                 drop(state);
-                self.put_back(bindings, events, flush, manual);
+                self.put_back(bindings, taken);
                 continue;
             }
-            for (source, event, position) in events {
-                self.take(calls, &mut state, source, &event, position);
+            if let Some(left) = self.look_at(calls, bindings, &mut state, taken) {
+                drop(state);
+                self.put_back(bindings, left);
+                continue;
             }
-            for source in flush {
-                self.flush_now(calls, &mut state, source);
-            }
-            if state.is_due() {
-                self.fire(calls, bindings, &mut state);
-            }
-            for values in manual {
-                for (source, event) in values {
-                    self.take(calls, &mut state, source, &event, "manual".to_owned());
-                }
-                self.fire(calls, bindings, &mut state);
+            drop(state);
+            if look >= MAX_LOOKS && bindings.runner.is_shared() {
+                return self.pump();
             }
         }
     }
 
+    /// Takes out what waits. When that is nothing, or not for these connections, the pumping ends.
+    fn take_waiting(self: &Arc<Self>, bindings: &Arc<Bindings>) -> Option<Taken> {
+        let mut inbox = lock(&self.inbox);
+        let moved = !Arc::ptr_eq(&lock(&self.bindings), bindings);
+        if inbox.is_empty() || self.is_paused() || moved {
+            inbox.pumping = false;
+            let again = moved && !inbox.is_empty();
+            drop(inbox);
+            if again {
+                self.pump_if_needed();
+            }
+            return None;
+        }
+        Some(inbox.take())
+    }
+
+    /// Takes events and fires. Returns what is left when the next version waits: the calls between which it is taken up
+    /// may be long.
+    fn look_at(
+        self: &Arc<Self>,
+        calls: &dyn GraphCalls,
+        bindings: &Arc<Bindings>,
+        state: &mut ReactorState,
+        taken: Taken,
+    ) -> Option<Taken> {
+        for (source, event, position) in taken.events {
+            self.take(calls, state, source, &event, position);
+        }
+        for source in taken.flush {
+            self.flush_now(calls, state, source);
+        }
+        if state.is_due() {
+            self.fire(calls, bindings, state);
+        }
+        if taken.make_up {
+            self.call_missed(calls, bindings, state);
+        }
+        let mut manual = taken.manual.into_iter();
+        while let Some(values) = manual.next() {
+            for (source, event) in values {
+                self.take(calls, state, source, &event, "manual".to_owned());
+            }
+            self.fire(calls, bindings, state);
+            if self.is_handed_over() && manual.len() > 0 {
+                let manual = manual.collect();
+                return Some(Taken { events: Vec::new(), flush: Vec::new(), manual, make_up: false });
+            }
+        }
+        None
+    }
+
     /// Puts events back in front of those that came since, as far as the new version has their sources.
-    fn put_back(
-        &self,
-        old: &Bindings,
-        events: Vec<(usize, Event, String)>,
-        flush: Vec<usize>,
-        manual: Vec<Vec<(usize, Event)>>,
-    ) {
+    fn put_back(&self, old: &Bindings, taken: Taken) {
         let mut inbox = lock(&self.inbox);
         let new = self.bindings();
-        let mut before = Inbox { flush, manual, ..Inbox::new(old.def.sources.len()) };
-        for (source, event, position) in events {
-            before.slots[source].push_back((event, position));
-        }
-        before.rebound(&old.def, &new.def);
-        inbox.put_back(before);
+        inbox.put_back(taken, &old.def, &new.def);
     }
 
     fn fire(self: &Arc<Self>, calls: &dyn GraphCalls, bindings: &Arc<Bindings>, state: &mut ReactorState) {
@@ -162,17 +187,43 @@ impl Reactor {
         self.firings.store(number, Ordering::Relaxed);
         self.touch();
         for graph in &bindings.graphs {
-            if !graph.is_callable() {
-                continue;
+            if graph.is_callable() {
+                graph.take_missed();
+                self.call(calls, bindings, graph, number, state);
+            } else {
+                graph.miss();
             }
-            match &graph.runner {
-                Some(runner) => self.post(graph, runner, number, state.cache().clone()),
-                None => {
-                    *lock(&self.calling) = Some(Instant::now());
-                    let result = graph.call(calls, state.cache());
-                    *lock(&self.calling) = None;
-                    self.finish(bindings, state, number, result);
-                }
+        }
+    }
+
+    /// Calls the graphs that missed the last firing, as far as they may be called again.
+    fn call_missed(
+        self: &Arc<Self>,
+        calls: &dyn GraphCalls,
+        bindings: &Arc<Bindings>,
+        state: &mut ReactorState,
+    ) {
+        for graph in bindings.graphs.iter().filter(|graph| graph.may_make_up()) {
+            graph.take_missed();
+            self.call(calls, bindings, graph, state.fired(), state);
+        }
+    }
+
+    fn call(
+        self: &Arc<Self>,
+        calls: &dyn GraphCalls,
+        bindings: &Bindings,
+        graph: &Arc<GraphBinding>,
+        number: u64,
+        state: &mut ReactorState,
+    ) {
+        match &graph.runner {
+            Some(runner) => self.post(graph, runner, number, state.cache().clone()),
+            None => {
+                *lock(&self.calling) = Some(Instant::now());
+                let result = graph.call(calls, state.cache());
+                *lock(&self.calling) = None;
+                self.finish(bindings, graph, state, number, result);
             }
         }
     }
@@ -180,6 +231,7 @@ impl Reactor {
     fn finish(
         &self,
         bindings: &Bindings,
+        graph: &GraphBinding,
         state: &mut ReactorState,
         number: u64,
         result: Result<Outputs, CallFailure>,
@@ -189,7 +241,7 @@ impl Reactor {
                 for (terminal, value) in &outputs {
                     state.feed_back(terminal, value);
                 }
-                self.tell_subscribers(bindings, number, outputs);
+                self.tell_subscribers(bindings, &graph.def.name, number, outputs);
             }
             Err(failure) => self.reject_input(state, failure),
         }
@@ -224,7 +276,7 @@ impl Reactor {
                 let Some((number, cache)) = next else { return };
                 let result = graph_.call(calls, &cache);
                 if let Ok(outputs) = result {
-                    me.tell_subscribers(&me.bindings(), number, outputs);
+                    me.tell_subscribers(&me.bindings(), &graph_.def.name, number, outputs);
                 }
             }
         }));

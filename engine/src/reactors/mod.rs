@@ -4,7 +4,9 @@
 //! - [`bindings`]: the graphs a reactor fires, and what runs them. - [`reactor`]: one running reactor.
 //! - [`latest`]: firing in memory. - [`sequential`]: inputs recorded first, processed in order.
 //! - [`ingress`]: the way into a reactor. - [`feeds`]: polls, timers of batches, streams.
-//! - [`supervisor`]: all reactors of a host, kept as the catalog says. - [`persist`], [`commands`]: their records.
+//! - [`supervisor`]: all reactors of a host. - [`persist`]: their records.
+//! - [`tasks`]: keeps them as the catalog says. - [`commands`]: what other programs ask. - [`subscriptions`]: what
+//!   firings start. - [`log`]: what is told of them.
 //!
 //! # Guarantees
 //! - `latest`: a graph sees the newest values; events that it did not see are counted.
@@ -19,6 +21,7 @@ mod feeds;
 mod inbox;
 mod ingress;
 mod latest;
+mod log;
 mod persist;
 mod reactor;
 mod sequential;
@@ -26,6 +29,7 @@ mod state;
 pub(crate) mod status;
 mod subscriptions;
 mod supervisor;
+mod tasks;
 
 pub use supervisor::Reactors;
-pub(crate) use supervisor::run;
+pub(crate) use tasks::run;

@@ -27,6 +27,7 @@ const MAX_DEAD_LETTERS: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Fired {
     pub(crate) reactor: String,
+    pub(crate) graph: String,
     pub(crate) number: u64,
     pub(crate) outputs: Outputs,
 }
@@ -35,6 +36,8 @@ pub(crate) struct Fired {
 pub(crate) struct Reactor {
     pub(crate) name: String,
     pub(super) bindings: Mutex<Arc<Bindings>>,
+    /// Connections that are taken up between two calls.
+    next: Mutex<Option<Arc<Bindings>>>,
     pub(super) inbox: Mutex<Inbox>,
     pub(super) state: Mutex<ReactorState>,
     pub(super) fired: mpsc::Sender<Fired>,
@@ -62,6 +65,7 @@ impl Reactor {
         Self {
             name: bindings.def.name.clone(),
             bindings: Mutex::new(Arc::new(bindings)),
+            next: Mutex::default(),
             inbox: Mutex::new(Inbox::new(sources)),
             firings: AtomicU64::new(state.fired()),
             state: Mutex::new(state),
@@ -81,20 +85,49 @@ impl Reactor {
         Arc::clone(&lock(&self.bindings))
     }
 
-    /// Connects it anew, as when a package was swapped. Events that wait go on waiting. False while a graph is
-    /// being called: its values are in use then, for ever when it never returns.
-    pub(crate) fn rebind(self: &Arc<Self>, bindings: &Arc<Bindings>) -> bool {
+    /// Connects it anew, as when a package was swapped. It takes the connections up between two calls: at once when no
+    /// graph is being called, see [`Reactor::take_up`]. Events that wait go on waiting.
+    pub(crate) fn hand_over(&self, bindings: Arc<Bindings>) {
+        *lock(&self.next) = Some(bindings);
+    }
+
+    /// True when connections wait to be taken up.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        lock(&self.next).is_some()
+    }
+
+    /// Takes up the connections that were handed over. False when they wait still: a graph is being called, and its
+    /// values are in use.
+    pub(crate) fn take_up(&self) -> bool {
+        if !self.is_handed_over() {
+            return true;
+        }
         let Ok(mut state) = self.state.try_lock() else { return false };
+        let Some(bindings) = lock(&self.next).take() else { return true };
         state.rebound(Arc::clone(&bindings.def));
         // The inbox before the bindings, as everywhere.
         let mut inbox = lock(&self.inbox);
-        let old = std::mem::replace(&mut *lock(&self.bindings), Arc::clone(bindings));
+        let old = std::mem::replace(&mut *lock(&self.bindings), Arc::clone(&bindings));
         inbox.rebound(&old.def, &bindings.def);
         drop(inbox);
         drop(state);
         self.touch();
-        self.pump_if_needed();
         true
+    }
+
+    /// True when a graph that missed a firing may be called again.
+    pub(crate) fn may_make_up(&self) -> bool {
+        self.bindings().graphs.iter().any(|graph| graph.may_make_up())
+    }
+
+    /// True when a graph missed a firing.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.bindings().graphs.iter().any(|graph| graph.has_missed())
+    }
+
+    /// Calls the graphs again that failed too often in a row.
+    pub(crate) fn reset(&self) {
+        self.bindings().graphs.iter().for_each(|graph| graph.reset());
     }
 
     pub(crate) fn touch(&self) {
@@ -178,11 +211,11 @@ impl Reactor {
 
     /// Hands a firing to the workflows that subscribe. One for which there is no room starts none of them, and
     /// counts as dropped: whoever needs each of them declares the reactor `sequential`.
-    pub(super) fn tell_subscribers(&self, bindings: &Bindings, number: u64, outputs: Outputs) {
+    pub(super) fn tell_subscribers(&self, bindings: &Bindings, graph: &str, number: u64, outputs: Outputs) {
         if bindings.subscriptions.is_empty() {
             return;
         }
-        let fired = Fired { reactor: self.name.clone(), number, outputs };
+        let fired = Fired { reactor: self.name.clone(), graph: graph.to_owned(), number, outputs };
         if let Err(mpsc::error::TrySendError::Full(_)) = self.fired.try_send(fired)
             && self.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(MAX_FIRED as u64)
         {
@@ -245,9 +278,22 @@ impl Reactor {
                 reason: format!("a graph has not returned for {} s; its thread is lost", stuck.as_secs()),
             };
         }
+        if let Some(next) = &*lock(&self.next) {
+            return Health::Degraded {
+                reason: format!(
+                    "a graph of {} has not returned; {} waits for it",
+                    bindings.def.digest.short(),
+                    next.def.digest.short()
+                ),
+            };
+        }
         if let Some(graph) = bindings.graphs.iter().find(|graph| graph.is_open()) {
             return Health::Degraded {
-                reason: format!("graph `{}` failed too often in a row", graph.def.name),
+                reason: format!(
+                    "graph `{}` failed too often in a row and is tried from time to time; \
+                     `longshore reactors reset` calls it again at once",
+                    graph.def.name
+                ),
             };
         }
         if let Some((source, problem)) = lock(&self.problems).iter().next() {
@@ -269,5 +315,53 @@ fn kind_of(kind: Option<&AccumulatorKind>) -> &'static str {
         Some(AccumulatorKind::Batch { .. }) => "batch",
         Some(AccumulatorKind::Stream(_)) => "stream",
         Some(AccumulatorKind::State { .. }) => "state",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::reactor_def::{Criteria, InputStrategy, ReactorDef, SourceDef};
+    use crate::port::graph_calls::{GraphJob, GraphRunner};
+    use longshore_store::Digest;
+
+    /// Takes no calls.
+    struct Closed;
+
+    impl GraphRunner for Closed {
+        fn run(&self, _: GraphJob) -> bool {
+            false
+        }
+    }
+
+    fn bindings(version: u8) -> Bindings {
+        let def = ReactorDef {
+            digest: Digest::from_sha256([version; 32]),
+            package: "p".into(),
+            name: "r".into(),
+            sources: vec![SourceDef { name: "s".into(), accumulator: None }],
+            criteria: Criteria::Any(vec![0]),
+            strategy: InputStrategy::Latest,
+        };
+        let (runner, deadline) = (Arc::new(Closed), Duration::from_secs(1));
+        Bindings { def: Arc::new(def), runner, graphs: Vec::new(), subscriptions: Vec::new(), deadline }
+    }
+
+    #[test]
+    fn another_version_is_taken_up_when_a_call_returns_and_the_status_says_what_it_waits_for() {
+        let first = bindings(1);
+        let state = ReactorState::new(Arc::clone(&first.def));
+        let reactor = Reactor::new(first, state, false, mpsc::channel(1).0);
+        let calling = lock(&reactor.state);
+        reactor.hand_over(Arc::new(bindings(2)));
+        assert!(!reactor.take_up() && reactor.is_handed_over());
+        let Health::Degraded { reason } = reactor.status().health else { panic!("it waits") };
+        assert!(reason.contains("has not returned"), "{reason}");
+        // The newest version counts.
+        reactor.hand_over(Arc::new(bindings(3)));
+        drop(calling);
+        assert!(reactor.take_up() && !reactor.is_handed_over());
+        assert_eq!(reactor.status().digest, Digest::from_sha256([3; 32]));
+        assert!(!matches!(reactor.status().health, Health::Degraded { .. }));
     }
 }

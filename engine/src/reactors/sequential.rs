@@ -103,6 +103,7 @@ impl Sequential {
 
     /// After a swap sources may stand at other places.
     fn follow_swap(&mut self, backlog: &mut VecDeque<(i64, usize, Event)>) {
+        self.reactor.take_up();
         let now = Arc::clone(&self.reactor.bindings().def);
         if Arc::ptr_eq(&now, &self.def) {
             return;
@@ -248,8 +249,8 @@ impl Sequential {
 
     async fn try_finish(&self, processed: &Processed, last: i64) -> Result<(), Error> {
         let bindings = self.reactor.bindings();
-        for (seq, _, outputs) in &processed.outputs {
-            let key = format!("{}:{seq}", self.reactor.name);
+        for (seq, graph, outputs) in &processed.outputs {
+            let key = format!("{}:{seq}:{graph}", self.reactor.name);
             subscriptions::start(&self.engine, &bindings.subscriptions, &key, outputs).await?;
         }
         let rows: Vec<OutputRow> = processed
@@ -330,6 +331,11 @@ impl Reactor {
             return processed;
         }
         for (at, (seq, source, event)) in inputs.iter().enumerate() {
+            if at > 0 && self.is_handed_over() {
+                // The next version goes on from here.
+                processed.stopped_at = Some(at);
+                return processed;
+            }
             if *source >= bindings.def.sources.len() {
                 let failure = CallFailure { message: "its source is gone".into(), ..CallFailure::default() };
                 self.reject("?", format!("input {seq}"), Arc::clone(event), failure);

@@ -7,7 +7,10 @@ use crate::handle::StartRequest;
 use crate::model::context::ContextMap;
 use crate::model::reactor_def::Subscription;
 use crate::port::graph_calls::Outputs;
+use crate::reactors::log::log;
+use crate::reactors::reactor::Fired;
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
 /// Starts the workflows that subscribe to a firing and whose predicate holds over its outputs. A firing starts
 /// each of them once, however often this is called with its key.
@@ -48,6 +51,19 @@ pub(crate) async fn start(
         }
     }
     Ok(())
+}
+
+/// Starts the workflows that subscribe to firings of reactors in memory, until it is aborted.
+pub(crate) async fn serve(engine: EngineHandle, mut firings: mpsc::Receiver<Fired>) {
+    let host = engine.host();
+    while let Some(Fired { reactor, graph, number, outputs }) = firings.recv().await {
+        let catalog = engine.packages().catalog();
+        let of_reactor = catalog.subscriptions.iter().filter(|s| s.reactor == reactor);
+        let subscribed: Vec<Subscription> = of_reactor.cloned().collect();
+        // Firings in memory are counted anew by each host.
+        let key = format!("{reactor}:{host}:{number}:{graph}");
+        log("a subscription was not served", start(&engine, &subscribed, &key, &outputs).await);
+    }
 }
 
 /// The values that predicates look at: those of the terminals, and the fields of those that are objects as

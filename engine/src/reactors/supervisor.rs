@@ -5,7 +5,8 @@ use crate::handle::EngineHandle;
 use crate::model::catalog::Catalog;
 use crate::model::reactor_def::{InputStrategy, ReactorDef};
 use crate::port::graph_calls::GraphRunner;
-use crate::reactors::bindings::{bindings, signature};
+use crate::reactors::bindings::{Bindings, bindings, signature};
+use crate::reactors::feeds;
 use crate::reactors::feeds::{Feed, StreamPlace};
 use crate::reactors::ingress::{InputBatch, ReactorInput, packed};
 use crate::reactors::persist::record;
@@ -13,7 +14,6 @@ use crate::reactors::reactor::{Fired, MAX_FIRED, Reactor};
 use crate::reactors::sequential::{QUEUE, Sequential};
 use crate::reactors::state::ReactorState;
 use crate::reactors::status::ReactorStatus;
-use crate::reactors::{feeds, subscriptions};
 use crate::sync::lock;
 use longshore_store::{PositionRow, ReactorRow, StatusRow};
 use serde_json::Value;
@@ -21,15 +21,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
-
-/// The interval at which changes are recorded, and commands of other programs are looked for.
-const TICK: Duration = Duration::from_secs(1);
-
-/// The time a reactor that is to be connected anew is waited for while a graph is being called.
-const BUSY: Duration = Duration::from_secs(5);
 
 /// All reactors of a host.
 pub struct Reactors {
@@ -46,6 +39,8 @@ struct Running {
     input: ReactorInput,
     /// The graphs and subscriptions it was connected with.
     signature: String,
+    /// True when it has not taken up its connections yet: nothing feeds it meanwhile.
+    waits: bool,
     feeds: Vec<Feed>,
     worker: Option<Feed>,
 }
@@ -133,6 +128,20 @@ impl Reactors {
         Ok(())
     }
 
+    /// Calls the graphs of a reactor again that failed too often in a row.
+    ///
+    /// # Errors
+    /// [`Error::UnknownReactor`].
+    pub fn reset(&self, reactor: &str) -> Result<(), Error> {
+        self.input(reactor)?.reactor.reset();
+        Ok(())
+    }
+
+    /// The number of reactors that run.
+    pub(super) fn count(&self) -> usize {
+        lock(&self.running).len()
+    }
+
     fn input(&self, reactor: &str) -> Result<ReactorInput, Error> {
         let running = lock(&self.running);
         running.get(reactor).map(|running| running.input.clone()).ok_or_else(|| Error::UnknownReactor {
@@ -153,7 +162,7 @@ impl Reactors {
     }
 
     /// Makes the running reactors those of the catalog.
-    async fn reconcile(&self, engine: &EngineHandle, catalog: &Catalog) -> Result<(), Error> {
+    pub(super) async fn reconcile(&self, engine: &EngineHandle, catalog: &Catalog) -> Result<(), Error> {
         if self.closed.load(Ordering::SeqCst) {
             return Ok(());
         }
@@ -177,44 +186,48 @@ impl Reactors {
             let known = lock(&self.running).get(name).map(|r| (r.signature.clone(), r.input.clone()));
             match known {
                 Some((same, _)) if same == signature => {}
-                Some((_, input)) => self.rebind(engine, catalog, def, runner, input, signature).await,
+                Some((_, input)) => {
+                    let bindings = bindings(engine, catalog, def, runner, self.deadline);
+                    self.rebind(def, bindings, &input, signature);
+                }
                 None => self.start(engine, catalog, def, runner, signature).await?,
             }
         }
         Ok(())
     }
 
-    /// Connects a running reactor to another generation: values and waiting events stay.
-    async fn rebind(
-        &self,
-        engine: &EngineHandle,
-        catalog: &Catalog,
-        def: &Arc<ReactorDef>,
-        runner: Arc<dyn GraphRunner>,
-        input: ReactorInput,
-        signature: String,
-    ) {
-        let bindings = Arc::new(bindings(engine, catalog, def, runner, self.deadline));
-        // What fed the version before ends first: its places of sources may be others.
+    /// Connects a running reactor to another generation: values and waiting events stay. It takes that up between two
+    /// calls, see [`Reactors::look_after`].
+    fn rebind(&self, def: &ReactorDef, bindings: Bindings, input: &ReactorInput, signature: String) {
+        input.reactor.hand_over(Arc::new(bindings));
         if let Some(running) = lock(&self.running).get_mut(&def.name) {
+            // What fed the version before ends first: its places of sources may be others.
             running.feeds.clear();
-        }
-        let began = Instant::now();
-        while !input.reactor.rebind(&bindings) {
-            if began.elapsed() > BUSY {
-                tracing::error!(
-                    reactor = def.name,
-                    "a graph does not return; the reactor stays with the old version"
-                );
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        if let Some(running) = lock(&self.running).get_mut(&def.name) {
             running.signature = signature;
-            let positions = lock(&input.positions).clone();
-            running.feeds = feeds::start(&input, &positions, &self.place);
+            running.waits = true;
         }
+    }
+
+    /// Looks after the reactors that wait. Returns true when some still do.
+    pub(super) fn look_after(&self) -> bool {
+        let mut some_wait = false;
+        for running in lock(&self.running).values_mut() {
+            let reactor = &running.input.reactor;
+            if running.waits && reactor.take_up() {
+                running.waits = false;
+                let positions = lock(&running.input.positions).clone();
+                running.feeds = feeds::start(&running.input, &positions, &self.place);
+                // Where the package is this program, the author's code runs on whatever thread asks.
+                let reactor = Arc::clone(reactor);
+                tokio::task::spawn_blocking(move || reactor.pump_if_needed());
+            }
+            if reactor.may_make_up() {
+                let reactor = Arc::clone(reactor);
+                tokio::task::spawn_blocking(move || reactor.make_up());
+            }
+            some_wait |= running.waits || reactor.has_missed();
+        }
+        some_wait
     }
 
     async fn start(
@@ -255,7 +268,7 @@ impl Reactors {
         let positions_kept = Arc::new(Mutex::new(positions.clone()));
         let input = ReactorInput { reactor, sequential, positions: positions_kept };
         let feeds = feeds::start(&input, &positions, &self.place);
-        let running = Running { input, signature, feeds, worker };
+        let running = Running { input, signature, waits: false, feeds, worker };
         let mut all = lock(&self.running);
         if !self.closed.load(Ordering::SeqCst) {
             all.insert(def.name.clone(), running);
@@ -278,7 +291,7 @@ impl Reactors {
     }
 
     /// Records what changed since the last time.
-    async fn record_changes(&self, engine: &EngineHandle) -> Result<(), Error> {
+    pub(super) async fn record_changes(&self, engine: &EngineHandle) -> Result<(), Error> {
         let changed: Vec<ReactorInput> = lock(&self.running)
             .values()
             .filter(|running| running.input.reactor.take_touched())
@@ -303,55 +316,5 @@ impl Reactors {
             running.feeds.clear();
             self.stop(engine, &running).await;
         }
-    }
-}
-
-/// Keeps the reactors as the catalog says, until it is aborted.
-pub(crate) async fn run(engine: EngineHandle, reactors: Arc<Reactors>, mut firings: mpsc::Receiver<Fired>) {
-    let mut changed = engine.packages().changed();
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let host = engine.host();
-    loop {
-        let reconciled = reactors.reconcile(&engine, &engine.packages().catalog()).await;
-        log("reactors were not brought up to date", reconciled);
-        loop {
-            tokio::select! {
-                fired = firings.recv() => {
-                    let Some(Fired { reactor, number, outputs }) = fired else { return };
-                    let subscribed: Vec<_> = engine
-                        .packages()
-                        .catalog()
-                        .subscriptions
-                        .iter()
-                        .filter(|subscription| subscription.reactor == reactor)
-                        .cloned()
-                        .collect();
-                    // Firings in memory are counted anew by each host.
-                    let key = format!("{reactor}:{host}:{number}");
-                    log("a subscription was not served", subscriptions::start(&engine, &subscribed, &key, &outputs).await);
-                }
-                _ = ticks.tick() => {
-                    // A bindings that failed is tried again with the next tick.
-                    log("commands were not looked for", reactors.apply_commands(&engine).await);
-                    log("reactors were not recorded", reactors.record_changes(&engine).await);
-                    if engine.packages().catalog().reactors.len() != lock(&reactors.running).len() {
-                        break;
-                    }
-                }
-                result = changed.changed() => {
-                    if result.is_err() {
-                        return;
-                    }
-                    break;
-                }
-            }
-        }
-    }
-}
-
-fn log(what: &str, result: Result<(), Error>) {
-    if let Err(error) = result {
-        tracing::warn!(error = &error as &dyn std::error::Error, code = error.code(), "{what}");
     }
 }

@@ -1,3 +1,4 @@
 //! Triggers that fire without an event.
 
+mod cron;
 pub(crate) mod scheduler;

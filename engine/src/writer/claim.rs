@@ -154,30 +154,29 @@ impl Writer {
         self.commit_resolved(tx, skipped, claim, effects).await
     }
 
-    /// Reads runs that are not in memory, and ends those whose rows do not read. Returns those whose definition is not
-    /// loaded.
+    /// Reads runs that are not in memory, and ends those whose rows do not read. Returns those that are left out.
     pub(super) async fn load_missing(
         &mut self,
         tx: &mut Tx,
         runs: impl Iterator<Item = RunId>,
         now: i64,
         effects: &mut Effects,
-    ) -> Result<HashSet<RunId>, StoreError> {
+    ) -> Result<Missing, StoreError> {
         let packages = Arc::clone(&self.packages);
         let definition = |row: &RunRow| packages.definition(&row.digest, &row.tenant, &row.workflow);
-        let Missing { unreadable, undefined } = self.runs.load_missing(tx, runs, definition).await?;
-        for (run, error) in unreadable {
+        let mut missing = self.runs.load_missing(tx, runs, definition).await?;
+        for (run, error) in std::mem::take(&mut missing.unreadable) {
             tracing::error!(%run, %error, code = error.code(), "a run does not read and is ended");
             self.end_early(tx, RunEnd::unreadable(run, &error), now, effects).await?;
         }
-        Ok(undefined)
+        Ok(missing)
     }
 
     fn decide(&self, lease: &Lease) -> Option<Readiness> {
         let run = self.runs.get(lease.key.run)?;
-        let idx = lease.key.idx as usize;
-        let task = run.def.tasks.get(idx)?;
-        Some(readiness(task, lease.upstream_failed > 0, |id| run.state_of(id), || run.context_of(idx)))
+        let place = lease.key.idx as usize;
+        let state_of = |place: usize| run.tasks.get(place).map(|task| task.state);
+        Some(readiness(&run.def, place, lease.upstream_failed, state_of, || run.context_of(place)))
     }
 
     /// True when a task is to be executed alone, and another one of its digest is right now.

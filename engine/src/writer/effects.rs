@@ -40,6 +40,8 @@ pub(super) struct Effects {
     pub(super) progress: Vec<ProgressEvent>,
     /// Runs that ended.
     pub(super) finished: Vec<(RunId, RunState)>,
+    /// Runs that are being cancelled: nothing of them is decided any more.
+    pub(super) cancelling: Vec<RunId>,
     /// Attempts to hand over.
     pub(super) attempts: Vec<(HeldLease, Attempt)>,
     /// Attempts that ended before they began.
@@ -63,14 +65,25 @@ pub(super) struct RunEnd {
 }
 
 impl RunEnd {
-    /// Records it. Returns the tasks that were running.
+    /// Records it. Returns the tasks that were running: a run waits for their attempts to stop, unless its rows do not
+    /// read.
     pub(super) async fn record(&self, tx: &mut Tx, now: i64) -> Result<Vec<TaskKey>, StoreError> {
         let Self { run, state, error, kind } = self;
-        let running = TaskRow::cancel_all(tx, *run, now).await?;
-        RunRow::finish(tx, &[(*run, *state, error.clone())], now).await?;
+        let running = TaskRow::cancel_waiting(tx, *run, now).await?;
+        if self.waits_for(&running) {
+            RunRow::begin_cancel(tx, *run, running.len() as i64, error.as_deref()).await?;
+        } else {
+            TaskRow::cancel_running(tx, *run, now).await?;
+            RunRow::finish(tx, &[(*run, *state, error.clone())], now).await?;
+        }
         let message = error.as_deref().unwrap_or("on request");
         EventRow::append(tx, Subject::Run(*run), *kind, message, now).await?;
         Ok(running)
+    }
+
+    /// True when the run has not ended before these tasks have.
+    pub(super) fn waits_for(&self, running: &[TaskKey]) -> bool {
+        !running.is_empty() && self.kind != EventKind::Unreadable
     }
 
     /// The end of a run whose rows do not read.

@@ -2,8 +2,8 @@
 //!
 //! [`Writer::run`] repeats [`Writer::turn`]; one turn is:
 //! 1. take the commands that arrived (`command`), and wait for those that arrive together (`batching`);
-//! 2. begin a transaction, and in it (`transaction`): heartbeat, cancel runs, commit outcomes (`outcomes`), record
-//!    starts, claim tasks as far as there are slots (`claim`, `slots`, `ready_queue`);
+//! 2. begin a transaction, and in it (`transaction`): heartbeat, cancel runs (`cancelled`), commit outcomes (`outcomes`,
+//!    `record`), record starts, claim tasks as far as there are slots (`claim`, `slots`, `ready_queue`);
 //! 3. commit, and only then apply the effects (`effects`): answer, report progress, hand attempts over.
 //!
 //! While a transaction is on its way to disk, commands pile up; the next transaction takes all of them. So one outcome
@@ -19,6 +19,7 @@
 //!   memory ([`effects::Abort::StaleCache`]).
 
 mod batching;
+mod cancelled;
 mod claim;
 pub(crate) mod command;
 pub(crate) mod effects;
@@ -26,6 +27,7 @@ mod lease_table;
 mod migrate;
 mod outcomes;
 mod ready_queue;
+mod record;
 mod recovery;
 mod run_cache;
 mod slots;

@@ -3,19 +3,17 @@
 use super::Writer;
 use super::effects::{Abort, Effects, PUT_BACK_MS, ProgressEvent};
 use super::lease_table::HeldLease;
-use super::run_cache::{CachedRun, Conflict};
-use crate::decide::{AfterFailure, after_failure, after_loss, pause_after_loss};
+use super::record::{MAX_ERROR, attempt_row};
+use super::run_cache::{CachedRun, Conflict, Missing};
+use crate::decide::{AfterFailure, RunVerdict, after_failure, after_loss, pause_after_loss};
 use crate::model::attempt::{AttemptFailure, AttemptOutcome};
 use crate::model::context::Patch;
 use longshore_store::{
-    AttemptResult, Claim, EventKind, EventRow, Lease, Losses, NewAttempt, NewEvent, Resolution, RunCounts,
-    RunId, RunRow, RunState, Subject, Success, TaskKey, TaskState, TaskUpdate, Tx, clip,
+    Claim, EventKind, EventRow, Lease, Losses, NewAttempt, NewEvent, Resolution, RunCounts, RunId, RunRow,
+    RunState, Subject, Success, TaskKey, TaskState, TaskUpdate, Tx, clip,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-
-/// Longest error that is recorded of an attempt, in bytes.
-const MAX_ERROR: usize = 64 * 1024;
 
 /// Conflicts of a run that are recorded one by one.
 const MAX_CONFLICTS_TOLD: usize = 20;
@@ -46,11 +44,13 @@ impl Writer {
         self.ended.sort_unstable_by_key(|(held, _)| held.lease.key);
         let open = self.ended.iter().filter(|(held, _)| !held.cancelled);
         let runs: Vec<RunId> = open.map(|(held, _)| held.lease.key.run).collect();
-        let undefined = self.load_missing(tx, runs.into_iter(), claim.now, effects).await?;
-        let (cancelled, ended): (Vec<_>, Vec<_>) = self.ended.iter().partition(|(held, _)| held.cancelled);
-        let record = |(held, outcome): &(HeldLease, AttemptOutcome)| attempt_row(held, outcome, claim.now);
-        let cancelled: Vec<NewAttempt> = cancelled.into_iter().filter_map(record).collect();
-        NewAttempt::insert(tx, &cancelled).await?;
+        let Missing { undefined, cancelling, .. } =
+            self.load_missing(tx, runs.into_iter(), claim.now, effects).await?;
+        let is_cancelled =
+            |run: RunId| cancelling.contains(&run) || self.runs.get(run).is_some_and(|run| run.over);
+        let (cancelled, ended): (Vec<_>, Vec<_>) =
+            self.ended.iter().partition(|(held, _)| held.cancelled || is_cancelled(held.lease.key.run));
+        self.commit_cancelled(tx, &cancelled, claim.now, effects).await?;
         let mut resolved = Vec::with_capacity(ended.len());
         for (held, outcome) in ended {
             let task = self.resolve(held, outcome, claim.now);
@@ -103,8 +103,9 @@ impl Writer {
             },
             AttemptOutcome::Failed(failure) => self.fail(lease, failure, now, &mut resolved),
             AttemptOutcome::Cancelled => {
+                // The host stopped it: it is not the task's doing.
                 resolved.update.state = TaskState::Ready;
-                resolved.update.attempt_reverted = 1;
+                resolved.update.losses.total += 1;
             }
             AttemptOutcome::NeverBegan(reason) => {
                 resolved.update.state = TaskState::Ready;
@@ -212,13 +213,10 @@ impl Writer {
         let applied: HashSet<TaskKey> = TaskUpdate::apply(tx, &updates, now).await?.into_iter().collect();
         let mut attempts = Vec::new();
         for mut task in others {
-            let key = task.update.key;
-            let is_applied = applied.contains(&key);
-            // Its run may have ended in this transaction, before it did: it was executed all the same.
-            if is_applied || self.runs.get(key.run).is_some_and(|run| run.over) {
+            if applied.contains(&task.update.key) {
                 attempts.extend(task.record.take());
+                written.push(task);
             }
-            written.extend(is_applied.then_some(task));
         }
         NewAttempt::insert(tx, &attempts).await?;
         Ok(written)
@@ -292,25 +290,24 @@ impl Writer {
         now: i64,
         effects: &mut Effects,
     ) -> Result<(), Abort> {
-        let (mut failed, mut conflicts) = (Vec::new(), Vec::new());
+        let (mut failed, mut notes) = (Vec::new(), Vec::new());
         for (id, counts) in left.iter().filter(|(_, counts)| counts.open <= 0) {
             let run = self.runs.get(*id);
             let mut ended = RunState::Succeeded;
             if counts.failed > 0 {
-                let (state, error) = run.map_or((RunState::Failed, None), CachedRun::end);
-                ended = state;
-                failed.push((*id, state, error));
+                let unknown = RunVerdict { state: RunState::Failed, error: None, skipped: Vec::new() };
+                let verdict = run.map_or(unknown, CachedRun::end);
+                notes.extend(skipped_message(&verdict.skipped).map(|m| (*id, EventKind::SkippedTasks, m)));
+                ended = verdict.state;
+                failed.push((*id, verdict.state, verdict.error));
             }
             effects.finished.push((*id, ended));
-            conflicts.extend(conflict_messages(*id, &run.map(CachedRun::conflicts).unwrap_or_default()));
+            let conflicts = conflict_messages(&run.map(CachedRun::conflicts).unwrap_or_default());
+            notes.extend(conflicts.into_iter().map(|message| (*id, EventKind::ContextConflict, message)));
         }
-        let events: Vec<NewEvent<'_>> = conflicts
+        let events: Vec<NewEvent<'_>> = notes
             .iter()
-            .map(|(run, message)| NewEvent {
-                subject: Subject::Run(*run),
-                kind: EventKind::ContextConflict,
-                message,
-            })
+            .map(|(run, kind, message)| NewEvent { subject: Subject::Run(*run), kind: *kind, message })
             .collect();
         EventRow::append_all(tx, &events, now).await?;
         RunRow::finish(tx, &failed, now).await?;
@@ -318,8 +315,15 @@ impl Writer {
     }
 }
 
+/// The message for tasks that were skipped because something above them failed.
+fn skipped_message(tasks: &[String]) -> Option<String> {
+    let (first, more) = (tasks.first()?, tasks.len() - 1);
+    let others = if more == 0 { String::new() } else { format!(" and {more} more") };
+    Some(format!("`{first}`{others} skipped: a task above failed"))
+}
+
 /// Messages for the conflicts of a run: the first of them, and how many more there are.
-fn conflict_messages(run: RunId, conflicts: &[Conflict<'_>]) -> Vec<(RunId, String)> {
+fn conflict_messages(conflicts: &[Conflict<'_>]) -> Vec<String> {
     let message = |Conflict { key, overruled, winner }: &Conflict<'_>| {
         format!("`{overruled}` and `{winner}` both changed `{key}`; `{winner}` comes later and won")
     };
@@ -327,37 +331,5 @@ fn conflict_messages(run: RunId, conflicts: &[Conflict<'_>]) -> Vec<(RunId, Stri
     if let Some(more) = conflicts.len().checked_sub(MAX_CONFLICTS_TOLD).filter(|more| *more > 0) {
         messages.push(format!("{more} more changes were overruled by later tasks"));
     }
-    messages.into_iter().map(|message| (run, message)).collect()
-}
-
-/// The record of an attempt; none for one that is reverted.
-fn attempt_row(held: &HeldLease, outcome: &AttemptOutcome, now: i64) -> Option<NewAttempt> {
-    let (outcome, error) = match outcome {
-        AttemptOutcome::Done(_) => (AttemptResult::Succeeded, None),
-        AttemptOutcome::Failed(failure) => (AttemptResult::Failed, Some(failure_json(failure))),
-        AttemptOutcome::Cancelled if held.cancelled => (AttemptResult::Cancelled, None),
-        AttemptOutcome::Cancelled | AttemptOutcome::NeverBegan(_) => return None,
-        AttemptOutcome::Lost { reason, .. } => {
-            (AttemptResult::Lost, Some(serde_json::json!({ "message": reason }).to_string()))
-        }
-    };
-    let Lease { key, host, attempt, started_at, .. } = held.lease;
-    Some(NewAttempt { key, attempt, host, started_at, finished_at: now, outcome, error })
-}
-
-fn failure_json(failure: &AttemptFailure) -> String {
-    let cut = |text: &String| clip(text.clone(), MAX_ERROR);
-    let mut json = serde_json::json!({ "message": cut(&failure.message) });
-    if !failure.causes.is_empty() {
-        json["causes"] = failure.causes.iter().map(cut).collect();
-    }
-    for (key, set) in [("panicked", failure.panicked), ("timed_out", failure.timed_out)] {
-        if set {
-            json[key] = true.into();
-        }
-    }
-    if !failure.backtrace.is_empty() {
-        json["backtrace"] = cut(&failure.backtrace).into();
-    }
-    json.to_string()
+    messages
 }

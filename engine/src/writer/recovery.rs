@@ -30,7 +30,7 @@ pub(super) async fn take_over(
     }
     Store::register_host(&mut tx, host, name, std::process::id(), now).await?;
     let lost = GenerationRow::mark_lost(&mut tx, host, now).await?;
-    let tasks = stale.leases.len() + stale.left_behind.len();
+    let tasks = stale.leases.len() + stale.left_behind.len() + stale.cancelled.len();
     if lost > 0 || tasks > 0 {
         let message = format!("took over {tasks} running tasks and {lost} generations of a host that died");
         EventRow::append(&mut tx, Subject::Host(host), EventKind::TookOver, &message, now).await?;
@@ -39,7 +39,13 @@ pub(super) async fn take_over(
         RunEnd::unreadable(run, &error).record(&mut tx, now).await?;
     }
     store.commit(tx).await?;
-    Ok(lost_claims(stale.leases, stale.left_behind))
+    let mut lost = lost_claims(stale.leases, stale.left_behind);
+    lost.extend(stale.cancelled.into_iter().map(|lease| {
+        let (mut held, outcome) = lost_claim(lease, "its host died", false);
+        held.cancelled = true;
+        (held, outcome)
+    }));
+    Ok(lost)
 }
 
 /// Runs with claims that do not read: what is left of them cannot be decided. A claim without a readable run is told

@@ -1,6 +1,6 @@
 //! Open runs in memory: the states, patches and definitions that the next step is decided from.
 
-use crate::decide::{TaskEnd, run_end};
+use crate::decide::{RunVerdict, TaskEnd, run_end};
 use crate::model::context::{ContextMap, Patch};
 use crate::model::definition::WorkflowDef;
 use longshore_store::{
@@ -81,15 +81,9 @@ impl CachedRun {
     }
 
     /// The end of the run once its tasks are terminal.
-    pub(super) fn end(&self) -> (RunState, Option<String>) {
+    pub(super) fn end(&self) -> RunVerdict {
         let end = |t: &CachedTask| TaskEnd { state: t.state, attempts: t.attempts, error: t.error.clone() };
         run_end(&self.def, &self.tasks.iter().map(end).collect::<Vec<_>>())
-    }
-
-    /// The state of a task, by its id.
-    pub(super) fn state_of(&self, id: &str) -> Option<TaskState> {
-        let place = self.def.tasks.iter().position(|task| task.id == id)?;
-        Some(self.tasks[place].state)
     }
 
     /// Keys that two tasks changed differently with neither above the other. Each change is compared with the last one
@@ -157,13 +151,15 @@ impl CachedTask {
     }
 }
 
-/// The runs that were to be read and are not in memory all the same; one that has ended is in neither list.
+/// The runs that were to be read and are not in memory all the same; one that has ended is in no list.
 #[derive(Default)]
 pub(super) struct Missing {
     /// Those whose rows do not read, with the reason.
     pub(super) unreadable: Vec<(RunId, StoreError)>,
     /// Those whose definition is not loaded.
     pub(super) undefined: HashSet<RunId>,
+    /// Those that are being cancelled.
+    pub(super) cancelling: HashSet<RunId>,
 }
 
 /// The open runs of this host, and who awaits their end.
@@ -211,6 +207,11 @@ impl RunCache {
         }
     }
 
+    /// Drops a run that is being cancelled. Its waiters wait on.
+    pub(super) fn let_go(&mut self, run: RunId) {
+        self.runs.remove(&run);
+    }
+
     /// Gives the runs of a workflow that are pinned to a digest another definition.
     pub(super) fn redefine(&mut self, from: &Digest, to: &Arc<WorkflowDef>) {
         for run in self.runs.values_mut().filter(|run| is_of(&run.def, from, to)) {
@@ -225,8 +226,8 @@ impl RunCache {
         runs.into_iter().for_each(|run| self.forget(run, None));
     }
 
-    /// Reads runs that are not in memory. One that has ended is left out. Returned are those whose rows
-    /// do not read, so that one bad row does not stop the others, and those whose definition is not loaded.
+    /// Reads runs that are not in memory. One that has ended, or is being cancelled, is left out. Returned are those
+    /// whose rows do not read, so that one bad row does not stop the others, and those that are left out for now.
     pub(super) async fn load_missing(
         &mut self,
         tx: &mut Tx,
@@ -245,6 +246,10 @@ impl RunCache {
             let tasks = tasks.remove(&id).unwrap_or_else(|| Ok(Vec::new()));
             // It has ended: nothing of it is decided any more, and nobody would take it from memory again.
             if row.as_ref().is_ok_and(|row| row.state.is_terminal()) {
+                continue;
+            }
+            if row.as_ref().is_ok_and(|row| row.state == RunState::Cancelling) {
+                not_read.cancelling.insert(id);
                 continue;
             }
             let cached = match (row, tasks) {

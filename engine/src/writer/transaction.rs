@@ -1,5 +1,6 @@
 //! One transaction: heartbeat, cancels, outcomes, starts, claims; and its effects once it is on disk.
 
+use super::cancelled::never_began_and_cancelled;
 use super::claim::never_began;
 use super::command::{PendingStart, Started};
 use super::effects::{Abort, Aborted, Effects, RunEnd};
@@ -84,14 +85,14 @@ impl Writer {
 
     /// Compares the claims that this host has for the database with those that it knows of: an earlier transaction may
     /// have been committed whose end it did not learn. Tasks that it does not know of never began and are put back;
-    /// attempts that the database does not know of were cancelled.
+    /// attempts that the database does not know of, or whose runs it is cancelling, are cancelled.
     async fn compare_claims(
         &mut self,
         tx: &mut Tx,
         claim: Claim,
         effects: &mut Effects,
     ) -> Result<(), Abort> {
-        let RecordedClaims { leases, unreadable, .. } = RecordedClaims::of(tx, self.host).await?;
+        let RecordedClaims { leases, cancelled, unreadable, .. } = RecordedClaims::of(tx, self.host).await?;
         for (run, error) in readable_runs(unreadable) {
             self.end_early(tx, RunEnd::unreadable(run, &error), claim.now, effects).await?;
         }
@@ -102,12 +103,18 @@ impl Writer {
         let pending = self.ended.iter().chain(&self.parked);
         let held = self.leases.iter().chain(pending.map(|(held, _)| held));
         let held: HashSet<(TaskKey, FencingToken)> = held.map(|held| id(&held.lease)).collect();
-        let unknown: Vec<_> = leases.iter().filter(|lease| !held.contains(&id(lease))).collect();
-        if unknown.is_empty() {
+        let unknown = |leases: Vec<Lease>| leases.into_iter().filter(|lease| !held.contains(&id(lease)));
+        let (unknown, cancelled): (Vec<_>, Vec<_>) =
+            (unknown(leases).collect(), unknown(cancelled).collect());
+        if unknown.is_empty() && cancelled.is_empty() {
             return Ok(());
         }
-        tracing::warn!(tasks = unknown.len(), "claims that this host did not learn of are put back");
-        self.commit_resolved(tx, unknown.into_iter().map(never_began).collect(), claim, effects).await?;
+        let tasks = unknown.len() + cancelled.len();
+        tracing::warn!(tasks, "claims that this host did not learn of are put back");
+        let cancelled: Vec<_> = cancelled.into_iter().map(never_began_and_cancelled).collect();
+        let cancelled: Vec<_> = cancelled.iter().collect();
+        self.commit_cancelled(tx, &cancelled, claim.now, effects).await?;
+        self.commit_resolved(tx, unknown.iter().map(never_began).collect(), claim, effects).await?;
         self.ready.mark_incomplete();
         Ok(())
     }
@@ -182,8 +189,13 @@ impl Writer {
         if let Some(run) = self.runs.get_mut(end.run) {
             run.over = true;
         }
-        effects.cancelled.extend(end.record(tx, now).await?);
-        effects.finished.push((end.run, end.state));
+        let running = end.record(tx, now).await?;
+        if end.waits_for(&running) {
+            effects.cancelling.push(end.run);
+        } else {
+            effects.finished.push((end.run, end.state));
+        }
+        effects.cancelled.extend(running);
         Ok(())
     }
 
@@ -224,6 +236,7 @@ impl Writer {
         for (lease, digest) in self.leases.cancel(&effects.cancelled) {
             self.packages.cancel(&digest, lease);
         }
+        effects.cancelling.into_iter().for_each(|run| self.runs.let_go(run));
         for (run, state) in effects.finished {
             self.runs.forget(run, Some(state));
         }

@@ -2,6 +2,7 @@
 
 use super::model::TriggerModel;
 use crate::diag::{Diagnostics, did_you_mean};
+use chrono::DateTime;
 use croner::parser::{CronParser, Seconds, Year};
 use syn::spanned::Spanned;
 use syn::{ItemFn, LitStr, ReturnType};
@@ -54,8 +55,12 @@ fn check_cron(cron: &LitStr, diag: &mut Diagnostics) {
         return;
     }
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Optional).build();
-    if let Err(error) = parser.parse(&text) {
-        diag.error(cron.span(), format!("`{text}` is not a cron expression: {error}"));
+    match parser.parse(&text) {
+        Err(error) => diag.error(cron.span(), format!("`{text}` is not a cron expression: {error}")),
+        Ok(parsed) if parsed.find_next_occurrence(&DateTime::UNIX_EPOCH, true).is_err() => {
+            diag.error(cron.span(), format!("`{text}` names a day that no calendar has: it never fires"));
+        }
+        Ok(_) => {}
     }
 }
 

@@ -12,6 +12,9 @@ async fn both() {}
 #[trigger(on = "w", cron = "6 o'clock")]
 async fn words() {}
 
+#[trigger(on = "w", cron = "0 0 31 2 *")]
+async fn thirty_first_of_february() {}
+
 #[trigger(on = "w", cron = "0 25 * * *")]
 async fn hour_25() {}
 

@@ -15,6 +15,7 @@ use longshore_engine::{
 use longshore_package::Digest;
 use longshore_store::TenantId;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
@@ -34,11 +35,23 @@ pub struct LoadedPackages {
     snapshot: ArcSwap<Snapshot>,
     engine: OnceLock<Arc<dyn AttemptReports>>,
     changed: watch::Sender<u64>,
+    /// True when the first pass is over.
+    settled: AtomicBool,
 }
 
 impl LoadedPackages {
     pub(crate) fn new() -> Self {
-        Self { snapshot: ArcSwap::default(), engine: OnceLock::new(), changed: watch::channel(0).0 }
+        Self {
+            snapshot: ArcSwap::default(),
+            engine: OnceLock::new(),
+            changed: watch::channel(0).0,
+            settled: AtomicBool::new(false),
+        }
+    }
+
+    /// A pass is over.
+    pub(crate) fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -76,6 +89,10 @@ impl Packages for LoadedPackages {
 
     fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
     }
 
     fn definition(&self, digest: &Digest, tenant: &TenantId, workflow: &str) -> Option<Arc<WorkflowDef>> {

@@ -11,7 +11,7 @@ pub(crate) fn entries(generation: &Generation) -> Vec<EntryRow> {
         let params: Vec<_> = def
             .params
             .iter()
-            .map(|p| json!({ "name": p.name, "type": p.type_name, "default": p.default, "schema": p.schema }))
+            .map(|p| json!({ "name": p.name, "type": p.type_name, "default": p.default, "schema": p.schema.json() }))
             .collect();
         let detail = json!({ "description": def.description, "params": params }).to_string();
         EntryRow { kind: EntryKind::Workflow, name: format!("{}::{}", def.tenant, def.name), detail }

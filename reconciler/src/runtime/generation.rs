@@ -17,7 +17,7 @@ use longshore_engine::{
 use longshore_package::{Digest, Isolation, PackageName};
 use longshore_store::GenerationId;
 use longshore_workflow_plugin::Method;
-use longshore_workflow_plugin::wire::{PollRequest, ShellConfig, TaskReply, TaskRequest, Wire};
+use longshore_workflow_plugin::wire::{PollRequest, ShellConfig, TaskRequest, Wire};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -208,16 +208,11 @@ impl Generation {
         }))
     }
 
-    /// Cancels an attempt. When it was running, nobody else reports its outcome.
+    /// Tells an attempt to stop. It reports its outcome when it has.
     pub(crate) fn cancel(&self, LeaseId(lease): LeaseId) {
-        let shared = Arc::clone(&self.shared);
         self.submit(Box::new(move |package| {
-            let request = TaskRequest::Cancel { lease }.encode();
-            if let Ok(Some(reply)) = package.call(Method::ExecuteTask, &request)
-                && TaskReply::decode(&reply) == Ok(TaskReply::Accepted)
-            {
-                shared.finished(lease, AttemptOutcome::Cancelled);
-            }
+            // An attempt that is gone has reported.
+            let _ = package.call(Method::ExecuteTask, &TaskRequest::Cancel { lease }.encode());
         }));
     }
 

@@ -50,6 +50,10 @@ impl GraphRunner for GraphLane {
         let job: Job = Box::new(move |package| job(&Graphs(package)));
         lanes.as_ref().is_some_and(|lanes| lanes.graphs.send(job).is_ok())
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 impl Lanes {

@@ -19,7 +19,8 @@ pub use metadata::{
     TriggerMetadata, WorkflowMeta,
 };
 pub use task::{
-    LogRecord, PollReply, PollRequest, ShellConfig, StartTask, TaskFailure, TaskReply, TaskRequest,
+    LogRecord, PollReply, PollRequest, RetryAdvice, ShellConfig, StartTask, TaskFailure, TaskReply,
+    TaskRequest,
 };
 
 use crate::interface::{HOST_SCHEMA, Method};
@@ -59,9 +60,16 @@ pub const fn schemas_of(method: Method) -> &'static [&'static str] {
 }
 
 /// The schemas of what no method owns: the frames that contexts, patches and outputs cross in, the methods of the
-/// host, the configuration it hands over, and the log lines it gets back. Interface version 1 had no host channel.
-pub const CHANNEL_SCHEMAS: &[&str] =
-    &[FrameHeader::SCHEMA, FrameEntry::SCHEMA, HOST_SCHEMA, ShellConfig::SCHEMA, LogRecord::SCHEMA];
+/// host, the configuration it hands over, the log lines it gets back, and what follows a failure. Interface version 1
+/// had none of them.
+pub const CHANNEL_SCHEMAS: &[&str] = &[
+    FrameHeader::SCHEMA,
+    FrameEntry::SCHEMA,
+    HOST_SCHEMA,
+    ShellConfig::SCHEMA,
+    LogRecord::SCHEMA,
+    RetryAdvice::SCHEMA,
+];
 
 /// All schemas: those of the methods, then the channel's.
 const SCHEMAS: [&[&str]; Method::ALL.len() + 1] = {

@@ -25,7 +25,8 @@ wire_enum! {
     TaskRequest {
         /// Starts an attempt. The context follows as a frame.
         Start(start: StartTask) + context,
-        /// Drops an attempt at its next await. The reply says whether it was running.
+        /// Tells an attempt to stop, which it does at its next await, and then reports. The reply says whether it was
+        /// running.
         Cancel {
             /// The attempt.
             lease: u64,
@@ -54,6 +55,17 @@ wire_struct! {
     }
 }
 
+wire_struct! {
+    /// Whether and when a failed task is tried again, as its error says it. It follows a [`TaskReply::Failed`]; without
+    /// it the retry policy decides alone. Packages of interface version 1 never send it.
+    RetryAdvice {
+        /// True when trying again cannot help.
+        permanent: bool,
+        /// Milliseconds before which the task is not tried again, 0 when the policy says.
+        retry_after_ms: u64,
+    }
+}
+
 wire_enum! {
     /// Reply of `execute_task`, and what `finished` carries.
     TaskReply {
@@ -63,7 +75,7 @@ wire_enum! {
         Failed(failure: TaskFailure),
         /// It runs; the outcome will come over the host channel.
         Accepted,
-        /// It was cancelled before it ended.
+        /// It was cancelled, and has stopped.
         Cancelled,
         /// No such task or attempt.
         Unknown,

@@ -46,6 +46,8 @@ pub enum FrameError {
     Trailing { at: usize, bytes: usize },
     #[error("context of {bytes} bytes is over the limit of {limit}")]
     TooLarge { bytes: usize, limit: usize },
+    #[error("context key `{key}` is NaN or infinite, which JSON has not")]
+    NotFinite { key: String },
     #[error("context key `{key}` does not serialize")]
     Value { key: String, source: serde_json::Error },
 }

@@ -1,5 +1,6 @@
 //! [`Context`]: what tasks read and write, as keys with JSON values.
 
+pub(crate) mod finite;
 mod frame;
 
 #[doc(hidden)]
@@ -219,6 +220,9 @@ where
         for (key, value) in &self.set {
             let json =
                 serde_json::to_vec(value).map_err(|e| FrameError::Value { key: key.clone(), source: e })?;
+            if json == b"null" && finite::non_finite(value).is_some() {
+                return Err(FrameError::NotFinite { key: key.clone() });
+            }
             changed.insert(key, json);
         }
         frame::write(changed.iter().map(|(k, v)| (*k, v.as_slice())), &mut out);
@@ -245,6 +249,16 @@ where
         self.whole.take();
         self.removed.remove(&key);
         self.set.insert(key, value);
+    }
+}
+
+/// True when a value holds a `null`, which may stand for a number that JSON does not have.
+fn has_null(json: &Value) -> bool {
+    match json {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(fields) => fields.values().any(has_null),
+        _ => false,
     }
 }
 
@@ -277,12 +291,20 @@ impl Context<Value> {
     /// Stores a serializable value under a key, whether or not the key was there.
     ///
     /// # Errors
-    /// [`TaskError::ValidationFailed`] when the value does not serialize.
+    /// [`TaskError::ValidationFailed`] when the value does not serialize, or holds a number that JSON does not have:
+    /// NaN or an infinity.
     pub fn insert_as<V: Serialize>(&mut self, key: impl Into<String>, value: V) -> Result<(), TaskError> {
         let key = key.into();
-        let json = serde_json::to_value(value).map_err(|e| TaskError::ValidationFailed {
+        let json = serde_json::to_value(&value).map_err(|e| TaskError::ValidationFailed {
             message: format!("context key `{key}` does not serialize: {e}"),
         })?;
+        if has_null(&json)
+            && let Some(path) = finite::non_finite(&value)
+        {
+            let message =
+                format!("context key `{key}`: the number at `{path}` is NaN or infinite, which JSON has not");
+            return Err(TaskError::ValidationFailed { message });
+        }
         self.put(key, json);
         Ok(())
     }

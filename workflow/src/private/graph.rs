@@ -2,6 +2,7 @@
 
 use super::entry::{Boundary, EventError, GraphCall, GraphEntry};
 use crate::context::Context;
+use crate::context::finite::non_finite_in;
 use crate::error::TaskError;
 use crate::graph::{self, GraphError, GraphResult, Terminal};
 use serde::Serialize;
@@ -158,6 +159,12 @@ pub async fn invoke(task: &str, name: &str, context: &mut Context<Value>) -> Res
     };
     let outputs = call(context).await.map_err(|error| failed(task, name, &error.to_string()))?;
     for (terminal, bytes) in outputs {
+        if let Some(path) = non_finite_in(&bytes) {
+            let message = format!(
+                "terminal `{terminal}`: the number at `{path}` is NaN or infinite, which JSON has not"
+            );
+            return Err(TaskError::ValidationFailed { message });
+        }
         let value: Value =
             graph::deserialize(&bytes).map_err(|error| failed(task, name, &error.to_string()))?;
         context.insert_as(terminal, value)?;

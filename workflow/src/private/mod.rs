@@ -46,6 +46,10 @@ pub fn task_error(error: impl Into<TaskError>, task: &str) -> TaskError {
         TaskError::ContextError { task_id, error } if task_id == "unknown" => {
             TaskError::ContextError { task_id: task.to_owned(), error }
         }
+        TaskError::Hinted(mut hinted) => {
+            hinted.error = task_error(hinted.error, task);
+            TaskError::Hinted(hinted)
+        }
         other => other,
     }
 }

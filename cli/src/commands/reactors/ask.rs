@@ -1,12 +1,19 @@
-//! `longshore reactors push`, `fire`, `pause`, `resume`: requests to the host of a reactor.
+//! `longshore reactors push`, `fire`, `pause`, `resume`, `reset`: requests to the host of a reactor.
 
 use super::status::{document, find, text};
 use crate::error::CliError;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer};
 use longshore_engine::Error as EngineError;
-use longshore_store::{CommandRow, ReactorCommand, Store};
+use longshore_store::{CommandAnswer, CommandRow, ReactorCommand, Store};
 use serde_json::{Map, Value, json};
+use std::time::{Duration, Instant};
+
+/// A host that was seen within so many milliseconds runs: it says so every five seconds.
+const HOST_SEEN_MS: i64 = 15_000;
+
+/// The time the host's answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn push(
     home: &Home,
@@ -55,6 +62,12 @@ pub(super) async fn resume(home: &Home, reactor: &str, printer: &Printer) -> any
     ask(&store, reactor, ReactorCommand::Resume, "", "", printer).await
 }
 
+pub(super) async fn reset(home: &Home, reactor: &str, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let store = home.open_read_only().await?;
+    find(&store, reactor).await?;
+    ask(&store, reactor, ReactorCommand::Reset, "", "", printer).await
+}
+
 fn fire_values(given: &[String]) -> anyhow::Result<Value> {
     let mut values = Map::new();
     for text in given {
@@ -74,8 +87,33 @@ async fn ask(
     payload: &str,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    CommandRow::ask(store, reactor, command, source, payload, now_ms()).await?;
-    let document = json!({ "reactor": reactor, "command": command.as_str(), "asked": true });
-    printer.print(&document, || format!("asked: the host of {reactor} does it within a second\n"))?;
+    let id = CommandRow::ask(store, reactor, command, source, payload, now_ms()).await?;
+    let runs = store.has_host_since(now_ms() - HOST_SEEN_MS).await?;
+    let answer = if runs { answer(store, &id).await? } else { CommandAnswer::Waiting };
+    if let CommandAnswer::Refused { code, message } = answer {
+        let mut tx = store.begin().await?;
+        CommandRow::done(&mut tx, &id).await?;
+        store.commit(tx).await?;
+        return Err(CliError::Refused { code, message }.into());
+    }
+    let done = answer == CommandAnswer::Done;
+    let document = json!({ "reactor": reactor, "command": command.as_str(), "asked": true, "done": done });
+    printer.print(&document, || match (done, runs) {
+        (true, _) => format!("done by the host of {reactor}\n"),
+        (false, true) => format!("recorded; the host of {reactor} has not done it yet, and will\n"),
+        (false, false) => "recorded; no host runs on this database, and the next one does it\n".to_owned(),
+    })?;
     Ok(ExitStatus::Done)
+}
+
+/// Waits for what becomes of a command: done, or refused. One that takes longer is left to the host.
+async fn answer(store: &Store, id: &str) -> anyhow::Result<CommandAnswer> {
+    let began = Instant::now();
+    loop {
+        let answer = CommandRow::answer(store, id).await?;
+        if answer != CommandAnswer::Waiting || began.elapsed() > PATIENCE {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

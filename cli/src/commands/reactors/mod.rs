@@ -55,6 +55,11 @@ enum Verb {
         /// The reactor
         reactor: String,
     },
+    /// Call the graphs again that failed too often in a row, without waiting for the next try
+    Reset {
+        /// The reactor
+        reactor: String,
+    },
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
@@ -66,5 +71,6 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         Verb::Fire { reactor, values } => ask::fire(home, &reactor, &values, printer).await,
         Verb::Pause { reactor } => ask::pause(home, &reactor, printer).await,
         Verb::Resume { reactor } => ask::resume(home, &reactor, printer).await,
+        Verb::Reset { reactor } => ask::reset(home, &reactor, printer).await,
     }
 }

@@ -211,14 +211,14 @@ impl Process {
         locked(&self.flying).insert(start.lease, overdue);
     }
 
-    /// Forgets an attempt that ended with the call: it did not go on, or was cancelled.
+    /// Forgets an attempt that ended with the call: it did not go on.
     fn note_reply(&self, asked: &TaskRequest, reply: &[u8]) {
         let accepted = TaskReply::take(&mut Reader::new(reply)) == Ok(TaskReply::Accepted);
-        match asked {
-            TaskRequest::Start(StartTask { lease, .. }) if !accepted => locked(&self.flying).remove(lease),
-            TaskRequest::Cancel { lease } if accepted => locked(&self.flying).remove(lease),
-            _ => None,
-        };
+        if let TaskRequest::Start(StartTask { lease, .. }) = asked
+            && !accepted
+        {
+            locked(&self.flying).remove(lease);
+        }
     }
 
     pub(crate) fn interface_version(&self) -> u32 {
