@@ -282,12 +282,22 @@ longshore_testing::on_postgres! {
     }
 }
 
-/// Ends the session that keeps other hosts out.
+/// Ends the session that keeps other hosts out, and returns when it is gone.
 async fn end_the_hosts_session(url: &str) {
     let mut connection = AnyConnection::connect(url).await.expect("connects");
-    let sql = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
-               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    sqlx::query(sql).execute(&mut connection).await.expect("ends it");
+    let locks = "FROM pg_locks WHERE locktype = 'advisory' \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let end = sqlx::AssertSqlSafe(format!("SELECT pg_terminate_backend(pid) {locks}"));
+    sqlx::query(end).execute(&mut connection).await.expect("ends it");
+    let count = format!("SELECT COUNT(*) {locks}");
+    while sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count.clone()))
+        .fetch_one(&mut connection)
+        .await
+        .expect("counts")
+        > 0
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 longshore_testing::on_postgres! {
@@ -344,4 +354,60 @@ async fn a_claim_that_does_not_read_ends_its_run_and_no_other(database: Backend)
         RunState::Running
     );
     engine.shutdown(Duration::ZERO).await;
+}
+
+#[longshore_workflow::workflow(name = "forbidden")]
+mod forbidden {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, task};
+
+    #[task(retry_attempts = 1)]
+    async fn only(context: &mut Context<Value>) -> Result<(), TaskError> {
+        context.insert_as("word", "forbidden")
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn a_start_that_the_database_refuses_is_refused_alone() {
+        let database = Backend::postgres("faults::refused_start");
+        let engine = open_embedded(database.open().await, Options::default()).await;
+        let bad = || StartRequest { dedup_key: Some("a\0b".into()), ..request() };
+        let starts = (0..30).map(|n| engine.start(if n % 10 == 7 { bad() } else { request() }));
+        for (n, started) in futures_util::future::join_all(starts).await.into_iter().enumerate() {
+            match started {
+                Ok(started) => assert_eq!(ended(&engine, started.run).await, RunState::Succeeded),
+                Err(error) => {
+                    assert_eq!(n % 10, 7, "{error}");
+                    assert_eq!(error.code(), "LS0513", "{error}");
+                }
+            }
+        }
+        nothing_is_left(&engine, 27).await;
+        engine.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn an_outcome_that_the_database_refuses_fails_its_run_and_no_other() {
+        let database = Backend::postgres("faults::refused_outcome");
+        let engine = open_embedded(database.open().await, Options::default()).await;
+        let mut tx = engine.store().begin().await.expect("begins");
+        let rule = "ALTER TABLE tasks ADD CONSTRAINT words CHECK (patch IS NULL OR patch NOT LIKE '%forbidden%')";
+        sqlx::query(rule).execute(&mut *tx).await.expect("a rule of this database");
+        engine.store().commit(tx).await.expect("commits");
+        let workflow = |n| if n == 5 { "forbidden" } else { "chain" };
+        let start = |n| StartRequest { workflow: workflow(n).into(), ..StartRequest::default() };
+        let started = futures_util::future::join_all((0..20).map(|n| engine.start(start(n)))).await;
+        for (n, started) in started.into_iter().enumerate() {
+            let run = started.expect("starts").run;
+            let report = tokio::time::timeout(TIMEOUT, engine.wait(run)).await.expect("in time").expect("is there");
+            let error = report.error.unwrap_or_default();
+            if n == 5 {
+                assert!(error.contains("its outcome could not be recorded: LS0513"), "{error}");
+            } else {
+                assert_eq!((report.state, error.as_str()), (RunState::Succeeded, ""));
+            }
+        }
+        engine.shutdown(Duration::from_secs(5)).await;
+    }
 }

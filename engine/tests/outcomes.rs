@@ -8,7 +8,7 @@ use longshore_store::{
 use longshore_testing::{Backend, open_embedded};
 use longshore_workflow::{Context, TaskError, task};
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -135,7 +135,40 @@ mod endless {
     }
 }
 
+/// What callbacks were told, by run of a test.
+static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+#[longshore_workflow::workflow(name = "callbacks")]
+mod callbacks {
+    use super::*;
+
+    async fn panics(_task: &str, _context: &Context<Value>) {
+        panic!("in a callback");
+    }
+
+    async fn tells(task: &str, error: &TaskError, context: &Context<Value>) {
+        let test = context.get("test").and_then(Value::as_str).unwrap_or_default();
+        TOLD.lock().expect("sound").push(format!("{test} {task}: {error}"));
+    }
+
+    #[task(on_success = panics)]
+    async fn succeeds(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    #[task(dependencies = ["succeeds"], retry_attempts = 3, retry_delay_ms = 0, on_failure = tells)]
+    async fn fails(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Err(TaskError::failed("again"))
+    }
+
+    #[task(dependencies = ["succeeds"], retry_attempts = 2, retry_delay_ms = 0, on_failure = tells)]
+    async fn panicking(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        panic!("in a task")
+    }
+}
+
 longshore_testing::for_each_backend!(
+    callbacks_are_made_once_and_change_nothing,
     a_cancelled_run_has_ended_when_its_attempts_have_stopped,
     a_run_whose_host_died_while_it_was_cancelled_ends_with_the_next_host,
     an_attempt_that_a_shutdown_cancels_leaves_a_record,
@@ -291,4 +324,33 @@ async fn an_attempt_that_a_shutdown_cancels_leaves_a_record(backend: Backend) {
     until_state(&second, run, RunState::Cancelled).await;
     assert_eq!(attempts(&second, run).await, [(0, 1, "cancelled"), (0, 2, "cancelled")]);
     second.shutdown(Duration::from_secs(5)).await;
+}
+
+async fn callbacks_are_made_once_and_change_nothing(backend: Backend) {
+    let engine = open_embedded(backend.open().await, Options::default()).await;
+    let params = serde_json::json!({ "test": backend.url() }).as_object().cloned().expect("an object");
+    let request = StartRequest { workflow: "callbacks".into(), params, ..StartRequest::default() };
+    let run = engine.start(request).await.expect("starts").run;
+    let report = tokio::time::timeout(TIMEOUT, engine.wait(run)).await.expect("in time").expect("is there");
+    let mut attempts: Vec<_> =
+        report.tasks.iter().map(|task| (task.id.as_str(), task.history.len())).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [("fails", 3), ("panicking", 2), ("succeeds", 1)]);
+    let told = || -> Vec<String> {
+        let all = TOLD.lock().expect("sound");
+        let mut told: Vec<String> =
+            all.iter().filter_map(|text| text.strip_prefix(backend.url())).map(str::to_owned).collect();
+        told.sort_unstable();
+        told
+    };
+    // They are made after the outcome was reported.
+    while told().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let told = told();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], " fails: again");
+    assert!(told[1].starts_with(" panicking: panicked") && told[1].contains("in a task"), "{told:?}");
+    engine.shutdown(Duration::from_secs(5)).await;
 }

@@ -106,7 +106,7 @@ static APPLY: BatchStatement = BatchStatement::new(
      lost_alone = v.lost_alone, \
      attempt = tasks.attempt - v.attempt_reverted, due_at = v.due_at, finished_at = v.finished_at, \
      error = v.error, patch = v.patch FROM v WHERE tasks.run_id = v.run_id AND tasks.idx = v.idx \
-     AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx",
+     AND tasks.token = v.token AND tasks.state = 'running' RETURNING tasks.run_id, tasks.idx, tasks.token",
 );
 
 static RESOLVE: BatchStatement = BatchStatement::new(
@@ -308,11 +308,15 @@ impl Success {
 }
 
 impl TaskUpdate {
-    /// Ends claims. Returns the tasks whose claim was still held; the others are fenced off.
+    /// Ends claims. Returns those that were still held, with their tokens; the others are fenced off.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn apply(tx: &mut Tx, updates: &[Self], now: i64) -> Result<Vec<TaskKey>, Error> {
+    pub async fn apply(
+        tx: &mut Tx,
+        updates: &[Self],
+        now: i64,
+    ) -> Result<Vec<(TaskKey, FencingToken)>, Error> {
         let mut applied = Vec::with_capacity(updates.len());
         for chunk in updates.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|u| {
@@ -335,7 +339,7 @@ impl TaskUpdate {
             let query = APPLY.query(tx, rows.collect());
             let rows = query.fetch_all(&mut **tx).await.map_err(|e| Error::of("commit outcomes", e))?;
             for row in rows {
-                applied.push(key_of(&row)?);
+                applied.push((key_of(&row)?, FencingToken::new(get(&row, "token")?)));
             }
         }
         Ok(applied)

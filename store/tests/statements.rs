@@ -219,7 +219,7 @@ async fn a_run_is_started_claimed_and_ended(backend: Backend) {
     assert!(fenced.is_empty());
     let applied =
         TaskUpdate::apply(&mut tx, &[update(first, 5, TaskState::Succeeded)], 13).await.expect("applies");
-    assert_eq!(applied, [first]);
+    assert_eq!(applied, [(first, FencingToken::new(5))]);
     let attempt = NewAttempt {
         key: first,
         attempt: 1,
@@ -273,7 +273,10 @@ async fn a_task_that_is_put_back_is_claimable_when_it_is_due(backend: Backend) {
     let claimed = Lease::claim(&mut tx, claim(host, 6, 15), &[first]).await.expect("claims");
     assert_eq!(claimed, [claim(host, 6, 15).lease(first, 1, 0)]);
     let later = TaskUpdate { attempt_reverted: 1, ..update(first, 6, TaskState::Ready) };
-    assert_eq!(TaskUpdate::apply(&mut tx, &[later], 15).await.expect("puts back"), [first]);
+    assert_eq!(
+        TaskUpdate::apply(&mut tx, &[later], 15).await.expect("puts back"),
+        [(first, FencingToken::new(2))]
+    );
     assert_eq!(TaskRow::next_due(&mut tx).await.expect("looks"), Some(20));
     assert_eq!(TaskRow::claimable_queues(&mut tx).await.expect("looks"), []);
     assert_eq!(TaskRow::release_due(&mut tx, 19, 10).await.expect("asks"), [], "it is not due yet");

@@ -113,7 +113,12 @@ impl EventStream for Listening {
             while let Some(Pushed { events: pushed, taken }) = next {
                 for json in pushed {
                     self.count += 1;
-                    events.push(StreamEvent { source: None, json, position: self.count.to_string() });
+                    events.push(StreamEvent {
+                        source: None,
+                        json,
+                        position: self.count.to_string(),
+                        fault: None,
+                    });
                 }
                 self.answering.push(taken);
                 next = if events.len() < max { self.pushed.try_recv().ok() } else { None };

@@ -74,7 +74,12 @@ impl EventStream for Consuming {
                 if number > self.last {
                     self.last = number;
                     let json = message.payload.to_vec();
-                    events.push(StreamEvent { source: None, json, position: number.to_string() });
+                    events.push(StreamEvent {
+                        source: None,
+                        json,
+                        position: number.to_string(),
+                        fault: None,
+                    });
                 }
                 self.unacknowledged.push(message);
             }

@@ -16,7 +16,8 @@ fn free_port() -> u16 {
 async fn open(kind: &str, topic: &str, position: Option<&str>) -> Result<Box<dyn EventStream>, StreamError> {
     let found = EVENT_STREAMS.iter().find(|known| known.name == kind).expect("it is linked");
     let def = StreamDef { kind: kind.into(), topic: topic.into(), group: "test".into() };
-    (found.open)(StreamOpening { def, position: position.map(str::to_owned), roots: Vec::new() }).await
+    let position = position.map(str::to_owned);
+    (found.open)(StreamOpening { def, position, roots: Vec::new(), ends: false }).await
 }
 
 /// Reads until there are so many events.

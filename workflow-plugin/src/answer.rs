@@ -4,7 +4,7 @@ use crate::attempts::Attempts;
 use crate::graphs;
 use crate::index::IndexedTask;
 use crate::interface::{LongshoreHost, Method, NAME_REQUEST};
-use crate::invoke::{Attempt, full_text, poll_trigger, reply};
+use crate::invoke::{Attempt, Ended, full_text, poll_trigger, reply};
 use crate::panics;
 use crate::project;
 use crate::shell::Shell;
@@ -68,7 +68,9 @@ impl Shell {
         };
         if !start.detached {
             let attempt = Attempt { task: *task, start, context, host: &self.host, resume: None };
-            return attempt.run_here(runtime);
+            let Ended { reply, callback } = attempt.run_here(runtime);
+            callback.map(|callback| runtime.spawn(callback.call()));
+            return reply;
         }
         self.spawn(*task, start, context, runtime);
         reply(&TaskReply::Accepted, &[])
@@ -85,8 +87,16 @@ impl Shell {
             let mut end = end;
             let attempt = Attempt { task, start, context, host: &host, resume: Some(resume) };
             // Guarded once more: author code that is dropped at its deadline may panic outside its own polls.
-            let outcome = panics::Guarded::new(lease, attempt.run()).await;
-            end.outcome = Some(outcome.unwrap_or_else(|failure| reply(&TaskReply::Failed(failure), &[])));
+            let ended = panics::Guarded::new(lease, attempt.run()).await;
+            let ended = ended.unwrap_or_else(|failure| Ended {
+                reply: reply(&TaskReply::Failed(failure), &[]),
+                callback: None,
+            });
+            end.outcome = Some(ended.reply);
+            drop(end);
+            if let Some(callback) = ended.callback {
+                callback.call().await;
+            }
         });
         self.attempts.spawned(lease, spawned.abort_handle());
     }

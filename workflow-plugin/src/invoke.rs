@@ -1,5 +1,6 @@
 //! Runs a task, polls a trigger, calls a graph.
 
+use crate::callback::Callback;
 use crate::index::IndexedTask;
 use crate::interface::LongshoreHost;
 use crate::panics::{Guarded, guarded};
@@ -11,7 +12,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
@@ -33,30 +34,41 @@ pub(crate) struct Attempt<'h> {
     pub(crate) resume: Option<Arc<Notify>>,
 }
 
+/// An attempt that ended: its reply, and what is called once that was given.
+pub(crate) struct Ended {
+    pub(crate) reply: Vec<u8>,
+    pub(crate) callback: Option<Callback>,
+}
+
 impl Attempt<'_> {
-    /// Runs the task to its reply on this thread.
+    /// Runs the task to its end on this thread.
     ///
     /// Nothing but the pinned future of the entry is polled: what an async block would hold is moved each time
     /// such a block is passed on, and with a context in it that is most of what a short call costs.
-    pub(crate) fn run_here(mut self, runtime: &Handle) -> Vec<u8> {
+    pub(crate) fn run_here(mut self, runtime: &Handle) -> Ended {
         let mut handle = self.handle();
         let task = self.task.guarded(&self.start, &mut self.context, handle.as_mut());
         let outcome = match self.start.deadline_ms {
             0 => block_on(runtime, task),
             deadline_ms => block_on(runtime, within(deadline_ms, task)),
         };
-        reply_of(self.start.lease, outcome, &self.context)
+        self.end(outcome)
     }
 
-    /// Runs the task to its reply. Panics and the deadline end it as failures.
-    pub(crate) async fn run(mut self) -> Vec<u8> {
+    /// Runs the task to its end. Panics and the deadline end it as failures.
+    pub(crate) async fn run(mut self) -> Ended {
         let mut handle = self.handle();
         let task = self.task.guarded(&self.start, &mut self.context, handle.as_mut());
         let outcome = match self.start.deadline_ms {
             0 => task.await,
             deadline_ms => within(deadline_ms, task).await,
         };
-        reply_of(self.start.lease, outcome, &self.context)
+        self.end(outcome)
+    }
+
+    fn end(self, outcome: Result<TaskResult, TaskFailure>) -> Ended {
+        let reply = reply_of(self.start.lease, &outcome, &self.context);
+        Ended { reply, callback: Callback::after(self.task.entry, &self.start, outcome, self.context) }
     }
 
     /// The handle of a task that takes one.
@@ -85,23 +97,26 @@ impl IndexedTask {
 /// The result of a task.
 type TaskResult = Result<(), TaskError>;
 
-/// A task under its deadline.
+/// A task under its deadline. Code that blocks its thread is not interrupted: it ends late, whatever it says then.
 async fn within(
     deadline_ms: u64,
     task: impl Future<Output = Result<TaskResult, TaskFailure>>,
 ) -> Result<TaskResult, TaskFailure> {
-    let outcome = tokio::time::timeout(Duration::from_millis(deadline_ms), task).await;
-    outcome.unwrap_or_else(|_| Err(timed_out(deadline_ms)))
+    let (limit, began) = (Duration::from_millis(deadline_ms), Instant::now());
+    match tokio::time::timeout(limit, task).await {
+        Ok(outcome) if began.elapsed() <= limit => outcome,
+        _ => Err(timed_out(deadline_ms)),
+    }
 }
 
 /// The reply of a task that ended, with what it changed, or with its advice on retries. The text of an error is author
 /// code too.
-fn reply_of(lease: u64, outcome: Result<TaskResult, TaskFailure>, context: &Context) -> Vec<u8> {
+fn reply_of(lease: u64, outcome: &Result<TaskResult, TaskFailure>, context: &Context) -> Vec<u8> {
     let policy_decides = |failure| (failure, None);
     let patch = guarded(lease, || match outcome {
         Ok(Ok(())) => context.patch().map_err(|error| policy_decides(failure_of(&error))),
-        Ok(Err(error)) => Err((failure_of(&error), error.retry_hint().map(advice))),
-        Err(failure) => Err(policy_decides(failure)),
+        Ok(Err(error)) => Err((failure_of(error), error.retry_hint().map(advice))),
+        Err(failure) => Err(policy_decides(failure.clone())),
     });
     match patch.map_err(policy_decides).and_then(|patch| patch) {
         Ok(patch) => reply(&TaskReply::Done, &patch),

@@ -6,6 +6,7 @@
 
 mod answer;
 mod attempts;
+mod callback;
 mod graphs;
 mod index;
 #[allow(

@@ -27,6 +27,8 @@ pub struct Attempt {
     pub index: u32,
     /// From 1.
     pub number: u32,
+    /// Its number without those that were lost: the one that the retry policy goes by.
+    pub own_number: u32,
     /// The digest the run is pinned to.
     pub digest: Digest,
     /// Longest time it may take, 0 for no limit.

@@ -2,7 +2,7 @@
 
 use crate::model::definition::{WorkflowDef, WorkflowKey};
 use crate::model::reactor_def::{GraphDef, ReactorDef, Subscription};
-use longshore_store::{Digest, QueueId};
+use longshore_store::{Digest, QueueId, TenantId};
 use longshore_workflow_plugin::wire::{TriggerMeta, TriggerMetadata};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,6 +24,27 @@ pub struct Catalog {
     pub graphs: Vec<Arc<GraphDef>>,
     /// Which firings start which workflows.
     pub subscriptions: Vec<Subscription>,
+}
+
+impl Catalog {
+    /// The workflows that a trigger starts: the one that it names first, then those that subscribe to it by its name. Of
+    /// several workflows with the name that it gives, that of its own package is meant, and of tenant `public` before
+    /// others.
+    pub fn targets(&self, trigger: &str, digest: &Digest, workflow: &str) -> Vec<WorkflowKey> {
+        let named = self.workflows.values().filter(|def| def.name == workflow);
+        let rank = |def: &&Arc<WorkflowDef>| {
+            (def.digest != *digest, def.tenant != TenantId::default(), def.tenant.clone())
+        };
+        let first = named.min_by_key(rank).map(|def| def.key());
+        // Nobody has it: the start says so.
+        let first = first.unwrap_or_else(|| (TenantId::default(), workflow.to_owned()));
+        let subscribed =
+            self.workflows.values().filter(|def| def.triggers.iter().any(|name| name == trigger));
+        let mut others: Vec<WorkflowKey> =
+            subscribed.map(|def| def.key()).filter(|key| *key != first).collect();
+        others.sort_unstable();
+        std::iter::once(first).chain(others).collect()
+    }
 }
 
 /// A trigger of a loaded package.
@@ -97,6 +118,7 @@ pub fn subscriptions(triggers: &[Arc<TriggerDef>]) -> Vec<Subscription> {
         match rule {
             Ok(when) => Some(Subscription {
                 trigger: trigger.name.clone(),
+                digest: trigger.digest.clone(),
                 reactor: reactor.clone(),
                 workflow: trigger.workflow.clone(),
                 when,
@@ -108,4 +130,51 @@ pub fn subscriptions(triggers: &[Arc<TriggerDef>]) -> Vec<Subscription> {
         }
     };
     triggers.iter().filter_map(subscription).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::definition::tests::flow;
+
+    fn catalog(workflows: &[(&str, &str, u8, &[&str])]) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (tenant, name, digest, triggers) in workflows {
+            let mut def = flow(&[("a", &[])]).expect("one task");
+            (def.tenant, def.name) = ((*tenant).into(), (*name).to_owned());
+            def.digest = Digest::from_sha256([*digest; 32]);
+            def.triggers = triggers.iter().map(|name| (*name).to_owned()).collect();
+            catalog.workflows.insert(def.key(), Arc::new(def));
+        }
+        catalog
+    }
+
+    fn targets(catalog: &Catalog, digest: u8) -> Vec<(String, String)> {
+        let targets = catalog.targets("nightly", &Digest::from_sha256([digest; 32]), "report");
+        targets.into_iter().map(|(tenant, name)| (tenant.to_string(), name)).collect()
+    }
+
+    fn key(tenant: &str, name: &str) -> (String, String) {
+        (tenant.to_owned(), name.to_owned())
+    }
+
+    #[test]
+    fn a_trigger_starts_the_workflow_of_its_package_whatever_its_tenant() {
+        let catalog = catalog(&[("acme", "report", 1, &[]), ("public", "report", 2, &[])]);
+        assert_eq!(targets(&catalog, 1), [key("acme", "report")]);
+        assert_eq!(targets(&catalog, 2), [key("public", "report")]);
+        assert_eq!(targets(&catalog, 3), [key("public", "report")]);
+    }
+
+    #[test]
+    fn workflows_that_subscribe_to_a_trigger_are_started_too() {
+        let catalog =
+            catalog(&[("acme", "report", 1, &["nightly"]), ("b", "mail", 2, &["nightly", "hourly"])]);
+        assert_eq!(targets(&catalog, 1), [key("acme", "report"), key("b", "mail")]);
+    }
+
+    #[test]
+    fn a_workflow_that_nobody_has_is_asked_for_all_the_same() {
+        assert_eq!(targets(&catalog(&[]), 1), [key("public", "report")]);
+    }
 }

@@ -30,6 +30,8 @@ pub struct WorkflowDef {
     pub name: String,
     /// Its purpose.
     pub description: String,
+    /// The triggers that start it beside those that name it.
+    pub triggers: Vec<String>,
     /// Its inputs.
     pub params: Vec<ParamDef>,
     /// Its tasks: every task stands after those it waits for, ties by id.
@@ -171,6 +173,7 @@ fn definition(
         tenant: workflow.tenant.as_str().into(),
         name: workflow.name.clone(),
         description: workflow.description.clone(),
+        triggers: workflow.triggers.clone(),
         params,
         tasks,
         task_timeout_ms: None,

@@ -139,9 +139,11 @@ pub struct GraphDef {
 pub struct Subscription {
     /// The trigger's name.
     pub trigger: String,
+    /// The digest that the trigger is part of.
+    pub digest: Digest,
     /// The reactor.
     pub reactor: String,
-    /// The workflow.
+    /// The workflow that the trigger names.
     pub workflow: String,
     /// Over the firing's outputs; none for every firing.
     pub when: Option<Rule>,

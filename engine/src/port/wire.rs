@@ -48,7 +48,7 @@ pub fn start_request(attempt: &Attempt) -> Vec<u8> {
     let start = StartTask {
         lease: attempt.lease.0,
         task: attempt.index,
-        attempt: attempt.number,
+        attempt: attempt.own_number,
         run: *attempt.run.as_bytes(),
         deadline_ms: attempt.deadline_ms,
         detached: true,

@@ -48,6 +48,30 @@ impl Drop for Feed {
 pub(crate) struct StreamPlace {
     pub(crate) roots: Vec<PathBuf>,
     pub(crate) reading: Arc<AtomicUsize>,
+    /// True when nothing is appended to them any more.
+    pub(crate) ends: bool,
+}
+
+/// Counts a stream that has not reached its end, until it has or is not read any more.
+struct Reading(Option<Arc<AtomicUsize>>);
+
+impl Reading {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Some(Arc::clone(count)))
+    }
+
+    fn end(&mut self) {
+        if let Some(count) = self.0.take() {
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 /// Starts everything that feeds a reactor.
@@ -77,9 +101,9 @@ pub(crate) fn start(
             position: positions.get(&stream.to_string()).cloned(),
             def: stream,
             roots: place.roots.clone(),
+            ends: place.ends,
         };
-        place.reading.fetch_add(1, Ordering::SeqCst);
-        let reading = Arc::clone(&place.reading);
+        let reading = Reading::begin(&place.reading);
         feeds.push(Feed(tokio::spawn(read_stream(input.clone(), opening, sources, reading))));
     }
     feeds
@@ -134,10 +158,9 @@ async fn read_stream(
     input: ReactorInput,
     mut opening: StreamOpening,
     sources: Vec<usize>,
-    reading: Arc<AtomicUsize>,
+    mut reading: Reading,
 ) {
     let mut failures = 0;
-    let mut at_end = false;
     loop {
         let mut stream = match streams::open(opening.clone()).await {
             Ok(stream) => stream,
@@ -152,9 +175,7 @@ async fn read_stream(
             match stream.read(READ_BATCH).await {
                 Ok(events) if events.is_empty() => {
                     input.problem(&sources, None);
-                    if !std::mem::replace(&mut at_end, true) {
-                        reading.fetch_sub(1, Ordering::SeqCst);
-                    }
+                    reading.end();
                     tokio::time::sleep(END_PAUSE).await;
                 }
                 Ok(events) => {
@@ -182,7 +203,7 @@ async fn deliver(input: &ReactorInput, stream: &StreamDef, sources: &[usize], ev
     let position = events.last().map(|e| e.position.clone()).unwrap_or_default();
     let mut taken = Vec::with_capacity(events.len());
     for event in events {
-        match address(&def, sources, &event).and_then(|source| Ok((source, event_of(&event.json)?))) {
+        match read(&def, sources, &event) {
             Ok(event) => taken.push(event),
             Err(message) => {
                 let name = event.source.clone().unwrap_or_else(|| def.sources[sources[0]].name.clone());
@@ -195,6 +216,14 @@ async fn deliver(input: &ReactorInput, stream: &StreamDef, sources: &[usize], ev
         }
     }
     input.push_through(taken, PositionRow { stream: stream.to_string(), position }).await;
+}
+
+/// The source of an event, and the event as it travels.
+fn read(def: &ReactorDef, sources: &[usize], event: &StreamEvent) -> Result<(usize, Event), String> {
+    match &event.fault {
+        Some(fault) => Err(fault.clone()),
+        None => Ok((address(def, sources, event)?, event_of(&event.json)?)),
+    }
 }
 
 /// Which source an event of a stream is for.

@@ -9,6 +9,7 @@ use crate::model::reactor_def::Subscription;
 use crate::port::graph_calls::Outputs;
 use crate::reactors::log::log;
 use crate::reactors::reactor::Fired;
+use crate::triggers::targets::requests;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
@@ -32,22 +33,22 @@ pub(crate) async fn start(
         if subscription.when.as_ref().is_some_and(|rule| !holds_over(rule, &context)) {
             continue;
         }
-        let request = StartRequest {
-            workflow: subscription.workflow.clone(),
-            params: params.clone(),
-            origin: format!("reactor:{}", subscription.trigger),
-            dedup_key: Some(format!("reactor:{}:{key}", subscription.trigger)),
-            ..StartRequest::default()
-        };
-        match engine.start(request).await {
-            Ok(_) => {}
-            Err(error @ (Error::Store(_) | Error::NotRecorded { .. } | Error::Stopped)) => return Err(error),
-            Err(error) => tracing::warn!(
-                trigger = subscription.trigger,
-                code = error.code(),
-                error = &error as &dyn std::error::Error,
-                "a firing did not start its workflow"
-            ),
+        let Subscription { trigger, digest, workflow, .. } = subscription;
+        let origin = format!("reactor:{trigger}");
+        let key = format!("{origin}:{key}");
+        for request in requests(engine, (trigger, digest, workflow), &origin, Some(&key)) {
+            match engine.start(StartRequest { params: params.clone(), ..request }).await {
+                Ok(_) => {}
+                Err(error @ (Error::Store(_) | Error::NotRecorded { .. } | Error::Stopped)) => {
+                    return Err(error);
+                }
+                Err(error) => tracing::warn!(
+                    trigger,
+                    code = error.code(),
+                    error = &error as &dyn std::error::Error,
+                    "a firing did not start its workflow"
+                ),
+            }
         }
     }
     Ok(())

@@ -53,7 +53,7 @@ impl Reactors {
         deadline: Duration,
     ) -> (Arc<Self>, mpsc::Receiver<Fired>) {
         let (fired, firings) = mpsc::channel(MAX_FIRED);
-        let place = StreamPlace { roots, ..StreamPlace::default() };
+        let place = StreamPlace { roots, ends: replay, ..StreamPlace::default() };
         (
             Arc::new(Self {
                 running: Mutex::default(),

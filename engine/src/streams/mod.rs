@@ -14,10 +14,12 @@ use std::path::PathBuf;
 pub struct StreamEvent {
     /// The source it is for; none when the stream has only one.
     pub source: Option<String>,
-    /// The event as JSON.
+    /// The event as JSON; of one that cannot be taken, what there is to see of it.
     pub json: Vec<u8>,
     /// Where the stream goes on after this event.
     pub position: String,
+    /// Why it cannot be taken: it goes to the dead letters.
+    pub fault: Option<String>,
 }
 
 /// Why a stream does not read. It is tried again.
@@ -37,6 +39,8 @@ pub struct StreamOpening {
     pub position: Option<String>,
     /// Where relative paths are looked for, in this order.
     pub roots: Vec<PathBuf>,
+    /// True when nothing is appended any more: what is there is read to its end.
+    pub ends: bool,
 }
 
 /// An open stream.

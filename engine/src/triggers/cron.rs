@@ -5,8 +5,9 @@
 
 use crate::decide::{Fire, MAX_COUNTED, Schedule};
 use crate::error::Error;
-use crate::handle::{EngineHandle, StartRequest};
+use crate::handle::EngineHandle;
 use crate::model::catalog::{TriggerDef, TriggerWhen};
+use crate::triggers::targets::requests;
 use longshore_store::{EventKind, EventRow, RunRow, ScheduleRow, Subject};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -132,29 +133,29 @@ impl Entry<'_> {
         Ok(due.next)
     }
 
-    /// Starts the workflow for an instant. Returns why it was not started.
-    async fn start(&self, instant: i64) -> Result<Option<(EventKind, String)>, Error> {
-        let origin = format!("cron:{}", self.trigger.name);
-        if !self.trigger.allow_concurrent && RunRow::origin_is_busy(self.engine.store(), &origin).await? {
-            return Ok(Some((EventKind::Skipped, "its earlier run is still going".to_owned())));
+    /// Starts the workflows for an instant. Returns why some were not started.
+    async fn start(&self, instant: i64) -> Result<Vec<(EventKind, String)>, Error> {
+        let TriggerDef { name, digest, workflow, allow_concurrent, .. } = self.trigger;
+        let origin = format!("cron:{name}");
+        if !allow_concurrent && RunRow::origin_is_busy(self.engine.store(), &origin).await? {
+            return Ok(vec![(EventKind::Skipped, "its earlier run is still going".to_owned())]);
         }
-        let request = StartRequest {
-            workflow: self.trigger.workflow.clone(),
-            dedup_key: Some(format!("{origin}:{instant}")),
-            origin,
-            ..StartRequest::default()
-        };
-        match self.engine.start(request).await {
-            Ok(_) => Ok(None),
-            Err(
-                error @ (Error::Store(_)
-                | Error::NotRecorded { .. }
-                | Error::StartUnknown { .. }
-                | Error::Stopped),
-            ) => Err(error),
-            // A workflow that nobody has, or that wants params: the next fire may find it otherwise.
-            Err(error) => Ok(Some((EventKind::NotStarted, format!("{}: {error}", error.code())))),
+        let key = format!("{origin}:{instant}");
+        let mut notes = Vec::new();
+        for request in requests(self.engine, (name, digest, workflow), &origin, Some(&key)) {
+            match self.engine.start(request).await {
+                Ok(_) => {}
+                Err(
+                    error @ (Error::Store(_)
+                    | Error::NotRecorded { .. }
+                    | Error::StartUnknown { .. }
+                    | Error::Stopped),
+                ) => return Err(error),
+                // A workflow that nobody has, or that wants params: the next fire may find it otherwise.
+                Err(error) => notes.push((EventKind::NotStarted, format!("{}: {error}", error.code()))),
+            }
         }
+        Ok(notes)
     }
 
     /// Records the next instant, and what there is to say of this one.

@@ -6,7 +6,9 @@ use crate::handle::{EngineHandle, StartRequest};
 use crate::model::catalog::{TriggerDef, TriggerWhen};
 use crate::model::context::{ContextMap, Patch};
 use crate::port::packages::PollOutcome;
+use crate::triggers::targets::requests;
 use longshore_store::RunRow;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,8 +104,12 @@ async fn poll_fired(engine: &EngineHandle, trigger: &TriggerDef, frame: &[u8]) -
         Ok(patch) => context.apply(&patch),
         Err(error) => tracing::warn!(trigger = trigger.name, %error, "a trigger's context does not read"),
     }
-    let params = serde_json::from_str(&context.to_json()).unwrap_or_default();
-    let request =
-        StartRequest { workflow: trigger.workflow.clone(), params, origin, ..StartRequest::default() };
-    engine.start(request).await.map(drop)
+    let params: Map<String, Value> = serde_json::from_str(&context.to_json()).unwrap_or_default();
+    let TriggerDef { name, digest, workflow, .. } = trigger;
+    let mut started = Ok(());
+    for request in requests(engine, (name, digest, workflow), &origin, None) {
+        let request = StartRequest { params: params.clone(), ..request };
+        started = started.and(engine.start(request).await.map(drop));
+    }
+    started
 }

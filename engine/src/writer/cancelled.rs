@@ -30,7 +30,7 @@ impl Writer {
         NewAttempt::insert(tx, &attempts).await?;
         let mut closed: BTreeMap<RunId, RunCounts> = BTreeMap::new();
         for (update, (held, _)) in
-            updates.into_iter().zip(ended).filter(|(update, _)| applied.contains(&update.key))
+            updates.into_iter().zip(ended).filter(|(update, _)| applied.contains(&(update.key, update.token)))
         {
             closed.entry(update.key.run).or_insert(RunCounts { open: 0, failed: 0 }).open += 1;
             effects.progress.push(ProgressEvent::new(
@@ -69,6 +69,6 @@ fn update(lease: &Lease, outcome: &AttemptOutcome) -> TaskUpdate {
 
 /// A claim of a run that is being cancelled, which this host did not learn of.
 pub(super) fn never_began_and_cancelled(lease: Lease) -> (HeldLease, AttemptOutcome) {
-    let held = HeldLease { lease, digest: None, has_slot: false, cancelled: true };
+    let held = HeldLease { lease, digest: None, has_slot: false, cancelled: true, limit: None };
     (held, AttemptOutcome::NeverBegan("its claim was not confirmed".to_owned()))
 }

@@ -4,7 +4,7 @@
 //! 1. take the commands that arrived (`command`), and wait for those that arrive together (`batching`);
 //! 2. begin a transaction, and in it (`transaction`): heartbeat, cancel runs (`cancelled`), commit outcomes (`outcomes`,
 //!    `record`), record starts, claim tasks as far as there are slots (`claim`, `slots`, `ready_queue`);
-//! 3. commit, and only then apply the effects (`effects`): answer, report progress, hand attempts over.
+//! 3. commit, and only then apply the effects (`effects`): answer, report progress, hand attempts over (`attempts`).
 //!
 //! While a transaction is on its way to disk, commands pile up; the next transaction takes all of them. So one outcome
 //! is committed at once, and a thousand share a commit.
@@ -18,6 +18,7 @@
 //! - Memory is compared with the rows that change: a difference aborts the transaction, and it is repeated without
 //!   memory ([`effects::Abort::StaleCache`]).
 
+mod attempts;
 mod batching;
 mod cancelled;
 mod claim;
@@ -30,13 +31,14 @@ mod ready_queue;
 mod record;
 mod recovery;
 mod run_cache;
+mod search;
 mod slots;
 mod transaction;
 
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Rng, SteadyTime};
 use crate::error::Error;
-use crate::model::attempt::{Attempt, AttemptOutcome, LeaseId};
+use crate::model::attempt::AttemptOutcome;
 use crate::options::Options;
 use crate::port::packages::Packages;
 use batching::{Batching, MAX_BATCH, MAX_BATCH_DELAY, Pending};
@@ -46,6 +48,7 @@ use lease_table::{HeldLease, LeaseTable};
 use longshore_store::{Error as StoreError, FencingToken, HostId, RunId, Store, error_chain};
 use ready_queue::ReadyQueue;
 use run_cache::RunCache;
+use search::{HeldBack, Search};
 use slots::Slots;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,6 +117,8 @@ pub(crate) struct Writer {
     /// Claims of this host are compared with its leases in the next transaction.
     verify_claims: bool,
     stopping: Option<Stopping>,
+    search: Search,
+    held_back: HeldBack,
     /// Another host has taken the database: this one writes nothing any more.
     displaced: bool,
 }
@@ -154,6 +159,8 @@ impl Writer {
             conflicts: 0,
             verify_claims: false,
             stopping: None,
+            search: Search::Off,
+            held_back: HeldBack::default(),
             displaced: false,
         })
     }
@@ -161,7 +168,8 @@ impl Writer {
     /// Runs until it is told to shut down.
     pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
-            let timer = self.clock.sleep_until(self.next_timer());
+            let next = self.next_timer();
+            let timer = self.clock.sleep_until(next);
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
@@ -179,6 +187,7 @@ impl Writer {
                 self.clock.sleep_until(self.clock.uptime().saturating_add(pause)).await;
             }
             self.coalesce(&mut commands).await;
+            self.end_overdue();
             self.turn().await;
             if self.bypass_cache {
                 self.turn().await;
@@ -224,10 +233,17 @@ impl Writer {
 
     /// One transaction, and what follows from it.
     async fn turn(&mut self) {
+        self.hold_back();
+        self.try_turn().await;
+        self.put_back_held();
+    }
+
+    async fn try_turn(&mut self) {
         let Aborted { why, touched } = match self.transact().await {
             Ok(effects) => {
                 (self.failures, self.conflicts) = (0, 0);
                 (self.bypass_cache, self.verify_claims) = (false, false);
+                self.search = self.search.after_success();
                 return self.apply(effects);
             }
             Err(aborted) => aborted,
@@ -251,6 +267,9 @@ impl Writer {
     /// Keeps what is pending after a transaction that the database failed: outcomes always, starts as far as waiting
     /// helps them.
     fn store_failed(&mut self, error: &StoreError) {
+        if self.search_on(error) {
+            return;
+        }
         if matches!(error, StoreError::Conflict { .. }) && self.conflicts < MAX_CONFLICTS {
             self.conflicts += 1;
             tracing::debug!(error = error as &dyn std::error::Error, "a transaction is repeated");
@@ -301,52 +320,8 @@ impl Writer {
         }
     }
 
-    fn finished(&mut self, lease: LeaseId, outcome: AttemptOutcome) {
-        if let Some(held) = self.leases.remove(lease) {
-            if held.has_slot {
-                self.slots.give_back();
-            }
-            self.ended.push((held, outcome));
-        }
-    }
-
-    fn release_slot(&mut self, lease: LeaseId) {
-        if let Some(held) = self.leases.get_mut(lease)
-            && std::mem::take(&mut held.has_slot)
-        {
-            self.slots.give_back();
-        }
-    }
-
-    /// Gives free slots to deferred attempts first: they were there before anything that is claimed now.
-    fn grant_slots(&mut self) {
-        while let Some(lease) = self.slots.next_waiter() {
-            if let Some(held) = self.leases.get_mut(lease)
-                && !held.has_slot
-                && let Some(digest) = &held.digest
-            {
-                held.has_slot = true;
-                self.slots.take();
-                self.packages.resume(digest, lease);
-            }
-        }
-    }
-
-    /// Hands claimed attempts over. One that is refused is put back.
-    fn dispatch(&mut self, attempts: Vec<Attempt>) {
-        if !attempts.is_empty() {
-            self.batching.dispatched();
-        }
-        for attempt in attempts {
-            let lease = attempt.lease;
-            if let Err(refused) = self.packages.start(attempt) {
-                self.finished(lease, AttemptOutcome::NeverBegan(refused.to_string()));
-            }
-        }
-    }
-
     /// When, on the clock's uptime, there is something to do without a command.
-    fn next_timer(&self) -> Duration {
+    fn next_timer(&mut self) -> Duration {
         let uptime = self.clock.uptime();
         if !self.ended.is_empty() || !self.starts.is_empty() {
             return uptime;
@@ -361,6 +336,9 @@ impl Writer {
         }
         if let Some(stopping) = &self.stopping {
             next = next.min(stopping.deadline);
+        }
+        if let Some(overdue) = self.leases.next_deadline() {
+            next = next.min(overdue);
         }
         next
     }

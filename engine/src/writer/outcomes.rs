@@ -210,10 +210,10 @@ impl Writer {
         effects.touched.extend(successes.iter().map(|success| success.key.run));
         self.expect(Success::commit(tx, &successes, now).await?, successes.len())?;
         let updates: Vec<TaskUpdate> = others.iter().map(|task| task.update.clone()).collect();
-        let applied: HashSet<TaskKey> = TaskUpdate::apply(tx, &updates, now).await?.into_iter().collect();
+        let applied: HashSet<_> = TaskUpdate::apply(tx, &updates, now).await?.into_iter().collect();
         let mut attempts = Vec::new();
         for mut task in others {
-            if applied.contains(&task.update.key) {
+            if applied.contains(&(task.update.key, task.update.token)) {
                 attempts.extend(task.record.take());
                 written.push(task);
             }

@@ -77,7 +77,7 @@ fn lost_claims(died_with: Vec<Lease>, left_behind: Vec<Lease>) -> Vec<(HeldLease
 }
 
 fn lost_claim(lease: Lease, reason: &str, alone: bool) -> (HeldLease, AttemptOutcome) {
-    let held = HeldLease { lease, digest: None, has_slot: false, cancelled: false };
+    let held = HeldLease { lease, digest: None, has_slot: false, cancelled: false, limit: None };
     (held, AttemptOutcome::Lost { reason: reason.to_owned(), alone })
 }
 

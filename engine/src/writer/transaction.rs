@@ -100,7 +100,7 @@ impl Writer {
         let recorded: HashSet<(TaskKey, FencingToken)> = leases.iter().map(id).collect();
         let executing = self.leases.iter().filter(|held| !held.cancelled).map(|held| &held.lease);
         effects.cancelled.extend(executing.filter(|l| !recorded.contains(&id(l))).map(|lease| lease.key));
-        let pending = self.ended.iter().chain(&self.parked);
+        let pending = self.ended.iter().chain(&self.held_back.ended).chain(&self.parked);
         let held = self.leases.iter().chain(pending.map(|(held, _)| held));
         let held: HashSet<(TaskKey, FencingToken)> = held.map(|held| id(&held.lease)).collect();
         let unknown = |leases: Vec<Lease>| leases.into_iter().filter(|lease| !held.contains(&id(lease)));
@@ -241,9 +241,10 @@ impl Writer {
             self.runs.forget(run, Some(state));
         }
         let mut attempts = Vec::with_capacity(effects.attempts.len());
+        let now = self.clock.uptime();
         for (held, attempt) in effects.attempts {
             self.slots.take();
-            self.leases.insert(attempt.lease, held);
+            self.leases.insert(attempt.lease, held, now);
             attempts.push(attempt);
         }
         self.dispatch(attempts);

@@ -2,13 +2,14 @@
 
 use super::model::TaskModel;
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{ItemFn, LitStr, PatType};
 
 pub(super) fn expand(model: &TaskModel, function: &ItemFn, private: &TokenStream) -> TokenStream {
     let entry = entry(model, private);
     let run = run(model, function, private);
+    let callbacks = callbacks(model, private);
     let checks = type_checks(model, private);
     let record = record(model, private);
     quote! {
@@ -18,6 +19,7 @@ pub(super) fn expand(model: &TaskModel, function: &ItemFn, private: &TokenStream
         const _: () = {
             #checks
             #run
+            #callbacks
             #private::inventory::submit! { #entry }
             #record
         };
@@ -35,6 +37,12 @@ fn entry(model: &TaskModel, private: &TokenStream) -> TokenStream {
     let (attempts, backoff, condition, jitter) =
         (retry.attempts, &retry.backoff, &retry.condition, retry.jitter);
     let (delay_ms, max_delay_ms) = (retry.delay_ms, retry.max_delay_ms);
+    let optional = |there: bool, name: &str| {
+        let name = format_ident!("{name}");
+        if there { quote!(::core::option::Option::Some(#name)) } else { quote!(::core::option::Option::None) }
+    };
+    let on_success = optional(model.on_success.is_some(), "__longshore_on_success");
+    let on_failure = optional(model.on_failure.is_some(), "__longshore_on_failure");
     quote! {
         #private::TaskEntry {
             module: ::core::module_path!(),
@@ -55,6 +63,8 @@ fn entry(model: &TaskModel, private: &TokenStream) -> TokenStream {
             requires_handle: #requires_handle,
             invokes: #invokes,
             run: __longshore_run,
+            on_success: #on_success,
+            on_failure: #on_failure,
         }
     }
 }
@@ -72,14 +82,6 @@ fn run(model: &TaskModel, function: &ItemFn, private: &TokenStream) -> TokenStre
     let argument = model.handle.is_some().then(|| quote!(, handle));
     let wait = function.sig.asyncness.is_some().then(|| quote!(.await));
     let graph = graph_call(model, private);
-    let on_success = model.on_success.as_ref().map(|callback| {
-        let call = quote_spanned!(callback.span()=> #callback(#id, &*context).await);
-        quote!(if result.is_ok() { #private::callback(#id, "on_success", #call); })
-    });
-    let on_failure = model.on_failure.as_ref().map(|callback| {
-        let call = quote_spanned!(callback.span()=> #callback(#id, error, &*context).await);
-        quote!(if let ::core::result::Result::Err(error) = &result { #private::callback(#id, "on_failure", #call); })
-    });
     quote! {
         fn __longshore_run<'a>(
             context: &'a mut #private::Context,
@@ -90,12 +92,36 @@ fn run(model: &TaskModel, function: &ItemFn, private: &TokenStream) -> TokenStre
                 let result: ::core::result::Result<(), #private::TaskError> =
                     #name(&mut *context #argument)#wait.map_err(|error| #private::task_error(error, #id));
                 #graph
-                #on_success
-                #on_failure
                 result
             })
         }
     }
+}
+
+/// What is called when the task has ended: after it, and not as a part of it.
+fn callbacks(model: &TaskModel, private: &TokenStream) -> TokenStream {
+    let id = &model.id.text;
+    let outcome = quote!(#private::EntryFuture<'a, ::core::option::Option<::std::string::String>>);
+    let on_success = model.on_success.as_ref().map(|callback| {
+        let call = quote_spanned!(callback.span()=> #callback(#id, context).await);
+        quote! {
+            fn __longshore_on_success<'a>(context: &'a #private::Context) -> #outcome {
+                ::std::boxed::Box::pin(async move { #private::failure_of_callback(#call) })
+            }
+        }
+    });
+    let on_failure = model.on_failure.as_ref().map(|callback| {
+        let call = quote_spanned!(callback.span()=> #callback(#id, error, context).await);
+        quote! {
+            fn __longshore_on_failure<'a>(
+                error: &'a #private::TaskError,
+                context: &'a #private::Context,
+            ) -> #outcome {
+                ::std::boxed::Box::pin(async move { #private::failure_of_callback(#call) })
+            }
+        }
+    });
+    quote!(#on_success #on_failure)
 }
 
 fn invokes(model: &TaskModel) -> String {

@@ -9,7 +9,7 @@ wire_struct! {
         lease: u64,
         /// Index into the task list of `get_task_metadata`.
         task: u32,
-        /// From 1.
+        /// From 1, without those that were lost: the number that the retry policy goes by.
         attempt: u32,
         /// The run's id.
         run: [u8; 16],

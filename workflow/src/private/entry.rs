@@ -18,6 +18,12 @@ pub type EntryFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub type TaskRun =
     for<'a> fn(&'a mut Context<Value>, Option<&'a mut TaskHandle>) -> EntryFuture<'a, Result<(), TaskError>>;
 
+/// Calls the callback of a task that succeeded. The text of its failure, if it failed.
+pub type SuccessCallback = for<'a> fn(&'a Context<Value>) -> EntryFuture<'a, Option<String>>;
+
+/// Calls the callback of a task that failed. The text of its failure, if it failed.
+pub type FailureCallback = for<'a> fn(&'a TaskError, &'a Context<Value>) -> EntryFuture<'a, Option<String>>;
+
 /// A task.
 #[derive(Debug)]
 pub struct TaskEntry {
@@ -43,6 +49,10 @@ pub struct TaskEntry {
     pub invokes: &'static str,
     /// Runs it.
     pub run: TaskRun,
+    /// Called once it has succeeded.
+    pub on_success: Option<SuccessCallback>,
+    /// Called once it has failed for good.
+    pub on_failure: Option<FailureCallback>,
 }
 
 /// A retry policy that can stand in a static.

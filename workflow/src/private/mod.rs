@@ -12,9 +12,9 @@ pub use crate::graph::{GraphError, GraphResult, InputCache};
 pub use crate::handle::{Slot, TaskHandle};
 pub use chrono;
 pub use entry::{
-    AccumulatorCall, AccumulatorEntry, Boundary, EntryFuture, EventError, GraphCall, GraphEntry,
-    GraphOutputs, ParamEntry, ReactorEntry, RetryEntry, StateAndBoundary, TaskEntry, TaskRun, TriggerEntry,
-    TriggerKind, WorkflowEntry,
+    AccumulatorCall, AccumulatorEntry, Boundary, EntryFuture, EventError, FailureCallback, GraphCall,
+    GraphEntry, GraphOutputs, ParamEntry, ReactorEntry, RetryEntry, StateAndBoundary, SuccessCallback,
+    TaskEntry, TaskRun, TriggerEntry, TriggerKind, WorkflowEntry,
 };
 pub use graph::{
     AnyOutputs, BlockingHook, ByteOutputs, Terminals, after_graph, blocking, boundary, event, invoke,
@@ -77,11 +77,9 @@ impl<E: std::fmt::Display> CallbackOutcome for Result<(), E> {
     }
 }
 
-/// Takes note of a callback's outcome. A callback that fails changes nothing about its task.
-pub fn callback(task: &str, callback: &str, outcome: impl CallbackOutcome) {
-    if let Some(error) = outcome.failure() {
-        tracing::warn!(task, callback, error, "callback failed");
-    }
+/// The text of a callback's failure, if it failed.
+pub fn failure_of_callback(outcome: impl CallbackOutcome) -> Option<String> {
+    outcome.failure()
 }
 
 /// Leaves a static record in the library's own section, when this crate is built for packages.
