@@ -82,6 +82,25 @@ impl EngineHandle {
         self.inbox.ask(start).await?
     }
 
+    /// The runs that a fire of a trigger (its name, its digest, the workflow that it names) starts: one for each workflow
+    /// that it is for, each with a dedup key of its own, made of that of the fire.
+    pub(crate) fn requests(
+        &self,
+        (trigger, digest, workflow): (&str, &Digest, &str),
+        origin: &str,
+        key: Option<&str>,
+    ) -> Vec<StartRequest> {
+        let targets = self.packages.catalog().targets(trigger, digest, workflow).into_iter();
+        let request = |(place, (tenant, workflow)): (usize, (TenantId, String))| {
+            let dedup_key = key.map(|key| match place {
+                0 => key.to_owned(),
+                _ => format!("{key}:{tenant}/{workflow}"),
+            });
+            StartRequest { tenant, workflow, dedup_key, origin: origin.to_owned(), ..StartRequest::default() }
+        };
+        targets.enumerate().map(request).collect()
+    }
+
     fn find_workflow(&self, request: &StartRequest) -> Result<Arc<WorkflowDef>, Error> {
         let catalog = self.packages.catalog();
         let key = (request.tenant.clone(), request.workflow.clone());

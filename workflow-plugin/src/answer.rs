@@ -1,10 +1,11 @@
 //! Answers the nine methods.
 
 use crate::attempts::Attempts;
+use crate::failure::{failure_of, full_text};
 use crate::graphs;
 use crate::index::IndexedTask;
 use crate::interface::{LongshoreHost, Method, NAME_REQUEST};
-use crate::invoke::{Attempt, Ended, full_text, poll_trigger, reply};
+use crate::invoke::{Attempt, Ended, poll_trigger, reply};
 use crate::panics;
 use crate::project;
 use crate::shell::Shell;
@@ -60,7 +61,7 @@ impl Shell {
         };
         let context = match Context::from_frame(request, context_at) {
             Ok(context) => context,
-            Err(error) => return reply(&TaskReply::Failed(crate::invoke::failure_of(&error)), &[]),
+            Err(error) => return reply(&TaskReply::Failed(failure_of(&error)), &[]),
         };
         let runtime = match self.runtime() {
             Ok(runtime) => runtime,

@@ -1,7 +1,7 @@
 //! Callbacks of tasks: called once a task has ended for good, when its outcome was reported. Whatever they do changes
 //! nothing about it.
 
-use crate::invoke::full_text;
+use crate::failure::full_text;
 use crate::panics::Guarded;
 use crate::wire::{StartTask, TaskFailure};
 use longshore_workflow::private::TaskEntry;

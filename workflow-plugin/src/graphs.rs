@@ -1,6 +1,7 @@
 //! Calls graphs and accumulators: for a host across the vtable, and for a program its own.
 
-use crate::invoke::{block_on, full_text};
+use crate::failure::full_text;
+use crate::invoke::block_on;
 use crate::panics::Guarded;
 use crate::shell::Shell;
 use crate::wire::{CallFailure, GraphAnswer, GraphCall, Reader, TaskFailure, Wire, WireError, take_events};

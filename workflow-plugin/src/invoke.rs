@@ -1,13 +1,13 @@
 //! Runs a task, polls a trigger, calls a graph.
 
 use crate::callback::Callback;
+use crate::failure::{failure_of, full_text};
 use crate::index::IndexedTask;
 use crate::interface::LongshoreHost;
 use crate::panics::{Guarded, guarded};
 use crate::wire::{PollReply, RetryAdvice, StartTask, TaskFailure, TaskReply, Wire};
 use longshore_workflow::private::{EntryFuture, Slot};
 use longshore_workflow::{Context, RetryHint, TaskError, TaskHandle, TriggerError, TriggerResult};
-use std::error::Error;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -151,17 +151,6 @@ fn hyphenated(id: &[u8; 16]) -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// An error with the texts of its sources.
-pub(crate) fn failure_of(error: &(dyn Error + 'static)) -> TaskFailure {
-    let mut causes = Vec::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
-    TaskFailure { message: error.to_string(), causes, ..TaskFailure::default() }
-}
-
 /// Polls a future on this thread until it is ready, inside the runtime.
 ///
 /// Most calls are ready at the first poll: that one is made without the runtime's machinery for parking. A
@@ -206,12 +195,6 @@ pub(crate) async fn poll_trigger(
             Err(error) => (PollReply::Failed(full_text(&error)), Vec::new()),
         },
     }
-}
-
-/// An error and its sources in one line.
-pub(crate) fn full_text(error: &(dyn Error + 'static)) -> String {
-    let failure = failure_of(error);
-    std::iter::once(failure.message).chain(failure.causes).collect::<Vec<_>>().join(": ")
 }
 
 /// The concurrency slot of an attempt, held by the host.

@@ -7,6 +7,7 @@
 mod answer;
 mod attempts;
 mod callback;
+mod failure;
 mod graphs;
 mod index;
 #[allow(

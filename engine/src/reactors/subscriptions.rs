@@ -9,7 +9,6 @@ use crate::model::reactor_def::Subscription;
 use crate::port::graph_calls::Outputs;
 use crate::reactors::log::log;
 use crate::reactors::reactor::Fired;
-use crate::triggers::targets::requests;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
@@ -36,7 +35,7 @@ pub(crate) async fn start(
         let Subscription { trigger, digest, workflow, .. } = subscription;
         let origin = format!("reactor:{trigger}");
         let key = format!("{origin}:{key}");
-        for request in requests(engine, (trigger, digest, workflow), &origin, Some(&key)) {
+        for request in engine.requests((trigger, digest, workflow), &origin, Some(&key)) {
             match engine.start(StartRequest { params: params.clone(), ..request }).await {
                 Ok(_) => {}
                 Err(error @ (Error::Store(_) | Error::NotRecorded { .. } | Error::Stopped)) => {

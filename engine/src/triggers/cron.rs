@@ -7,7 +7,6 @@ use crate::decide::{Fire, MAX_COUNTED, Schedule};
 use crate::error::Error;
 use crate::handle::EngineHandle;
 use crate::model::catalog::{TriggerDef, TriggerWhen};
-use crate::triggers::targets::requests;
 use longshore_store::{EventKind, EventRow, RunRow, ScheduleRow, Subject};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -142,7 +141,7 @@ impl Entry<'_> {
         }
         let key = format!("{origin}:{instant}");
         let mut notes = Vec::new();
-        for request in requests(self.engine, (name, digest, workflow), &origin, Some(&key)) {
+        for request in self.engine.requests((name, digest, workflow), &origin, Some(&key)) {
             match self.engine.start(request).await {
                 Ok(_) => {}
                 Err(

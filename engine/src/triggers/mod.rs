@@ -1,5 +1,4 @@
-//! Triggers: those that fire without an event, and what all of them start.
+//! Triggers that fire without an event.
 
 mod cron;
 pub(crate) mod scheduler;
-pub(crate) mod targets;

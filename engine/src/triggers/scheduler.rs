@@ -6,7 +6,6 @@ use crate::handle::{EngineHandle, StartRequest};
 use crate::model::catalog::{TriggerDef, TriggerWhen};
 use crate::model::context::{ContextMap, Patch};
 use crate::port::packages::PollOutcome;
-use crate::triggers::targets::requests;
 use longshore_store::RunRow;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -107,7 +106,7 @@ async fn poll_fired(engine: &EngineHandle, trigger: &TriggerDef, frame: &[u8]) -
     let params: Map<String, Value> = serde_json::from_str(&context.to_json()).unwrap_or_default();
     let TriggerDef { name, digest, workflow, .. } = trigger;
     let mut started = Ok(());
-    for request in requests(engine, (name, digest, workflow), &origin, None) {
+    for request in engine.requests((name, digest, workflow), &origin, None) {
         let request = StartRequest { params: params.clone(), ..request };
         started = started.and(engine.start(request).await.map(drop));
     }

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::model::attempt::{AttemptOutcome, LeaseId};
 use crate::model::definition::WorkflowDef;
 use crate::port::packages::AttemptReports;
-use longshore_store::{Digest, Error as StoreError, NewRun, RunId, RunState};
+use longshore_store::{Digest, Error as StoreError, NewRun, RunId, RunState, error_chain};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +28,19 @@ pub(crate) struct PendingStart {
     /// A commit that contained it has an unknown end: the run may exist.
     pub(crate) uncertain: bool,
     pub(crate) reply: oneshot::Sender<Result<Started, Error>>,
+}
+
+impl PendingStart {
+    /// Answers a start that is not tried again.
+    pub(super) fn refuse(self, error: &StoreError) {
+        let message = error_chain(error);
+        let refused = if self.uncertain {
+            Error::StartUnknown { run: self.run.id, message }
+        } else {
+            Error::NotRecorded { code: error.code(), message, fix: error.fix() }
+        };
+        let _ = self.reply.send(Err(refused));
+    }
 }
 
 /// Runs of a workflow to move from a digest to another definition.

@@ -30,6 +30,7 @@ mod outcomes;
 mod ready_queue;
 mod record;
 mod recovery;
+mod refusals;
 mod run_cache;
 mod search;
 mod slots;
@@ -45,7 +46,7 @@ use batching::{Batching, MAX_BATCH, MAX_BATCH_DELAY, Pending};
 use command::{Command, Migration, PendingStart};
 use effects::{Abort, Aborted, ProgressEvent};
 use lease_table::{HeldLease, LeaseTable};
-use longshore_store::{Error as StoreError, FencingToken, HostId, RunId, Store, error_chain};
+use longshore_store::{Error as StoreError, FencingToken, HostId, RunId, Store};
 use ready_queue::ReadyQueue;
 use run_cache::RunCache;
 use search::{HeldBack, Search};
@@ -292,7 +293,7 @@ impl Writer {
         };
         let (waiting, refused) = std::mem::take(&mut self.starts).into_iter().partition(waits);
         self.starts = waiting;
-        refuse(refused, error);
+        refused.into_iter().for_each(|start| start.refuse(error));
     }
 
     fn receive(&mut self, command: Command) {
@@ -375,18 +376,5 @@ impl Writer {
             let _ = stopping.reply.send(());
         }
         true
-    }
-}
-
-/// Answers starts that are not tried again.
-fn refuse(starts: Vec<PendingStart>, error: &StoreError) {
-    for start in starts {
-        let message = error_chain(error);
-        let refused = if start.uncertain {
-            Error::StartUnknown { run: start.run.id, message }
-        } else {
-            Error::NotRecorded { code: error.code(), message, fix: error.fix() }
-        };
-        let _ = start.reply.send(Err(refused));
     }
 }

@@ -3,16 +3,14 @@
 //! A transaction that was refused is repeated with half of what it contained, and so on. The last one is refused only
 //! when a transaction without it goes through: the fault may be the database's.
 
-use super::Writer;
 use super::command::PendingStart;
 use super::lease_table::HeldLease;
-use crate::model::attempt::{AttemptFailure, AttemptOutcome};
-use longshore_store::{Error as StoreError, error_chain};
+use crate::model::attempt::AttemptOutcome;
 
 /// What waits while others are tried.
 #[derive(Default)]
 pub(super) struct HeldBack {
-    starts: Vec<PendingStart>,
+    pub(super) starts: Vec<PendingStart>,
     pub(super) ended: Vec<(HeldLease, AttemptOutcome)>,
 }
 
@@ -31,7 +29,7 @@ pub(super) enum Search {
 
 impl Search {
     /// The number of starts and outcomes that the next transaction takes.
-    fn limit(self) -> usize {
+    pub(super) fn limit(self) -> usize {
         match self {
             Self::Off => usize::MAX,
             Self::Among(limit) => limit,
@@ -55,50 +53,6 @@ impl Search {
             (Self::Off | Self::Among(_), 2..) => Some(Self::Among(taken / 2)),
             (Self::Off | Self::Among(_), 1) => Some(Self::Without),
             _ => None,
-        }
-    }
-}
-
-impl Writer {
-    /// Takes out what the next transaction is not to contain.
-    pub(super) fn hold_back(&mut self) {
-        let limit = self.search.limit();
-        let starts = self.starts.split_off(limit.min(self.starts.len()));
-        let ended = self.ended.split_off((limit - self.starts.len()).min(self.ended.len()));
-        (self.held_back.starts, self.held_back.ended) = (starts, ended);
-    }
-
-    /// Puts it back behind what is pending.
-    pub(super) fn put_back_held(&mut self) {
-        self.starts.append(&mut self.held_back.starts);
-        self.ended.append(&mut self.held_back.ended);
-    }
-
-    /// Goes on with the search after the database refused a transaction. False when that is nobody's fault.
-    pub(super) fn search_on(&mut self, error: &StoreError) -> bool {
-        if !matches!(error, StoreError::Query { .. }) {
-            return false;
-        }
-        let taken = self.starts.len() + self.ended.len();
-        if self.search == Search::Alone && taken == 1 {
-            self.search = Search::Off;
-            self.refuse_first(error);
-            return true;
-        }
-        let next = self.search.after_refusal(taken);
-        self.search = next.unwrap_or(Search::Off);
-        tracing::debug!(taken, search = ?self.search, "the database refuses something");
-        next.is_some()
-    }
-
-    /// Refuses the only start or outcome that is pending.
-    fn refuse_first(&mut self, error: &StoreError) {
-        let message = error_chain(error);
-        tracing::error!(code = error.code(), message, "the database refuses this one and no other");
-        super::refuse(std::mem::take(&mut self.starts), error);
-        for (_, outcome) in &mut self.ended {
-            let message = format!("its outcome could not be recorded: {} {message}", error.code());
-            *outcome = AttemptOutcome::Failed(AttemptFailure::permanent(message));
         }
     }
 }
