@@ -1,7 +1,8 @@
 //! Global flags and the commands; the arguments of each command stand beside its code.
 
 use crate::commands::{
-    build, completions, diff, explain, graphs, inspect, man, new, packages, plan, reactors, run, runs, serve,
+    build, completions, db, diff, explain, graphs, inspect, man, new, packages, plan, reactors, run, runs,
+    serve,
 };
 use clap::{Parser, Subcommand};
 
@@ -47,10 +48,12 @@ pub(crate) enum Command {
     Diff(diff::Args),
     /// List, show and cancel runs
     Runs(runs::Args),
-    /// List and show reactors; feed, fire, pause and resume them
+    /// List and show reactors; feed, fire, pause, resume and reset them
     Reactors(reactors::Args),
     /// Show computation graphs
     Graphs(graphs::Args),
+    /// Prune, vacuum, back up and check the database
+    Db(db::Args),
     /// Print the page of an error code
     Explain(explain::Args),
     /// Print a completion script for a shell

@@ -2,7 +2,8 @@
 
 use crate::args::Command;
 use crate::commands::{
-    build, completions, diff, explain, graphs, inspect, man, new, packages, plan, reactors, run, runs, serve,
+    build, completions, db, diff, explain, graphs, inspect, man, new, packages, plan, reactors, run, runs,
+    serve,
 };
 use crate::output::{ExitStatus, Printer};
 
@@ -17,6 +18,7 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
         Command::Plan(args) => plan::run(args, printer).await,
         Command::Diff(args) => diff::run(&args, printer),
         Command::Runs(args) => runs::run(args, printer).await,
+        Command::Db(args) => db::run(args, printer).await,
         Command::Reactors(args) => reactors::run(args, printer).await,
         Command::Graphs(args) => graphs::run(args, printer).await,
         Command::Explain(args) => explain::run(&args, printer),

@@ -23,6 +23,7 @@ pub(crate) enum CliError {
     NoPage { code: String },
     Exists { path: PathBuf },
     BadName { name: String },
+    FileExists { path: PathBuf },
     Metadata { message: String },
     BadState { text: String },
     NoHome { path: PathBuf },
@@ -44,7 +45,7 @@ impl CliError {
             Self::NoPackageCall { .. } => "LS0704",
             Self::BadParam { .. } | Self::BadState { .. } => "LS0705",
             Self::SeveralWorkflows { .. } | Self::NoWorkflow { .. } => "LS0706",
-            Self::Exists { .. } | Self::BadName { .. } => "LS0707",
+            Self::Exists { .. } | Self::BadName { .. } | Self::FileExists { .. } => "LS0707",
             Self::Metadata { .. } => "LS0708",
             Self::NoHome { .. } => "LS0709",
             Self::EngineDied => "LS0611",
@@ -82,6 +83,7 @@ impl CliError {
             Self::NoWorkflow { .. } => {
                 "put `#[longshore::workflow(name = \"..\")]` on a module of tasks".into()
             }
+            Self::FileExists { .. } => "name a file that is not there yet".into(),
             Self::Exists { .. } => "name a folder that is not there yet".into(),
             Self::BadName { .. } => "use ASCII letters, digits, `-` and `_`, a letter first".into(),
             Self::Metadata { .. } => "correct [package.metadata.longshore] in Cargo.toml".into(),
@@ -128,6 +130,7 @@ impl fmt::Display for CliError {
             Self::NoDirectory { path } => write!(f, "the directory {} is not there", path.display()),
             Self::Refused { message, .. } => write!(f, "the host refused: {message}"),
             Self::NoPage { code } => write!(f, "`{code}` is not an error code"),
+            Self::FileExists { path } => write!(f, "{} is there already", path.display()),
             Self::Exists { path } => write!(f, "{} is there already", path.display()),
             Self::BadName { name } => write!(f, "`{name}` is not a crate name"),
             Self::Metadata { message } => write!(f, "[package.metadata.longshore]: {message}"),

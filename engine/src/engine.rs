@@ -5,6 +5,7 @@ use crate::handle::EngineHandle;
 use crate::options::Options;
 use crate::port::packages::Packages;
 use crate::reactors::{self, Reactors};
+use crate::retention;
 use crate::sync::lock;
 use crate::triggers::scheduler;
 use crate::writer::Writer;
@@ -51,6 +52,9 @@ impl Engine {
         let handle = EngineHandle { store, packages, inbox, progress, host, clock };
         let (reactors, firings) = Reactors::new(options.stream_roots, options.replay, options.graph_deadline);
         let mut tasks = vec![tokio::spawn(writer.run(commands))];
+        if let Some(keep) = options.retention {
+            tasks.push(tokio::spawn(retention::run(handle.store.clone(), keep, Arc::clone(&handle.clock))));
+        }
         if options.triggers {
             tasks.push(tokio::spawn(scheduler::run(handle.clone())));
         }

@@ -28,6 +28,7 @@ mod options;
 mod port;
 mod reactors;
 mod report;
+mod retention;
 mod streams;
 mod sync;
 mod triggers;
@@ -49,6 +50,7 @@ pub use model::reactor_def::{
     AccumulatorDef, AccumulatorKind, Criteria, GraphDef, InputStrategy, ReactorDef, SourceDef, StreamDef,
     Subscription, graphs, reactors as reactor_defs,
 };
+pub use model::retention::{Keep, Retention};
 pub use options::Options;
 pub use port::graph_calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
 pub use port::packages::{AttemptReports, Packages, PollOutcome, Refused};
@@ -56,6 +58,7 @@ pub use port::wire::{POLL_DEADLINE_MS, read_poll, read_reply, start_request};
 pub use reactors::Reactors;
 pub use reactors::status::{GraphStatus, Health, ReactorStatus, SourceStatus};
 pub use report::{AttemptReport, RunReport, TaskReport};
+pub use retention::{Pruned, prune};
 pub use streams::{
     EVENT_STREAMS, EventStream, OpenedStream, StreamError, StreamEvent, StreamKind, StreamOpening,
 };

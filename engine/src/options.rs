@@ -1,6 +1,7 @@
 //! Options of an engine.
 
 use crate::clock::{Clock, Rng, System};
+use crate::model::retention::Retention;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub struct Options {
     pub replay: bool,
     /// Where relative paths of event streams are looked for, in this order.
     pub stream_roots: Vec<PathBuf>,
+    /// How long what has ended is kept; for ever when there is none.
+    pub retention: Option<Retention>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// The source of jitter.
@@ -38,6 +41,7 @@ impl Default for Options {
             graph_deadline: Duration::from_secs(30),
             replay: false,
             stream_roots: vec![PathBuf::from(".")],
+            retention: Some(Retention::default()),
             clock: Arc::new(System),
             rng: Arc::new(System),
         }

@@ -1,7 +1,7 @@
 //! Retries, shutdowns, schedules and polls that take hours, on a clock that stands still until the test moves it.
 
 use longshore_engine::clock::Manual;
-use longshore_engine::{Engine, Options, StartRequest};
+use longshore_engine::{Engine, Keep, Options, Retention, StartRequest};
 use longshore_store::{
     AttemptRow, EventKind, EventRow, RunId, RunRow, RunState, ScheduleRow, Subject, TaskRow,
 };
@@ -84,6 +84,7 @@ longshore_testing::for_each_backend!(
     a_schedule_goes_on_after_a_clock_that_once_ran_ahead,
     a_package_that_comes_back_makes_up_for_nothing_that_passed_while_it_was_removed,
     a_poll_runs_at_once_and_then_at_its_interval,
+    runs_that_are_not_kept_are_deleted_with_all_that_is_theirs,
 );
 
 struct Paused {
@@ -245,11 +246,13 @@ async fn a_cron_trigger_fires_at_its_instants_and_once_for_those_that_passed(bac
     paused.clock.advance(HOUR * 3);
     let two = eleven + 3 * HOUR.as_millis() as i64;
     until("it fires again", async || paused.fired().await == [eleven, two]).await;
-    let events =
-        EventRow::newest(paused.engine.store(), Subject::Schedule("hourly"), 10).await.expect("lists");
-    let missed: Vec<&str> =
-        events.iter().filter(|e| e.kind == EventKind::Missed).map(|e| e.message.as_str()).collect();
-    assert_eq!(missed, ["2 earlier fires passed while no host ran; fired once for the latest"]);
+    let missed = async || {
+        let events = EventRow::newest(paused.engine.store(), Subject::Schedule("hourly"), 10).await;
+        let events = events.expect("lists").into_iter().filter(|event| event.kind == EventKind::Missed);
+        events.map(|event| event.message).collect::<Vec<_>>()
+    };
+    until("it is told", async || !missed().await.is_empty()).await;
+    assert_eq!(missed().await, ["2 earlier fires passed while no host ran; fired once for the latest"]);
     paused.engine.shutdown(HOUR).await;
 }
 
@@ -290,6 +293,40 @@ async fn a_package_that_comes_back_makes_up_for_nothing_that_passed_while_it_was
     until("it is recorded", async || paused.after_a_nap(async || !recorded().await.is_empty()).await).await;
     assert!(recorded().await[0].next_at > Some(HALF_PAST_TEN + (HOUR * 5).as_millis() as i64));
     assert_eq!(paused.fired().await, Vec::<i64>::new());
+    paused.engine.shutdown(HOUR).await;
+}
+
+async fn runs_that_are_not_kept_are_deleted_with_all_that_is_theirs(backend: Backend) {
+    let clock = Manual::at(HALF_PAST_TEN);
+    let keep = Keep { age: HOUR * 10, newest: 2 };
+    let retention = Some(Retention { succeeded: keep, ..Retention::default() });
+    let options =
+        Options { triggers: false, retention, clock: Arc::new(clock.clone()), ..Options::default() };
+    let paused = Paused { engine: open_embedded(backend.open().await, options).await, clock };
+    let open = paused.start("bounded").await;
+    let mut ended = Vec::new();
+    for _ in 0..4 {
+        let run = paused.start("instant").await;
+        assert_eq!(paused.ended(run).await, RunState::Succeeded);
+        ended.push(run);
+    }
+    let store = paused.engine.store();
+    let left = async || {
+        let rows = RunRow::newest(store, None, 100).await.expect("lists");
+        rows.into_iter().rev().map(|row| row.id).collect::<Vec<_>>()
+    };
+    paused.clock.advance(HOUR);
+    until("two are deleted", async || left().await == [open, ended[2], ended[3]]).await;
+    for run in &ended[..2] {
+        assert!(TaskRow::of_run(store, *run).await.expect("loads").is_empty());
+        assert!(AttemptRow::of_run(store, *run).await.expect("loads").is_empty());
+    }
+    until("all but the open one are deleted", async || {
+        paused.clock.advance(HOUR * 10);
+        left().await == [open]
+    })
+    .await;
+    assert!(paused.engine.cancel(open).await.expect("asks"));
     paused.engine.shutdown(HOUR).await;
 }
 

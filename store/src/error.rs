@@ -122,6 +122,9 @@ pub enum Error {
         /// Its content.
         value: String,
     },
+    /// The database is not a file that can be copied.
+    #[error("a database of a PostgreSQL server is not copied into a file by Longshore")]
+    NoCopy,
     /// Anything else the database said.
     #[error("the database refused: {operation}")]
     Query {
@@ -152,6 +155,7 @@ impl Error {
             Self::Conflict { .. } => "LS0514",
             Self::Busy { .. } => "LS0515",
             Self::CommitUnknown { .. } => "LS0516",
+            Self::NoCopy => "LS0517",
         }
     }
 
@@ -183,6 +187,7 @@ impl Error {
             Self::BadRow { .. } => {
                 "the row was changed by hand or by a newer program: restore it from a backup"
             }
+            Self::NoCopy => "use pg_dump, and pg_restore for the way back",
             Self::Query { .. } => "see the cause below; this is likely a bug in Longshore",
         }
     }

@@ -29,6 +29,12 @@ macro_rules! id {
                 Uuid::try_parse(text).map(Self).map_err(|_| Error::BadId { what: $what, text: text.to_owned() })
             }
 
+            /// When it was made, in milliseconds since 1970.
+            pub fn time_ms(&self) -> i64 {
+                let bytes = self.0.as_bytes();
+                bytes[..6].iter().fold(0, |ms, byte| ms << 8 | i64::from(*byte))
+            }
+
             /// The sixteen bytes.
             pub fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()

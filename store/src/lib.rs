@@ -14,6 +14,7 @@
 
 mod attempts;
 mod batch;
+mod check;
 mod claims;
 mod error;
 mod events;
@@ -27,6 +28,7 @@ mod open;
 mod overrides;
 mod packages;
 mod reactors;
+mod retention;
 mod row;
 mod runs;
 mod schedules;
@@ -35,6 +37,7 @@ mod text;
 mod text_enum;
 
 pub use attempts::{AttemptResult, AttemptRow, NewAttempt};
+pub use check::CheckReport;
 pub use claims::{RecordedClaims, Resolution, Success, TaskUpdate};
 pub use error::{Error, UnknownWord};
 pub use events::{
@@ -54,6 +57,7 @@ pub use reactors::{
     CommandAnswer, CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow,
     StatusRow,
 };
+pub use retention::{Log, RunAge};
 pub use runs::{NewRun, Recorded, RunCounts, RunRow, RunState};
 pub use schedules::ScheduleRow;
 pub use tasks::{NewTask, TaskRow, TaskState};

@@ -205,6 +205,51 @@ impl Store {
         &self.reader
     }
 
+    /// The size of the database, in bytes.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn bytes(&self) -> Result<i64, Error> {
+        let sql = match self.dialect {
+            Dialect::Sqlite => "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+            Dialect::Postgres => "SELECT pg_database_size(current_database())",
+        };
+        let bytes = sqlx::query_scalar(sql).fetch_one(self.reader()).await;
+        bytes.map_err(|e| Error::of("ask for the size", e))
+    }
+
+    /// Gives the space of what was deleted back to the disk. On SQLite nobody can write meanwhile.
+    ///
+    /// # Errors
+    /// [`Error`] of the database; [`Error::Locked`] while another program writes.
+    pub async fn vacuum(&self) -> Result<(), Error> {
+        let done = sqlx::query("VACUUM").execute(&self.writer).await;
+        done.map(drop).map_err(|e| Error::of("vacuum", e))
+    }
+
+    /// Copies the database into a new file, as it is at one moment, also while others write.
+    ///
+    /// # Errors
+    /// [`Error`] of the database; [`Error::NoCopy`] for one that is not a file.
+    pub async fn backup(&self, file: &Path) -> Result<(), Error> {
+        if self.dialect == Dialect::Postgres {
+            return Err(Error::NoCopy);
+        }
+        let done = sqlx::query("VACUUM INTO $1").bind(file.to_string_lossy().into_owned());
+        done.execute(&self.writer).await.map(drop).map_err(|e| Error::of("copy the database", e))
+    }
+
+    /// What SQLite says of the file; nothing when it is sound, or when the database is not a file.
+    pub(crate) async fn file_faults(&self) -> Result<Vec<String>, Error> {
+        if self.dialect == Dialect::Postgres {
+            return Ok(Vec::new());
+        }
+        let lines = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(self.reader()).await;
+        let mut lines: Vec<String> = lines.map_err(|e| Error::of("check the file", e))?;
+        lines.retain(|line| line != "ok");
+        Ok(lines)
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.reader.close().await;

@@ -3,11 +3,11 @@
 use longshore_store::{
     Access, ArtifactRow, AttemptResult, AttemptRow, Claim, CommandAnswer, CommandRow, ConditionKind,
     ConditionRow, ConditionStatus, DeadLetter, Digest, EntryKind, EntryRow, EventKind, EventRow,
-    FencingToken, GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Losses, NewArtifact,
-    NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName,
-    PackageRow, PackageState, PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded,
-    RecordedClaims, Resolution, RunCounts, RunId, RunRow, RunState, ScheduleRow, StatusRow, Store, Subject,
-    Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
+    FencingToken, GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Log, Losses,
+    NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind,
+    PackageName, PackageRow, PackageState, PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow,
+    Recorded, RecordedClaims, Resolution, RunAge, RunCounts, RunId, RunRow, RunState, ScheduleRow, StatusRow,
+    Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
 };
 use longshore_testing::{Backend, Fault, FaultProxy};
 use sqlx::Connection;
@@ -21,6 +21,7 @@ longshore_testing::for_each_backend!(
     a_claim_from_memory_counts_what_it_changes,
     packages_and_their_generations_are_recorded,
     overrides_are_recorded_and_released,
+    what_has_ended_is_deleted_and_nothing_else,
     reactors_and_their_inputs_are_recorded,
 );
 
@@ -197,6 +198,48 @@ fn update(key: TaskKey, token: i64, state: TaskState) -> TaskUpdate {
     TaskUpdate { key, token, state, losses: Losses::default(), attempt_reverted: 0, due_at: 20, error, patch }
 }
 
+async fn what_has_ended_is_deleted_and_nothing_else(backend: Backend) {
+    let store = &backend.open().await;
+    let (ended, open) = (start(store, None).await, start(store, None).await);
+    let mut tx = store.begin().await.expect("begins");
+    RunRow::finish(&mut tx, &[(ended, RunState::Failed, None)], 20).await.expect("ends");
+    EventRow::append(&mut tx, Subject::Run(ended), EventKind::Cancelled, "its own", 20).await.expect("notes");
+    EventRow::append(&mut tx, Subject::Run(open), EventKind::Cancelled, "not its own", 20)
+        .await
+        .expect("notes");
+    store.commit(tx).await.expect("commits");
+    let page = RunAge::page(store, None, 10).await.expect("lists");
+    assert_eq!(
+        page.iter().map(|run| (run.id, run.finished_at)).collect::<Vec<_>>(),
+        [(open, None), (ended, Some(20))]
+    );
+    assert_eq!(RunAge::page(store, Some(open), 10).await.expect("lists"), page[1..]);
+    let report = store.check().await.expect("checks");
+    assert_eq!((report.runs, report.faults), (2, Vec::new()));
+
+    let mut tx = store.begin().await.expect("begins");
+    assert_eq!(RunAge::delete(&mut tx, &[ended, open]).await.expect("deletes"), 1);
+    store.commit(tx).await.expect("commits");
+    assert!(TaskRow::of_run(store, ended).await.expect("loads").is_empty());
+    assert_eq!(TaskRow::of_run(store, open).await.expect("loads").len(), 2);
+    assert!(EventRow::newest(store, Subject::Run(ended), 10).await.expect("lists").is_empty());
+    assert_eq!(EventRow::newest(store, Subject::Run(open), 10).await.expect("lists").len(), 1);
+
+    let later = RunId::new().time_ms() + 10_000;
+    let mut tx = store.begin().await.expect("begins");
+    assert_eq!(Log::Events.delete_before(&mut tx, later - 1_000_000, 10).await.expect("deletes"), 0);
+    assert_eq!(Log::Events.delete_before(&mut tx, later, 10).await.expect("deletes"), 1);
+    assert_eq!(Log::DeadLetters.delete_before(&mut tx, later, 10).await.expect("deletes"), 0);
+    store.commit(tx).await.expect("commits");
+    store.vacuum().await.expect("vacuums");
+    let copy = backend.folder().join("copy.db");
+    match store.backup(&copy).await {
+        Ok(()) => assert!(copy.is_file()),
+        Err(error) => assert_eq!(error.code(), "LS0517", "that is for files: {error}"),
+    }
+    assert!(store.bytes().await.expect("asks") > 0);
+}
+
 async fn a_run_is_started_claimed_and_ended(backend: Backend) {
     let store = &backend.open().await;
     let host = HostId::new();
@@ -275,7 +318,7 @@ async fn a_task_that_is_put_back_is_claimable_when_it_is_due(backend: Backend) {
     let later = TaskUpdate { attempt_reverted: 1, ..update(first, 6, TaskState::Ready) };
     assert_eq!(
         TaskUpdate::apply(&mut tx, &[later], 15).await.expect("puts back"),
-        [(first, FencingToken::new(2))]
+        [(first, FencingToken::new(6))]
     );
     assert_eq!(TaskRow::next_due(&mut tx).await.expect("looks"), Some(20));
     assert_eq!(TaskRow::claimable_queues(&mut tx).await.expect("looks"), []);

@@ -2,10 +2,12 @@
 
 pub(crate) mod build;
 pub(crate) mod completions;
+pub(crate) mod db;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod graphs;
 pub(crate) mod inspect;
+pub(crate) mod keep;
 pub(crate) mod man;
 pub(crate) mod new;
 pub(crate) mod packages;

@@ -1,5 +1,6 @@
 //! `longshore serve`.
 
+use crate::commands::keep::KeepOptions;
 use crate::error::CliError;
 use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
@@ -34,6 +35,8 @@ pub(crate) struct Args {
     /// Keep a package that replaced another even when its process or its runs fail
     #[arg(long)]
     no_rollback: bool,
+    #[command(flatten)]
+    keep: KeepOptions,
     #[command(flatten)]
     home: Home,
 }
@@ -80,6 +83,7 @@ pub(super) fn directories(named: &[PathBuf], home: &Home) -> anyhow::Result<Vec<
 fn host_options(args: &Args, directories: Vec<PathBuf>) -> HostOptions {
     let mut options = args.home.host_options();
     options.engine.slots = args.slots;
+    options.engine.retention = args.keep.retention();
     let seconds = |s: u32| i64::from(s) * 1000;
     let reconciler = &mut options.reconciler;
     reconciler.directories = directories;

@@ -3,6 +3,7 @@
 mod loss;
 mod params;
 mod readiness;
+mod retention;
 mod retry;
 mod run_end;
 mod schedule;
@@ -10,6 +11,7 @@ mod schedule;
 pub use loss::{after_loss, is_poison, pause_after_loss, runs_alone, suspect};
 pub use params::start_context;
 pub use readiness::{Readiness, holds_over, readiness};
+pub use retention::{Sweep, before};
 pub use retry::{AfterFailure, after_failure};
 pub use run_end::{RunVerdict, TaskEnd, run_end};
 pub use schedule::{BadSchedule, Fire, MAX_COUNTED, Schedule};

@@ -6,3 +6,4 @@ pub(crate) mod context;
 pub(crate) mod definition;
 pub(crate) mod param;
 pub(crate) mod reactor_def;
+pub(crate) mod retention;

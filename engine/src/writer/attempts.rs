@@ -23,7 +23,7 @@ impl Writer {
             };
             self.packages.cancel(digest, lease);
             let message = format!(
-                "timed out after {} ms; its code has not returned, and still holds its thread",
+                "timed out after {} ms; its code has not returned, and holds its thread until it does or its process is killed",
                 limit.as_millis()
             );
             let failure = AttemptFailure { message, timed_out: true, ..AttemptFailure::default() };

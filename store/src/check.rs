@@ -1,0 +1,50 @@
+//! Reads everything, to say what is damaged.
+
+use crate::error::Error;
+use crate::open::Store;
+use crate::retention::RunAge;
+use crate::runs::RunRow;
+use crate::tasks::TaskRow;
+
+/// Runs that are read together.
+const PAGE: i64 = 500;
+
+/// Faults that are told one by one.
+const MAX_FAULTS: usize = 100;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Runs that were read, with their tasks.
+    pub runs: u64,
+    /// What is damaged, a line each.
+    pub faults: Vec<String>,
+}
+
+impl Store {
+    /// Reads every run with its tasks, and asks the database about its file.
+    ///
+    /// # Errors
+    /// [`Error`] of the database; what does not read is in the report.
+    pub async fn check(&self) -> Result<CheckReport, Error> {
+        let mut report = CheckReport { runs: 0, faults: self.file_faults().await? };
+        let mut last = None;
+        while report.faults.len() < MAX_FAULTS {
+            let page = RunAge::page(self, last, PAGE).await?;
+            let Some(oldest) = page.last() else { break };
+            last = Some(oldest.id);
+            for run in &page {
+                report.runs += 1;
+                let read = async {
+                    RunRow::find(self, run.id).await?;
+                    TaskRow::of_run(self, run.id).await
+                };
+                if let Err(error @ Error::BadRow { .. }) = read.await {
+                    report.faults.push(format!("{}: {error}", error.code()));
+                }
+            }
+        }
+        report.faults.truncate(MAX_FAULTS);
+        Ok(report)
+    }
+}
