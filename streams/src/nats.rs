@@ -1,9 +1,11 @@
-//! NATS JetStream: `type = "nats"`, `topic = "nats://127.0.0.1:4222/STREAM/subject"`, `group` the durable consumer.
+//! NATS JetStream: `type = "nats"`, `topic = "nats://127.0.0.1:4222/STREAM/subject"`.
 //!
-//! The subject may be left out, or hold wildcards. A message is acknowledged when it is taken: recorded, for a
-//! sequential reactor. One that is delivered again is told by its number in the stream and not taken twice.
+//! The subject may be left out, or hold wildcards. Messages come in the order of the stream, from the one after the last
+//! that was taken: the position is the reactor's own, recorded with what it took, and the server keeps none. Where there is
+//! none yet, that of a durable consumer with the name of the `group` counts, if the server has one.
 
-use async_nats::jetstream::{self, Message, consumer::PullConsumer, consumer::pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::{self, stream::Stream};
 use futures_util::StreamExt;
 use longshore_engine::{BoxFuture, EventStream, StreamError, StreamEvent, StreamKind, StreamOpening};
 use std::time::Duration;
@@ -17,14 +19,18 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// The time the server gathers messages for one look.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The consumer's name when the author gives no `group`.
+/// The durable consumer whose position counts when the author gives no `group`.
 const DEFAULT_GROUP: &str = "longshore";
+
+/// The time after which the server forgets a consumer that nobody asks.
+const INACTIVE: Duration = Duration::from_secs(60);
 
 struct Consuming {
     consumer: PullConsumer,
     /// The number of the last message that was taken.
     last: u64,
-    unacknowledged: Vec<Message>,
+    /// The number of messages that the server has sent this consumer.
+    sent: u64,
 }
 
 fn failed(what: &str, error: &dyn std::fmt::Display) -> StreamError {
@@ -49,16 +55,31 @@ async fn open(opening: StreamOpening) -> Result<Box<dyn EventStream>, StreamErro
     let context = jetstream::new(client);
     let found = context.get_stream(stream).await;
     let found = found.map_err(|e| failed(&format!("the server has no stream `{stream}`"), &e))?;
-    let group = if opening.def.group.is_empty() { DEFAULT_GROUP } else { &opening.def.group };
+    let position = opening.position.and_then(|position| position.parse().ok());
+    let last = match position {
+        Some(last) => last,
+        None => acknowledged(&found, &opening.def.group).await,
+    };
+    // A stream that was made anew counts from 1 again.
+    let last = if last > found.cached_info().state.last_sequence { 0 } else { last };
     let config = pull::Config {
-        durable_name: Some(group.to_owned()),
         filter_subject: subject.to_owned(),
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: last + 1 },
+        ack_policy: AckPolicy::None,
+        inactive_threshold: INACTIVE,
+        memory_storage: true,
         ..pull::Config::default()
     };
-    let consumer = found.get_or_create_consumer(group, config).await;
-    let consumer = consumer.map_err(|e| failed(&format!("no consumer `{group}`"), &e))?;
-    let last = opening.position.and_then(|position| position.parse().ok()).unwrap_or(0);
-    Ok(Box::new(Consuming { consumer, last, unacknowledged: Vec::new() }))
+    let consumer = found.create_consumer(config).await;
+    let consumer = consumer.map_err(|e| failed(&format!("`{stream}` does not read"), &e))?;
+    Ok(Box::new(Consuming { consumer, last, sent: 0 }))
+}
+
+/// The number of the last message that a durable consumer has acknowledged with all before it; 0 when there is none.
+async fn acknowledged(stream: &Stream, group: &str) -> u64 {
+    let group = if group.is_empty() { DEFAULT_GROUP } else { group };
+    let durable = stream.get_consumer::<pull::Config>(group).await;
+    durable.map_or(0, |durable| durable.cached_info().ack_floor.stream_sequence)
 }
 
 impl EventStream for Consuming {
@@ -69,34 +90,22 @@ impl EventStream for Consuming {
             let mut events = Vec::new();
             while let Some(message) = batch.next().await {
                 let message = message.map_err(|e| failed("no message", &e))?;
-                let number =
-                    message.info().map_err(|e| failed("a message without a number", &e))?.stream_sequence;
-                if number > self.last {
-                    self.last = number;
-                    let json = message.payload.to_vec();
-                    events.push(StreamEvent {
-                        source: None,
-                        json,
-                        position: number.to_string(),
-                        fault: None,
-                    });
+                let info = message.info().map_err(|e| failed("a message without a number", &e))?;
+                // What was sent and did not arrive is not sent again: another consumer begins behind the last one.
+                if info.consumer_sequence != self.sent + 1 {
+                    let message = format!("messages after number {} did not arrive", self.last);
+                    return Err(StreamError { message });
                 }
-                self.unacknowledged.push(message);
-            }
-            if events.is_empty() {
-                // Only messages that were taken before, if any.
-                self.ack().await?;
+                (self.sent, self.last) = (info.consumer_sequence, info.stream_sequence);
+                let position = self.last.to_string();
+                events.push(StreamEvent {
+                    source: None,
+                    json: message.payload.to_vec(),
+                    position,
+                    fault: None,
+                });
             }
             Ok(events)
-        })
-    }
-
-    fn ack(&mut self) -> BoxFuture<'_, Result<(), StreamError>> {
-        Box::pin(async move {
-            for message in self.unacknowledged.drain(..) {
-                message.ack().await.map_err(|e| failed("an acknowledgement was not sent", &e))?;
-            }
-            Ok(())
         })
     }
 }

@@ -1,17 +1,13 @@
 //! Streams with real servers.
 
+mod nats;
+
 use longshore_engine::{EVENT_STREAMS, EventStream, StreamDef, StreamError, StreamEvent, StreamOpening};
 use longshore_streams as _;
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use nats::{Nats, free_port};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
-}
 
 async fn open(kind: &str, topic: &str, position: Option<&str>) -> Result<Box<dyn EventStream>, StreamError> {
     let found = EVENT_STREAMS.iter().find(|known| known.name == kind).expect("it is linked");
@@ -61,42 +57,10 @@ async fn pushed_events_are_answered_when_they_are_taken() {
     assert!(second.contains("cannot listen"), "{second}");
 }
 
-/// A NATS server of this test's own, gone with it.
-struct Nats(Child);
-
-impl Nats {
-    fn start(port: u16, folder: &Path) -> Option<Self> {
-        let mut command = Command::new("nats-server");
-        command.args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"]).arg(folder);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "nats-server does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(Self(child))
-    }
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 async fn messages_are_taken_once_and_a_server_that_comes_back_is_gone_on_with() {
     let (port, folder) = (free_port(), tempfile::tempdir().expect("folder"));
-    let Some(server) = Nats::start(port, folder.path()) else {
-        // A newcomer needs only Rust and a C compiler; the project's own checks install the server and insist.
-        assert!(
-            std::env::var_os("LONGSHORE_REQUIRE_NATS").is_none(),
-            "nats-server is missing: run .ci/setup"
-        );
-        eprintln!("skipped: nats-server is not installed; .ci/setup installs it");
-        return;
-    };
+    let Some(server) = Nats::start(port, folder.path()) else { return };
     let url = format!("nats://127.0.0.1:{port}");
     let topic = format!("{url}/EVENTS/prices.>");
     let missing = open("nats", &topic, None).await.err().expect("no stream yet").to_string();
