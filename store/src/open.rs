@@ -147,7 +147,7 @@ impl Store {
         };
         let full = match &path {
             Some(path) => reachable(url, path, access).await.map_err(|e| Error::opening(&shown, e))?,
-            None => url.to_owned(),
+            None => with_statement_cache(url),
         };
         let writers = if dialect == Dialect::Sqlite { 1 } else { READERS };
         let writer = connect(&full, &shown, dialect, writers).await?;
@@ -282,6 +282,18 @@ impl Store {
     }
 }
 
+/// A PostgreSQL URL by which a connection keeps every statement prepared that we have: 15 over rows, with a text for each
+/// of 11 sizes, and the others. The driver keeps 100, and takes another number from the URL alone; that of a file it
+/// takes from nowhere.
+fn with_statement_cache(url: &str) -> String {
+    const PARAMETER: &str = "statement-cache-capacity";
+    if url.contains(PARAMETER) {
+        return url.to_owned();
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}{PARAMETER}=512")
+}
+
 async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> Result<AnyPool, Error> {
     let options = AnyConnectOptions::from_str(url).map_err(|_| Error::BadUrl { url: shown.to_owned() })?;
     let tuned = dialect == Dialect::Sqlite && !url.ends_with("immutable=1");
@@ -376,6 +388,17 @@ fn without_credentials(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_to_a_server_keeps_all_statements_unless_the_url_says_how_many() {
+        assert_eq!(with_statement_cache("postgres://h/b"), "postgres://h/b?statement-cache-capacity=512");
+        assert_eq!(
+            with_statement_cache("postgres://h/b?sslmode=disable"),
+            "postgres://h/b?sslmode=disable&statement-cache-capacity=512"
+        );
+        let own = "postgres://h/b?statement-cache-capacity=0";
+        assert_eq!(with_statement_cache(own), own);
+    }
 
     #[test]
     fn no_password_is_shown() {
