@@ -396,9 +396,11 @@ async fn a_sequential_reactor_takes_every_line_of_a_file_once_and_in_order(backe
     again.shutdown(Duration::from_secs(1)).await;
 }
 
-async fn inputs_are_numbered_after_all_that_a_dead_host_left(backend: Backend) {
-    /// More than a reactor takes in while it is paused.
-    const LEFT: i64 = 100_600;
+/// More than a reactor takes in while it is paused.
+const LEFT: i64 = 100_600;
+
+/// Leaves the ledger paused, with more inputs than it takes in.
+async fn leave_a_full_ledger(backend: &Backend) {
     let store = backend.open().await;
     let payload = serialize(&1_i64).expect("a number");
     let rows: Vec<InputRow> =
@@ -407,7 +409,10 @@ async fn inputs_are_numbered_after_all_that_a_dead_host_left(backend: Backend) {
     ReactorRow::set_paused(&mut tx, "ledger", true, 1).await.expect("pauses");
     InputRow::insert(&mut tx, "ledger", &rows).await.expect("inserts");
     store.commit(tx).await.expect("commits");
-    drop(store);
+}
+
+async fn inputs_are_numbered_after_all_that_a_dead_host_left(backend: Backend) {
+    leave_a_full_ledger(&backend).await;
     let engine = engine(&backend).await;
     until(&engine, "ledger", |status| status.pending == LEFT as u64).await;
     engine.reactors().pause("ledger", false).expect("goes on");
@@ -419,17 +424,7 @@ async fn inputs_are_numbered_after_all_that_a_dead_host_left(backend: Backend) {
 }
 
 async fn a_command_that_waits_keeps_no_other_waiting(backend: Backend) {
-    /// More than a reactor takes in while it is paused.
-    const LEFT: i64 = 100_600;
-    let store = backend.open().await;
-    let payload = serialize(&1_i64).expect("a number");
-    let rows: Vec<InputRow> =
-        (1..=LEFT).map(|seq| InputRow { seq, source: "right".into(), payload: payload.clone() }).collect();
-    let mut tx = store.begin().await.expect("begins");
-    ReactorRow::set_paused(&mut tx, "ledger", true, 1).await.expect("pauses");
-    InputRow::insert(&mut tx, "ledger", &rows).await.expect("inserts");
-    store.commit(tx).await.expect("commits");
-    drop(store);
+    leave_a_full_ledger(&backend).await;
     let engine = engine(&backend).await;
     until(&engine, "ledger", |status| status.pending >= LEFT as u64).await;
     let store = engine.store().clone();
