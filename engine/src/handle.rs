@@ -29,7 +29,7 @@ pub struct StartRequest {
     pub params: Map<String, Value>,
     /// Its origin, `manual` when empty.
     pub origin: String,
-    /// At most one run ever has this key.
+    /// At most one run has this key, for as long as it is kept.
     pub dedup_key: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl EngineHandle {
     /// refused, [`Error::StartUnknown`] when it went away in the middle.
     pub async fn start(&self, request: StartRequest) -> Result<Started, Error> {
         let def = self.find_workflow(&request)?;
-        let run = Box::new(new_run(&def, request, self.now_ms())?);
+        let run = Box::new(new_run(&def, request)?);
         let since = self.clock.uptime();
         let start = |reply| Command::Start(PendingStart { run, def, since, uncertain: false, reply });
         self.inbox.ask(start).await?
@@ -182,7 +182,7 @@ impl EngineHandle {
     }
 }
 
-fn new_run(def: &WorkflowDef, request: StartRequest, now: i64) -> Result<NewRun, Error> {
+fn new_run(def: &WorkflowDef, request: StartRequest) -> Result<NewRun, Error> {
     let context = decide::start_context(def, &request.params)?;
     let bytes = context.to_frame().len();
     if bytes > MAX_CONTEXT_BYTES {
@@ -193,7 +193,6 @@ fn new_run(def: &WorkflowDef, request: StartRequest, now: i64) -> Result<NewRun,
         id: task.id.clone(),
         waiting: task.dependencies.len() as i64,
     });
-    let after = |ms: u64| now.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
     Ok(NewRun {
         id: RunId::new(),
         tenant: def.tenant.clone(),
@@ -204,7 +203,8 @@ fn new_run(def: &WorkflowDef, request: StartRequest, now: i64) -> Result<NewRun,
         origin: if request.origin.is_empty() { "manual".to_owned() } else { request.origin },
         dedup_key: request.dedup_key,
         input: context.to_json(),
-        deadline_at: def.run_timeout_ms.map(after),
+        // Set when it is recorded.
+        deadline_at: None,
         tasks: tasks.collect(),
     })
 }

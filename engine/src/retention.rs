@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::decide::{Sweep, before};
 use crate::model::retention::Retention;
-use longshore_store::{Error, Log, RunAge, RunId, Store};
+use longshore_store::{Error, Log, RunAge, RunId, RunPage, Store};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const FIRST: Duration = Duration::from_secs(60);
 const PAGE: i64 = 1000;
 
 /// Runs that are deleted in one transaction. One of 10,000 tasks takes a tenth of a second.
-const BATCH: usize = 50;
+const BATCH: usize = 10;
 
 /// Events that are deleted in one transaction.
 const LOG_BATCH: i64 = 1000;
@@ -69,12 +69,15 @@ pub async fn prune(store: &Store, retention: &Retention, now: i64) -> Result<Pru
 
 async fn prune_runs(store: &Store, retention: &Retention, now: i64) -> Result<u64, Error> {
     let mut sweep = Sweep::new(retention, now);
-    let (mut last, mut deleted) = (None, 0);
+    let (mut last, mut deleted) = (None::<String>, 0);
     loop {
-        let page = RunAge::page(store, last, PAGE).await?;
-        let Some(oldest) = page.last() else { return Ok(deleted) };
-        last = Some(oldest.id);
-        let expired = page.iter().filter(|run| sweep.is_expired(run)).map(|run| run.id);
+        let page = RunPage::after(store, last.as_deref(), PAGE).await?;
+        if page.last.is_none() {
+            return Ok(deleted);
+        }
+        last = page.last;
+        // One that does not read is left for somebody to look at.
+        let expired = page.runs.iter().filter(|run| sweep.is_expired(run)).map(|run| run.id);
         for batch in expired.collect::<Vec<RunId>>().chunks(BATCH) {
             let mut tx = store.begin().await?;
             deleted += RunAge::delete(&mut tx, batch).await?;

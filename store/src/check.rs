@@ -1,8 +1,8 @@
-//! Reads everything, to say what is damaged.
+//! Reads every run, to say what is damaged.
 
 use crate::error::Error;
 use crate::open::Store;
-use crate::retention::RunAge;
+use crate::retention::RunPage;
 use crate::runs::RunRow;
 use crate::tasks::TaskRow;
 
@@ -28,23 +28,31 @@ impl Store {
     /// [`Error`] of the database; what does not read is in the report.
     pub async fn check(&self) -> Result<CheckReport, Error> {
         let mut report = CheckReport { runs: 0, faults: self.file_faults().await? };
-        let mut last = None;
+        let mut last: Option<String> = None;
         while report.faults.len() < MAX_FAULTS {
-            let page = RunAge::page(self, last, PAGE).await?;
-            let Some(oldest) = page.last() else { break };
-            last = Some(oldest.id);
-            for run in &page {
+            let page = RunPage::after(self, last.as_deref(), PAGE).await?;
+            report.faults.extend(page.unreadable.iter().map(line));
+            for run in &page.runs {
                 report.runs += 1;
                 let read = async {
                     RunRow::find(self, run.id).await?;
                     TaskRow::of_run(self, run.id).await
                 };
-                if let Err(error @ Error::BadRow { .. }) = read.await {
-                    report.faults.push(format!("{}: {error}", error.code()));
+                match read.await {
+                    Err(error @ Error::BadRow { .. }) => report.faults.push(line(&error)),
+                    read => drop(read?),
                 }
+            }
+            last = page.last;
+            if last.is_none() {
+                break;
             }
         }
         report.faults.truncate(MAX_FAULTS);
         Ok(report)
     }
+}
+
+fn line(error: &Error) -> String {
+    format!("{}: {error}", error.code())
 }

@@ -204,6 +204,14 @@ impl Error {
         )
     }
 
+    /// True when the database will always refuse what it was given: a value that it does not take, a rule that it breaks.
+    pub fn is_refusal(&self) -> bool {
+        let Self::Query { source: sqlx::Error::Database(error), .. } = self else { return false };
+        let code = error.code().unwrap_or_default();
+        // 18 to 20: too large, a constraint, a type. 22 and 23: data, constraints.
+        matches!(sqlite_code(&code), Some(18..=20)) || code.starts_with("22") || code.starts_with("23")
+    }
+
     /// As [`Error::of`], for a commit: an error that the database did not send leaves its end unknown.
     pub(crate) fn of_commit(source: sqlx::Error) -> Self {
         let known = matches!(&source, sqlx::Error::Database(error)

@@ -57,7 +57,7 @@ pub use reactors::{
     CommandAnswer, CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow,
     StatusRow,
 };
-pub use retention::{Log, RunAge};
+pub use retention::{Log, RunAge, RunPage};
 pub use runs::{NewRun, Recorded, RunCounts, RunRow, RunState};
 pub use schedules::ScheduleRow;
 pub use tasks::{NewTask, TaskRow, TaskState};

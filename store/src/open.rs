@@ -8,6 +8,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Transaction};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,48 +59,88 @@ pub struct Store {
 #[derive(Debug)]
 struct HostSession {
     options: AnyConnectOptions,
+    shown: String,
     /// None while it is in use, and after it was lost.
-    connection: Mutex<Option<AnyConnection>>,
+    held: Mutex<Option<AnyConnection>>,
+    /// The server's process for the session, or for the last one; 0 before the first.
+    pid: AtomicI64,
 }
 
 /// Names the lock among those of whatever else uses the server: "longshor" in ASCII.
 const HOST_LOCK: i64 = i64::from_be_bytes(*b"longshor");
 
+/// The time the server has to answer for the session.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The process of the session that holds the lock.
+const HOLDER: &str = "SELECT CAST(pid AS BIGINT) FROM pg_locks WHERE locktype = 'advisory' AND granted \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+     AND (CAST(classid AS BIGINT) << 32 | CAST(objid AS BIGINT)) = $1";
+
 impl HostSession {
     async fn open(url: &str, shown: &str) -> Result<Self, Error> {
         let options =
             AnyConnectOptions::from_str(url).map_err(|_| Error::BadUrl { url: shown.to_owned() })?;
-        let session = Self { options, connection: Mutex::new(None) };
-        session.keep(shown).await?;
+        let session =
+            Self { options, shown: shown.to_owned(), held: Mutex::new(None), pid: AtomicI64::new(0) };
+        let held = session.in_time(session.take_lock()).await?;
+        *session.held() = Some(held);
         Ok(session)
     }
 
     /// Looks whether the session is there still: a server that was restarted has ended it. Then it is opened again.
-    async fn keep(&self, shown: &str) -> Result<(), Error> {
-        let connection = self.connection().take();
-        let connection = match connection {
-            Some(mut connection) => connection.ping().await.is_ok().then_some(connection),
+    async fn keep(&self) -> Result<(), Error> {
+        let before = self.held().take();
+        let before = match before {
+            Some(mut held) => {
+                let answers = tokio::time::timeout(SESSION_TIMEOUT, held.ping()).await;
+                answers.is_ok_and(|answer| answer.is_ok()).then_some(held)
+            }
             None => None,
         };
-        let connection = match connection {
-            Some(connection) => connection,
-            None => self.take_lock(shown).await?,
+        let held = match before {
+            Some(held) => held,
+            None => self.in_time(self.take_lock()).await?,
         };
-        *self.connection() = Some(connection);
+        *self.held() = Some(held);
         Ok(())
     }
 
-    async fn take_lock(&self, shown: &str) -> Result<AnyConnection, Error> {
-        let failed = |e| Error::opening(shown, e);
-        let mut connection = AnyConnection::connect_with(&self.options).await.map_err(failed)?;
-        let sql = "SELECT CAST(CASE WHEN pg_try_advisory_lock($1) THEN 1 ELSE 0 END AS BIGINT)";
-        let taken: i64 =
-            sqlx::query_scalar(sql).bind(HOST_LOCK).fetch_one(&mut connection).await.map_err(failed)?;
-        if taken == 0 { Err(Error::SecondHost { path: shown.into() }) } else { Ok(connection) }
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let timed_out = || Error::opening(&self.shown, sqlx::Error::PoolTimedOut);
+        tokio::time::timeout(SESSION_TIMEOUT, work).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    fn connection(&self) -> MutexGuard<'_, Option<AnyConnection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the lock. Our session before, whose end the server has not noticed, is ended.
+    async fn take_lock(&self) -> Result<AnyConnection, Error> {
+        let failed = |e| Error::opening(&self.shown, e);
+        let mut connection = AnyConnection::connect_with(&self.options).await.map_err(failed)?;
+        let own = "SELECT CAST(pg_backend_pid() AS BIGINT)";
+        let pid = sqlx::query_scalar(own).fetch_one(&mut connection).await.map_err(failed)?;
+        let sql = "SELECT CAST(CASE WHEN pg_try_advisory_lock($1) THEN 1 ELSE 0 END AS BIGINT)";
+        loop {
+            let taken: i64 =
+                sqlx::query_scalar(sql).bind(HOST_LOCK).fetch_one(&mut connection).await.map_err(failed)?;
+            if taken == 1 {
+                self.pid.store(pid, Ordering::Relaxed);
+                return Ok(connection);
+            }
+            let holder = sqlx::query_scalar(HOLDER).bind(HOST_LOCK).fetch_optional(&mut connection).await;
+            let holder: Option<i64> = holder.map_err(failed)?;
+            if holder.is_some_and(|holder| holder != self.pid.load(Ordering::Relaxed)) {
+                return Err(Error::SecondHost { path: self.shown.clone().into() });
+            }
+            let end = "SELECT CAST(CASE WHEN pg_terminate_backend(CAST($1 AS INTEGER)) THEN 1 ELSE 0 END AS BIGINT)";
+            if let Some(pid) = holder {
+                let ended = sqlx::query_scalar::<_, i64>(end).bind(pid).fetch_one(&mut connection).await;
+                ended.map_err(failed)?;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<AnyConnection>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -168,7 +209,7 @@ impl Store {
     /// [`Error::SecondHost`] when another host came while the server was away: this one has to end.
     pub async fn keep_lock(&self) -> Result<(), Error> {
         match &self.session {
-            Some(session) => session.keep(&self.url).await,
+            Some(session) => session.keep().await,
             None => Ok(()),
         }
     }

@@ -28,7 +28,7 @@ text_enum! {
         Pause = "pause",
         /// Go on.
         Resume = "resume",
-        /// Call the graphs again that failed too often in a row.
+        /// Close the circuits of graphs that failed too often in a row.
         Reset = "reset",
     }
 }
@@ -147,7 +147,8 @@ static PUT: BatchStatement = BatchStatement::new(
 static INSERT_INPUTS: BatchStatement = BatchStatement::new(
     "INSERT INTO reactor_inputs (reactor, seq, source, payload) SELECT * FROM (VALUES ",
     &[Text, Int, Text, Blob],
-    ") AS v WHERE v.column1 IS NOT NULL",
+    // The same ones again, after a commit whose answer was lost: nobody else writes them.
+    ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT DO NOTHING",
 );
 
 static INSERT_OUTPUTS: BatchStatement = BatchStatement::new(
@@ -342,15 +343,16 @@ impl DeadLetter {
     pub async fn insert(tx: &mut Tx, reactor: &str, letters: &[Self]) -> Result<(), Error> {
         for chunk in letters.chunks(MAX_ROWS) {
             let rows = chunk.iter().flat_map(|letter| {
-                let payload = clip(letter.payload.clone(), MAX_PAYLOAD);
+                // All of it is a stranger's text.
+                let text = |text: &String| clip(text.clone(), MAX_PAYLOAD).into();
                 [
                     Uuid::now_v7().to_string().into(),
                     letter.reactor.clone().into(),
-                    letter.source.clone().into(),
-                    letter.position.clone().into(),
-                    letter.field.clone().into(),
-                    letter.message.clone().into(),
-                    payload.into(),
+                    text(&letter.source),
+                    text(&letter.position),
+                    text(&letter.field),
+                    text(&letter.message),
+                    text(&letter.payload),
                     letter.at.into(),
                 ]
             });
@@ -515,6 +517,20 @@ impl PositionRow {
         let sql = "SELECT stream, position FROM reactor_positions WHERE reactor = $1 ORDER BY stream";
         let rows = sqlx::query(sql).bind(reactor).fetch_all(store.reader()).await;
         read_rows("reactor_positions", "stream", &rows.map_err(|e| Error::of("load positions", e))?)
+    }
+
+    /// Forgets the position of a stream.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn forget(tx: &mut Tx, reactor: &str, stream: &str) -> Result<(), Error> {
+        sqlx::query("DELETE FROM reactor_positions WHERE reactor = $1 AND stream = $2")
+            .bind(reactor)
+            .bind(stream)
+            .execute(&mut **tx)
+            .await
+            .map_err(|e| Error::of("forget a position", e))?;
+        Ok(())
     }
 
     /// Records how far streams were read.

@@ -7,7 +7,8 @@ use crate::open::{Store, Tx};
 use crate::row::get;
 use crate::runs::RunState;
 use longshore_workflow::names::TenantId;
-use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
 /// A run as far as it matters to whether it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,28 +25,51 @@ pub struct RunAge {
     pub finished_at: Option<i64>,
 }
 
-impl RunAge {
-    /// Runs from the newest to the oldest, after one that was read before.
+/// Runs from the newest to the oldest.
+#[derive(Debug, Default)]
+pub struct RunPage {
+    /// Those that read.
+    pub runs: Vec<RunAge>,
+    /// The id of the last one, to go on after; none when there are no more.
+    pub last: Option<String>,
+    /// Why others do not read.
+    pub unreadable: Vec<Error>,
+}
+
+impl RunPage {
+    /// Up to `limit` runs after the last one of another page.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn page(store: &Store, before: Option<RunId>, limit: i64) -> Result<Vec<Self>, Error> {
+    pub async fn after(store: &Store, last: Option<&str>, limit: i64) -> Result<Self, Error> {
         let sql = "SELECT id, tenant, workflow, state, finished_at FROM runs WHERE id < $1 ORDER BY id DESC LIMIT $2";
         // No id is greater: they are written in hexadecimal.
-        let before = before.map_or_else(|| "g".to_owned(), |id| id.to_string());
-        let query = sqlx::query(sql).bind(before).bind(limit);
+        let query = sqlx::query(sql).bind(last.unwrap_or("g").to_owned()).bind(limit);
         let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("look for old runs", e))?;
-        rows.iter()
-            .map(|row| {
-                Ok(Self {
-                    id: RunId::parse(&get::<String>(row, "id")?)?,
-                    tenant: get::<String>(row, "tenant")?.into(),
-                    workflow: get(row, "workflow")?,
-                    state: get(row, "state")?,
-                    finished_at: get(row, "finished_at")?,
-                })
-            })
-            .collect()
+        let mut page = Self::default();
+        for row in &rows {
+            let id: String = get(row, "id")?;
+            match RunAge::read(row) {
+                Ok(run) => page.runs.push(run),
+                Err(error) => page.unreadable.push(Error::undecodable("runs", id.clone(), error)),
+            }
+            page.last = Some(id);
+        }
+        Ok(page)
+    }
+}
+
+impl RunAge {
+    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let id =
+            RunId::parse(&row.try_get::<String, _>("id")?).map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
+        Ok(Self {
+            id,
+            tenant: row.try_get::<String, _>("tenant")?.into(),
+            workflow: row.try_get("workflow")?,
+            state: row.try_get("state")?,
+            finished_at: row.try_get("finished_at")?,
+        })
     }
 
     /// Deletes runs that have ended, with their tasks, attempts and events. Returns how many there were.

@@ -54,7 +54,7 @@ pub struct NewRun {
     pub digest: Digest,
     /// Its origin: `manual`, `cron:NAME`, `poll:NAME`.
     pub origin: String,
-    /// At most one run ever has this key.
+    /// At most one run has this key, for as long as it is kept.
     pub dedup_key: Option<String>,
     /// The context it starts with, as a JSON object.
     pub input: String,
@@ -169,7 +169,7 @@ static FINISH: BatchStatement = BatchStatement::new(
     "WITH v(id, state, error, at) AS (VALUES ",
     &[Text, Text, Text, Int],
     ") UPDATE runs SET state = v.state, error = v.error, finished_at = v.at \
-     FROM v WHERE runs.id = v.id AND runs.state = 'running'",
+     FROM v WHERE runs.id = v.id AND runs.state IN ('running', 'cancelling')",
 );
 
 impl NewRun {
@@ -418,6 +418,17 @@ impl RunRow {
         let query = sqlx::query(AssertSqlSafe(newest_sql(state))).bind(limit);
         let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list runs", e))?;
         read_rows("runs", "id", &rows)
+    }
+
+    /// True when a run has this dedup key.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn has_key(store: &Store, key: &str) -> Result<bool, Error> {
+        let query = sqlx::query("SELECT id FROM runs WHERE dedup_key = $1").bind(key);
+        let row =
+            query.fetch_optional(store.reader()).await.map_err(|e| Error::of("look up a dedup key", e))?;
+        Ok(row.is_some())
     }
 
     /// True when an unfinished run of this trigger exists.

@@ -6,8 +6,9 @@ use longshore_store::{
     FencingToken, GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Log, Losses,
     NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind,
     PackageName, PackageRow, PackageState, PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow,
-    Recorded, RecordedClaims, Resolution, RunAge, RunCounts, RunId, RunRow, RunState, ScheduleRow, StatusRow,
-    Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
+    Recorded, RecordedClaims, Resolution, RunAge, RunCounts, RunId, RunPage, RunRow, RunState, ScheduleRow,
+    StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict,
+    VerdictRow,
 };
 use longshore_testing::{Backend, Fault, FaultProxy};
 use sqlx::Connection;
@@ -208,12 +209,14 @@ async fn what_has_ended_is_deleted_and_nothing_else(backend: Backend) {
         .await
         .expect("notes");
     store.commit(tx).await.expect("commits");
-    let page = RunAge::page(store, None, 10).await.expect("lists");
+    let page = RunPage::after(store, None, 10).await.expect("lists");
+    assert_eq!(page.last.as_deref(), Some(ended.to_string().as_str()));
+    let page = page.runs;
     assert_eq!(
         page.iter().map(|run| (run.id, run.finished_at)).collect::<Vec<_>>(),
         [(open, None), (ended, Some(20))]
     );
-    assert_eq!(RunAge::page(store, Some(open), 10).await.expect("lists"), page[1..]);
+    assert_eq!(RunPage::after(store, Some(&open.to_string()), 10).await.expect("lists").runs, page[1..]);
     let report = store.check().await.expect("checks");
     assert_eq!((report.runs, report.faults), (2, Vec::new()));
 

@@ -95,9 +95,8 @@ impl Shell {
             });
             end.outcome = Some(ended.reply);
             drop(end);
-            if let Some(callback) = ended.callback {
-                callback.call().await;
-            }
+            // A task of its own: what aborts the attempt has nothing to do with it.
+            ended.callback.map(|callback| tokio::spawn(callback.call()));
         });
         self.attempts.spawned(lease, spawned.abort_handle());
     }

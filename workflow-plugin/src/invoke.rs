@@ -67,7 +67,17 @@ impl Attempt<'_> {
     }
 
     fn end(self, outcome: Result<TaskResult, TaskFailure>) -> Ended {
-        let reply = reply_of(self.start.lease, &outcome, &self.context);
+        let lease = self.start.lease;
+        // A success whose changes do not fit is a failure. Serializing them is author code too.
+        let changes = || self.context.patch().map_err(|error| failure_of(&error));
+        let (outcome, patch) = match outcome {
+            Ok(Ok(())) => match guarded(lease, changes).and_then(|patch| patch) {
+                Ok(patch) => (Ok(Ok(())), patch),
+                Err(failure) => (Err(failure), Vec::new()),
+            },
+            other => (other, Vec::new()),
+        };
+        let reply = reply_of(lease, &outcome, &patch);
         Ended { reply, callback: Callback::after(self.task.entry, &self.start, outcome, self.context) }
     }
 
@@ -111,20 +121,14 @@ async fn within(
 
 /// The reply of a task that ended, with what it changed, or with its advice on retries. The text of an error is author
 /// code too.
-fn reply_of(lease: u64, outcome: &Result<TaskResult, TaskFailure>, context: &Context) -> Vec<u8> {
-    let policy_decides = |failure| (failure, None);
-    let patch = guarded(lease, || match outcome {
-        Ok(Ok(())) => context.patch().map_err(|error| policy_decides(failure_of(&error))),
-        Ok(Err(error)) => Err((failure_of(error), error.retry_hint().map(advice))),
-        Err(failure) => Err(policy_decides(failure.clone())),
-    });
-    match patch.map_err(policy_decides).and_then(|patch| patch) {
-        Ok(patch) => reply(&TaskReply::Done, &patch),
-        Err((failure, advice)) => {
-            let advice = advice.map(|advice| advice.encode()).unwrap_or_default();
-            reply(&TaskReply::Failed(failure), &advice)
-        }
-    }
+fn reply_of(lease: u64, outcome: &Result<TaskResult, TaskFailure>, patch: &[u8]) -> Vec<u8> {
+    let told = match outcome {
+        Ok(Ok(())) => return reply(&TaskReply::Done, patch),
+        Ok(Err(error)) => guarded(lease, || (failure_of(error), error.retry_hint().map(advice))),
+        Err(failure) => Ok((failure.clone(), None)),
+    };
+    let (failure, advice) = told.unwrap_or_else(|panic| (panic, None));
+    reply(&TaskReply::Failed(failure), &advice.map(|advice| advice.encode()).unwrap_or_default())
 }
 
 fn advice(hint: RetryHint) -> RetryAdvice {

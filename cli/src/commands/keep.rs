@@ -12,7 +12,7 @@ pub(crate) struct KeepOptions {
     /// Days that runs are kept that failed or were cancelled
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     keep_failed: u32,
-    /// Runs that are kept of each workflow, those that succeeded apart from the others
+    /// Runs that are kept of each workflow at most, those that succeeded apart from the others
     #[arg(long, value_name = "RUNS", default_value_t = 10_000)]
     keep_newest: u64,
     /// Delete nothing

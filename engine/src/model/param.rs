@@ -38,7 +38,7 @@ impl Schema {
     /// A schema from its JSON.
     ///
     /// # Errors
-    /// The reason why it is none.
+    /// Why the JSON is not a schema.
     pub fn new(json: Value) -> Result<Self, String> {
         let validator = jsonschema::validator_for(&json).map_err(|error| error.to_string())?;
         Ok(Self { json, validator: Arc::new(validator) })

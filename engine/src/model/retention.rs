@@ -18,9 +18,9 @@ pub struct Retention {
 /// How long runs are kept: as long as both hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// Since their end.
+    /// The time since a run's end.
     pub age: Duration,
-    /// The newest of each workflow.
+    /// The number of runs of each workflow, the newest first.
     pub newest: u64,
 }
 

@@ -18,8 +18,8 @@ pub(crate) fn signature(catalog: &Catalog, def: &ReactorDef) -> String {
     let graphs = catalog.graphs.iter().filter(|graph| graph.reactor == def.name);
     let graphs: Vec<String> = graphs.map(|graph| format!("{}/{}", graph.digest, graph.name)).collect();
     let subscriptions = catalog.subscriptions.iter().filter(|s| s.reactor == def.name);
-    let subscriptions: Vec<&str> = subscriptions.map(|s| s.trigger.as_str()).collect();
-    format!("{} {} {}", def.digest, graphs.join(","), subscriptions.join(","))
+    let subscriptions: Vec<&Subscription> = subscriptions.collect();
+    format!("{} {} {subscriptions:?}", def.digest, graphs.join(","))
 }
 
 pub(crate) fn bindings(
@@ -77,7 +77,7 @@ pub(crate) struct GraphBinding {
     missed: AtomicBool,
 }
 
-/// True when a graph may be called.
+/// Whether a graph may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Circuit {
     /// It may.
@@ -161,13 +161,26 @@ impl GraphBinding {
         result
     }
 
+    /// Goes on where the graph of the version before was: with the firing that it missed, and in the same pause when it
+    /// is the same graph.
+    pub(crate) fn inherit(&self, before: &Self) {
+        if before.has_missed() {
+            self.miss();
+        }
+        if before.def.digest == self.def.digest {
+            *lock(&self.circuit) = *lock(&before.circuit);
+            lock(&self.counts).in_a_row = lock(&before.counts).in_a_row;
+        }
+    }
+
     pub(crate) fn failed(&self, failure: &CallFailure) {
-        let in_a_row = lock(&self.counts).failed(failure.message.clone());
-        let graph = &self.def.name;
         // A bad input says nothing about the graph.
         if !failure.source.is_empty() {
+            lock(&self.counts).failed_on_input(failure.message.clone());
             return;
         }
+        let in_a_row = lock(&self.counts).failed(failure.message.clone());
+        let graph = &self.def.name;
         tracing::warn!(graph, error = failure.message, in_a_row, "a graph failed");
         if in_a_row >= FAILURE_THRESHOLD {
             let pause = OPEN_PAUSE.pause(in_a_row - FAILURE_THRESHOLD + 1);

@@ -31,12 +31,12 @@ impl Reactors {
         let event: Value = parsed(source, &command.payload)?;
         let (input, place) = self.find(reactor, source)?;
         let event = packed(source, &event)?;
-        // Ids are in the order of their time, and commands are done in that order.
-        let done = |row: &PositionRow| row.stream == COMMANDS && row.position >= command.id;
-        if input.sequential.is_some() && PositionRow::of(store, reactor).await?.iter().any(done) {
+        let stream = stream_of(command);
+        let is_done = |row: &PositionRow| row.stream == stream;
+        if input.sequential.is_some() && PositionRow::of(store, reactor).await?.iter().any(is_done) {
             return Ok(());
         }
-        let position = PositionRow { stream: COMMANDS.to_owned(), position: command.id.clone() };
+        let position = PositionRow { stream, position: String::new() };
         input.push_recorded(place, event, Some(position)).await
     }
 
@@ -54,7 +54,10 @@ impl Reactors {
             };
             let mut tx = engine.store().begin().await?;
             match refusal {
-                None => CommandRow::done(&mut tx, &command.id).await?,
+                None => {
+                    CommandRow::done(&mut tx, &command.id).await?;
+                    PositionRow::forget(&mut tx, reactor, &stream_of(&command)).await?;
+                }
                 Some(error) => {
                     tracing::warn!(reactor, code = error.code(), %error, "a command was refused");
                     CommandRow::refuse(&mut tx, &command.id, error.code(), &error.to_string()).await?;
@@ -133,10 +136,13 @@ async fn waiting(engine: &EngineHandle) -> Result<Vec<(String, bool)>, Error> {
     Ok(waiting)
 }
 
-/// Stands for the commands of other programs among the streams of a reactor.
-const COMMANDS: &str = "commands";
+/// Stands for a command among the streams of a reactor, from the moment when its event is recorded until the command is
+/// deleted.
+fn stream_of(command: &CommandRow) -> String {
+    format!("command/{}", command.id)
+}
 
-/// Another program's event for a source.
+/// What another program wrote for a source, or for a reactor, as JSON.
 fn parsed<T: DeserializeOwned>(source: &str, json: &str) -> Result<T, Error> {
     serde_json::from_str(json)
         .map_err(|error| Error::BadEvent { source_name: source.to_owned(), message: error.to_string() })

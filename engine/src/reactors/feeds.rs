@@ -5,12 +5,13 @@ use crate::model::reactor_def::{AccumulatorKind, ReactorDef, StreamDef};
 use crate::reactors::ingress::{ReactorInput, event_of};
 use crate::reactors::state::Event;
 use crate::streams::{self, StreamEvent, StreamOpening};
+use crate::sync::lock;
 use longshore_store::PositionRow;
 use longshore_workflow_plugin::wire::CallFailure;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -28,19 +29,40 @@ const END_PAUSE: Duration = Duration::from_millis(250);
 /// Pauses after a stream failed.
 const STREAM_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
 
-/// A task that ends with this value.
-pub(crate) struct Feed(JoinHandle<()>);
+/// A task of a reactor, aborted when this is dropped.
+pub(crate) struct Feed(Option<JoinHandle<()>>);
 
 impl Feed {
     pub(crate) fn of(task: JoinHandle<()>) -> Self {
-        Self(task)
+        Self(Some(task))
+    }
+
+    /// Aborts it. It has ended when the handle says so: until then it may say something.
+    pub(crate) fn end(mut self) -> Option<JoinHandle<()>> {
+        self.0.take().inspect(JoinHandle::abort)
     }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
+}
+
+/// The feeds of a reactor.
+pub(crate) type Feeds = Arc<Mutex<Vec<Feed>>>;
+
+/// Starts everything that feeds a reactor once all is recorded that its feeds before sent: the new ones begin behind that.
+pub(crate) fn restart(input: &ReactorInput, place: &StreamPlace, feeds: &Feeds) {
+    let (input, place, started) = (input.clone(), place.clone(), Arc::clone(feeds));
+    let task = tokio::spawn(async move {
+        input.settle().await;
+        let positions = lock(&input.positions).clone();
+        lock(&started).extend(start(&input, &positions, &place));
+    });
+    lock(feeds).push(Feed::of(task));
 }
 
 /// Where streams are looked for, and how many have not reached their end.
@@ -87,10 +109,10 @@ pub(crate) fn start(
         let Some(accumulator) = &source_def.accumulator else { continue };
         match &accumulator.kind {
             AccumulatorKind::Polling { interval } => {
-                feeds.push(Feed(tokio::spawn(poll(input.clone(), source, accumulator.index, *interval))));
+                feeds.push(Feed::of(tokio::spawn(poll(input.clone(), source, accumulator.index, *interval))));
             }
             AccumulatorKind::Batch { flush_interval, .. } => {
-                feeds.push(Feed(tokio::spawn(flush(input.clone(), source, *flush_interval))));
+                feeds.push(Feed::of(tokio::spawn(flush(input.clone(), source, *flush_interval))));
             }
             AccumulatorKind::Stream(stream) => streams.entry(stream.clone()).or_default().push(source),
             AccumulatorKind::Passthrough | AccumulatorKind::State { .. } => {}
@@ -104,7 +126,7 @@ pub(crate) fn start(
             ends: place.ends,
         };
         let reading = Reading::begin(&place.reading);
-        feeds.push(Feed(tokio::spawn(read_stream(input.clone(), opening, sources, reading))));
+        feeds.push(Feed::of(tokio::spawn(read_stream(input.clone(), opening, sources, reading))));
     }
     feeds
 }

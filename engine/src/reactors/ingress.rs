@@ -76,6 +76,14 @@ impl ReactorInput {
         }
     }
 
+    /// Returns when everything is recorded that was sent before.
+    pub(super) async fn settle(&self) {
+        let (recorded, done) = oneshot::channel();
+        if self.send(Vec::new(), None, Some(recorded)).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
     pub(super) fn offer(&self, events: Vec<(usize, Event)>, at: &str) {
         for (source, event) in events {
             self.reactor.offer(source, event, at.to_owned());

@@ -92,11 +92,14 @@ impl Reactor {
 
     fn pump(self: &Arc<Self>) {
         let (bindings, me) = (self.bindings(), Arc::clone(self));
-        let runner = Arc::clone(&bindings.runner);
+        let (runner, asked) = (Arc::clone(&bindings.runner), Arc::clone(&bindings));
         let accepted = runner.run(Box::new(move |calls| me.drain(calls, &bindings)));
         if !accepted {
-            // The package is on its way out; being connected anew pumps again.
+            // The package is on its way out; being connected anew pumps again, and may have been a moment ago.
             lock(&self.inbox).pumping = false;
+            if !Arc::ptr_eq(&self.bindings(), &asked) {
+                self.pump_if_needed();
+            }
         }
     }
 

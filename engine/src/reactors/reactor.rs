@@ -2,7 +2,7 @@
 
 use crate::model::reactor_def::AccumulatorKind;
 use crate::port::graph_calls::{GraphCalls, Outputs};
-use crate::reactors::bindings::Bindings;
+use crate::reactors::bindings::{Bindings, GraphBinding};
 use crate::reactors::inbox::Inbox;
 use crate::reactors::state::{DeadLetter, Event, ReactorState};
 use crate::reactors::status::{Health, ReactorStatus, SourceStatus};
@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Firings that wait to start the workflows that subscribe to them.
 pub(crate) const MAX_FIRED: usize = 65_536;
 
-/// DeadLetter events that wait to be recorded.
+/// Rejected events that wait to be recorded.
 const MAX_DEAD_LETTERS: usize = 1000;
 
 /// A firing's outcome, for subscribed workflows.
@@ -87,8 +87,8 @@ impl Reactor {
 
     /// Connects it anew, as when a package was swapped. It takes the connections up between two calls: at once when no
     /// graph is being called, see [`Reactor::take_up`]. Events that wait go on waiting.
-    pub(crate) fn hand_over(&self, bindings: Arc<Bindings>) {
-        *lock(&self.next) = Some(bindings);
+    pub(crate) fn hand_over(&self, bindings: Option<Arc<Bindings>>) {
+        *lock(&self.next) = bindings;
     }
 
     /// True when connections wait to be taken up.
@@ -104,6 +104,15 @@ impl Reactor {
         }
         let Ok(mut state) = self.state.try_lock() else { return false };
         let Some(bindings) = lock(&self.next).take() else { return true };
+        let before = self.bindings();
+        for graph in &bindings.graphs {
+            let same = |old: &&Arc<GraphBinding>| {
+                (&old.def.package, &old.def.name) == (&graph.def.package, &graph.def.name)
+            };
+            if let Some(old) = before.graphs.iter().find(same) {
+                graph.inherit(old);
+            }
+        }
         state.rebound(Arc::clone(&bindings.def));
         // The inbox before the bindings, as everywhere.
         let mut inbox = lock(&self.inbox);
@@ -125,7 +134,7 @@ impl Reactor {
         self.bindings().graphs.iter().any(|graph| graph.has_missed())
     }
 
-    /// Calls the graphs again that failed too often in a row.
+    /// Closes the circuits of graphs that failed too often in a row.
     pub(crate) fn reset(&self) {
         self.bindings().graphs.iter().for_each(|graph| graph.reset());
     }
@@ -173,7 +182,7 @@ impl Reactor {
         }
     }
 
-    /// DeadLetter events that are not recorded yet, oldest first.
+    /// Rejected events that are not recorded yet, oldest first.
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
         lock(&self.dead_letters).clone()
     }
@@ -353,12 +362,12 @@ mod tests {
         let state = ReactorState::new(Arc::clone(&first.def));
         let reactor = Reactor::new(first, state, false, mpsc::channel(1).0);
         let calling = lock(&reactor.state);
-        reactor.hand_over(Arc::new(bindings(2)));
+        reactor.hand_over(Some(Arc::new(bindings(2))));
         assert!(!reactor.take_up() && reactor.is_handed_over());
         let Health::Degraded { reason } = reactor.status().health else { panic!("it waits") };
         assert!(reason.contains("has not returned"), "{reason}");
         // The newest version counts.
-        reactor.hand_over(Arc::new(bindings(3)));
+        reactor.hand_over(Some(Arc::new(bindings(3))));
         drop(calling);
         assert!(reactor.take_up() && !reactor.is_handed_over());
         assert_eq!(reactor.status().digest, Digest::from_sha256([3; 32]));

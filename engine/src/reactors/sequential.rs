@@ -18,8 +18,8 @@ use longshore_store::{Error as StoreError, InputRow, OutputRow, PositionRow, Rea
 use longshore_workflow::InputCache;
 use longshore_workflow_plugin::wire::CallFailure;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -47,6 +47,10 @@ pub(crate) struct Sequential {
     pub(crate) reactor: Arc<Reactor>,
     pub(crate) cursor: i64,
     pub(crate) ingress: mpsc::Receiver<InputBatch>,
+    /// Tells the firings of a replay, which counts its inputs anew, from those of others; empty for all else.
+    pub(crate) epoch: String,
+    /// How far its streams are recorded.
+    pub(crate) positions: Arc<Mutex<BTreeMap<String, String>>>,
     /// The reactor by which the places in the backlog go.
     pub(crate) def: Arc<ReactorDef>,
 }
@@ -154,6 +158,7 @@ impl Sequential {
             self.wait_out("inputs were not recorded", &error.into()).await;
         }
         fail::fail_point!("reactor.inputs_recorded");
+        lock(&self.positions).extend(positions.into_iter().map(|row| (row.stream, row.position)));
         for ingress in together {
             if let Some(recorded) = ingress.recorded {
                 let _ = recorded.send(());
@@ -250,7 +255,7 @@ impl Sequential {
     async fn try_finish(&self, processed: &Processed, last: i64) -> Result<(), Error> {
         let bindings = self.reactor.bindings();
         for (seq, graph, outputs) in &processed.outputs {
-            let key = format!("{}:{seq}:{graph}", self.reactor.name);
+            let key = format!("{}{}:{seq}:{graph}", self.reactor.name, self.epoch);
             subscriptions::start(&self.engine, &bindings.subscriptions, &key, outputs).await?;
         }
         let rows: Vec<OutputRow> = processed

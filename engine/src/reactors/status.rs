@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// True when a reactor does its work.
+/// Whether a reactor does its work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Health {
@@ -38,7 +38,7 @@ pub struct ReactorStatus {
     pub digest: Digest,
     /// `latest` or `sequential`.
     pub strategy: &'static str,
-    /// True when it does its work.
+    /// Whether a reactor does its work.
     pub health: Health,
     /// True when somebody paused it.
     pub paused: bool,
@@ -124,6 +124,12 @@ impl GraphCounts {
             }
         }
         self.last_outputs = outputs;
+    }
+
+    /// A call failed that could not read its input.
+    pub(crate) fn failed_on_input(&mut self, error: String) {
+        self.failed += 1;
+        self.last_error = Some(error);
     }
 
     /// A call failed. Returns how many did in a row.

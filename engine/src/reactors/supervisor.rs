@@ -7,7 +7,7 @@ use crate::model::reactor_def::{InputStrategy, ReactorDef};
 use crate::port::graph_calls::GraphRunner;
 use crate::reactors::bindings::{Bindings, bindings, signature};
 use crate::reactors::feeds;
-use crate::reactors::feeds::{Feed, StreamPlace};
+use crate::reactors::feeds::{Feed, Feeds, StreamPlace};
 use crate::reactors::ingress::{InputBatch, ReactorInput, packed};
 use crate::reactors::persist::record;
 use crate::reactors::reactor::{Fired, MAX_FIRED, Reactor};
@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// All reactors of a host.
 pub struct Reactors {
@@ -39,10 +40,30 @@ struct Running {
     input: ReactorInput,
     /// The graphs and subscriptions it was connected with.
     signature: String,
+    /// The connections that it is handed once nothing feeds it any more.
+    next: Option<Arc<Bindings>>,
     /// True when it has not taken up its connections yet: nothing feeds it meanwhile.
     waits: bool,
-    feeds: Vec<Feed>,
+    feeds: Feeds,
+    /// Feeds that were told to end.
+    ending: Vec<JoinHandle<()>>,
     worker: Option<Feed>,
+}
+
+impl Running {
+    /// Hands the reactor its next connections once what fed it has ended: its places of sources may be others.
+    fn hand_over(&mut self) {
+        if self.next.is_none() {
+            return;
+        }
+        self.ending.extend(lock(&self.feeds).drain(..).filter_map(Feed::end));
+        self.ending.retain(|feed| !feed.is_finished());
+        // One that ended a moment ago may have started others.
+        if self.ending.is_empty() && lock(&self.feeds).is_empty() {
+            self.input.reactor.hand_over(self.next.take());
+            self.waits = true;
+        }
+    }
 }
 
 impl Reactors {
@@ -128,7 +149,7 @@ impl Reactors {
         Ok(())
     }
 
-    /// Calls the graphs of a reactor again that failed too often in a row.
+    /// Closes the circuits of a reactor's graphs that failed too often in a row: the next firing calls them.
     ///
     /// # Errors
     /// [`Error::UnknownReactor`].
@@ -170,8 +191,13 @@ impl Reactors {
             catalog.reactors.iter().map(|def| (def.name.as_str(), def)).collect();
         let gone: Vec<(String, Running)> = {
             let mut running = lock(&self.running);
-            let names: Vec<String> =
-                running.keys().filter(|name| !wanted.contains_key(name.as_str())).cloned().collect();
+            // One whose strategy changed is another reactor.
+            let stays = |name: &str, running: &Running| {
+                let strategy = running.input.reactor.bindings().def.strategy;
+                wanted.get(name).is_some_and(|def| def.strategy == strategy)
+            };
+            let leaving = running.iter().filter(|(name, running)| !stays(name, running));
+            let names: Vec<String> = leaving.map(|(name, _)| name.clone()).collect();
             names.into_iter().filter_map(|name| running.remove_entry(&name)).collect()
         };
         for (name, running) in gone {
@@ -183,12 +209,12 @@ impl Reactors {
         for (name, def) in wanted {
             let Some(runner) = engine.packages().graphs(&def.digest) else { continue };
             let signature = signature(catalog, def);
-            let known = lock(&self.running).get(name).map(|r| (r.signature.clone(), r.input.clone()));
+            let known = lock(&self.running).get(name).map(|running| running.signature.clone());
             match known {
-                Some((same, _)) if same == signature => {}
-                Some((_, input)) => {
+                Some(same) if same == signature => {}
+                Some(_) => {
                     let bindings = bindings(engine, catalog, def, runner, self.deadline);
-                    self.rebind(def, bindings, &input, signature);
+                    self.rebind(def, bindings, signature);
                 }
                 None => self.start(engine, catalog, def, runner, signature).await?,
             }
@@ -198,13 +224,10 @@ impl Reactors {
 
     /// Connects a running reactor to another generation: values and waiting events stay. It takes that up between two
     /// calls, see [`Reactors::look_after`].
-    fn rebind(&self, def: &ReactorDef, bindings: Bindings, input: &ReactorInput, signature: String) {
-        input.reactor.hand_over(Arc::new(bindings));
+    fn rebind(&self, def: &ReactorDef, bindings: Bindings, signature: String) {
         if let Some(running) = lock(&self.running).get_mut(&def.name) {
-            // What fed the version before ends first: its places of sources may be others.
-            running.feeds.clear();
             running.signature = signature;
-            running.waits = true;
+            running.next = Some(Arc::new(bindings));
         }
     }
 
@@ -212,11 +235,11 @@ impl Reactors {
     pub(super) fn look_after(&self) -> bool {
         let mut some_wait = false;
         for running in lock(&self.running).values_mut() {
+            running.hand_over();
             let reactor = &running.input.reactor;
             if running.waits && reactor.take_up() {
                 running.waits = false;
-                let positions = lock(&running.input.positions).clone();
-                running.feeds = feeds::start(&running.input, &positions, &self.place);
+                feeds::restart(&running.input, &self.place, &running.feeds);
                 // Where the package is this program, the author's code runs on whatever thread asks.
                 let reactor = Arc::clone(reactor);
                 tokio::task::spawn_blocking(move || reactor.pump_if_needed());
@@ -225,7 +248,7 @@ impl Reactors {
                 let reactor = Arc::clone(reactor);
                 tokio::task::spawn_blocking(move || reactor.make_up());
             }
-            some_wait |= running.waits || reactor.has_missed();
+            some_wait |= running.next.is_some() || running.waits || reactor.has_missed();
         }
         some_wait
     }
@@ -256,19 +279,22 @@ impl Reactors {
             .into_iter()
             .map(|row| (row.stream, row.position))
             .collect();
+        let kept = Arc::new(Mutex::new(positions.clone()));
         let (sequential, worker) = match def.strategy {
             InputStrategy::Latest => (None, None),
             InputStrategy::Sequential => {
                 let (sender, ingress) = mpsc::channel::<InputBatch>(QUEUE);
                 let (engine, reactor, def) = (engine.clone(), Arc::clone(&reactor), Arc::clone(def));
-                let work = Sequential { engine, reactor, cursor, ingress, def };
+                let epoch = if self.replay { format!(":{}", engine.host()) } else { String::new() };
+                let positions = Arc::clone(&kept);
+                let work = Sequential { engine, reactor, cursor, ingress, epoch, positions, def };
                 (Some(sender), Some(Feed::of(tokio::spawn(work.run()))))
             }
         };
-        let positions_kept = Arc::new(Mutex::new(positions.clone()));
-        let input = ReactorInput { reactor, sequential, positions: positions_kept };
-        let feeds = feeds::start(&input, &positions, &self.place);
-        let running = Running { input, signature, waits: false, feeds, worker };
+        let input = ReactorInput { reactor, sequential, positions: kept };
+        let feeds = Arc::new(Mutex::new(feeds::start(&input, &positions, &self.place)));
+        let (next, waits, ending) = (None, false, Vec::new());
+        let running = Running { input, signature, next, waits, feeds, ending, worker };
         let mut all = lock(&self.running);
         if !self.closed.load(Ordering::SeqCst) {
             all.insert(def.name.clone(), running);
@@ -312,8 +338,8 @@ impl Reactors {
     pub(crate) async fn shutdown(&self, engine: &EngineHandle) {
         self.closed.store(true, Ordering::SeqCst);
         let running = std::mem::take(&mut *lock(&self.running));
-        for mut running in running.into_values() {
-            running.feeds.clear();
+        for running in running.into_values() {
+            lock(&running.feeds).clear();
             self.stop(engine, &running).await;
         }
     }

@@ -11,11 +11,16 @@ use serde_json::value::RawValue;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, BufReader, SeekFrom};
 
 /// Longest line, in bytes: an event is a message, not a data set. A longer one goes to the dead letters.
 const MAX_LINE: usize = 1 << 20;
+
+/// The time that a file that was rotated away has to be quiet before the one in its place is read: whoever writes it may
+/// have it open still.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Bytes of a line over the limit that are kept for a look.
 const KEPT: usize = 1024;
@@ -39,6 +44,8 @@ struct Lines {
     line: Line,
     /// True when nothing is appended any more.
     ends: bool,
+    /// When more was read last, or the file was opened.
+    grew_at: Instant,
 }
 
 /// A line whose end was not read yet.
@@ -54,7 +61,7 @@ struct Line {
 struct Position {
     offset: u64,
     /// None where the system does not tell files apart.
-    file: Option<u128>,
+    file: Option<u64>,
 }
 
 impl fmt::Display for Position {
@@ -71,19 +78,20 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (offset, file) = text.split_once('@').map_or((text, None), |(offset, file)| (offset, Some(file)));
-        let file = file.map(|file| u128::from_str_radix(file, 16)).transpose()?;
+        let file = file.map(|file| u64::from_str_radix(file, 16)).transpose()?;
         Ok(Self { offset: offset.parse()?, file })
     }
 }
 
 #[cfg(unix)]
-fn identity(metadata: &std::fs::Metadata) -> Option<u128> {
+fn identity(metadata: &std::fs::Metadata) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
-    Some(u128::from(metadata.dev()) << 64 | u128::from(metadata.ino()))
+    // Without its device, which has another number after a restart of some systems.
+    Some(metadata.ino())
 }
 
 #[cfg(not(unix))]
-fn identity(_: &std::fs::Metadata) -> Option<u128> {
+fn identity(_: &std::fs::Metadata) -> Option<u64> {
     None
 }
 
@@ -108,7 +116,8 @@ async fn open(opening: StreamOpening) -> Result<Box<dyn EventStream>, StreamErro
     let position = opening.position.and_then(|position| position.parse().ok()).unwrap_or_default();
     let failed = |error: std::io::Error| StreamError { message: format!("{}: {error}", path.display()) };
     let (reader, at) = open_at(&path, position).await.map_err(failed)?;
-    Ok(Box::new(Lines { reader, at, line: Line::default(), ends: opening.ends, path }))
+    let grew_at = Instant::now();
+    Ok(Box::new(Lines { reader, at, line: Line::default(), ends: opening.ends, grew_at, path }))
 }
 
 /// Opens the file that a position is in: the one at the path, or one beside it that was rotated away. A position that is
@@ -130,7 +139,7 @@ async fn open_at(path: &Path, position: Position) -> std::io::Result<(BufReader<
 }
 
 /// The file in the same folder that has this identity.
-async fn find_beside(path: &Path, wanted: Option<u128>) -> Option<PathBuf> {
+async fn find_beside(path: &Path, wanted: Option<u64>) -> Option<PathBuf> {
     let mut entries = tokio::fs::read_dir(path.parent()?).await.ok()?;
     while let Some(entry) = entries.next_entry().await.ok()? {
         let metadata = entry.metadata().await.ok();
@@ -152,6 +161,7 @@ impl Lines {
             if read == 0 {
                 return Ok(false);
             }
+            self.grew_at = Instant::now();
             let ended = self.line.text.ends_with(b"\n");
             if self.line.bytes > MAX_LINE as u64 {
                 self.line.text.truncate(KEPT);
@@ -187,14 +197,14 @@ impl Lines {
         let rotated = identity(&at_path) != self.at.file;
         let length = self.reader.get_ref().metadata().await?.len();
         let truncated = length < self.at.offset + self.line.bytes;
-        if !rotated && !truncated {
+        if !truncated && (!rotated || self.grew_at.elapsed() < QUIET) {
             return Ok(false);
         }
         if rotated && !truncated {
             events.extend(self.take_event());
         }
         let (reader, at) = open_at(&self.path, Position::default()).await?;
-        (self.reader, self.at, self.line) = (reader, at, Line::default());
+        (self.reader, self.at, self.line, self.grew_at) = (reader, at, Line::default(), Instant::now());
         Ok(true)
     }
 }
@@ -282,9 +292,19 @@ mod tests {
         let mut old = std::fs::OpenOptions::new().append(true).open(&rotated).expect("opens");
         old.write_all(b"3\n4").expect("appends");
         std::fs::write(&path, "5\n").expect("writes");
-        assert_eq!(read(&mut stream).await, ["3", "4", "5"]);
+        assert_eq!(read(&mut stream).await, ["3"], "somebody may write on");
+        old.write_all(b"2").expect("appends");
+        let mut rest = Vec::new();
+        while rest.len() < 2 {
+            rest.extend(read(&mut stream).await);
+        }
+        assert_eq!(rest, ["42", "5"]);
         let mut again = open(opening(folder.path(), Some(&first.position))).await.expect("opens");
-        assert_eq!(read(&mut again).await, ["2", "3", "4", "5"], "also when that happened while nobody read");
+        let mut all = Vec::new();
+        while all.len() < 4 {
+            all.extend(read(&mut again).await);
+        }
+        assert_eq!(all, ["2", "3", "42", "5"], "also when that happened while nobody read");
     }
 
     #[tokio::test]
@@ -333,7 +353,8 @@ mod tests {
         let path = folder.path().join("events.jsonl");
         std::fs::write(&path, vec![b'1'; 4 * MAX_LINE]).expect("writes");
         let (reader, at) = open_at(&path, Position::default()).await.expect("opens");
-        let mut lines = Lines { path, reader, at, line: Line::default(), ends: false };
+        let (line, grew_at) = (Line::default(), Instant::now());
+        let mut lines = Lines { path, reader, at, line, ends: false, grew_at };
         assert_eq!(lines.read(10).await.expect("reads"), []);
         assert!(lines.line.text.capacity() <= 3 * MAX_LINE && lines.line.bytes == 4 * MAX_LINE as u64);
     }

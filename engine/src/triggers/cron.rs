@@ -136,10 +136,12 @@ impl Entry<'_> {
     async fn start(&self, instant: i64) -> Result<Vec<(EventKind, String)>, Error> {
         let TriggerDef { name, digest, workflow, allow_concurrent, .. } = self.trigger;
         let origin = format!("cron:{name}");
-        if !allow_concurrent && RunRow::origin_is_busy(self.engine.store(), &origin).await? {
+        let (store, key) = (self.engine.store(), format!("{origin}:{instant}"));
+        // A fire that is repeated is not in its own way.
+        let overlaps = !allow_concurrent && RunRow::origin_is_busy(store, &origin).await?;
+        if overlaps && !RunRow::has_key(store, &key).await? {
             return Ok(vec![(EventKind::Skipped, "its earlier run is still going".to_owned())]);
         }
-        let key = format!("{origin}:{instant}");
         let mut notes = Vec::new();
         for request in self.engine.requests((name, digest, workflow), &origin, Some(&key)) {
             match self.engine.start(request).await {

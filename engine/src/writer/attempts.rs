@@ -1,8 +1,7 @@
 //! Attempts of this host: they are handed over, hold slots, and end.
 
 use super::Writer;
-use super::lease_table::HeldLease;
-use crate::model::attempt::{Attempt, AttemptFailure, AttemptOutcome, LeaseId};
+use crate::model::attempt::{Attempt, AttemptOutcome, LeaseId};
 
 impl Writer {
     pub(super) fn finished(&mut self, lease: LeaseId, outcome: AttemptOutcome) {
@@ -11,23 +10,6 @@ impl Writer {
                 self.slots.give_back();
             }
             self.ended.push((held, outcome));
-        }
-    }
-
-    /// Ends attempts that are overdue and do not report: their code blocks its thread.
-    pub(super) fn end_overdue(&mut self) {
-        for lease in self.leases.overdue(self.clock.uptime()) {
-            let Some(HeldLease { digest: Some(digest), limit: Some(limit), .. }) = self.leases.get_mut(lease)
-            else {
-                continue;
-            };
-            self.packages.cancel(digest, lease);
-            let message = format!(
-                "timed out after {} ms; its code has not returned, and holds its thread until it does or its process is killed",
-                limit.as_millis()
-            );
-            let failure = AttemptFailure { message, timed_out: true, ..AttemptFailure::default() };
-            self.finished(lease, AttemptOutcome::Failed(failure));
         }
     }
 

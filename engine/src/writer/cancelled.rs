@@ -21,6 +21,8 @@ impl Writer {
         if ended.is_empty() {
             return Ok(());
         }
+        // Whoever waits for their end looks it up when this is aborted: it may be on disk.
+        effects.touched.extend(ended.iter().map(|(held, _)| held.lease.key.run));
         let updates: Vec<TaskUpdate> =
             ended.iter().map(|(held, outcome)| update(&held.lease, outcome)).collect();
         let applied: HashSet<_> = TaskUpdate::apply(tx, &updates, now).await?.into_iter().collect();
@@ -69,6 +71,6 @@ fn update(lease: &Lease, outcome: &AttemptOutcome) -> TaskUpdate {
 
 /// A claim of a run that is being cancelled, which this host did not learn of.
 pub(super) fn never_began_and_cancelled(lease: Lease) -> (HeldLease, AttemptOutcome) {
-    let held = HeldLease { lease, digest: None, has_slot: false, cancelled: true, limit: None };
+    let held = HeldLease { lease, digest: None, has_slot: false, cancelled: true };
     (held, AttemptOutcome::NeverBegan("its claim was not confirmed".to_owned()))
 }

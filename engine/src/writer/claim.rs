@@ -14,7 +14,6 @@ use longshore_store::{
 use longshore_workflow::MAX_CONTEXT_BYTES;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Tasks that are read of a queue at once.
 const READ_AT_ONCE: usize = 1024;
@@ -212,8 +211,7 @@ impl Writer {
         effects.progress.push(ProgressEvent::new(key, lease.attempt, TaskState::Running, None));
         let number = u32::try_from(lease.attempt).unwrap_or(u32::MAX);
         let own_number = u32::try_from(lease.attempt - lease.losses.total).unwrap_or(1);
-        let limit = run.def.task_timeout_ms.map(Duration::from_millis);
-        let held = HeldLease { lease, digest: Some(digest.clone()), has_slot: true, cancelled: false, limit };
+        let held = HeldLease { lease, digest: Some(digest.clone()), has_slot: true, cancelled: false };
         if let Some(message) = refusal(&held.lease, context.len(), &run.tasks[idx].error) {
             let outcome = AttemptOutcome::Failed(AttemptFailure::permanent(message));
             effects.ended.push((held, outcome));

@@ -2,12 +2,7 @@
 
 use crate::model::attempt::LeaseId;
 use longshore_store::{Digest, Lease, TaskKey};
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::time::Duration;
-
-/// The time beyond its limit that an attempt gets: the package ends it by its own clock, when a thread of its is free. An
-/// isolated package is killed a little later.
-const GRACE: Duration = Duration::from_millis(1500);
+use std::collections::{HashMap, HashSet};
 
 /// A lease with what is known of its attempt.
 #[derive(Debug, Clone)]
@@ -18,22 +13,18 @@ pub(super) struct HeldLease {
     pub(super) has_slot: bool,
     /// Its run was cancelled: its outcome is recorded as an attempt and nothing more.
     pub(super) cancelled: bool,
-    /// The time that the attempt may take.
-    pub(super) limit: Option<Duration>,
 }
 
 /// The leases that this host holds, by id.
 #[derive(Debug)]
 pub(super) struct LeaseTable {
     held: HashMap<LeaseId, HeldLease>,
-    /// When, on the clock's uptime, attempts are overdue; also of some that have ended.
-    deadlines: BTreeSet<(Duration, LeaseId)>,
     next: u64,
 }
 
 impl LeaseTable {
     pub(super) fn new() -> Self {
-        Self { held: HashMap::new(), deadlines: BTreeSet::new(), next: 1 }
+        Self { held: HashMap::new(), next: 1 }
     }
 
     /// An id that no lease had before.
@@ -43,37 +34,13 @@ impl LeaseTable {
         id
     }
 
-    /// Enters a lease whose attempt is handed over at `now`.
-    pub(super) fn insert(&mut self, id: LeaseId, held: HeldLease, now: Duration) {
-        if let Some(limit) = held.limit {
-            self.deadlines.insert((now.saturating_add(limit).saturating_add(GRACE), id));
-        }
+    pub(super) fn insert(&mut self, id: LeaseId, held: HeldLease) {
         self.held.insert(id, held);
     }
 
     /// Takes a lease out. A second report of the same lease finds nothing: only the first counts.
     pub(super) fn remove(&mut self, id: LeaseId) -> Option<HeldLease> {
         self.held.remove(&id)
-    }
-
-    /// When the next attempt is overdue.
-    pub(super) fn next_deadline(&mut self) -> Option<Duration> {
-        while let Some((at, id)) = self.deadlines.first() {
-            if self.held.contains_key(id) {
-                return Some(*at);
-            }
-            self.deadlines.pop_first();
-        }
-        None
-    }
-
-    /// Attempts that are overdue. Each is told once.
-    pub(super) fn overdue(&mut self, now: Duration) -> Vec<LeaseId> {
-        let mut overdue = Vec::new();
-        while self.next_deadline().is_some_and(|at| at <= now) {
-            overdue.extend(self.deadlines.pop_first().map(|(_, id)| id));
-        }
-        overdue
     }
 
     pub(super) fn get_mut(&mut self, id: LeaseId) -> Option<&mut HeldLease> {

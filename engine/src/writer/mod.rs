@@ -46,11 +46,12 @@ use batching::{Batching, MAX_BATCH, MAX_BATCH_DELAY, Pending};
 use command::{Command, Migration, PendingStart};
 use effects::{Abort, Aborted, ProgressEvent};
 use lease_table::{HeldLease, LeaseTable};
-use longshore_store::{Error as StoreError, FencingToken, HostId, RunId, Store};
+use longshore_store::{Error as StoreError, FencingToken, HostId, RunId, Store, TaskKey};
 use ready_queue::ReadyQueue;
 use run_cache::RunCache;
 use search::{HeldBack, Search};
 use slots::Slots;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -120,6 +121,8 @@ pub(crate) struct Writer {
     stopping: Option<Stopping>,
     search: Search,
     held_back: HeldBack,
+    /// Outcomes that the database refused once.
+    refused: HashSet<(TaskKey, FencingToken)>,
     /// Another host has taken the database: this one writes nothing any more.
     displaced: bool,
 }
@@ -162,6 +165,7 @@ impl Writer {
             stopping: None,
             search: Search::Off,
             held_back: HeldBack::default(),
+            refused: HashSet::new(),
             displaced: false,
         })
     }
@@ -169,8 +173,7 @@ impl Writer {
     /// Runs until it is told to shut down.
     pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
-            let next = self.next_timer();
-            let timer = self.clock.sleep_until(next);
+            let timer = self.clock.sleep_until(self.next_timer());
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
@@ -188,7 +191,6 @@ impl Writer {
                 self.clock.sleep_until(self.clock.uptime().saturating_add(pause)).await;
             }
             self.coalesce(&mut commands).await;
-            self.end_overdue();
             self.turn().await;
             if self.bypass_cache {
                 self.turn().await;
@@ -254,7 +256,7 @@ impl Writer {
         match why {
             Abort::StaleCache { expected, actual } => {
                 tracing::debug!(expected, actual, "memory is stale; the transaction is repeated without it");
-                self.bypass_cache = true;
+                (self.bypass_cache, self.timers.scan_cancelled) = (true, true);
             }
             Abort::Store(error) => {
                 self.bypass_cache = false;
@@ -322,7 +324,7 @@ impl Writer {
     }
 
     /// When, on the clock's uptime, there is something to do without a command.
-    fn next_timer(&mut self) -> Duration {
+    fn next_timer(&self) -> Duration {
         let uptime = self.clock.uptime();
         if !self.ended.is_empty() || !self.starts.is_empty() {
             return uptime;
@@ -337,9 +339,6 @@ impl Writer {
         }
         if let Some(stopping) = &self.stopping {
             next = next.min(stopping.deadline);
-        }
-        if let Some(overdue) = self.leases.next_deadline() {
-            next = next.min(overdue);
         }
         next
     }

@@ -18,7 +18,7 @@ pub(super) async fn take_over(
     now: i64,
 ) -> Result<Vec<(HeldLease, AttemptOutcome)>, StoreError> {
     let mut tx = store.begin().await?;
-    let stale = RecordedClaims::stale(&mut tx, host).await?;
+    let mut stale = RecordedClaims::stale(&mut tx, host).await?;
     let ahead = Store::last_seen(&mut tx).await?.saturating_sub(now);
     if ahead > 0 {
         tracing::warn!(
@@ -35,17 +35,11 @@ pub(super) async fn take_over(
         let message = format!("took over {tasks} running tasks and {lost} generations of a host that died");
         EventRow::append(&mut tx, Subject::Host(host), EventKind::TookOver, &message, now).await?;
     }
-    for (run, error) in readable_runs(stale.unreadable) {
+    for (run, error) in readable_runs(std::mem::take(&mut stale.unreadable)) {
         RunEnd::unreadable(run, &error).record(&mut tx, now).await?;
     }
     store.commit(tx).await?;
-    let mut lost = lost_claims(stale.leases, stale.left_behind);
-    lost.extend(stale.cancelled.into_iter().map(|lease| {
-        let (mut held, outcome) = lost_claim(lease, "its host died", false);
-        held.cancelled = true;
-        (held, outcome)
-    }));
-    Ok(lost)
+    Ok(lost_claims(stale))
 }
 
 /// Runs with claims that do not read: what is left of them cannot be decided. A claim without a readable run is told
@@ -59,25 +53,30 @@ pub(super) fn readable_runs(
     })
 }
 
-/// Stale claims as attempts that were lost, in groups by the host that died with them. A host that stopped on purpose
-/// was ended by none of the attempts that it left behind.
-fn lost_claims(died_with: Vec<Lease>, left_behind: Vec<Lease>) -> Vec<(HeldLease, AttemptOutcome)> {
-    let mut by_host: HashMap<HostId, Vec<Lease>> = HashMap::new();
-    for lease in died_with {
-        by_host.entry(lease.host).or_default().push(lease);
-    }
+/// Claims of dead hosts as attempts that were lost, in groups by the host that died with them; those that were to stop
+/// count among them. A host that stopped on purpose was ended by none of the attempts that it left behind.
+pub(super) fn lost_claims(stale: RecordedClaims) -> Vec<(HeldLease, AttemptOutcome)> {
     let stopped = "its host stopped and did not wait for it";
-    let mut lost: Vec<_> = left_behind.into_iter().map(|lease| lost_claim(lease, stopped, false)).collect();
+    let mut lost: Vec<_> =
+        stale.left_behind.into_iter().map(|lease| lost_claim(lease, stopped, false)).collect();
+    let mut by_host: HashMap<HostId, Vec<(Lease, bool)>> = HashMap::new();
+    let running = stale.leases.into_iter().map(|lease| (lease, false));
+    for (lease, cancelled) in running.chain(stale.cancelled.into_iter().map(|lease| (lease, true))) {
+        by_host.entry(lease.host).or_default().push((lease, cancelled));
+    }
     for leases in by_host.into_values() {
-        let suspect = suspect(&leases.iter().map(|lease| lease.losses).collect::<Vec<_>>());
-        let claims = leases.into_iter().enumerate();
-        lost.extend(claims.map(|(place, lease)| lost_claim(lease, "its host died", suspect == Some(place))));
+        let suspect = suspect(&leases.iter().map(|(lease, _)| lease.losses).collect::<Vec<_>>());
+        lost.extend(leases.into_iter().enumerate().map(|(place, (lease, cancelled))| {
+            let (mut held, outcome) = lost_claim(lease, "its host died", suspect == Some(place));
+            held.cancelled = cancelled;
+            (held, outcome)
+        }));
     }
     lost
 }
 
 fn lost_claim(lease: Lease, reason: &str, alone: bool) -> (HeldLease, AttemptOutcome) {
-    let held = HeldLease { lease, digest: None, has_slot: false, cancelled: false, limit: None };
+    let held = HeldLease { lease, digest: None, has_slot: false, cancelled: false };
     (held, AttemptOutcome::Lost { reason: reason.to_owned(), alone })
 }
 

@@ -5,7 +5,7 @@ use super::claim::never_began;
 use super::command::{PendingStart, Started};
 use super::effects::{Abort, Aborted, Effects, RunEnd};
 use super::lease_table::HeldLease;
-use super::recovery::readable_runs;
+use super::recovery::{lost_claims, readable_runs};
 use super::run_cache::CachedRun;
 use super::{CANCEL_SCAN_INTERVAL, HEARTBEAT_INTERVAL, MAX_BATCH, Writer};
 use crate::model::attempt::AttemptOutcome;
@@ -68,6 +68,7 @@ impl Writer {
         }
         if self.verify_claims {
             self.compare_claims(tx, claim, effects).await?;
+            self.take_stale_claims(tx).await?;
         }
         let mut claimed = self.commit_outcomes(tx, claim, effects).await?;
         claimed.extend(self.record_starts(tx, claim, claimed.len(), effects).await?);
@@ -119,6 +120,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes over what a host before this one claimed after it was replaced, and before it noticed.
+    async fn take_stale_claims(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
+        let stale = lost_claims(RecordedClaims::stale(tx, self.host).await?);
+        let known = self.ended.iter().chain(&self.held_back.ended).chain(&self.parked);
+        let known: HashSet<(TaskKey, FencingToken)> =
+            known.map(|(held, _)| (held.lease.key, held.lease.token)).collect();
+        let id = |held: &HeldLease| (held.lease.key, held.lease.token);
+        self.ended.extend(stale.into_iter().filter(|(held, _)| !known.contains(&id(held))));
+        Ok(())
+    }
+
     /// Records pending starts. Returns leases of their roots, as far as there are slots beside the `claimed` ones.
     async fn record_starts(
         &mut self,
@@ -129,6 +141,11 @@ impl Writer {
     ) -> Result<Vec<Lease>, Abort> {
         if self.starts.is_empty() {
             return Ok(Vec::new());
+        }
+        for start in &mut self.starts {
+            // On the time that it is compared with.
+            let after = |ms: u64| claim.now.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
+            start.run.deadline_at = start.def.run_timeout_ms.map(after);
         }
         let uncertain: Vec<RunId> = self.starts.iter().filter(|s| s.uncertain).map(|s| s.run.id).collect();
         if !uncertain.is_empty() {
@@ -241,10 +258,9 @@ impl Writer {
             self.runs.forget(run, Some(state));
         }
         let mut attempts = Vec::with_capacity(effects.attempts.len());
-        let now = self.clock.uptime();
         for (held, attempt) in effects.attempts {
             self.slots.take();
-            self.leases.insert(attempt.lease, held, now);
+            self.leases.insert(attempt.lease, held);
             attempts.push(attempt);
         }
         self.dispatch(attempts);

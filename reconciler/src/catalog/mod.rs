@@ -49,7 +49,7 @@ impl LoadedPackages {
         }
     }
 
-    /// A pass is over.
+    /// The first pass is over: what is not loaded comes with a change, if at all.
     pub(crate) fn settle(&self) {
         self.settled.store(true, Ordering::Release);
     }

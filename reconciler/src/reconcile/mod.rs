@@ -79,8 +79,9 @@ impl Reconciler {
         self.evaluate_rollouts(&mut report).await?;
         let next = self.next_pass(unsettled, &deferred);
         report.deferred = deferred;
-        // A package whose file is still being written, say, comes with a later pass.
-        self.packages.settle();
+        if !unsettled {
+            self.packages.settle();
+        }
         Ok((report, next))
     }
 

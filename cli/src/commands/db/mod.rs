@@ -28,7 +28,7 @@ enum Verb {
         /// The file to make
         file: PathBuf,
     },
-    /// Read everything, and say what is damaged
+    /// Read every run with its tasks, and say what is damaged
     Check,
 }
 

@@ -55,7 +55,7 @@ enum Verb {
         /// The reactor
         reactor: String,
     },
-    /// Call the graphs again that failed too often in a row, without waiting for the next try
+    /// Close the circuits of graphs that failed too often in a row: the next firing calls them
     Reset {
         /// The reactor
         reactor: String,

@@ -69,6 +69,8 @@ fn host_options(args: &Args, directories: Vec<PathBuf>, named: bool) -> HostOpti
     options.follow = false;
     options.engine.slots = SLOTS;
     options.engine.triggers = false;
+    // What is kept in this home, its host says.
+    options.engine.retention = None;
     options.engine.reactors = args.workflow.is_none() && !named;
     options.engine.replay = true;
     options.engine.stream_roots = vec![PathBuf::from("."), PathBuf::from(&args.what)];
