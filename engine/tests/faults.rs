@@ -332,7 +332,37 @@ longshore_testing::on_postgres! {
     }
 }
 
-longshore_testing::for_each_backend!(a_claim_that_does_not_read_ends_its_run_and_no_other);
+longshore_testing::for_each_backend!(
+    a_claim_that_does_not_read_ends_its_run_and_no_other,
+    what_a_replaced_host_claimed_before_it_noticed_is_taken_over,
+);
+
+async fn what_a_replaced_host_claimed_before_it_noticed_is_taken_over(database: Backend) {
+    let clock = Manual::at(1_000_000);
+    let options = Options { slots: 1, clock: Arc::new(clock.clone()), ..Options::default() };
+    let engine = open_embedded(database.open().await, options).await;
+    let endless = || StartRequest { workflow: "endless".into(), ..StartRequest::default() };
+    let first = engine.start(endless()).await.expect("starts").run;
+    let second = engine.start(endless()).await.expect("starts").run;
+    // As the host would that was replaced by this one, a moment ago.
+    let mut tx = engine.store().begin().await.expect("begins");
+    let sql = "UPDATE tasks SET state = 'running', token = 1, attempt = 1, started_at = 1, host_id = $1 WHERE run_id = $2";
+    let other = longshore_store::HostId::new().to_string();
+    sqlx::query(sql).bind(other).bind(second.to_string()).execute(&mut *tx).await.expect("claims");
+    engine.store().commit(tx).await.expect("commits");
+    assert!(engine.cancel(first).await.expect("asks"));
+    assert_eq!(ended(&engine, first).await, RunState::Cancelled);
+    let taken_over = tokio::time::timeout(TIMEOUT, async {
+        while TaskRow::of_run(engine.store(), second).await.expect("loads")[0].host != Some(engine.host()) {
+            clock.advance(Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    taken_over.await.expect("it goes on here");
+    let attempts = AttemptRow::of_run(engine.store(), second).await.expect("loads");
+    assert_eq!(attempts.iter().map(|a| (a.attempt, a.outcome.as_str())).collect::<Vec<_>>(), [(1, "lost")]);
+    engine.shutdown(Duration::ZERO).await;
+}
 
 async fn a_claim_that_does_not_read_ends_its_run_and_no_other(database: Backend) {
     let first = open_embedded(database.open().await, Options::default()).await;

@@ -201,6 +201,7 @@ longshore_testing::for_each_backend!(
     a_batch_is_flushed_by_size_and_time_and_all_waits_for_each_source,
     a_sequential_reactor_takes_every_line_of_a_file_once_and_in_order,
     inputs_are_numbered_after_all_that_a_dead_host_left,
+    a_sequential_reactor_that_is_connected_anew_takes_no_line_twice,
     a_command_that_waits_keeps_no_other_waiting,
     a_command_is_kept_until_everything_is_loaded_and_then_done_or_refused,
     news_that_come_in_the_pause_of_a_graph_fire_when_it_is_over,
@@ -420,6 +421,32 @@ async fn inputs_are_numbered_after_all_that_a_dead_host_left(backend: Backend) {
     until(&engine, "ledger", |status| status.pending == 0).await;
     let last = OutputRow::after(engine.store(), "ledger", LEFT, 10).await.expect("lists");
     assert!(last.iter().all(|row| row.seq == LEFT + 1) && last.len() == 2, "{last:?}");
+    engine.shutdown(Duration::from_secs(1)).await;
+}
+
+async fn a_sequential_reactor_that_is_connected_anew_takes_no_line_twice(backend: Backend) {
+    const LINES: u64 = 2000;
+    let lines: String = (0..LINES).map(|n| format!("{{\"source\":\"right\",\"event\":{n}}}\n")).collect();
+    std::fs::write(backend.folder().join("events.jsonl"), &lines).expect("writes");
+    let packages = Unloadable::new();
+    let options = Options { stream_roots: vec![backend.folder().to_owned()], ..Options::default() };
+    let engine = Engine::open(backend.open().await, packages.clone(), options).await.expect("starts");
+    while !engine.reactors().list().iter().any(|status| status.name == "ledger") {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let taken = |status: &ReactorStatus| status.sources.iter().map(|source| source.events).sum::<u64>();
+    // In the middle of the file, and at its end.
+    until(&engine, "ledger", |status| taken(status) > 0).await;
+    packages.subscribe("ledger");
+    until(&engine, "ledger", |status| taken(status) == LINES && status.pending == 0).await;
+    packages.subscribe("ledger");
+    let more = std::fs::OpenOptions::new().append(true).open(backend.folder().join("events.jsonl"));
+    std::io::Write::write_all(&mut more.expect("opens"), b"{\"source\":\"right\",\"event\":-1}\n")
+        .expect("appends");
+    until(&engine, "ledger", |status| taken(status) > LINES && status.pending == 0).await;
+    let outputs = OutputRow::after(engine.store(), "ledger", 0, 10_000).await.expect("lists");
+    let last = outputs.iter().map(|row| row.seq).max().expect("some");
+    assert_eq!(last, LINES as i64 + 1, "each line is one input");
     engine.shutdown(Duration::from_secs(1)).await;
 }
 

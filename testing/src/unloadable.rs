@@ -3,11 +3,11 @@
 use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{
     Attempt, AttemptReports, BoxFuture, Catalog, GraphRunner, LeaseId, Packages, PollOutcome, Refused,
-    TriggerDef, WorkflowDef,
+    Subscription, TriggerDef, WorkflowDef,
 };
 use longshore_store::{Digest, TenantId};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 /// The program's package, which can be unloaded and loaded again.
@@ -15,6 +15,9 @@ pub struct Unloadable {
     package: EmbeddedPackage,
     loaded: AtomicBool,
     settled: AtomicBool,
+    /// Subscriptions beside those of the package.
+    subscriptions: Mutex<Vec<Subscription>>,
+    changed: watch::Sender<u64>,
 }
 
 impl Unloadable {
@@ -22,7 +25,21 @@ impl Unloadable {
     pub fn new() -> Arc<Self> {
         let package = EmbeddedPackage::from_inventory("test", "1.0.0").expect("good definitions");
         let (loaded, settled) = (AtomicBool::new(true), AtomicBool::new(true));
-        Arc::new(Self { package, loaded, settled })
+        let (subscriptions, changed) = (Mutex::default(), watch::Sender::new(0));
+        Arc::new(Self { package, loaded, settled, subscriptions, changed })
+    }
+
+    /// Subscribes a workflow that nobody has to a reactor, as another package would, and tells whoever follows the catalog.
+    pub fn subscribe(&self, reactor: &str) {
+        let subscription = Subscription {
+            trigger: "of another package".to_owned(),
+            digest: Digest::from_sha256([7; 32]),
+            reactor: reactor.to_owned(),
+            workflow: "nobody".to_owned(),
+            when: None,
+        };
+        self.subscriptions.lock().expect("sound").push(subscription);
+        self.changed.send_modify(|version| *version += 1);
     }
 
     /// Says whether everything was tried that is to be loaded when the host starts.
@@ -42,11 +59,26 @@ impl Packages for Unloadable {
     }
 
     fn catalog(&self) -> Arc<Catalog> {
-        if self.loaded.load(Ordering::SeqCst) { self.package.catalog() } else { Arc::default() }
+        if !self.loaded.load(Ordering::SeqCst) {
+            return Arc::default();
+        }
+        let (catalog, more) = (self.package.catalog(), self.subscriptions.lock().expect("sound").clone());
+        if more.is_empty() {
+            return catalog;
+        }
+        Arc::new(Catalog {
+            workflows: catalog.workflows.clone(),
+            digests: catalog.digests.clone(),
+            queues: catalog.queues.clone(),
+            triggers: catalog.triggers.clone(),
+            reactors: catalog.reactors.clone(),
+            graphs: catalog.graphs.clone(),
+            subscriptions: catalog.subscriptions.iter().cloned().chain(more).collect(),
+        })
     }
 
     fn changed(&self) -> watch::Receiver<u64> {
-        self.package.changed()
+        self.changed.subscribe()
     }
 
     fn is_settled(&self) -> bool {
