@@ -1,7 +1,7 @@
 //! [`Engine`]: opens the writer, the scheduler and the reactors; owns their tasks.
 
 use crate::error::Error;
-use crate::handle::EngineHandle;
+use crate::handle::{EngineHandle, MAX_WAITING_KIB};
 use crate::options::Options;
 use crate::port::packages::Packages;
 use crate::reactors::{self, Reactors};
@@ -14,7 +14,7 @@ use longshore_store::{HostId, Store};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinHandle;
 
 /// Progress events kept for a slow reader; one that falls further behind misses the oldest.
@@ -49,7 +49,8 @@ impl Engine {
         let writer =
             Writer::open(store.clone(), Arc::clone(&packages), &options, host, progress.clone()).await?;
         let clock = Arc::clone(&options.clock);
-        let handle = EngineHandle { store, packages, inbox, progress, host, clock };
+        let room = Arc::new(Semaphore::new(MAX_WAITING_KIB));
+        let handle = EngineHandle { store, packages, inbox, progress, host, clock, room };
         let (reactors, firings) = Reactors::new(options.stream_roots, options.replay, options.graph_deadline);
         let mut tasks = vec![tokio::spawn(writer.run(commands))];
         if let Some(keep) = options.retention {

@@ -13,10 +13,13 @@ use longshore_workflow::MAX_CONTEXT_BYTES;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
 /// The interval at which the row of a run is polled that this host has not in memory.
 const REMOTE_POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Starts that wait to be recorded, in KiB together; more wait before they are handed to the writer.
+pub(crate) const MAX_WAITING_KIB: usize = 64 << 10;
 
 /// A run to start.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +45,8 @@ pub struct EngineHandle {
     pub(crate) progress: broadcast::Sender<ProgressEvent>,
     pub(crate) host: HostId,
     pub(crate) clock: Arc<dyn Clock>,
+    /// A permit for each KiB of starts that wait to be recorded.
+    pub(crate) room: Arc<Semaphore>,
 }
 
 impl EngineHandle {
@@ -69,7 +74,7 @@ impl EngineHandle {
     }
 
     /// Starts a run. When this returns, the run is on disk. While others use the database, or it is away, it waits up
-    /// to 30 seconds.
+    /// to 30 seconds; before that, while the starts that wait are 64 MiB together.
     ///
     /// # Errors
     /// [`Error::UnknownWorkflow`], [`Error::MissingParam`] and its siblings; [`Error::NotRecorded`] when the database
@@ -77,6 +82,8 @@ impl EngineHandle {
     pub async fn start(&self, request: StartRequest) -> Result<Started, Error> {
         let def = self.find_workflow(&request)?;
         let run = Box::new(new_run(&def, request)?);
+        let kib = bytes_of(&run).div_ceil(1024).min(MAX_WAITING_KIB) as u32;
+        let _room = self.room.acquire_many(kib).await.map_err(|_| Error::Stopped)?;
         let since = self.clock.uptime();
         let start = |reply| Command::Start(PendingStart { run, def, since, uncertain: false, reply });
         self.inbox.ask(start).await?
@@ -180,6 +187,11 @@ impl EngineHandle {
         let digest = digest.clone();
         self.inbox.ask(|reply| Command::CountInFlight { digest, reply }).await.unwrap_or(0)
     }
+}
+
+/// The memory that a run takes until it is recorded, about.
+fn bytes_of(run: &NewRun) -> usize {
+    run.input.len() + run.tasks.iter().map(|task| size_of::<NewTask>() + task.id.len()).sum::<usize>()
 }
 
 fn new_run(def: &WorkflowDef, request: StartRequest) -> Result<NewRun, Error> {

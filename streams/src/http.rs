@@ -1,19 +1,19 @@
 //! Events that others push: `type = "http"`, `topic = "127.0.0.1:8787/prices"`.
 //!
 //! A `POST` to that path with one event as JSON, or one a line, is answered when the events are taken: recorded,
-//! for a sequential reactor. 202 taken, 400 no event, 413 too large, 503 not now, try again.
+//! for a sequential reactor. 202 taken, 400 no event, 408 too slow, 413 too large or too many, 503 not now, try again.
 
 use axum::Router;
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_LENGTH;
 use axum::routing::post;
+use futures_util::StreamExt;
 use longshore_engine::{BoxFuture, EventStream, StreamError, StreamEvent, StreamKind, StreamOpening};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// The kind, for `EVENT_STREAMS`.
@@ -22,10 +22,17 @@ pub const KIND: StreamKind = StreamKind { name: "http", open: |opening| Box::pin
 /// Largest body, in bytes.
 const MAX_BODY: usize = 8 << 20;
 
+/// Most events of one request: they are taken together.
+const MAX_EVENTS: usize = 10_000;
+
+/// The time a request gets to arrive.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Requests that wait to be taken; beyond that they are told to come again.
 const MAX_WAITING: usize = 1024;
 
-/// Bodies that are read or wait to be taken, in KiB together; beyond that requests are told to come again.
+/// Bodies that are read or wait to be taken, in KiB together; beyond that requests are told to come again. What did not
+/// arrive yet takes no room: who is silent keeps nobody out.
 const MAX_WAITING_KIB: usize = 64 << 10;
 
 /// The time a request waits to be taken.
@@ -80,18 +87,44 @@ struct Pushing {
     room: Arc<Semaphore>,
 }
 
-const COME_AGAIN: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "too much is waiting; try again\n");
+type Answer = (StatusCode, &'static str);
 
-async fn push(State(pushing): State<Pushing>, request: Request) -> (StatusCode, &'static str) {
-    // Before the body is read: a request that does not say how long it is counts as the longest.
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let kib = length.unwrap_or(MAX_BODY).min(MAX_BODY).div_ceil(1024) as u32;
-    let Ok(_room) = pushing.room.try_acquire_many(kib) else { return COME_AGAIN };
-    let Ok(body) = to_bytes(request.into_body(), MAX_BODY).await else {
-        return (StatusCode::PAYLOAD_TOO_LARGE, "send at most 8 MiB at once\n");
+const COME_AGAIN: Answer = (StatusCode::SERVICE_UNAVAILABLE, "too much is waiting; try again\n");
+const TOO_LARGE: Answer = (StatusCode::PAYLOAD_TOO_LARGE, "send at most 8 MiB at once\n");
+const TOO_MANY: Answer = (StatusCode::PAYLOAD_TOO_LARGE, "send at most 10,000 events at once\n");
+const TOO_SLOW: Answer = (StatusCode::REQUEST_TIMEOUT, "the request did not arrive in 30 s\n");
+const BROKEN_OFF: Answer = (StatusCode::BAD_REQUEST, "the request broke off\n");
+
+/// A body, and the room that it takes.
+type Arrived = (Vec<u8>, Vec<OwnedSemaphorePermit>);
+
+async fn read(body: Body, room: &Arc<Semaphore>) -> Result<Arrived, Answer> {
+    let mut chunks = body.into_data_stream();
+    let (mut bytes, mut taken) = (Vec::new(), Vec::new());
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| BROKEN_OFF)?;
+        if bytes.len() + chunk.len() > MAX_BODY {
+            return Err(TOO_LARGE);
+        }
+        let kib = chunk.len().div_ceil(1024) as u32;
+        taken.push(Arc::clone(room).try_acquire_many_owned(kib).map_err(|_| COME_AGAIN)?);
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok((bytes, taken))
+}
+
+async fn push(State(pushing): State<Pushing>, request: Request) -> Answer {
+    let arrived = tokio::time::timeout(READ_TIMEOUT, read(request.into_body(), &pushing.room)).await;
+    let (body, _room) = match arrived {
+        Ok(Ok(arrived)) => arrived,
+        Ok(Err(refused)) => return refused,
+        Err(_) => return TOO_SLOW,
     };
     let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    let events: Vec<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
+    let events: Vec<Vec<u8>> = lines.take(MAX_EVENTS + 1).map(<[u8]>::to_vec).collect();
+    if events.len() > MAX_EVENTS {
+        return TOO_MANY;
+    }
     if events.is_empty() {
         return (StatusCode::BAD_REQUEST, "send an event as JSON, or one a line\n");
     }

@@ -46,6 +46,15 @@ async fn pushed_events_are_answered_when_they_are_taken() {
     let mut stream = open("http", &format!("127.0.0.1:{port}/prices"), None).await.expect("listens");
     assert!(post(port, "/other", "1").await.contains("404"));
     assert!(post(port, "/prices", " \n").await.contains("400"));
+    assert!(post(port, "/prices", &"1\n".repeat(10_001)).await.contains("413"));
+    // Who says how much is coming and sends nothing keeps nobody out.
+    let mut silent = Vec::new();
+    for _ in 0..32 {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("connects");
+        let head = "POST /prices HTTP/1.1\r\nHost: h\r\nContent-Length: 8388608\r\n\r\n";
+        socket.write_all(head.as_bytes()).await.expect("sends");
+        silent.push(socket);
+    }
     let request = tokio::spawn(async move { post(port, "/prices", "{\"n\": 1}\n{\"n\": 2}\n").await });
     let events = read(&mut *stream, 2).await;
     assert_eq!(events[1].json, b"{\"n\": 2}");

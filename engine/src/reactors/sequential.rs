@@ -32,6 +32,9 @@ pub(crate) const QUEUE: usize = 256;
 /// Inputs that may be recorded and not processed, as when the reactor is paused.
 const MAX_BACKLOG: usize = 100_000;
 
+/// Bytes of them.
+const MAX_BACKLOG_BYTES: usize = 64 << 20;
+
 /// Outputs that are kept of a reactor, in inputs.
 const OUTPUTS_KEPT: i64 = 100_000;
 
@@ -49,6 +52,8 @@ pub(crate) struct Sequential {
     pub(crate) ingress: mpsc::Receiver<InputBatch>,
     /// Tells the firings of a replay, which counts its inputs anew, from those of others; empty for all else.
     pub(crate) epoch: String,
+    /// Bytes of the inputs that are recorded and not processed.
+    pub(crate) backlog_bytes: usize,
     /// How far its streams are recorded.
     pub(crate) positions: Arc<Mutex<BTreeMap<String, String>>>,
     /// The reactor by which the places in the backlog go.
@@ -59,12 +64,13 @@ impl Sequential {
     /// Runs until it is aborted.
     pub(crate) async fn run(mut self) {
         let mut backlog = self.recover().await;
+        self.backlog_bytes = bytes_of(&backlog);
         self.reactor.pending.fetch_add(backlog.len() as u64, Ordering::SeqCst);
         let mut next = backlog.back().map_or(self.cursor, |(seq, ..)| *seq) + 1;
         loop {
             self.follow_swap(&mut backlog);
             let idle = backlog.is_empty() || self.reactor.is_paused();
-            let may_take = backlog.len() < MAX_BACKLOG;
+            let may_take = backlog.len() < MAX_BACKLOG && self.backlog_bytes < MAX_BACKLOG_BYTES;
             let arrived = if idle && may_take {
                 tokio::time::timeout(PAUSE, self.ingress.recv()).await.ok().flatten()
             } else if may_take {
@@ -165,6 +171,7 @@ impl Sequential {
             }
         }
         *next += numbered.len() as i64;
+        self.backlog_bytes += bytes_of(&numbered);
         backlog.extend(numbered);
     }
 
@@ -205,6 +212,7 @@ impl Sequential {
             }
             fail::fail_point!("reactor.outputs_recorded");
             self.cursor = *last;
+            self.backlog_bytes -= bytes_of(&batch[..done]);
             backlog.drain(..done);
             self.reactor.pending.fetch_sub(done as u64, Ordering::SeqCst);
         }
@@ -293,6 +301,10 @@ impl Sequential {
         }
         Ok(store.commit(tx).await?)
     }
+}
+
+fn bytes_of<'i>(inputs: impl IntoIterator<Item = &'i (i64, usize, Event)>) -> usize {
+    inputs.into_iter().map(|(_, _, event)| event.len()).sum()
 }
 
 /// Gives one graph of another package firings in order; none when its package takes no calls right now.

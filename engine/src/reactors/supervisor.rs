@@ -287,7 +287,9 @@ impl Reactors {
                 let (engine, reactor, def) = (engine.clone(), Arc::clone(&reactor), Arc::clone(def));
                 let epoch = if self.replay { format!(":{}", engine.host()) } else { String::new() };
                 let positions = Arc::clone(&kept);
-                let work = Sequential { engine, reactor, cursor, ingress, epoch, positions, def };
+                let backlog_bytes = 0;
+                let work =
+                    Sequential { engine, reactor, cursor, ingress, epoch, backlog_bytes, positions, def };
                 (Some(sender), Some(Feed::of(tokio::spawn(work.run()))))
             }
         };
