@@ -1,12 +1,19 @@
 //! Reactors: sources whose events fire graphs.
 //!
-//! - [`state`]: the values of one reactor, and whether its criteria hold. - [`inbox`]: events that wait.
-//! - [`bindings`]: the graphs a reactor fires, and what runs them. - [`reactor`]: one running reactor.
-//! - [`latest`]: firing in memory. - [`sequential`]: inputs recorded first, processed in order.
-//! - [`ingress`]: the way into a reactor. - [`feeds`]: polls, timers of batches, streams.
-//! - [`supervisor`]: all reactors of a host. - [`persist`]: their records.
-//! - [`tasks`]: keeps them as the catalog says. - [`commands`]: what other programs ask. - [`subscriptions`]: what
-//!   firings start. - [`log`]: what is told of them.
+//! - [`state`]: the values of one reactor, and whether its criteria hold.
+//! - [`inbox`]: events that wait.
+//! - [`bindings`]: the graphs a reactor fires, and what runs them.
+//! - [`reactor`]: one running reactor.
+//! - [`latest`]: firing in memory.
+//! - [`sequential`]: inputs recorded first, processed in order.
+//! - [`ingress`]: the way into a reactor.
+//! - [`feeds`]: polls, timers of batches, streams.
+//! - [`supervisor`]: all reactors of a host.
+//! - [`tasks`]: keeps them as the catalog says.
+//! - [`commands`]: what other programs ask.
+//! - [`subscriptions`]: what firings start.
+//! - [`persist`]: their records.
+//! - [`log`]: what is told of work that is tried again.
 //!
 //! # Guarantees
 //! - `latest`: a graph sees the newest values; events that it did not see are counted.
