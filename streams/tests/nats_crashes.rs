@@ -65,10 +65,20 @@ async fn child() {
     std::future::pending::<()>().await;
 }
 
-fn start(topic: &str, database: &str) -> Child {
+/// A running child, killed when it goes.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(topic: &str, database: &str) -> Killed {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["child", "--exact"]).env(TOPIC, topic).env(DATABASE, database);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts")
+    Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts"))
 }
 
 /// Outputs that are recorded after an input, as (number of the input, value).
@@ -104,7 +114,7 @@ async fn each_message_is_taken_once_and_in_order_however_often_the_host_is_kille
     let deadline = Instant::now() + Duration::from_secs(120);
     let mut last = 0;
     for kill in 0..KILLS {
-        let mut child = start(&topic, &database);
+        let child = start(&topic, &database);
         // Killed in the middle of what it takes, at another point each time.
         let before = last;
         while last == before {
@@ -112,17 +122,15 @@ async fn each_message_is_taken_once_and_in_order_however_often_the_host_is_kille
             tokio::time::sleep(Duration::from_millis(u64::from(kill) * 7 + 1)).await;
             last = taken(&database, last).await.last().map_or(last, |(seq, _)| *seq);
         }
-        child.kill().expect("kills");
-        child.wait().expect("is gone");
+        drop(child);
     }
     assert!(last < MESSAGES, "it was killed while messages were taken");
-    let mut child = start(&topic, &database);
+    let child = start(&topic, &database);
     while taken(&database, MESSAGES - 1).await.is_empty() {
         assert!(Instant::now() < deadline, "only {:?}", taken(&database, 0).await.last());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    child.kill().expect("kills");
-    child.wait().expect("is gone");
+    drop(child);
     let all = taken(&database, 0).await;
     assert!(all.iter().copied().eq((1..=MESSAGES).map(|n| (n, n))), "{} of them", all.len());
 }
