@@ -23,7 +23,7 @@ pub struct Options {
     pub replay: bool,
     /// Where relative paths of event streams are looked for, in this order.
     pub stream_roots: Vec<PathBuf>,
-    /// How long what has ended is kept; for ever when there is none.
+    /// The retention of ended runs and old records; everything is kept for ever when there is none.
     pub retention: Option<Retention>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,

@@ -16,7 +16,7 @@ const FIRST: Duration = Duration::from_secs(60);
 /// Runs that are looked at together.
 const PAGE: i64 = 1000;
 
-/// Runs that are deleted in one transaction. One of 10,000 tasks takes a tenth of a second.
+/// Runs that are deleted in one transaction.
 const BATCH: usize = 10;
 
 /// Events that are deleted in one transaction.
@@ -25,7 +25,7 @@ const LOG_BATCH: i64 = 1000;
 /// Pause between two transactions: others write too.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What was deleted.
+/// Numbers of the rows that were deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Runs, with their tasks and attempts.

@@ -12,12 +12,12 @@ const PAGE: i64 = 500;
 /// Faults that are told one by one.
 const MAX_FAULTS: usize = 100;
 
-/// What a check found.
+/// The findings of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckReport {
     /// Runs that were read, with their tasks.
     pub runs: u64,
-    /// What is damaged, a line each.
+    /// Damaged things, a line each.
     pub faults: Vec<String>,
 }
 

@@ -323,7 +323,7 @@ impl Store {
     }
 }
 
-/// A PostgreSQL URL by which a connection keeps every statement prepared that we have: 15 over rows, with a text for each
+/// A PostgreSQL URL by which a connection keeps every statement prepared that we have: 27 over rows, with a text for each
 /// of 11 sizes, and the others. The driver keeps 100, and takes another number from the URL alone; that of a file it
 /// takes from nowhere.
 fn with_statement_cache(url: &str) -> String {

@@ -104,7 +104,7 @@ pub struct CommandRow {
     pub payload: String,
 }
 
-/// What became of a command.
+/// The answer to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandAnswer {
     /// No host has done it yet.
@@ -457,7 +457,7 @@ impl CommandRow {
         Ok(())
     }
 
-    /// What became of a command.
+    /// The answer to a command.
     ///
     /// # Errors
     /// [`Error`] of the database.

@@ -1,4 +1,4 @@
-//! What has ended and is not kept any more.
+//! Ended runs and old records that are not kept any more.
 
 use crate::batch::{in_json, json_of};
 use crate::error::Error;
@@ -19,9 +19,9 @@ pub struct RunAge {
     pub tenant: TenantId,
     /// Its workflow.
     pub workflow: String,
-    /// Where it is.
+    /// The run's state.
     pub state: RunState,
-    /// When it ended.
+    /// The time of its end.
     pub finished_at: Option<i64>,
 }
 

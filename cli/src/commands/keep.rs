@@ -1,9 +1,9 @@
-//! How long what has ended is kept: options of `serve` and `db prune`.
+//! The retention of ended runs and old records: options of `serve` and `db prune`.
 
 use longshore_engine::{Keep, Retention};
 use std::time::Duration;
 
-/// How long what has ended is kept.
+/// Options for the time and the number of runs that are kept.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct KeepOptions {
     /// Days that runs are kept that succeeded

@@ -1,4 +1,4 @@
-//! What has ended and is not kept any more.
+//! Ended runs that are not kept any more.
 
 use crate::model::retention::Retention;
 use longshore_store::{RunAge, RunState, TenantId};

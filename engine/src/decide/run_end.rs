@@ -7,7 +7,7 @@ use longshore_store::{RunState, TaskState};
 /// A task's end, in the order of the definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskEnd {
-    /// Where it ended.
+    /// The end state.
     pub state: TaskState,
     /// Attempts begun.
     pub attempts: i64,
@@ -18,7 +18,7 @@ pub struct TaskEnd {
 /// The end of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunVerdict {
-    /// How it ended.
+    /// The run's end state.
     pub state: RunState,
     /// Each failure that nobody took up.
     pub error: Option<String>,

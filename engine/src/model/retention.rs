@@ -1,8 +1,8 @@
-//! How long what has ended is kept.
+//! The retention of ended runs and old records.
 
 use std::time::Duration;
 
-/// How long what has ended is kept.
+/// The times and numbers for which ended runs and old records are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
     /// Runs that succeeded.
@@ -15,7 +15,7 @@ pub struct Retention {
     pub dead_letters: Duration,
 }
 
-/// How long runs are kept: as long as both hold.
+/// Limits of the runs that are kept: a run is kept while it is within both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// The time since a run's end.

@@ -56,7 +56,9 @@ impl Reactors {
             match refusal {
                 None => {
                     CommandRow::done(&mut tx, &command.id).await?;
-                    PositionRow::forget(&mut tx, reactor, &stream_of(&command)).await?;
+                    if pushes {
+                        PositionRow::forget(&mut tx, reactor, &stream_of(&command)).await?;
+                    }
                 }
                 Some(error) => {
                     tracing::warn!(reactor, code = error.code(), %error, "a command was refused");
@@ -142,7 +144,7 @@ fn stream_of(command: &CommandRow) -> String {
     format!("command/{}", command.id)
 }
 
-/// What another program wrote for a source, or for a reactor, as JSON.
+/// JSON that another program wrote for a source, or for a reactor.
 fn parsed<T: DeserializeOwned>(source: &str, json: &str) -> Result<T, Error> {
     serde_json::from_str(json)
         .map_err(|error| Error::BadEvent { source_name: source.to_owned(), message: error.to_string() })

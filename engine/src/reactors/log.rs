@@ -1,4 +1,4 @@
-//! What is told of work that is tried again.
+//! Messages about work that is tried again.
 
 use crate::error::Error;
 

@@ -54,7 +54,7 @@ pub(crate) struct Sequential {
     pub(crate) epoch: String,
     /// Bytes of the inputs that are recorded and not processed.
     pub(crate) backlog_bytes: usize,
-    /// How far its streams are recorded.
+    /// The places up to which its streams are recorded.
     pub(crate) positions: Arc<Mutex<BTreeMap<String, String>>>,
     /// The reactor by which the places in the backlog go.
     pub(crate) def: Arc<ReactorDef>,

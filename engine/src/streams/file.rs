@@ -36,7 +36,7 @@ mod registration {
 }
 
 struct Lines {
-    /// Where the file is that is followed; the one that is read may have been moved away.
+    /// The path of the file that is followed; the one that is read may have been moved away.
     path: PathBuf,
     reader: BufReader<File>,
     at: Position,
@@ -44,7 +44,7 @@ struct Lines {
     line: Line,
     /// True when nothing is appended any more.
     ends: bool,
-    /// When more was read last, or the file was opened.
+    /// The time when more was read last, or the file was opened.
     grew_at: Instant,
 }
 
@@ -172,19 +172,32 @@ impl Lines {
         }
     }
 
+    async fn read_events(&mut self, max: usize) -> std::io::Result<Vec<StreamEvent>> {
+        let mut events = Vec::new();
+        while events.len() < max {
+            if self.read_line().await? {
+                events.extend(self.take_event());
+                continue;
+            }
+            if self.ends {
+                events.extend(self.take_event());
+                break;
+            }
+            if !self.follow(&mut events).await? {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
     /// The event of the line that was read, and the position after it.
     fn take_event(&mut self) -> Option<StreamEvent> {
         let Line { bytes, text } = std::mem::take(&mut self.line);
         self.at.offset += bytes;
         if bytes > MAX_LINE as u64 {
             let fault = format!("the line has {bytes} bytes, over the limit of {MAX_LINE}");
-            let json = text[..text.len().min(KEPT)].to_vec();
-            return Some(StreamEvent {
-                source: None,
-                json,
-                position: self.at.to_string(),
-                fault: Some(fault),
-            });
+            let position = self.at.to_string();
+            return Some(StreamEvent { source: None, json: text, position, fault: Some(fault) });
         }
         let text = text.trim_ascii();
         (!text.is_empty()).then(|| event_of(text, self.at))
@@ -212,24 +225,8 @@ impl Lines {
 impl EventStream for Lines {
     fn read(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<StreamEvent>, StreamError>> {
         Box::pin(async move {
-            let mut events = Vec::new();
-            while events.len() < max {
-                let failed = |error: std::io::Error, path: &Path| StreamError {
-                    message: format!("{}: {error}", path.display()),
-                };
-                if self.read_line().await.map_err(|error| failed(error, &self.path))? {
-                    events.extend(self.take_event());
-                    continue;
-                }
-                if self.ends {
-                    events.extend(self.take_event());
-                    break;
-                }
-                if !self.follow(&mut events).await.map_err(|error| failed(error, &self.path))? {
-                    break;
-                }
-            }
-            Ok(events)
+            let read = self.read_events(max).await;
+            read.map_err(|error| StreamError { message: format!("{}: {error}", self.path.display()) })
         })
     }
 }

@@ -82,7 +82,8 @@ impl Writer {
         Ok(remembered)
     }
 
-    /// Up to `free` tasks whose turn it is, one of each queue in turn. Queues that memory does not know are read from the database.
+    /// Up to `free` tasks whose turn it is, one of each queue in turn. Queues that memory does not know are read from the
+    /// database.
     async fn pick(&mut self, tx: &mut Tx, free: usize) -> Result<Vec<TaskKey>, StoreError> {
         // Read each time: a task that was put back because its digest went is not claimed again.
         let catalog = self.packages.catalog();

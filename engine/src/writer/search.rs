@@ -8,7 +8,7 @@ use super::lease_table::HeldLease;
 use crate::model::attempt::AttemptOutcome;
 use longshore_store::{FencingToken, RunId, TaskKey};
 
-/// What waits while others are tried.
+/// Starts and outcomes that wait while others are tried.
 #[derive(Default)]
 pub(super) struct HeldBack {
     pub(super) starts: Vec<PendingStart>,
@@ -22,7 +22,7 @@ pub(super) enum Suspect {
     Outcome(TaskKey, FencingToken),
 }
 
-/// How far the search is.
+/// The progress of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Search {
     /// Nothing is searched for.

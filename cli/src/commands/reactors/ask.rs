@@ -50,22 +50,16 @@ pub(super) async fn fire(
     ask(&store, reactor, ReactorCommand::Fire, "", &payload, printer).await
 }
 
-pub(super) async fn pause(home: &Home, reactor: &str, printer: &Printer) -> anyhow::Result<ExitStatus> {
+/// Asks a reactor for what takes no value: pause, resume or reset.
+pub(super) async fn command(
+    home: &Home,
+    reactor: &str,
+    command: ReactorCommand,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
     find(&store, reactor).await?;
-    ask(&store, reactor, ReactorCommand::Pause, "", "", printer).await
-}
-
-pub(super) async fn resume(home: &Home, reactor: &str, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let store = home.open_read_only().await?;
-    find(&store, reactor).await?;
-    ask(&store, reactor, ReactorCommand::Resume, "", "", printer).await
-}
-
-pub(super) async fn reset(home: &Home, reactor: &str, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let store = home.open_read_only().await?;
-    find(&store, reactor).await?;
-    ask(&store, reactor, ReactorCommand::Reset, "", "", printer).await
+    ask(&store, reactor, command, "", "", printer).await
 }
 
 fn fire_values(given: &[String]) -> anyhow::Result<Value> {

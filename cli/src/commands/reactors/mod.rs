@@ -7,6 +7,7 @@ mod status;
 
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
+use longshore_store::ReactorCommand;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -69,8 +70,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         Verb::Show { reactor, after } => show::run(home, &reactor, after, printer).await,
         Verb::Push { reactor, source, event } => ask::push(home, &reactor, &source, event, printer).await,
         Verb::Fire { reactor, values } => ask::fire(home, &reactor, &values, printer).await,
-        Verb::Pause { reactor } => ask::pause(home, &reactor, printer).await,
-        Verb::Resume { reactor } => ask::resume(home, &reactor, printer).await,
-        Verb::Reset { reactor } => ask::reset(home, &reactor, printer).await,
+        Verb::Pause { reactor } => ask::command(home, &reactor, ReactorCommand::Pause, printer).await,
+        Verb::Resume { reactor } => ask::command(home, &reactor, ReactorCommand::Resume, printer).await,
+        Verb::Reset { reactor } => ask::command(home, &reactor, ReactorCommand::Reset, printer).await,
     }
 }
