@@ -204,22 +204,21 @@ async fn what_is_behind_the_tasks_of_a_cancelled_run_is_claimed_at_once(backend:
 }
 
 async fn an_engine_that_stops_cancels_what_runs_when_the_grace_is_over(backend: Backend) {
-    let paused = Paused::open(&backend, false).await;
+    let paused = Arc::new(Paused::open(&backend, false).await);
     let run = paused.start("bounded").await;
-    let engine = Arc::new(paused.engine);
+    let state =
+        async |run| TaskRow::of_run(paused.engine.store(), run).await.expect("loads")[0].state.as_str();
     let stopping = tokio::spawn({
-        let engine = Arc::clone(&engine);
-        async move { engine.shutdown(HOUR).await }
+        let paused = Arc::clone(&paused);
+        async move { paused.engine.shutdown(HOUR).await }
     });
-    // The grace begins when the writer gets to it: an hour from now, or from one of these.
-    until("it stops", async || {
-        paused.clock.advance(HOUR);
-        stopping.is_finished()
-    })
-    .await;
+    // The grace begins when the writer gets to it: what is started is not claimed any more.
+    until("it stops", async || state(paused.start("instant").await).await == "ready").await;
+    assert_eq!((state(run).await, stopping.is_finished()), ("running", false), "it has an hour");
+    // Once: the clock stands still while the attempt is put back, as its time for that is bounded too.
+    paused.clock.advance(HOUR);
     stopping.await.expect("no panic");
-    let task = &TaskRow::of_run(engine.store(), run).await.expect("loads")[0];
-    assert_eq!(task.state.as_str(), "ready", "the next host goes on");
+    assert_eq!(state(run).await, "ready", "the next host goes on");
 }
 
 async fn an_engine_that_may_take_for_ever_stops_when_nothing_runs(backend: Backend) {
