@@ -5,7 +5,10 @@ mod support;
 use longshore_engine::{Packages, StartRequest};
 use longshore_package::{Archive, ArchiveLimits, host_target, pack, target_path};
 use longshore_reconciler::Outcome;
-use longshore_store::{EventKind, EventRow, RunRow, RunState, Subject};
+use longshore_store::{
+    ConditionKind, ConditionRow, ConditionStatus, EventKind, EventRow, RunRow, RunState, Subject,
+};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 use support::{Crate, build_into, one_task};
@@ -183,6 +186,72 @@ pub async fn lost() {}
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("the triggers did not fire: {seen:?}");
+}
+
+/// A package of a tenant, with a workflow that subscribes to a trigger of another package.
+fn of_tenant(tenant: &str) -> Crate {
+    let source = format!(
+        r#"longshore::package!();
+
+#[longshore::workflow(name = "report", tenant = "{tenant}", triggers = ["elsewhere"])]
+pub mod report {{
+    #[longshore::task]
+    pub async fn write(_context: &mut longshore::Context<serde_json::Value>) -> Result<(), longshore::TaskError> {{
+        Ok(())
+    }}
+}}
+
+#[longshore::trigger(on = "report", poll_interval = "50ms", allow_concurrent = true)]
+pub async fn looks() -> Result<longshore::TriggerResult, longshore::TriggerError> {{
+    Ok(longshore::TriggerResult::Fire(None))
+}}
+
+#[longshore::reactor(name = "ticks", accumulators = [numbers], criteria = when_any(numbers))]
+pub struct Ticks;
+"#
+    );
+    Crate::of_source(&format!("of-{tenant}"), &source)
+}
+
+async fn is_unresolved(host: &longshore_testing::TestHost, package: &str) -> Option<String> {
+    let conditions = ConditionRow::all(host.engine().store()).await.expect("lists");
+    let subject = Subject::Package(&package.into()).to_string();
+    let of_package =
+        conditions.into_iter().find(|c| c.subject == subject && c.kind == ConditionKind::Unresolved);
+    of_package.filter(|c| c.status == ConditionStatus::True).map(|c| format!("{} {}", c.reason, c.message))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_have_triggers_and_reactors_of_one_name_and_what_names_nothing_is_a_condition() {
+    let folder = tempfile::tempdir().expect("folder");
+    let host = support::open_host(folder.path()).await;
+    for tenant in ["acme", "bolt"] {
+        host.put(&build_into(&of_tenant(tenant), folder.path()), &format!("{tenant}.longshore"));
+    }
+    host.until_all_loaded(&["of-acme", "of-bolt"]).await;
+    let names: Vec<_> = host.loaded().catalog().reactors.iter().map(|def| def.name.clone()).collect();
+    assert_eq!(names, ["acme/ticks", "bolt/ticks"]);
+    let store = host.engine().store().clone();
+    let mut origins = BTreeSet::new();
+    while origins.len() < 2 {
+        let runs = RunRow::newest(&store, Some(RunState::Succeeded), 1000).await.expect("lists");
+        origins.extend(runs.into_iter().map(|run| (run.tenant.to_string(), run.origin)));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let own = |tenant: &str| (tenant.to_owned(), format!("poll:{tenant}/looks"));
+    assert_eq!(origins, BTreeSet::from([own("acme"), own("bolt")]));
+
+    for package in ["of-acme", "of-bolt"] {
+        let told = is_unresolved(&host, package).await.expect("nobody has the trigger");
+        assert!(told.starts_with("LS0410") && told.contains("subscribes to trigger `elsewhere`"), "{told}");
+    }
+    let cron = "\n#[longshore::trigger(on = \"other\", cron = \"0 0 1 1 *\")]\npub async fn elsewhere() {}\n";
+    let source = format!("{}{cron}", one_task("other", "let _ = context; Ok(())"));
+    host.put(&build_into(&Crate::of_source("other", &source), folder.path()), "other.longshore");
+    host.until_all_loaded(&["other"]).await;
+    host.pass().await;
+    assert_eq!(is_unresolved(&host, "of-acme").await, None);
+    host.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use crate::model::attempt::{Attempt, LeaseId};
 use crate::model::catalog::{Catalog, TriggerDef, subscriptions, triggers};
 use crate::model::definition::{DefinitionError, WorkflowDef, definitions};
 use crate::model::reactor_def;
+use crate::model::tenancy::PackageTenants;
 use crate::port::graph_calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
 use crate::port::packages::{AttemptReports, Packages, PollOutcome, Refused};
 use crate::port::wire::{POLL_DEADLINE_MS, read_poll, read_reply, start_request};
@@ -156,7 +157,6 @@ impl EmbeddedPackage {
         let tasks: TaskMetadata = ask(&shell, Method::GetTaskMetadata);
         let reactors: ReactorMetadata = ask(&shell, Method::GetReactorMetadata);
         let graphs: GraphMetadata = ask(&shell, Method::GetGraphMetadata);
-        let triggers = triggers(&ask(&shell, Method::GetTriggerMetadata), &digest);
         let defs = definitions(&tasks, &digest)?.into_iter();
         let workflows: Vec<WorkflowDef> = defs
             .map(|def| {
@@ -164,14 +164,19 @@ impl EmbeddedPackage {
                 def.with_digest(own)
             })
             .collect();
+        let tenants = PackageTenants::of(workflows.iter().map(|def| (&def.tenant, def.name.as_str())));
+        let triggers = triggers(&ask(&shell, Method::GetTriggerMetadata), &digest, &tenants);
+        let graphs = reactor_def::graphs(&graphs, &reactors, &digest, &package, &tenants);
+        let reactors = reactor_def::reactors(&reactors, &digest, &package, &tenants);
+        let is_reactor = |name: &str| reactors.iter().any(|reactor| reactor.name == name);
         let catalog = Catalog {
             queues: workflows.iter().map(|def| def.queue).collect(),
             digests: workflows.iter().map(|def| def.digest.clone()).chain([digest.clone()]).collect(),
             workflows: workflows.into_iter().map(|def| (def.key(), Arc::new(def))).collect(),
-            subscriptions: subscriptions(&triggers),
+            subscriptions: subscriptions(&triggers, is_reactor),
             triggers,
-            reactors: reactor_def::reactors(&reactors, &digest, &package),
-            graphs: reactor_def::graphs(&graphs, &reactors, &digest, &package),
+            graphs: graphs.iter().map(|graph| Arc::new(graph.bound(is_reactor))).collect(),
+            reactors,
         };
         let own = Arc::new(OwnGraphs(Arc::clone(&shell)));
         Ok(Self { shell, own, reports, catalog: Arc::new(catalog), changed: watch::channel(0).0 })

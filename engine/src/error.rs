@@ -1,6 +1,6 @@
 //! Errors of runs.
 
-use longshore_store::{Error as StoreError, RunId, TenantId};
+use longshore_store::{DeadLetterId, Error as StoreError, RunId, TenantId};
 
 /// Why the engine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,8 @@ pub enum Error {
         message: String,
         /// The fix, as a sentence for the operator.
         fix: &'static str,
+        /// True when the database will always refuse it.
+        is_refusal: bool,
     },
     /// Nobody knows whether the start was recorded: the database broke off and did not come back in time.
     #[error("it is not known whether run {run} was started: {message}")]
@@ -107,17 +109,46 @@ pub enum Error {
         /// The fault.
         message: String,
     },
+    /// A reactor has no such dead letter.
+    #[error("reactor `{reactor}` has no dead letter `{letter}`")]
+    UnknownDeadLetter {
+        /// The reactor.
+        reactor: String,
+        /// The id that was given.
+        letter: String,
+    },
+    /// A dead letter does not hold what came.
+    #[error(
+        "dead letter {letter} of reactor `{reactor}` cannot be sent again: it does not hold all that came"
+    )]
+    IncompleteDeadLetter {
+        /// The reactor.
+        reactor: String,
+        /// The letter.
+        letter: DeadLetterId,
+    },
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
 }
 
 impl Error {
+    /// True when the same may go well later: the database is away, or the engine stops.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::StartUnknown { .. } | Self::Stopped => true,
+            Self::NotRecorded { is_refusal, .. } => !is_refusal,
+            _ => false,
+        }
+    }
+
     /// The stable code; `longshore explain` prints its page.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Store(error) => error.code(),
             Self::NotRecorded { code, .. } => code,
+            Self::UnknownDeadLetter { .. } => "LS0612",
+            Self::IncompleteDeadLetter { .. } => "LS0613",
             Self::StartUnknown { .. } => "LS0609",
             Self::UnknownWorkflow { .. } => "LS0601",
             Self::MissingParam { .. } | Self::UnknownParam { .. } | Self::BadParam { .. } => "LS0602",
@@ -155,6 +186,12 @@ impl Error {
                 format!("there are: {}", known.join(", "))
             }
             Self::BadEvent { .. } => "events are JSON of at most 1 MiB".into(),
+            Self::UnknownDeadLetter { reactor, .. } => {
+                format!("see `longshore reactors show {reactor}` for those that are kept")
+            }
+            Self::IncompleteDeadLetter { reactor, .. } => {
+                format!("push the event itself: `longshore reactors push {reactor} SOURCE EVENT`")
+            }
             Self::Stopped => "start it again; what it acknowledged is recorded".into(),
         }
     }

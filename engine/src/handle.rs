@@ -89,15 +89,15 @@ impl EngineHandle {
         self.inbox.ask(start).await?
     }
 
-    /// The runs that a fire of a trigger (its name, its digest, the workflow that it names) starts: one for each workflow
+    /// The runs that a fire of a trigger (its name, its tenant, the workflow that it names) starts: one for each workflow
     /// that it is for, each with a dedup key of its own, made of that of the fire.
     pub(crate) fn requests(
         &self,
-        (trigger, digest, workflow): (&str, &Digest, &str),
+        (trigger, tenant, workflow): (&str, &TenantId, &str),
         origin: &str,
         key: Option<&str>,
     ) -> Vec<StartRequest> {
-        let targets = self.packages.catalog().targets(trigger, digest, workflow).into_iter();
+        let targets = self.packages.catalog().targets(trigger, tenant, workflow).into_iter();
         let request = |(place, (tenant, workflow)): (usize, (TenantId, String))| {
             let dedup_key = key.map(|key| match place {
                 0 => key.to_owned(),

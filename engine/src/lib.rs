@@ -51,6 +51,7 @@ pub use model::reactor_def::{
     Subscription, graphs, reactors as reactor_defs,
 };
 pub use model::retention::{Keep, Retention};
+pub use model::tenancy::PackageTenants;
 pub use options::Options;
 pub use port::graph_calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
 pub use port::packages::{AttemptReports, Packages, PollOutcome, Refused};

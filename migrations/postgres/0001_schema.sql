@@ -222,7 +222,7 @@ CREATE TABLE reactor_positions (
     PRIMARY KEY (reactor, stream)
 );
 
--- Events that no accumulator or graph could read.
+-- Events that no accumulator or graph could read, and starts of workflows that were refused.
 CREATE TABLE dead_letters (
     id TEXT PRIMARY KEY,
     reactor TEXT NOT NULL,
@@ -231,6 +231,12 @@ CREATE TABLE dead_letters (
     field TEXT NOT NULL,
     message TEXT NOT NULL,
     payload TEXT NOT NULL,
+    -- 1 when it is whole and came from outside: it can be sent again.
+    resendable BIGINT NOT NULL,
+    -- The workflow that was to start, and its dedup key; none for an event.
+    tenant TEXT,
+    workflow TEXT,
+    dedup_key TEXT,
     at BIGINT NOT NULL
 );
 CREATE INDEX dead_letters_by_reactor ON dead_letters (reactor, id);

@@ -225,6 +225,12 @@ pub enum Error {
         /// The reactor that this one needs.
         message: String,
     },
+    /// Entries of a loaded package name what no loaded package has.
+    #[error("{}; no loaded package has that", names.join("; "))]
+    Unresolved {
+        /// Which entry names what.
+        names: Vec<String>,
+    },
     /// The manifest speaks of another package than the library's record.
     #[error("the manifest says `{manifest}`, the library's record says `{record}`")]
     OtherPackage {
@@ -365,6 +371,7 @@ impl Error {
             Self::Superseded { .. } => "LS0403",
             Self::HasSubscribers { .. } => "LS0407",
             Self::ReactorCycle { .. } => "LS0408",
+            Self::Unresolved { .. } => "LS0410",
         }
     }
 
@@ -410,6 +417,9 @@ impl Error {
             Self::Definition(_) => "correct the workflow, then build it again",
             Self::HasSubscribers { .. } => "remove those packages first, or keep the reactor",
             Self::ReactorCycle { .. } => "move the reactors into a package of their own",
+            Self::Unresolved { .. } => {
+                "load the package that has them, or correct the names; until then nothing is started for them"
+            }
             Self::OtherPackage { .. } => "pack the archive again with `longshore build`",
             Self::Replaced { .. } => "nothing: it is read again at the next pass",
             Self::CacheMiss { .. } => {

@@ -19,7 +19,7 @@ pub fn is_problem(condition: &ConditionRow) -> bool {
     let holds = condition.status == ConditionStatus::True;
     match condition.kind {
         ConditionKind::Accepted => !holds,
-        ConditionKind::Degraded | ConditionKind::Quarantined => holds,
+        ConditionKind::Degraded | ConditionKind::Quarantined | ConditionKind::Unresolved => holds,
         ConditionKind::Loaded | ConditionKind::Ready => false,
     }
 }
@@ -44,7 +44,7 @@ impl Readiness {
                     &mut readiness.missing
                 }
                 ConditionKind::Accepted if !holds => &mut readiness.warnings,
-                ConditionKind::Degraded if holds => &mut readiness.warnings,
+                ConditionKind::Degraded | ConditionKind::Unresolved if holds => &mut readiness.warnings,
                 _ => continue,
             };
             list.push(Problem {

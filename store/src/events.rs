@@ -93,6 +93,8 @@ text_enum! {
         Skipped = "skipped",
         /// A fire did not start its workflow.
         NotStarted = "not_started",
+        /// Entries of a package name what no loaded package has.
+        Unresolved = "unresolved",
         /// A host took over what a dead one left running.
         TookOver = "took_over",
     }
@@ -124,6 +126,8 @@ text_enum! {
         Degraded = "Degraded",
         /// A probe failed; it is not loaded.
         Quarantined = "Quarantined",
+        /// Its entries name what no loaded package has.
+        Unresolved = "Unresolved",
     }
 }
 

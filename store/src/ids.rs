@@ -82,6 +82,12 @@ id!(
     "generation"
 );
 
+id!(
+    /// An event that could not be taken, or a start that was refused.
+    DeadLetterId,
+    "dead letter"
+);
+
 /// Ends a lease, and nothing else: an outcome whose token is not the one in the task's row changes nothing. Tokens
 /// of a database grow with each claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]

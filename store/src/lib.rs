@@ -16,6 +16,7 @@ mod attempts;
 mod batch;
 mod check;
 mod claims;
+mod dead_letters;
 mod error;
 mod events;
 mod generations;
@@ -27,6 +28,7 @@ mod lock;
 mod open;
 mod overrides;
 mod packages;
+mod reactor_commands;
 mod reactors;
 mod retention;
 mod row;
@@ -39,12 +41,13 @@ mod text_enum;
 pub use attempts::{AttemptResult, AttemptRow, NewAttempt};
 pub use check::CheckReport;
 pub use claims::{RecordedClaims, Resolution, Success, TaskUpdate};
+pub use dead_letters::DeadLetter;
 pub use error::{Error, UnknownWord};
 pub use events::{
     ConditionKind, ConditionRow, ConditionStatus, EventKind, EventRow, NewCondition, NewEvent, Subject,
 };
 pub use generations::{GenerationRow, GenerationState, NewGeneration};
-pub use ids::{FencingToken, GenerationId, HostId, QueueId, RunId};
+pub use ids::{DeadLetterId, FencingToken, GenerationId, HostId, QueueId, RunId};
 pub use keys::TaskKey;
 pub use lease::{Claim, Lease, Losses};
 pub use longshore_workflow::names::{Digest, PackageName, TenantId};
@@ -53,10 +56,8 @@ pub use overrides::{Override, OverrideKind, PassInputs};
 pub use packages::{
     ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState, Verdict, VerdictRow,
 };
-pub use reactors::{
-    CommandAnswer, CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow,
-    StatusRow,
-};
+pub use reactor_commands::{CommandAnswer, CommandLane, CommandRow, ReactorCommand};
+pub use reactors::{InputRow, OutputRow, PositionRow, ReactorRow, StatusRow};
 pub use retention::{Log, RunAge, RunPage};
 pub use runs::{NewRun, Recorded, RunCounts, RunRow, RunState};
 pub use schedules::ScheduleRow;

@@ -1,37 +1,12 @@
-//! Reactors: their state, their inputs and outputs, and what is asked of them.
+//! Reactors: their state, their inputs and outputs, their status.
 
 use crate::batch::{BatchStatement, Column, Column::Blob, Column::Int, Column::Text, MAX_ROWS};
 use crate::error::Error;
 use crate::open::{Store, Tx};
 use crate::row::{get, read_rows};
-use crate::text::clip;
-use crate::text_enum::text_enum;
 use longshore_workflow::names::{Digest, PackageName};
 use serde::Serialize;
 use sqlx::FromRow;
-use uuid::Uuid;
-
-/// Longest payload of a dead letter, in bytes.
-const MAX_PAYLOAD: usize = 4 * 1024;
-
-/// Dead letters that are kept of a reactor: a sample, not a copy of a broken stream.
-const DEAD_LETTERS_KEPT: i64 = 1000;
-
-text_enum! {
-    /// A request to a reactor from outside the host that runs it.
-    ReactorCommand {
-        /// Take an event.
-        Push = "push",
-        /// Fire with the values there are.
-        Fire = "fire",
-        /// Stop firing.
-        Pause = "pause",
-        /// Go on.
-        Resume = "resume",
-        /// Close the circuits of graphs that failed too often in a row.
-        Reset = "reset",
-    }
-}
 
 /// A reactor as it outlives its host.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -68,56 +43,6 @@ pub struct OutputRow {
     pub terminal: String,
     /// Its value.
     pub value: Vec<u8>,
-}
-
-/// An event that could not be taken.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
-pub struct DeadLetter {
-    /// The reactor.
-    pub reactor: String,
-    /// The source.
-    pub source: String,
-    /// Where in the stream, or empty.
-    pub position: String,
-    /// The path of the field.
-    pub field: String,
-    /// The fault.
-    pub message: String,
-    /// The event, cut when it is long.
-    pub payload: String,
-    /// When.
-    pub at: i64,
-}
-
-/// A request to a reactor.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct CommandRow {
-    /// Its id.
-    pub id: String,
-    /// The reactor.
-    pub reactor: String,
-    /// The action.
-    pub command: ReactorCommand,
-    /// The source of an event.
-    pub source: String,
-    /// The event as JSON.
-    pub payload: String,
-}
-
-/// The answer to a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommandAnswer {
-    /// No host has done it yet.
-    Waiting,
-    /// It was done.
-    Done,
-    /// The host refused it.
-    Refused {
-        /// The code.
-        code: String,
-        /// Why.
-        message: String,
-    },
 }
 
 /// A host's report about a reactor.
@@ -165,13 +90,6 @@ static PUT_POSITIONS: BatchStatement = BatchStatement::new(
     ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (reactor, stream) DO UPDATE SET position = excluded.position",
 );
 
-static INSERT_DEAD_LETTERS: BatchStatement = BatchStatement::new(
-    "INSERT INTO dead_letters (id, reactor, source, position, field, message, payload, at) \
-     SELECT * FROM (VALUES ",
-    &[Text, Text, Text, Text, Text, Text, Text, Int],
-    ") AS v WHERE v.column1 IS NOT NULL",
-);
-
 static PUT_STATUS: BatchStatement = BatchStatement::new(
     "INSERT INTO reactor_status (name, package, digest, status, updated_at) SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text, Int],
@@ -188,6 +106,17 @@ impl ReactorRow {
         let sql = "SELECT name, cursor, paused, state FROM reactors WHERE name = $1";
         let rows = sqlx::query(sql).bind(name).fetch_all(store.reader()).await;
         Ok(read_rows("reactors", "name", &rows.map_err(|e| Error::of("find a reactor", e))?)?.pop())
+    }
+
+    /// The names that begin with a text.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn names(store: &Store, prefix: &str) -> Result<Vec<String>, Error> {
+        let sql = "SELECT name FROM reactors WHERE SUBSTR(name, 1, $1) = $2 ORDER BY name";
+        let query = sqlx::query(sql).bind(prefix.chars().count() as i32).bind(prefix);
+        let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("look for reactors", e))?;
+        rows.iter().map(|row| get(row, "name")).collect()
     }
 
     /// Forgets everything about a reactor but its dead letters.
@@ -331,170 +260,6 @@ impl OutputRow {
             .execute(&mut **tx)
             .await
             .map_err(|e| Error::of("forget outputs", e))?;
-        Ok(())
-    }
-}
-
-impl DeadLetter {
-    /// Records dead letters, and forgets the oldest of their reactor above a bound.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn insert(tx: &mut Tx, reactor: &str, letters: &[Self]) -> Result<(), Error> {
-        for chunk in letters.chunks(MAX_ROWS) {
-            let rows = chunk.iter().flat_map(|letter| {
-                // All of it is a stranger's text.
-                let text = |text: &String| clip(text.clone(), MAX_PAYLOAD).into();
-                [
-                    Uuid::now_v7().to_string().into(),
-                    letter.reactor.clone().into(),
-                    text(&letter.source),
-                    text(&letter.position),
-                    text(&letter.field),
-                    text(&letter.message),
-                    text(&letter.payload),
-                    letter.at.into(),
-                ]
-            });
-            let query = INSERT_DEAD_LETTERS.query(tx, rows.collect());
-            query.execute(&mut **tx).await.map_err(|e| Error::of("record dead letters", e))?;
-        }
-        sqlx::query(
-            "DELETE FROM dead_letters WHERE reactor = $1 AND id < (SELECT MIN(id) FROM \
-             (SELECT id FROM dead_letters WHERE reactor = $1 ORDER BY id DESC LIMIT $2) AS kept)",
-        )
-        .bind(reactor)
-        .bind(DEAD_LETTERS_KEPT)
-        .execute(&mut **tx)
-        .await
-        .map_err(|e| Error::of("forget dead letters", e))?;
-        Ok(())
-    }
-
-    /// The newest dead letters of a reactor, newest first.
-    ///
-    /// # Errors
-    /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn newest(store: &Store, reactor: &str, limit: i64) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT reactor, source, position, field, message, payload, at FROM dead_letters \
-                   WHERE reactor = $1 ORDER BY id DESC LIMIT $2";
-        let query = sqlx::query(sql).bind(reactor).bind(limit);
-        let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list dead letters", e))?;
-        read_rows("dead_letters", "source", &rows)
-    }
-}
-
-impl CommandRow {
-    /// Asks something of a reactor. Returns the id of the command.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn ask(
-        store: &Store,
-        reactor: &str,
-        command: ReactorCommand,
-        source: &str,
-        payload: &str,
-        now: i64,
-    ) -> Result<String, Error> {
-        let id = Uuid::now_v7().to_string();
-        let mut tx = store.begin().await?;
-        sqlx::query(
-            "INSERT INTO reactor_commands (id, reactor, command, source, payload, at) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(id.clone())
-        .bind(reactor)
-        .bind(command.as_str())
-        .bind(source)
-        .bind(payload)
-        .bind(now)
-        .execute(&mut *tx)
-        .await
-        .map_err(|e| Error::of("ask a reactor", e))?;
-        store.commit(tx).await?;
-        Ok(id)
-    }
-
-    /// The reactors that commands wait for, and whether those are events. Events wait where a reactor is full; what
-    /// else is asked of it does not wait behind them.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn waiting(store: &Store) -> Result<Vec<(String, bool)>, Error> {
-        let sql = "SELECT DISTINCT reactor, CASE WHEN command = 'push' THEN 1 ELSE 0 END AS pushes \
-                   FROM reactor_commands WHERE refusal_code IS NULL";
-        let rows = sqlx::query(sql).fetch_all(store.reader()).await;
-        let rows = rows.map_err(|e| Error::of("look for commands", e))?;
-        rows.iter().map(|row| Ok((get(row, "reactor")?, get::<i32>(row, "pushes")? == 1))).collect()
-    }
-
-    /// The first commands of a reactor that wait, in order: events, or what is no event.
-    ///
-    /// # Errors
-    /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn of(store: &Store, reactor: &str, pushes: bool, limit: i64) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT id, reactor, command, source, payload FROM reactor_commands \
-                   WHERE reactor = $1 AND refusal_code IS NULL \
-                   AND CASE WHEN command = 'push' THEN 1 ELSE 0 END = $2 ORDER BY id LIMIT $3";
-        let query = sqlx::query(sql).bind(reactor).bind(i32::from(pushes)).bind(limit);
-        let rows = query.fetch_all(store.reader()).await;
-        read_rows("reactor_commands", "id", &rows.map_err(|e| Error::of("look for commands", e))?)
-    }
-
-    /// Records why a command was refused.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn refuse(tx: &mut Tx, id: &str, code: &str, message: &str) -> Result<(), Error> {
-        sqlx::query("UPDATE reactor_commands SET refusal_code = $1, refusal = $2 WHERE id = $3")
-            .bind(code)
-            .bind(message)
-            .bind(id)
-            .execute(&mut **tx)
-            .await
-            .map_err(|e| Error::of("refuse a command", e))?;
-        Ok(())
-    }
-
-    /// The answer to a command.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn answer(store: &Store, id: &str) -> Result<CommandAnswer, Error> {
-        let sql = "SELECT refusal_code, refusal FROM reactor_commands WHERE id = $1";
-        let row = sqlx::query(sql).bind(id).fetch_optional(store.reader()).await;
-        let Some(row) = row.map_err(|e| Error::of("look for an answer", e))? else {
-            return Ok(CommandAnswer::Done);
-        };
-        let code: Option<String> = get(&row, "refusal_code")?;
-        let message: Option<String> = get(&row, "refusal")?;
-        Ok(code.map_or(CommandAnswer::Waiting, |code| CommandAnswer::Refused {
-            code,
-            message: message.unwrap_or_default(),
-        }))
-    }
-
-    /// Forgets refusals of before a time that nobody read.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn forget_refused(tx: &mut Tx, before: i64) -> Result<(), Error> {
-        let sql = "DELETE FROM reactor_commands WHERE refusal_code IS NOT NULL AND at < $1";
-        let done = sqlx::query(sql).bind(before).execute(&mut **tx).await;
-        done.map(drop).map_err(|e| Error::of("forget refused commands", e))
-    }
-
-    /// Forgets what was done.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn done(tx: &mut Tx, id: &str) -> Result<(), Error> {
-        sqlx::query("DELETE FROM reactor_commands WHERE id = $1")
-            .bind(id)
-            .execute(&mut **tx)
-            .await
-            .map_err(|e| Error::of("forget a command", e))?;
         Ok(())
     }
 }

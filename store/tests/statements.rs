@@ -1,14 +1,14 @@
 //! Every statement on both databases: SQLite in a file, PostgreSQL in an instance of its own.
 
 use longshore_store::{
-    Access, ArtifactRow, AttemptResult, AttemptRow, Claim, CommandAnswer, CommandRow, ConditionKind,
-    ConditionRow, ConditionStatus, DeadLetter, Digest, EntryKind, EntryRow, EventKind, EventRow,
-    FencingToken, GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Log, Losses,
-    NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override, OverrideKind,
-    PackageName, PackageRow, PackageState, PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow,
-    Recorded, RecordedClaims, Resolution, RunAge, RunCounts, RunId, RunPage, RunRow, RunState, ScheduleRow,
-    StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict,
-    VerdictRow,
+    Access, ArtifactRow, AttemptResult, AttemptRow, Claim, CommandAnswer, CommandLane, CommandRow,
+    ConditionKind, ConditionRow, ConditionStatus, DeadLetter, DeadLetterId, Digest, EntryKind, EntryRow,
+    EventKind, EventRow, FencingToken, GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease,
+    Log, Losses, NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override,
+    OverrideKind, PackageName, PackageRow, PackageState, PassInputs, PositionRow, QueueId, ReactorCommand,
+    ReactorRow, Recorded, RecordedClaims, Resolution, RunAge, RunCounts, RunId, RunPage, RunRow, RunState,
+    ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx,
+    Verdict, VerdictRow,
 };
 use longshore_testing::{Backend, Fault, FaultProxy};
 use sqlx::Connection;
@@ -23,6 +23,7 @@ longshore_testing::for_each_backend!(
     packages_and_their_generations_are_recorded,
     overrides_are_recorded_and_released,
     what_has_ended_is_deleted_and_nothing_else,
+    dead_letters_are_recorded_once_and_forgotten,
     reactors_and_their_inputs_are_recorded,
 );
 
@@ -503,20 +504,41 @@ async fn overrides_are_recorded_and_released(backend: Backend) {
     store.commit(tx).await.expect("commits");
 }
 
-async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
+async fn dead_letters_are_recorded_once_and_forgotten(backend: Backend) {
     let store = &backend.open().await;
-    let row = ReactorRow { name: "r".into(), cursor: 1, paused: 0, state: vec![0, 255] };
-    let input = |seq| InputRow { seq, source: "s".into(), payload: vec![1] };
-    let output = OutputRow { seq: 1, graph: "g".into(), terminal: "t".into(), value: vec![2] };
     let letter = DeadLetter {
+        id: DeadLetterId::new(),
         reactor: "r".into(),
         source: "s".into(),
         position: "line 1".into(),
         field: "a".into(),
         message: "m".into(),
         payload: "{}".into(),
+        resendable: 1,
+        tenant: Some("acme".into()),
+        workflow: Some("w".into()),
+        dedup_key: None,
         at: 1,
     };
+    let mut tx = store.begin().await.expect("begins");
+    for _ in 0..2 {
+        DeadLetter::insert(&mut tx, "r", std::slice::from_ref(&letter)).await.expect("inserts once");
+    }
+    store.commit(tx).await.expect("commits");
+    assert_eq!(DeadLetter::newest(store, "r", 10).await.expect("lists"), std::slice::from_ref(&letter));
+    assert_eq!(DeadLetter::find(store, "other", letter.id).await.expect("looks"), None);
+    assert_eq!(DeadLetter::find(store, "r", letter.id).await.expect("looks"), Some(letter.clone()));
+    let mut tx = store.begin().await.expect("begins");
+    DeadLetter::forget(&mut tx, letter.id).await.expect("forgets");
+    store.commit(tx).await.expect("commits");
+    assert_eq!(DeadLetter::newest(store, "r", 10).await.expect("lists"), []);
+}
+
+async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
+    let store = &backend.open().await;
+    let row = ReactorRow { name: "r".into(), cursor: 1, paused: 0, state: vec![0, 255] };
+    let input = |seq| InputRow { seq, source: "s".into(), payload: vec![1] };
+    let output = OutputRow { seq: 1, graph: "g".into(), terminal: "t".into(), value: vec![2] };
     let status = StatusRow {
         name: "r".into(),
         package: "p".into(),
@@ -526,9 +548,9 @@ async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
     };
     let position = PositionRow { stream: "file x".into(), position: "10".into() };
     let id = CommandRow::ask(store, "r", ReactorCommand::Push, "s", "{}", 1).await.expect("asks");
-    assert_eq!(CommandRow::waiting(store).await.expect("lists"), [("r".to_owned(), true)]);
-    let command = CommandRow::of(store, "r", true, 10).await.expect("lists").remove(0);
-    assert!(CommandRow::of(store, "r", false, 10).await.expect("lists").is_empty());
+    assert_eq!(CommandRow::waiting(store).await.expect("lists"), [("r".to_owned(), CommandLane::Events)]);
+    let command = CommandRow::of(store, "r", CommandLane::Events, 10).await.expect("lists").remove(0);
+    assert!(CommandRow::of(store, "r", CommandLane::Control, 10).await.expect("lists").is_empty());
     assert_eq!(CommandRow::answer(store, &id).await.expect("looks"), CommandAnswer::Waiting);
     assert_eq!((command.command, command.reactor.as_str()), (ReactorCommand::Push, "r"));
     let mut tx = store.begin().await.expect("begins");
@@ -542,14 +564,14 @@ async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
     ReactorRow::set_paused(&mut tx, "r", false, 2).await.expect("goes on");
     InputRow::insert(&mut tx, "r", &[input(1), input(2), input(3)]).await.expect("inserts");
     InputRow::forget(&mut tx, "r", 1).await.expect("forgets");
-    DeadLetter::insert(&mut tx, "r", std::slice::from_ref(&letter)).await.expect("inserts");
     CommandRow::done(&mut tx, &command.id).await.expect("forgets");
     store.commit(tx).await.expect("commits");
 
     assert_eq!(ReactorRow::find(store, "r").await.expect("finds"), Some(row));
     assert_eq!(InputRow::after(store, "r", 1).await.expect("loads"), [input(2), input(3)]);
     assert_eq!(OutputRow::after(store, "r", 0, 10).await.expect("loads"), [output]);
-    assert_eq!(DeadLetter::newest(store, "r", 10).await.expect("lists"), [letter]);
+    assert_eq!(ReactorRow::names(store, "r").await.expect("lists"), ["r"]);
+    assert_eq!(ReactorRow::names(store, "r@").await.expect("lists"), [""; 0]);
     assert_eq!(PositionRow::of(store, "r").await.expect("loads"), [position]);
     assert_eq!(StatusRow::all(store).await.expect("lists"), [status]);
     assert!(CommandRow::waiting(store).await.expect("lists").is_empty());

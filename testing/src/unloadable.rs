@@ -33,7 +33,7 @@ impl Unloadable {
     pub fn subscribe(&self, reactor: &str) {
         let subscription = Subscription {
             trigger: "of another package".to_owned(),
-            digest: Digest::from_sha256([7; 32]),
+            tenant: TenantId::default(),
             reactor: reactor.to_owned(),
             workflow: "nobody".to_owned(),
             when: None,

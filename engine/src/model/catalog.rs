@@ -2,6 +2,7 @@
 
 use crate::model::definition::{WorkflowDef, WorkflowKey};
 use crate::model::reactor_def::{GraphDef, ReactorDef, Subscription};
+use crate::model::tenancy::{PackageTenants, qualified, resolved};
 use longshore_store::{Digest, QueueId, TenantId};
 use longshore_workflow_plugin::wire::{TriggerMeta, TriggerMetadata};
 use std::collections::{HashMap, HashSet};
@@ -16,7 +17,7 @@ pub struct Catalog {
     pub digests: HashSet<Digest>,
     /// The queues of their workflows.
     pub queues: HashSet<QueueId>,
-    /// The triggers of the current generations.
+    /// The triggers of the current generations, by name.
     pub triggers: Vec<Arc<TriggerDef>>,
     /// The reactors of the current generations, by name.
     pub reactors: Vec<Arc<ReactorDef>>,
@@ -27,23 +28,69 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The workflows that a trigger starts: the one that it names first, then those that subscribe to it by its name. Of
-    /// several workflows with the name that it gives, that of its own package is meant, and of tenant `public` before
-    /// others.
-    pub fn targets(&self, trigger: &str, digest: &Digest, workflow: &str) -> Vec<WorkflowKey> {
-        let named = self.workflows.values().filter(|def| def.name == workflow);
-        let rank = |def: &&Arc<WorkflowDef>| {
-            (def.digest != *digest, def.tenant != TenantId::default(), def.tenant.clone())
-        };
-        let first = named.min_by_key(rank).map(|def| def.key());
-        // Nobody has it: the start says so.
-        let first = first.unwrap_or_else(|| (TenantId::default(), workflow.to_owned()));
-        let subscribed =
-            self.workflows.values().filter(|def| def.triggers.iter().any(|name| name == trigger));
+    /// The workflows that a trigger starts: the one that it names first, then those that subscribe to it by its name. A
+    /// workflow of the trigger's tenant is meant, or else one of `public`.
+    pub fn targets(&self, trigger: &str, tenant: &TenantId, workflow: &str) -> Vec<WorkflowKey> {
+        let first = self.named(tenant, workflow);
+        let subscribed = self.workflows.values().filter(|def| self.subscribes(def, trigger));
         let mut others: Vec<WorkflowKey> =
             subscribed.map(|def| def.key()).filter(|key| *key != first).collect();
         others.sort_unstable();
         std::iter::once(first).chain(others).collect()
+    }
+
+    /// The workflow that somebody of a tenant means. One that nobody has is the tenant's own: its start says so.
+    fn named(&self, tenant: &TenantId, workflow: &str) -> WorkflowKey {
+        let own = (tenant.clone(), workflow.to_owned());
+        let public = (TenantId::default(), workflow.to_owned());
+        let is_shared = !self.workflows.contains_key(&own) && self.workflows.contains_key(&public);
+        if is_shared { public } else { own }
+    }
+
+    /// True when a workflow subscribes to a trigger. By a name, its tenant's trigger is meant before that of `public`.
+    fn subscribes(&self, def: &WorkflowDef, trigger: &str) -> bool {
+        let means = |name: &String| {
+            let may = qualified(&def.tenant, name) == trigger || name == trigger;
+            may && resolved(&def.tenant, name, |name| self.has_trigger(name)) == trigger
+        };
+        def.triggers.iter().any(means)
+    }
+
+    /// The triggers are sorted by name.
+    fn has_trigger(&self, name: &str) -> bool {
+        self.triggers.binary_search_by(|trigger| trigger.name.as_str().cmp(name)).is_ok()
+    }
+
+    /// The reactors are sorted by name.
+    fn has_reactor(&self, name: &str) -> bool {
+        self.reactors.binary_search_by(|reactor| reactor.name.as_str().cmp(name)).is_ok()
+    }
+
+    /// What the entries of each digest name that nobody has, as sentences.
+    pub fn unresolved(&self) -> HashMap<Digest, Vec<String>> {
+        let mut sentences: HashMap<Digest, Vec<String>> = HashMap::new();
+        let mut tell = |digest: &Digest, sentence| {
+            sentences.entry(digest.clone()).or_default().push(sentence);
+        };
+        for trigger in &self.triggers {
+            let TriggerDef { name, tenant, workflow, digest, .. } = &**trigger;
+            if !self.workflows.contains_key(&self.named(tenant, workflow)) {
+                tell(digest, format!("trigger `{name}` starts workflow `{workflow}`"));
+            }
+            if let TriggerWhen::Reactor { reactor, .. } = &trigger.when
+                && !self.has_reactor(&resolved(tenant, reactor, |name| self.has_reactor(name)))
+            {
+                tell(digest, format!("trigger `{name}` waits for reactor `{reactor}`"));
+            }
+        }
+        for def in self.workflows.values() {
+            let is_there = |name: &str| self.has_trigger(name);
+            for name in def.triggers.iter().filter(|name| !is_there(&resolved(&def.tenant, name, is_there))) {
+                tell(&def.digest, format!("workflow `{}` subscribes to trigger `{name}`", def.name));
+            }
+        }
+        sentences.values_mut().for_each(|of_digest| of_digest.sort_unstable());
+        sentences
     }
 }
 
@@ -54,7 +101,9 @@ pub struct TriggerDef {
     pub digest: Digest,
     /// Its index in the package's trigger list.
     pub index: u32,
-    /// The name.
+    /// The tenant: that of the workflow it starts.
+    pub tenant: TenantId,
+    /// The name on this host, behind `tenant/` for another tenant than `public`.
     pub name: String,
     /// The workflow it starts.
     pub workflow: String,
@@ -81,15 +130,19 @@ pub enum TriggerWhen {
     },
     /// When a reactor fires.
     Reactor {
-        /// The reactor.
+        /// The reactor as its author names it: the tenant's, or else that of `public`.
         reactor: String,
         /// A rule over the firing's outputs as JSON, empty for every firing.
         when: String,
     },
 }
 
-/// The triggers of a package's metadata.
-pub fn triggers(metadata: &TriggerMetadata, digest: &Digest) -> Vec<Arc<TriggerDef>> {
+/// The triggers of a package's metadata, by name.
+pub fn triggers(
+    metadata: &TriggerMetadata,
+    digest: &Digest,
+    tenants: &PackageTenants,
+) -> Vec<Arc<TriggerDef>> {
     let trigger = |(index, meta): (usize, &TriggerMeta)| {
         let when = if !meta.cron.is_empty() {
             TriggerWhen::Cron { expression: meta.cron.clone(), timezone: meta.timezone.clone() }
@@ -98,28 +151,33 @@ pub fn triggers(metadata: &TriggerMetadata, digest: &Digest) -> Vec<Arc<TriggerD
         } else {
             TriggerWhen::Poll { interval_ms: meta.poll_interval_ms.max(1) }
         };
+        let tenant = tenants.of_trigger(&meta.workflow);
         Arc::new(TriggerDef {
             digest: digest.clone(),
             index: index as u32,
-            name: meta.name.clone(),
+            tenant: tenant.clone(),
+            name: qualified(tenant, &meta.name).into_owned(),
             workflow: meta.workflow.clone(),
             allow_concurrent: meta.allow_concurrent,
             when,
         })
     };
-    metadata.triggers.iter().enumerate().map(trigger).collect()
+    let mut triggers: Vec<Arc<TriggerDef>> = metadata.triggers.iter().enumerate().map(trigger).collect();
+    triggers.sort_by(|a, b| a.name.cmp(&b.name));
+    triggers
 }
 
-/// The subscriptions among triggers. One whose predicate does not read starts nothing and is logged.
-pub fn subscriptions(triggers: &[Arc<TriggerDef>]) -> Vec<Subscription> {
+/// The subscriptions among triggers, to the reactors that are there. One whose predicate does not read starts nothing and
+/// is logged.
+pub fn subscriptions(triggers: &[Arc<TriggerDef>], is_reactor: impl Fn(&str) -> bool) -> Vec<Subscription> {
     let subscription = |trigger: &Arc<TriggerDef>| {
         let TriggerWhen::Reactor { reactor, when } = &trigger.when else { return None };
         let rule = if when.is_empty() { Ok(None) } else { serde_json::from_str(when).map(Some) };
         match rule {
             Ok(when) => Some(Subscription {
                 trigger: trigger.name.clone(),
-                digest: trigger.digest.clone(),
-                reactor: reactor.clone(),
+                tenant: trigger.tenant.clone(),
+                reactor: resolved(&trigger.tenant, reactor, &is_reactor).into_owned(),
                 workflow: trigger.workflow.clone(),
                 when,
             }),
@@ -149,8 +207,22 @@ mod tests {
         catalog
     }
 
-    fn targets(catalog: &Catalog, digest: u8) -> Vec<(String, String)> {
-        let targets = catalog.targets("nightly", &Digest::from_sha256([digest; 32]), "report");
+    fn trigger(tenant: &str, name: &str) -> Arc<TriggerDef> {
+        let tenant = TenantId::from(tenant);
+        Arc::new(TriggerDef {
+            digest: Digest::from_sha256([1; 32]),
+            index: 0,
+            name: qualified(&tenant, name).into_owned(),
+            tenant,
+            workflow: "report".to_owned(),
+            allow_concurrent: true,
+            when: TriggerWhen::Reactor { reactor: "market".to_owned(), when: String::new() },
+        })
+    }
+
+    fn targets(catalog: &Catalog, tenant: &str) -> Vec<(String, String)> {
+        let trigger = trigger(tenant, "nightly");
+        let targets = catalog.targets(&trigger.name, &trigger.tenant, &trigger.workflow);
         targets.into_iter().map(|(tenant, name)| (tenant.to_string(), name)).collect()
     }
 
@@ -159,22 +231,46 @@ mod tests {
     }
 
     #[test]
-    fn a_trigger_starts_the_workflow_of_its_package_whatever_its_tenant() {
+    fn a_trigger_starts_the_workflow_of_its_tenant_or_of_public() {
         let catalog = catalog(&[("acme", "report", 1, &[]), ("public", "report", 2, &[])]);
-        assert_eq!(targets(&catalog, 1), [key("acme", "report")]);
-        assert_eq!(targets(&catalog, 2), [key("public", "report")]);
-        assert_eq!(targets(&catalog, 3), [key("public", "report")]);
+        assert_eq!(targets(&catalog, "acme"), [key("acme", "report")]);
+        assert_eq!(targets(&catalog, "public"), [key("public", "report")]);
+        assert_eq!(targets(&catalog, "other"), [key("public", "report")]);
     }
 
     #[test]
     fn workflows_that_subscribe_to_a_trigger_are_started_too() {
-        let catalog =
+        let mut catalog =
             catalog(&[("acme", "report", 1, &["nightly"]), ("b", "mail", 2, &["nightly", "hourly"])]);
-        assert_eq!(targets(&catalog, 1), [key("acme", "report"), key("b", "mail")]);
+        catalog.triggers = vec![trigger("public", "nightly")];
+        // Both name that of `public`; `report` is nobody's there.
+        assert_eq!(
+            targets(&catalog, "public"),
+            [key("public", "report"), key("acme", "report"), key("b", "mail")]
+        );
+        catalog.triggers = vec![trigger("acme", "nightly"), trigger("public", "nightly")];
+        assert_eq!(targets(&catalog, "acme"), [key("acme", "report")]);
+        assert_eq!(targets(&catalog, "public"), [key("public", "report"), key("b", "mail")]);
     }
 
     #[test]
     fn a_workflow_that_nobody_has_is_asked_for_all_the_same() {
-        assert_eq!(targets(&catalog(&[]), 1), [key("public", "report")]);
+        assert_eq!(targets(&catalog(&[]), "acme"), [key("acme", "report")]);
+    }
+
+    #[test]
+    fn what_names_nothing_is_told() {
+        let mut catalog = catalog(&[("public", "mail", 1, &["gone"])]);
+        catalog.triggers = vec![trigger("public", "nightly")];
+        let unresolved = catalog.unresolved();
+        assert_eq!(
+            unresolved[&Digest::from_sha256([1; 32])],
+            [
+                "trigger `nightly` starts workflow `report`",
+                "trigger `nightly` waits for reactor `market`",
+                "workflow `mail` subscribes to trigger `gone`",
+            ]
+        );
+        assert_eq!(unresolved.len(), 1);
     }
 }

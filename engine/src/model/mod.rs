@@ -7,3 +7,4 @@ pub(crate) mod definition;
 pub(crate) mod param;
 pub(crate) mod reactor_def;
 pub(crate) mod retention;
+pub(crate) mod tenancy;

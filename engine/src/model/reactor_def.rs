@@ -1,6 +1,7 @@
 //! Reactors and graphs as the engine sees them.
 
-use longshore_store::{Digest, PackageName};
+use crate::model::tenancy::{PackageTenants, qualified, resolved};
+use longshore_store::{Digest, PackageName, TenantId};
 use longshore_workflow::Rule;
 use longshore_workflow_plugin::wire::{
     AccumulatorMeta, GraphMetadata, NO_ACCUMULATOR, ReactorMeta, ReactorMetadata, SourceMeta,
@@ -16,7 +17,7 @@ pub struct ReactorDef {
     pub digest: Digest,
     /// The package.
     pub package: PackageName,
-    /// The name.
+    /// The name on this host, behind `tenant/` for another tenant than `public`.
     pub name: String,
     /// Its sources, in order.
     pub sources: Vec<SourceDef>,
@@ -128,7 +129,9 @@ pub struct GraphDef {
     pub index: u32,
     /// The name.
     pub name: String,
-    /// The reactor that fires it.
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The reactor that fires it: in a catalog by its name on the host, before that as the author names it.
     pub reactor: String,
     /// The sources its nodes take.
     pub sources: Vec<String>,
@@ -139,9 +142,9 @@ pub struct GraphDef {
 pub struct Subscription {
     /// The trigger's name.
     pub trigger: String,
-    /// The digest that the trigger is part of.
-    pub digest: Digest,
-    /// The reactor.
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// The reactor, by its name on the host.
     pub reactor: String,
     /// The workflow that the trigger names.
     pub workflow: String,
@@ -149,8 +152,13 @@ pub struct Subscription {
     pub when: Option<Rule>,
 }
 
-/// The reactors of a package's metadata.
-pub fn reactors(metadata: &ReactorMetadata, digest: &Digest, package: &PackageName) -> Vec<Arc<ReactorDef>> {
+/// The reactors of a package's metadata, by name.
+pub fn reactors(
+    metadata: &ReactorMetadata,
+    digest: &Digest,
+    package: &PackageName,
+    tenants: &PackageTenants,
+) -> Vec<Arc<ReactorDef>> {
     let def = |meta: &ReactorMeta| {
         let source = |source: &SourceMeta| SourceDef {
             name: source.name.clone(),
@@ -164,7 +172,7 @@ pub fn reactors(metadata: &ReactorMetadata, digest: &Digest, package: &PackageNa
         Arc::new(ReactorDef {
             digest: digest.clone(),
             package: package.clone(),
-            name: meta.name.clone(),
+            name: qualified(tenants.shared(), &meta.name).into_owned(),
             sources: meta.sources.iter().map(source).collect(),
             criteria: match meta.criteria.as_str() {
                 "when_all" => Criteria::All(criteria_sources),
@@ -176,7 +184,9 @@ pub fn reactors(metadata: &ReactorMetadata, digest: &Digest, package: &PackageNa
             },
         })
     };
-    metadata.reactors.iter().map(def).collect()
+    let mut reactors: Vec<Arc<ReactorDef>> = metadata.reactors.iter().map(def).collect();
+    reactors.sort_by(|a, b| a.name.cmp(&b.name));
+    reactors
 }
 
 fn accumulator(index: u32, meta: &AccumulatorMeta) -> AccumulatorDef {
@@ -208,6 +218,7 @@ pub fn graphs(
     reactors: &ReactorMetadata,
     digest: &Digest,
     package: &PackageName,
+    tenants: &PackageTenants,
 ) -> Vec<Arc<GraphDef>> {
     let def = |(index, meta): (usize, &longshore_workflow_plugin::wire::GraphMeta)| {
         let inputs = reactors.inputs.get(index).map(|inputs| inputs.inputs.as_slice()).unwrap_or_default();
@@ -219,11 +230,21 @@ pub fn graphs(
             package: package.clone(),
             index: index as u32,
             name: meta.name.clone(),
+            tenant: tenants.shared().clone(),
             reactor: meta.reactor.clone(),
             sources,
         })
     };
     metadata.graphs.iter().enumerate().map(def).collect()
+}
+
+impl GraphDef {
+    /// Bound to the reactor that it means, by the name that this one has on the host.
+    #[must_use]
+    pub fn bound(&self, is_reactor: impl Fn(&str) -> bool) -> Self {
+        let reactor = resolved(&self.tenant, &self.reactor, is_reactor).into_owned();
+        Self { reactor, ..self.clone() }
+    }
 }
 
 impl ReactorDef {

@@ -208,6 +208,7 @@ mod tests {
             package: "p".into(),
             index: 0,
             name: "g".into(),
+            tenant: longshore_store::TenantId::default(),
             reactor: "r".into(),
             sources: Vec::new(),
         };

@@ -3,7 +3,7 @@
 use crate::backoff::Backoff;
 use crate::model::reactor_def::{AccumulatorKind, ReactorDef, StreamDef};
 use crate::reactors::ingress::{ReactorInput, event_of};
-use crate::reactors::state::Event;
+use crate::reactors::state::{Event, Payload};
 use crate::streams::{self, StreamEvent, StreamOpening};
 use crate::sync::lock;
 use longshore_store::PositionRow;
@@ -233,7 +233,7 @@ async fn deliver(input: &ReactorInput, stream: &StreamDef, sources: &[usize], ev
                 let failure = CallFailure { message, field: ".".to_owned(), ..CallFailure::default() };
                 let kept =
                     longshore_workflow::serialize(&String::from_utf8_lossy(&event.json)).unwrap_or_default();
-                input.reactor.reject(&name, at, kept.into(), failure);
+                input.reactor.reject(&name, at, Payload::Value(kept.into()), failure);
             }
         }
     }

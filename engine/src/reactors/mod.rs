@@ -31,6 +31,7 @@ mod latest;
 mod log;
 mod persist;
 mod reactor;
+mod replay;
 mod sequential;
 mod state;
 pub(crate) mod status;

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::handle::EngineHandle;
 use crate::reactors::ingress::ReactorInput;
-use crate::reactors::state::DeadLetter;
+use crate::reactors::state::{DeadLetter, Payload};
 use crate::sync::lock;
 use longshore_store::{DeadLetter as DeadLetterRow, PositionRow, ReactorRow, StatusRow};
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub(crate) async fn record(engine: &EngineHandle, inputs: &[ReactorInput]) -> Re
             return None;
         };
         Some(ReactorRow {
-            name: input.reactor.name.clone(),
+            name: input.reactor.record.clone(),
             cursor: 0,
             paused: i64::from(input.reactor.is_paused()),
             state,
@@ -31,7 +31,7 @@ pub(crate) async fn record(engine: &EngineHandle, inputs: &[ReactorInput]) -> Re
     let mut statuses = Vec::with_capacity(inputs.len());
     let mut recorded = Vec::with_capacity(inputs.len());
     for input in inputs {
-        let name = &input.reactor.name;
+        let (name, record) = (&input.reactor.name, &input.reactor.record);
         let dead_letters: Vec<DeadLetterRow> =
             input.reactor.dead_letters().iter().map(|r| dead_letter_row(name, r, now)).collect();
         if !dead_letters.is_empty() {
@@ -39,11 +39,11 @@ pub(crate) async fn record(engine: &EngineHandle, inputs: &[ReactorInput]) -> Re
         }
         recorded.push(dead_letters.len());
         if input.sequential.is_some() {
-            ReactorRow::set_paused(&mut tx, name, input.reactor.is_paused(), now).await?;
+            ReactorRow::set_paused(&mut tx, record, input.reactor.is_paused(), now).await?;
         } else {
             let positions = lock(&input.positions).clone();
             let rows = positions.into_iter().map(|(stream, position)| PositionRow { stream, position });
-            PositionRow::put(&mut tx, name, &rows.collect::<Vec<_>>()).await?;
+            PositionRow::put(&mut tx, record, &rows.collect::<Vec<_>>()).await?;
         }
         let status = input.reactor.status();
         statuses.push(StatusRow {
@@ -63,14 +63,27 @@ pub(crate) async fn record(engine: &EngineHandle, inputs: &[ReactorInput]) -> Re
 }
 
 fn dead_letter_row(reactor: &str, letter: &DeadLetter, now: i64) -> DeadLetterRow {
-    let payload: Value = longshore_workflow::deserialize(&letter.event).unwrap_or_default();
+    let json = |event: &[u8]| {
+        let value: Value = longshore_workflow::deserialize(event).unwrap_or_default();
+        value.to_string()
+    };
+    let (payload, resendable) = match &letter.payload {
+        Payload::Event(event) => (json(event), 1),
+        Payload::Value(value) => (json(value), 0),
+        Payload::Batch => (String::new(), 0),
+    };
     DeadLetterRow {
+        id: letter.id,
         reactor: reactor.to_owned(),
         source: letter.source.clone(),
         position: letter.position.clone(),
         field: letter.failure.field.clone(),
         message: letter.failure.message.clone(),
-        payload: payload.to_string(),
+        payload,
+        resendable,
+        tenant: None,
+        workflow: None,
+        dedup_key: None,
         at: now,
     }
 }

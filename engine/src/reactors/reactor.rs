@@ -4,9 +4,10 @@ use crate::model::reactor_def::AccumulatorKind;
 use crate::port::graph_calls::{GraphCalls, Outputs};
 use crate::reactors::bindings::{Bindings, GraphBinding};
 use crate::reactors::inbox::Inbox;
-use crate::reactors::state::{DeadLetter, Event, ReactorState};
+use crate::reactors::state::{DeadLetter, Event, Payload, ReactorState};
 use crate::reactors::status::{Health, ReactorStatus, SourceStatus};
 use crate::sync::lock;
+use longshore_store::DeadLetterId;
 use longshore_workflow_plugin::wire::CallFailure;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,6 +36,8 @@ pub(crate) struct Fired {
 /// A running reactor.
 pub(crate) struct Reactor {
     pub(crate) name: String,
+    /// The name of its rows: its own, but in a replay, which has nothing to do with what is recorded under that.
+    pub(crate) record: String,
     pub(super) bindings: Mutex<Arc<Bindings>>,
     /// Connections that are taken up between two calls.
     next: Mutex<Option<Arc<Bindings>>>,
@@ -56,6 +59,7 @@ pub(crate) struct Reactor {
 
 impl Reactor {
     pub(crate) fn new(
+        record: String,
         bindings: Bindings,
         state: ReactorState,
         paused: bool,
@@ -64,6 +68,7 @@ impl Reactor {
         let sources = bindings.def.sources.len();
         Self {
             name: bindings.def.name.clone(),
+            record,
             bindings: Mutex::new(Arc::new(bindings)),
             next: Mutex::default(),
             inbox: Mutex::new(Inbox::new(sources)),
@@ -173,12 +178,13 @@ impl Reactor {
         self.touch();
     }
 
-    pub(crate) fn reject(&self, source: &str, position: String, event: Event, failure: CallFailure) {
+    pub(crate) fn reject(&self, source: &str, position: String, payload: Payload, failure: CallFailure) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
         self.touch();
         let mut dead_letters = lock(&self.dead_letters);
         if dead_letters.len() < MAX_DEAD_LETTERS {
-            dead_letters.push(DeadLetter { source: source.to_owned(), position, event, failure });
+            let (id, source) = (DeadLetterId::new(), source.to_owned());
+            dead_letters.push(DeadLetter { id, source, position, payload, failure });
         }
     }
 
@@ -207,14 +213,14 @@ impl Reactor {
     ) {
         let Err(failure) = state.take(calls, source, event) else { return };
         let name = self.bindings().def.sources[source].name.clone();
-        self.reject(&name, position, Arc::clone(event), failure);
+        self.reject(&name, position, Payload::Event(Arc::clone(event)), failure);
     }
 
     pub(super) fn flush_now(&self, calls: &dyn GraphCalls, state: &mut ReactorState, source: usize) {
         // One event less at each failure: this ends.
         while let Err(failure) = state.flush(calls, source) {
             let name = self.bindings().def.sources[source].name.clone();
-            self.reject(&name, "in a batch".to_owned(), Arc::from(&b"\xc0"[..]), failure);
+            self.reject(&name, "in a batch".to_owned(), Payload::Batch, failure);
         }
     }
 
@@ -239,7 +245,7 @@ impl Reactor {
         }
         let source = failure.source.clone();
         if let Some(bad) = state.revert_input(&source) {
-            self.reject(&source, "as read by a graph".to_owned(), bad, failure);
+            self.reject(&source, "as read by a graph".to_owned(), Payload::Value(bad), failure);
         }
     }
 
@@ -360,7 +366,7 @@ mod tests {
     fn another_version_is_taken_up_when_a_call_returns_and_the_status_says_what_it_waits_for() {
         let first = bindings(1);
         let state = ReactorState::new(Arc::clone(&first.def));
-        let reactor = Reactor::new(first, state, false, mpsc::channel(1).0);
+        let reactor = Reactor::new("r".to_owned(), first, state, false, mpsc::channel(1).0);
         let calling = lock(&reactor.state);
         reactor.hand_over(Some(Arc::new(bindings(2))));
         assert!(!reactor.take_up() && reactor.is_handed_over());

@@ -11,10 +11,10 @@ use crate::port::graph_calls::{GraphCalls, Outputs};
 use crate::reactors::bindings::{Bindings, GraphBinding};
 use crate::reactors::ingress::InputBatch;
 use crate::reactors::reactor::Reactor;
-use crate::reactors::state::Event;
+use crate::reactors::state::{Event, Payload};
 use crate::reactors::subscriptions;
 use crate::sync::lock;
-use longshore_store::{Error as StoreError, InputRow, OutputRow, PositionRow, ReactorRow};
+use longshore_store::{DeadLetter, Error as StoreError, InputRow, OutputRow, PositionRow, ReactorRow};
 use longshore_workflow::InputCache;
 use longshore_workflow_plugin::wire::CallFailure;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,8 +50,6 @@ pub(crate) struct Sequential {
     pub(crate) reactor: Arc<Reactor>,
     pub(crate) cursor: i64,
     pub(crate) ingress: mpsc::Receiver<InputBatch>,
-    /// Tells the firings of a replay, which counts its inputs anew, from those of others; empty for all else.
-    pub(crate) epoch: String,
     /// Bytes of the inputs that are recorded and not processed.
     pub(crate) backlog_bytes: usize,
     /// The places up to which its streams are recorded.
@@ -93,7 +91,7 @@ impl Sequential {
     async fn recover(&self) -> VecDeque<(i64, usize, Event)> {
         let store = self.engine.store();
         loop {
-            match InputRow::after(store, &self.reactor.name, self.cursor).await {
+            match InputRow::after(store, &self.reactor.record, self.cursor).await {
                 Ok(rows) => {
                     let place = |row: InputRow| {
                         let source = self.def.source(&row.source).unwrap_or(GONE);
@@ -190,8 +188,8 @@ impl Sequential {
             })
             .collect();
         let mut tx = store.begin().await?;
-        InputRow::insert(&mut tx, &self.reactor.name, &rows).await?;
-        PositionRow::put(&mut tx, &self.reactor.name, positions).await?;
+        InputRow::insert(&mut tx, &self.reactor.record, &rows).await?;
+        PositionRow::put(&mut tx, &self.reactor.record, positions).await?;
         store.commit(tx).await
     }
 
@@ -207,7 +205,7 @@ impl Sequential {
         processed.outputs.extend(self.call_foreign(std::mem::take(&mut processed.firings)).await);
         fail::fail_point!("reactor.processed");
         if let Some((last, ..)) = batch[..done].last() {
-            while let Err(error) = self.try_finish(&processed, *last).await {
+            while let Err(error) = self.try_finish(&mut processed, *last).await {
                 self.wait_out("outputs were not recorded", &error).await;
             }
             fail::fail_point!("reactor.outputs_recorded");
@@ -260,11 +258,12 @@ impl Sequential {
         outputs
     }
 
-    async fn try_finish(&self, processed: &Processed, last: i64) -> Result<(), Error> {
+    async fn try_finish(&self, processed: &mut Processed, last: i64) -> Result<(), Error> {
         let bindings = self.reactor.bindings();
         for (seq, graph, outputs) in &processed.outputs {
-            let key = format!("{}{}:{seq}:{graph}", self.reactor.name, self.epoch);
-            subscriptions::start(&self.engine, &bindings.subscriptions, &key, outputs).await?;
+            let key = format!("{}:{seq}:{graph}", self.reactor.record);
+            let subscribed = (self.reactor.name.as_str(), bindings.subscriptions.as_slice());
+            subscriptions::start(&self.engine, subscribed, &key, outputs, &mut processed.letters).await?;
         }
         let rows: Vec<OutputRow> = processed
             .outputs
@@ -286,18 +285,21 @@ impl Sequential {
             }
         };
         let row = ReactorRow {
-            name: self.reactor.name.clone(),
+            name: self.reactor.record.clone(),
             cursor: last,
             paused: i64::from(self.reactor.is_paused()),
             state,
         };
         let (store, now) = (self.engine.store(), self.engine.now_ms());
         let mut tx = store.begin().await?;
-        OutputRow::insert(&mut tx, &self.reactor.name, &rows, now).await?;
+        OutputRow::insert(&mut tx, &self.reactor.record, &rows, now).await?;
+        if !processed.letters.is_empty() {
+            DeadLetter::insert(&mut tx, &self.reactor.name, &processed.letters).await?;
+        }
         ReactorRow::put(&mut tx, &[row], now).await?;
-        InputRow::forget(&mut tx, &self.reactor.name, last).await?;
+        InputRow::forget(&mut tx, &self.reactor.record, last).await?;
         if last / OUTPUTS_KEPT > self.cursor / OUTPUTS_KEPT {
-            OutputRow::forget(&mut tx, &self.reactor.name, last - OUTPUTS_KEPT).await?;
+            OutputRow::forget(&mut tx, &self.reactor.record, last - OUTPUTS_KEPT).await?;
         }
         Ok(store.commit(tx).await?)
     }
@@ -329,6 +331,8 @@ pub(crate) struct Processed {
     pub(crate) firings: Vec<(i64, InputCache)>,
     /// The first input that could not be processed yet: its graph is in a pause.
     pub(crate) stopped_at: Option<usize>,
+    /// Starts of workflows that were refused.
+    pub(crate) letters: Vec<DeadLetter>,
 }
 
 impl Reactor {
@@ -355,7 +359,7 @@ impl Reactor {
             }
             if *source >= bindings.def.sources.len() {
                 let failure = CallFailure { message: "its source is gone".into(), ..CallFailure::default() };
-                self.reject("?", format!("input {seq}"), Arc::clone(event), failure);
+                self.reject("?", format!("input {seq}"), Payload::Value(Arc::clone(event)), failure);
                 continue;
             }
             if bindings.graphs.iter().any(|graph| graph.runner.is_none() && !graph.is_callable()) {
@@ -385,7 +389,8 @@ impl Reactor {
                     Err(failure) if failure.source.is_empty() => {
                         // Its input is not tried again; somebody should look at it.
                         let name = &bindings.def.sources[*source].name;
-                        self.reject(name, format!("input {seq}"), Arc::clone(event), failure);
+                        let payload = Payload::Event(Arc::clone(event));
+                        self.reject(name, format!("input {seq}"), payload, failure);
                     }
                     Err(failure) => self.reject_input(&mut state, failure),
                 }

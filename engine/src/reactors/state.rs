@@ -2,6 +2,7 @@
 
 use crate::model::reactor_def::{AccumulatorDef, AccumulatorKind, Criteria, ReactorDef};
 use crate::port::graph_calls::GraphCalls;
+use longshore_store::DeadLetterId;
 use longshore_workflow::{InputCache, SourceName};
 use longshore_workflow_plugin::wire::CallFailure;
 use serde::{Deserialize, Serialize};
@@ -14,10 +15,22 @@ pub(crate) type Event = Arc<[u8]>;
 /// An event that could not be taken.
 #[derive(Debug, Clone)]
 pub(crate) struct DeadLetter {
+    pub(crate) id: DeadLetterId,
     pub(crate) source: String,
     pub(crate) position: String,
-    pub(crate) event: Event,
+    pub(crate) payload: Payload,
     pub(crate) failure: CallFailure,
+}
+
+/// What a dead letter keeps.
+#[derive(Debug, Clone)]
+pub(crate) enum Payload {
+    /// The event as it came: it can be sent again.
+    Event(Event),
+    /// What an accumulator made of events.
+    Value(Event),
+    /// Events that waited in a batch and are gone.
+    Batch,
 }
 
 /// The news of one source so far.

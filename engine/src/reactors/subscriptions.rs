@@ -9,19 +9,25 @@ use crate::model::reactor_def::Subscription;
 use crate::port::graph_calls::Outputs;
 use crate::reactors::log::log;
 use crate::reactors::reactor::Fired;
+use longshore_store::{DeadLetter, DeadLetterId};
 use serde_json::{Map, Value};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Starts the workflows that subscribe to a firing and whose predicate holds over its outputs. A firing starts
-/// each of them once, however often this is called with its key.
+/// Pause before a firing of a reactor in memory is tried again whose workflows could not be started.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Starts the workflows that subscribe to a firing of a reactor and whose predicate holds over its outputs. A firing
+/// starts each of them once, however often this is called with its key. A start that is refused is added to `letters`, once.
 ///
 /// # Errors
-/// When the database fails; a workflow that nobody has, or that wants other params, is logged.
+/// When the database is away, or the engine stops.
 pub(crate) async fn start(
     engine: &EngineHandle,
-    subscriptions: &[Subscription],
+    (reactor, subscriptions): (&str, &[Subscription]),
     key: &str,
     outputs: &Outputs,
+    letters: &mut Vec<DeadLetter>,
 ) -> Result<(), Error> {
     if subscriptions.is_empty() || outputs.is_empty() {
         return Ok(());
@@ -32,38 +38,78 @@ pub(crate) async fn start(
         if subscription.when.as_ref().is_some_and(|rule| !holds_over(rule, &context)) {
             continue;
         }
-        let Subscription { trigger, digest, workflow, .. } = subscription;
-        let origin = format!("reactor:{trigger}");
+        let Subscription { trigger, tenant, workflow, .. } = subscription;
+        let origin = origin(trigger);
         let key = format!("{origin}:{key}");
-        for request in engine.requests((trigger, digest, workflow), &origin, Some(&key)) {
-            match engine.start(StartRequest { params: params.clone(), ..request }).await {
+        for request in engine.requests((trigger, tenant, workflow), &origin, Some(&key)) {
+            let request = StartRequest { params: params.clone(), ..request };
+            match engine.start(request.clone()).await {
                 Ok(_) => {}
-                Err(error @ (Error::Store(_) | Error::NotRecorded { .. } | Error::Stopped)) => {
-                    return Err(error);
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => {
+                    let letter = dead_letter(reactor, trigger, request, &error, engine.now_ms());
+                    if letters.iter().all(|known| known.dedup_key != letter.dedup_key) {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(reactor, trigger, error, "a firing did not start its workflow");
+                        letters.push(letter);
+                    }
                 }
-                Err(error) => tracing::warn!(
-                    trigger,
-                    code = error.code(),
-                    error = &error as &dyn std::error::Error,
-                    "a firing did not start its workflow"
-                ),
             }
         }
     }
     Ok(())
 }
 
+/// The origin of runs that a trigger of a reactor starts.
+pub(super) fn origin(trigger: &str) -> String {
+    format!("reactor:{trigger}")
+}
+
+fn dead_letter(reactor: &str, trigger: &str, request: StartRequest, error: &Error, now: i64) -> DeadLetter {
+    DeadLetter {
+        id: DeadLetterId::new(),
+        reactor: reactor.to_owned(),
+        source: trigger.to_owned(),
+        position: String::new(),
+        field: String::new(),
+        message: format!("{}: {error}", error.code()),
+        payload: Value::from(request.params).to_string(),
+        resendable: 1,
+        tenant: Some(request.tenant.into()),
+        workflow: Some(request.workflow),
+        dedup_key: request.dedup_key,
+        at: now,
+    }
+}
+
 /// Starts the workflows that subscribe to firings of reactors in memory, until it is aborted.
 pub(crate) async fn serve(engine: EngineHandle, mut firings: mpsc::Receiver<Fired>) {
-    let host = engine.host();
-    while let Some(Fired { reactor, graph, number, outputs }) = firings.recv().await {
-        let catalog = engine.packages().catalog();
-        let of_reactor = catalog.subscriptions.iter().filter(|s| s.reactor == reactor);
-        let subscribed: Vec<Subscription> = of_reactor.cloned().collect();
-        // Firings in memory are counted anew by each host.
-        let key = format!("{reactor}:{host}:{number}:{graph}");
-        log("a subscription was not served", start(&engine, &subscribed, &key, &outputs).await);
+    while let Some(fired) = firings.recv().await {
+        let mut letters = Vec::new();
+        while let Err(error) = serve_one(&engine, &fired, &mut letters).await {
+            if matches!(error, Error::Stopped) {
+                return;
+            }
+            log("a firing starts its workflows later", Err(error));
+            tokio::time::sleep(PAUSE).await;
+        }
     }
+}
+
+async fn serve_one(engine: &EngineHandle, fired: &Fired, letters: &mut Vec<DeadLetter>) -> Result<(), Error> {
+    let Fired { reactor, graph, number, outputs } = fired;
+    let catalog = engine.packages().catalog();
+    let of_reactor = catalog.subscriptions.iter().filter(|s| s.reactor == *reactor);
+    let subscribed: Vec<Subscription> = of_reactor.cloned().collect();
+    // Firings in memory are counted anew by each host.
+    let key = format!("{reactor}:{}:{number}:{graph}", engine.host());
+    start(engine, (reactor, &subscribed), &key, outputs, letters).await?;
+    if !letters.is_empty() {
+        let mut tx = engine.store().begin().await?;
+        DeadLetter::insert(&mut tx, reactor, letters).await?;
+        engine.store().commit(tx).await?;
+    }
+    Ok(())
 }
 
 /// The values that predicates look at: those of the terminals, and the fields of those that are objects as

@@ -8,8 +8,10 @@ use crate::port::graph_calls::GraphRunner;
 use crate::reactors::bindings::{Bindings, bindings, signature};
 use crate::reactors::feeds::{self, Feed, Feeds, StreamPlace};
 use crate::reactors::ingress::{InputBatch, ReactorInput, packed};
+use crate::reactors::log::log;
 use crate::reactors::persist::record;
 use crate::reactors::reactor::{Fired, MAX_FIRED, Reactor};
+use crate::reactors::replay;
 use crate::reactors::sequential::{QUEUE, Sequential};
 use crate::reactors::state::ReactorState;
 use crate::reactors::status::ReactorStatus;
@@ -170,6 +172,14 @@ impl Reactors {
         })
     }
 
+    /// The name under which a reactor is recorded.
+    pub(super) fn record_of(&self, reactor: &str) -> String {
+        let running = lock(&self.running);
+        running
+            .get(reactor)
+            .map_or_else(|| reactor.to_owned(), |running| running.input.reactor.record.clone())
+    }
+
     pub(super) fn find(&self, reactor: &str, source: &str) -> Result<(ReactorInput, usize), Error> {
         let input = self.input(reactor)?;
         let bindings = input.reactor.bindings();
@@ -260,35 +270,29 @@ impl Reactors {
         runner: Arc<dyn GraphRunner>,
         signature: String,
     ) -> Result<(), Error> {
-        if self.replay {
-            let mut tx = engine.store().begin().await?;
-            ReactorRow::forget(&mut tx, &def.name).await?;
-            engine.store().commit(tx).await?;
-        }
-        let row = ReactorRow::find(engine.store(), &def.name).await?;
+        let record = if self.replay { replay::begin(engine, &def.name).await? } else { def.name.clone() };
+        let row = ReactorRow::find(engine.store(), &record).await?;
         let state = match &row {
             Some(row) => ReactorState::restored(Arc::clone(def), &row.state),
             None => ReactorState::new(Arc::clone(def)),
         };
         let (cursor, paused) = row.map_or((0, false), |row| (row.cursor, row.paused != 0));
         let bindings = bindings(engine, catalog, def, runner, self.deadline);
-        let reactor = Arc::new(Reactor::new(bindings, state, paused, self.fired.clone()));
-        let positions: BTreeMap<String, String> = PositionRow::of(engine.store(), &def.name)
+        let positions: BTreeMap<String, String> = PositionRow::of(engine.store(), &record)
             .await?
             .into_iter()
             .map(|row| (row.stream, row.position))
             .collect();
+        let reactor = Arc::new(Reactor::new(record, bindings, state, paused, self.fired.clone()));
         let kept = Arc::new(Mutex::new(positions.clone()));
         let (sequential, worker) = match def.strategy {
             InputStrategy::Latest => (None, None),
             InputStrategy::Sequential => {
                 let (sender, ingress) = mpsc::channel::<InputBatch>(QUEUE);
                 let (engine, reactor, def) = (engine.clone(), Arc::clone(&reactor), Arc::clone(def));
-                let epoch = if self.replay { format!(":{}", engine.host()) } else { String::new() };
                 let positions = Arc::clone(&kept);
                 let backlog_bytes = 0;
-                let work =
-                    Sequential { engine, reactor, cursor, ingress, epoch, backlog_bytes, positions, def };
+                let work = Sequential { engine, reactor, cursor, ingress, backlog_bytes, positions, def };
                 (Some(sender), Some(Feed::of(tokio::spawn(work.run()))))
             }
         };
@@ -342,6 +346,9 @@ impl Reactors {
         for running in running.into_values() {
             lock(&running.feeds).clear();
             self.stop(engine, &running).await;
+            if self.replay {
+                log("a replay was not forgotten", replay::end(engine, &running.input.reactor.record).await);
+            }
         }
     }
 }

@@ -134,7 +134,7 @@ impl Entry<'_> {
 
     /// Starts the workflows for an instant. Returns why some were not started.
     async fn start(&self, instant: i64) -> Result<Vec<(EventKind, String)>, Error> {
-        let TriggerDef { name, digest, workflow, allow_concurrent, .. } = self.trigger;
+        let TriggerDef { name, tenant, workflow, allow_concurrent, .. } = self.trigger;
         let origin = format!("cron:{name}");
         let (store, key) = (self.engine.store(), format!("{origin}:{instant}"));
         // A fire that is repeated is not in its own way.
@@ -143,15 +143,10 @@ impl Entry<'_> {
             return Ok(vec![(EventKind::Skipped, "its earlier run is still going".to_owned())]);
         }
         let mut notes = Vec::new();
-        for request in self.engine.requests((name, digest, workflow), &origin, Some(&key)) {
+        for request in self.engine.requests((name, tenant, workflow), &origin, Some(&key)) {
             match self.engine.start(request).await {
                 Ok(_) => {}
-                Err(
-                    error @ (Error::Store(_)
-                    | Error::NotRecorded { .. }
-                    | Error::StartUnknown { .. }
-                    | Error::Stopped),
-                ) => return Err(error),
+                Err(error) if error.is_transient() => return Err(error),
                 // A workflow that nobody has, or that wants params: the next fire may find it otherwise.
                 Err(error) => notes.push((EventKind::NotStarted, format!("{}: {error}", error.code()))),
             }

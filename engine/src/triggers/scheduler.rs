@@ -6,12 +6,13 @@ use crate::handle::{EngineHandle, StartRequest};
 use crate::model::catalog::{TriggerDef, TriggerWhen};
 use crate::model::context::{ContextMap, Patch};
 use crate::port::packages::PollOutcome;
-use longshore_store::RunRow;
+use longshore_store::{EventKind, EventRow, RunRow, Subject};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 /// Pause after which schedules are looked at again that the database did not say.
 const RETRY: Duration = Duration::from_secs(1);
@@ -74,27 +75,47 @@ async fn poll_loop(engine: EngineHandle, trigger: Arc<TriggerDef>, interval_ms: 
     loop {
         engine.clock().sleep_until(next).await;
         next = engine.clock().uptime().saturating_add(interval);
-        let fired = match engine.packages().poll(Arc::clone(&trigger)).await {
-            PollOutcome::Skip => continue,
-            PollOutcome::Failed(error) => {
-                tracing::warn!(trigger = trigger.name, error, "a poll failed");
-                continue;
+        match engine.packages().poll(Arc::clone(&trigger)).await {
+            PollOutcome::Skip => {}
+            PollOutcome::Failed(error) => tracing::warn!(trigger = trigger.name, error, "a poll failed"),
+            // A task of its own: a swap, which ends this loop, does not lose what was polled.
+            PollOutcome::Fire(frame) => {
+                let fired = tokio::spawn(poll_fired(engine.clone(), Arc::clone(&trigger), frame));
+                if let Err(error) = fired.await {
+                    tracing::error!(trigger = trigger.name, %error, "a fire did not start its workflow");
+                }
             }
-            PollOutcome::Fire(frame) => poll_fired(&engine, &trigger, &frame).await,
-        };
-        if let Err(error) = fired {
-            tracing::warn!(
-                trigger = trigger.name,
-                error = &error as &dyn std::error::Error,
-                "a trigger did not start its workflow"
-            );
         }
     }
 }
 
-async fn poll_fired(engine: &EngineHandle, trigger: &TriggerDef, frame: &[u8]) -> Result<(), Error> {
+/// Starts what a poll asked for, as soon as the database takes it.
+async fn poll_fired(engine: EngineHandle, trigger: Arc<TriggerDef>, frame: Vec<u8>) {
+    let key = format!("poll:{}:{}", trigger.name, Uuid::now_v7());
+    while let Err(error) = start_polled(&engine, &trigger, &frame, &key).await {
+        if matches!(error, Error::Stopped) {
+            return;
+        }
+        tracing::warn!(
+            trigger = trigger.name,
+            error = &error as &dyn std::error::Error,
+            "a trigger starts its workflow later"
+        );
+        let uptime = engine.clock().uptime();
+        engine.clock().sleep_until(uptime + RETRY).await;
+    }
+}
+
+/// Starts each workflow of a fire once, however often this is called with its key.
+async fn start_polled(
+    engine: &EngineHandle,
+    trigger: &TriggerDef,
+    frame: &[u8],
+    key: &str,
+) -> Result<(), Error> {
     let origin = format!("poll:{}", trigger.name);
-    if !trigger.allow_concurrent && RunRow::origin_is_busy(engine.store(), &origin).await? {
+    let overlaps = !trigger.allow_concurrent && RunRow::origin_is_busy(engine.store(), &origin).await?;
+    if overlaps && !RunRow::has_key(engine.store(), key).await? {
         tracing::debug!(trigger = trigger.name, "skipped: its earlier run is still going");
         return Ok(());
     }
@@ -104,11 +125,28 @@ async fn poll_fired(engine: &EngineHandle, trigger: &TriggerDef, frame: &[u8]) -
         Err(error) => tracing::warn!(trigger = trigger.name, %error, "a trigger's context does not read"),
     }
     let params: Map<String, Value> = serde_json::from_str(&context.to_json()).unwrap_or_default();
-    let TriggerDef { name, digest, workflow, .. } = trigger;
-    let mut started = Ok(());
-    for request in engine.requests((name, digest, workflow), &origin, None) {
-        let request = StartRequest { params: params.clone(), ..request };
-        started = started.and(engine.start(request).await.map(drop));
+    let TriggerDef { name, tenant, workflow, .. } = trigger;
+    let mut notes = Vec::new();
+    for request in engine.requests((name, tenant, workflow), &origin, Some(key)) {
+        match engine.start(StartRequest { params: params.clone(), ..request }).await {
+            Ok(_) => {}
+            Err(error) if error.is_transient() => return Err(error),
+            // A workflow that nobody has, or that wants params: the next fire may find it otherwise.
+            Err(error) => notes.push(format!("{}: {error}", error.code())),
+        }
     }
-    started
+    note_not_started(engine, name, &notes).await
+}
+
+async fn note_not_started(engine: &EngineHandle, trigger: &str, notes: &[String]) -> Result<(), Error> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    let (subject, kind) = (Subject::Schedule(trigger), EventKind::NotStarted);
+    let mut tx = engine.store().begin().await?;
+    for message in notes {
+        tracing::warn!(trigger, message, "a fire did not start a workflow");
+        EventRow::append(&mut tx, subject, kind, message, engine.now_ms()).await?;
+    }
+    Ok(engine.store().commit(tx).await?)
 }

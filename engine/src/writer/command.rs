@@ -37,7 +37,12 @@ impl PendingStart {
         let refused = if self.uncertain {
             Error::StartUnknown { run: self.run.id, message }
         } else {
-            Error::NotRecorded { code: error.code(), message, fix: error.fix() }
+            Error::NotRecorded {
+                code: error.code(),
+                message,
+                fix: error.fix(),
+                is_refusal: error.is_refusal(),
+            }
         };
         let _ = self.reply.send(Err(refused));
     }

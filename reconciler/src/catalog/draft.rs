@@ -48,7 +48,7 @@ impl Draft {
             workflows: self.workflows,
             digests,
             queues,
-            subscriptions: subscriptions(&triggers),
+            subscriptions: subscriptions(&triggers, |name| self.reactors.contains_key(name)),
             triggers,
             reactors: self.reactors.into_values().collect(),
             graphs: self.graphs.into_values().collect(),

@@ -166,13 +166,13 @@ fn check_triggerless(generation: &Generation) -> Result<(), StepError> {
 
 fn register_graphs(generation: &Generation, draft: &mut Draft) -> Result<(), StepError> {
     for graph in generation.graphs() {
+        let graph = graph.bound(|name| draft.reactors.contains_key(name));
         let Some(reactor) = draft.reactors.get(&graph.reactor) else {
-            let (graph, reactor) = (graph.name.clone(), graph.reactor.clone());
-            return Err(StepError::NoReactor { graph, reactor });
+            return Err(StepError::NoReactor { graph: graph.name, reactor: graph.reactor });
         };
-        check_sources(reactor, graph)?;
+        check_sources(reactor, &graph)?;
         let key = (graph.reactor.clone(), graph.digest.clone(), graph.name.clone());
-        draft.graphs.insert(key, Arc::clone(graph));
+        draft.graphs.insert(key, Arc::new(graph));
     }
     Ok(())
 }

@@ -187,6 +187,23 @@ impl Journal {
         self.note(event, &DEGRADED, error.code(), &message, digest, now).await
     }
 
+    /// Entries of a package name what no loaded package has, or do so no more when there is no error.
+    pub(crate) async fn unresolved(
+        &self,
+        generation: &Generation,
+        error: Option<&Error>,
+        now: i64,
+    ) -> Result<(), Error> {
+        let (status, reason, message) = match error {
+            Some(error) => (ConditionStatus::True, error.code(), with_fix(error)),
+            None => (ConditionStatus::False, "Ok", "everything that it names is there".to_owned()),
+        };
+        let subject = Subject::Package(generation.package());
+        let event = NewEvent { subject, kind: EventKind::Unresolved, message: &message };
+        let conditions = [(ConditionKind::Unresolved, status)];
+        self.note(event, &conditions, reason, &message, Some(generation.digest()), now).await
+    }
+
     /// The process of an isolated package ended.
     pub(crate) async fn crashed(
         &self,
@@ -415,7 +432,9 @@ impl<'a> LoadedRows<'a> {
             false => (ConditionStatus::True, "LS0208"),
         };
         condition(ConditionKind::Degraded, degraded, reason, warnings.join("; "));
-        condition(ConditionKind::Quarantined, ConditionStatus::False, "Ok", String::new());
+        for kind in [ConditionKind::Quarantined, ConditionKind::Unresolved] {
+            condition(kind, ConditionStatus::False, "Ok", String::new());
+        }
         self.events.push(NewEvent { subject, kind: EventKind::Loaded, message });
     }
 }

@@ -25,7 +25,10 @@ const MAX_GENERATIONS: usize = 16;
 
 /// The refusal of a package whose reactor is missing, because its owner waits for this one.
 fn in_a_cycle(prepared: &Prepared, error: Error, packages: &[PackageName], provided: &[String]) -> Error {
-    let needs = |reactor: &String| prepared.generation.graphs().iter().any(|graph| graph.reactor == *reactor);
+    let needs = |reactor: &String| {
+        let mut graphs = prepared.generation.graphs().iter();
+        graphs.any(|graph| graph.bound(|name| name == reactor).reactor == *reactor)
+    };
     match error {
         Error::Step { error, .. } if packages.len() > 1 && provided.iter().any(needs) => {
             Error::ReactorCycle { packages: packages.to_vec(), message: error.to_string() }

@@ -32,6 +32,7 @@ use crate::plan::plan;
 use load::PUBLISH_BATCH;
 use longshore_package::Digest;
 use longshore_store::OverrideKind;
+use notes::log_failure;
 use observe::Observation;
 use report::Report;
 use rollout::ROLLOUT_INTERVAL;
@@ -80,6 +81,7 @@ impl Reconciler {
         let next = self.next_pass(unsettled, &deferred);
         report.deferred = deferred;
         if !unsettled {
+            log_failure(self.record_unresolved().await);
             self.packages.settle();
         }
         Ok((report, next))

@@ -5,9 +5,11 @@ use crate::plan::model::{Deferred, Origin};
 use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler};
 use crate::source::offers::ScanChanges;
+use longshore_engine::Packages;
 use longshore_store::Subject;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Logs that a note was not recorded: it does not end the pass.
 pub(super) fn log_failure(recorded: Result<(), Error>) {
@@ -65,5 +67,29 @@ impl Reconciler {
         let over: Vec<PathBuf> = self.superseded.difference(&superseded).cloned().collect();
         log_failure(self.journal.clear_files(&over).await);
         self.superseded = superseded;
+    }
+
+    /// Records which packages name what no loaded package has, after a change of what is loaded.
+    pub(super) async fn record_unresolved(&mut self) -> Result<(), Error> {
+        let catalog = self.packages.catalog();
+        if Arc::ptr_eq(&catalog, &self.resolved_in) {
+            return Ok(());
+        }
+        let mut names = catalog.unresolved();
+        let mut unresolved = HashMap::new();
+        for tracked in self.tracked.values().filter(|tracked| tracked.is_active()) {
+            let generation = &tracked.generation;
+            let names = names.remove(generation.digest()).unwrap_or_default();
+            let told = self.unresolved.get(&generation.id()).map(Vec::as_slice).unwrap_or_default();
+            if names != told {
+                let error = (!names.is_empty()).then(|| Error::Unresolved { names: names.clone() });
+                self.journal.unresolved(generation, error.as_ref(), self.now_ms()).await?;
+            }
+            if !names.is_empty() {
+                unresolved.insert(generation.id(), names);
+            }
+        }
+        (self.resolved_in, self.unresolved) = (catalog, unresolved);
+        Ok(())
     }
 }

@@ -14,8 +14,9 @@ use crate::reconcile::prepare::Loader;
 use crate::runtime::generation::{Generation, UnloadResult};
 use crate::source::events::FileEvents;
 use crate::source::offers::Offers;
-use longshore_engine::{Clock, EngineHandle, Rng};
+use longshore_engine::{Catalog, Clock, EngineHandle, Rng};
 use longshore_package::{Digest, PackageName};
+use longshore_store::GenerationId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -135,6 +136,10 @@ pub struct Reconciler {
     pub(super) unrecorded: Vec<Registered>,
     /// Files that were reported as superseded.
     pub(super) superseded: HashSet<PathBuf>,
+    /// The catalog in which names were looked up last.
+    pub(super) resolved_in: Arc<Catalog>,
+    /// Generations that were reported as naming what nobody has, and what.
+    pub(super) unresolved: HashMap<GenerationId, Vec<String>>,
     pub(super) wake: Arc<Notify>,
 }
 
@@ -182,6 +187,8 @@ impl Reconciler {
             unloads: HashMap::new(),
             unrecorded: Vec::new(),
             superseded: HashSet::new(),
+            resolved_in: Arc::default(),
+            unresolved: HashMap::new(),
             wake,
         }
     }

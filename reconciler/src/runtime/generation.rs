@@ -11,8 +11,8 @@ use crate::runtime::options::RuntimeOptions;
 use crate::runtime::package_log::AttemptName;
 use longshore_engine::{
     Attempt, AttemptFailure, AttemptOutcome, AttemptReports, GraphDef, GraphRunner, LeaseId,
-    POLL_DEADLINE_MS, PollOutcome, ReactorDef, TriggerDef, WorkflowDef, definitions, graphs, reactor_defs,
-    read_poll, read_reply, start_request, triggers,
+    POLL_DEADLINE_MS, PackageTenants, PollOutcome, ReactorDef, TriggerDef, WorkflowDef, definitions, graphs,
+    reactor_defs, read_poll, read_reply, start_request, triggers,
 };
 use longshore_package::{Digest, Isolation, PackageName};
 use longshore_store::GenerationId;
@@ -107,13 +107,14 @@ impl Generation {
         };
         let (digest, package) = (artifact.digest(), &artifact.manifest().package.name);
         let limited = |def: WorkflowDef| def.with_limits(limits.task_timeout_ms, limits.run_timeout_ms);
-        let workflows = workflows.into_iter().map(limited).collect();
+        let workflows: Vec<_> = workflows.into_iter().map(limited).collect();
+        let tenants = PackageTenants::of(workflows.iter().map(|def| (&def.tenant, def.name.as_str())));
         Ok(Self {
             id: GenerationId::new(),
             workflows,
-            triggers: triggers(&live.triggers, digest),
-            reactors: reactor_defs(&live.reactors, digest, package),
-            graphs: graphs(&live.bound_graphs, &live.reactors, digest, package),
+            triggers: triggers(&live.triggers, digest, &tenants),
+            reactors: reactor_defs(&live.reactors, digest, package, &tenants),
+            graphs: graphs(&live.bound_graphs, &live.reactors, digest, package, &tenants),
             triggerless_graphs: live.triggerless_graphs.graphs.into_iter().map(|graph| graph.name).collect(),
             isolation,
             shared,

@@ -1,11 +1,11 @@
-//! `longshore reactors push`, `fire`, `pause`, `resume`, `reset`: requests to the host of a reactor.
+//! `longshore reactors push`, `resend`, `fire`, `pause`, `resume`, `reset`: requests to the host of a reactor.
 
 use super::status::{document, find, text};
 use crate::error::CliError;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer};
 use longshore_engine::Error as EngineError;
-use longshore_store::{CommandAnswer, CommandRow, ReactorCommand, Store};
+use longshore_store::{CommandAnswer, CommandRow, DeadLetter, DeadLetterId, ReactorCommand, Store};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,21 @@ pub(super) async fn push(
         return Err(EngineError::UnknownSource { reactor, source_name, known }.into());
     }
     ask(&store, reactor, ReactorCommand::Push, source, &payload, printer).await
+}
+
+pub(super) async fn resend(
+    home: &Home,
+    reactor: &str,
+    letter: &str,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
+    let store = home.open_read_only().await?;
+    find(&store, reactor).await?;
+    let unknown =
+        || EngineError::UnknownDeadLetter { reactor: reactor.to_owned(), letter: letter.to_owned() };
+    let id = DeadLetterId::parse(letter).map_err(|_| unknown())?;
+    let found = DeadLetter::find(&store, reactor, id).await?.ok_or_else(unknown)?;
+    ask(&store, reactor, ReactorCommand::Resend, &found.source, &id.to_string(), printer).await
 }
 
 pub(super) async fn fire(

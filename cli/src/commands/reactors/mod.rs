@@ -38,6 +38,13 @@ enum Verb {
         /// The event as JSON
         event: Option<String>,
     },
+    /// Send a dead letter again: an event to its source, a start to its workflow
+    Resend {
+        /// The reactor
+        reactor: String,
+        /// The dead letter, by the id that `show` prints
+        letter: String,
+    },
     /// Fire with the values there are
     Fire {
         /// The reactor
@@ -69,6 +76,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         Verb::List => list::run(home, printer).await,
         Verb::Show { reactor, after } => show::run(home, &reactor, after, printer).await,
         Verb::Push { reactor, source, event } => ask::push(home, &reactor, &source, event, printer).await,
+        Verb::Resend { reactor, letter } => ask::resend(home, &reactor, &letter, printer).await,
         Verb::Fire { reactor, values } => ask::fire(home, &reactor, &values, printer).await,
         Verb::Pause { reactor } => ask::command(home, &reactor, ReactorCommand::Pause, printer).await,
         Verb::Resume { reactor } => ask::command(home, &reactor, ReactorCommand::Resume, printer).await,

@@ -77,18 +77,17 @@ fn as_text(row: &StatusRow, status: &Value, letters: &[DeadLetter]) -> String {
             let _ = writeln!(out, "  last error: {error}");
         }
     }
-    for letter in letters {
-        let _ = writeln!(
-            out,
-            "rejected {} {} {}: field `{}`: {}",
-            time(letter.at),
-            letter.source,
-            letter.position,
-            letter.field,
-            letter.message
-        );
-    }
+    letters.iter().for_each(|letter| out.push_str(&letter_line(letter)));
     out
+}
+
+fn letter_line(letter: &DeadLetter) -> String {
+    let DeadLetter { id, source, position, field, message, workflow, .. } = letter;
+    let at = time(letter.at);
+    match workflow {
+        Some(workflow) => format!("refused  {at} {id} start of {workflow} by {source}: {message}\n"),
+        None => format!("rejected {at} {id} {source} {position}: field `{field}`: {message}\n"),
+    }
 }
 
 fn health(status: &Value) -> String {
