@@ -190,6 +190,12 @@ async fn an_event_that_was_rejected_can_be_sent_again(backend: Backend) {
     let inputs = started(engine.store(), 2).await;
     assert_eq!(inputs, [r#"{"double":14}"#, r#"{"triple":21}"#]);
     letters(engine.store(), 0).await;
+    // One that is too long to be kept whole cannot.
+    engine.reactors().push(TICKS, "numbers", &json!("x".repeat(100_000))).await.expect("taken");
+    let letter = letters(engine.store(), 1).await.remove(0);
+    assert!(letter.payload.len() < 70_000, "{}", letter.payload.len());
+    let refused = resend(engine.store(), &letter).await;
+    assert!(matches!(&refused, CommandAnswer::Refused { code, .. } if code == "LS0613"), "{refused:?}");
     engine.shutdown(Duration::from_secs(1)).await;
 }
 
