@@ -10,6 +10,10 @@ CREATE TABLE hosts (
     stopped_at BIGINT
 );
 
+-- Hosts that run, and those that were seen last.
+CREATE INDEX hosts_running ON hosts (id) WHERE stopped_at IS NULL;
+CREATE INDEX hosts_by_seen ON hosts (seen_at);
+
 -- The desired digest of each package.
 CREATE TABLE packages (
     name TEXT PRIMARY KEY,
@@ -52,6 +56,7 @@ CREATE TABLE artifacts (
     probed_at BIGINT,
     added_at BIGINT NOT NULL
 );
+CREATE INDEX artifacts_by_name ON artifacts (name, added_at);
 
 -- A digest loaded by a host, from load to unload.
 CREATE TABLE generations (
@@ -67,6 +72,7 @@ CREATE TABLE generations (
     unload_result TEXT
 );
 CREATE INDEX generations_by_state ON generations (state, host_id);
+CREATE INDEX generations_by_package ON generations (package, id);
 
 CREATE TABLE conditions (
     subject TEXT NOT NULL,

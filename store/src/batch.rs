@@ -169,12 +169,13 @@ fn is_sqlite(tx: &Tx) -> bool {
     tx.backend_name() == "SQLite"
 }
 
-/// `IN (..)` over the texts of the JSON array that is parameter `number`: one text for lists of any length.
+/// A condition that a column is among the texts of the JSON array that is parameter `number`: one text for lists of any length.
 pub(crate) fn in_json(tx: &Tx, number: usize) -> String {
     if is_sqlite(tx) {
         format!("IN (SELECT value FROM json_each(${number}))")
     } else {
-        format!("IN (SELECT json_array_elements_text(CAST(${number} AS json)))")
+        // As an array it is looked up by the index, whatever the planner thinks of its length.
+        format!("= ANY (ARRAY(SELECT json_array_elements_text(CAST(${number} AS json))))")
     }
 }
 

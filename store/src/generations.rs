@@ -176,9 +176,12 @@ impl GenerationRow {
         package: Option<&PackageName>,
         limit: i64,
     ) -> Result<Vec<Self>, Error> {
-        let condition = if package.is_some() { "package = $1" } else { "$1 = ''" };
-        let sql = format!("SELECT {COLUMNS} FROM generations WHERE {condition} ORDER BY id DESC LIMIT $2");
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(package.map_or("", PackageName::as_str)).bind(limit);
+        let condition = if package.is_some() { "WHERE package = $2 " } else { "" };
+        let sql = format!("SELECT {COLUMNS} FROM generations {condition}ORDER BY id DESC LIMIT $1");
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(limit);
+        if let Some(package) = package {
+            query = query.bind(package.as_str());
+        }
         let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list generations", e))?;
         read_rows("generations", "id", &rows)
     }
