@@ -1,5 +1,7 @@
 //! Benchmarks of whole systems, each with its floor in the same run.
 
+mod backlog;
+mod chaos;
 mod dispatch;
 #[allow(
     missing_docs,
@@ -13,17 +15,21 @@ mod dispatch;
 mod echo;
 mod floor;
 mod graphs;
+mod history;
 mod host;
+mod instant;
 mod isolate;
 mod latency;
 mod load;
 mod package;
 mod peers;
+mod probe;
 mod process;
 mod row;
 mod steps;
 mod swap;
 mod waiting;
+mod wide;
 
 use clap::{Parser, Subcommand};
 
@@ -36,14 +42,14 @@ struct Args {
     /// One short round: whether it works, not how fast
     #[arg(long, global = true)]
     smoke: bool,
-    /// Run the closest peer on the same work too (not for `graphs`, `swap` and `isolate`); the first time builds it
+    /// Run the closest peer on the same work too (where it has such work: `dispatch` to `load`); the first time builds it
     #[arg(long, global = true)]
     peers: bool,
     #[command(subcommand)]
     what: What,
 }
 
-#[derive(Subcommand, Clone, Copy)]
+#[derive(Subcommand, Clone)]
 enum What {
     /// A no-op task through the vtable
     Dispatch,
@@ -61,10 +67,18 @@ enum What {
     Swap,
     /// A package in a process of its own: a call, and its start
     Isolate,
+    /// More work than slots
+    Backlog,
+    /// Runs of thousands of tasks side by side
+    Wide,
+    /// Ten million finished runs
+    History,
+    /// Everything that can happen to a host, for minutes; then every promise is checked
+    Chaos(chaos::Args),
 }
 
 impl What {
-    fn name(self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Self::Dispatch => "dispatch",
             Self::Waiting => "waiting",
@@ -74,6 +88,10 @@ impl What {
             Self::Graphs => "graphs",
             Self::Swap => "swap",
             Self::Isolate => "isolate",
+            Self::Backlog => "backlog",
+            Self::Wide => "wide",
+            Self::History => "history",
+            Self::Chaos(_) => "chaos",
         }
     }
 }
@@ -81,9 +99,10 @@ impl What {
 fn main() -> anyhow::Result<()> {
     longshore_reconciler::run_child_if_requested();
     isolate::echo_if_asked();
+    chaos::serve_if_asked()?;
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut rows = match args.what {
+    let mut rows = match &args.what {
         What::Dispatch => dispatch::run(args.smoke)?,
         What::Waiting => waiting::run(args.smoke)?,
         What::Steps => runtime.block_on(steps::run(args.smoke))?,
@@ -92,6 +111,10 @@ fn main() -> anyhow::Result<()> {
         What::Graphs => runtime.block_on(graphs::run(args.smoke))?,
         What::Swap => runtime.block_on(swap::run(args.smoke))?,
         What::Isolate => runtime.block_on(isolate::run(args.smoke))?,
+        What::Backlog => runtime.block_on(backlog::run(args.smoke))?,
+        What::Wide => runtime.block_on(wide::run(args.smoke))?,
+        What::History => runtime.block_on(history::run(args.smoke))?,
+        What::Chaos(chaos) => runtime.block_on(chaos::run(chaos, args.smoke))?,
     };
     if args.peers {
         peers::enter(&mut rows, args.what.name())?;

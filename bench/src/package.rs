@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use fidius_host::PluginHandle;
 use fidius_host::loader::load_library;
+use longshore_package::{Archive, ArchiveLimits, host_target, pack, target_path};
 use longshore_workflow_plugin::Method;
 use longshore_workflow_plugin::interface::{LongshoreHost, LongshoreHostBinding};
 use longshore_workflow_plugin::wire::{ShellConfig, TaskMetadata, Wire};
@@ -19,6 +20,11 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
+/// The folder that builds write to.
+pub(crate) fn target() -> PathBuf {
+    repository().join("target")
+}
+
 /// Builds the package and returns its archive. cargo notices when nothing changed.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
     build_crate("measured", &source())
@@ -31,7 +37,8 @@ pub(crate) fn build_small() -> anyhow::Result<PathBuf> {
     build_crate("wf_single", &out)
 }
 
-fn build_crate(name: &str, source: &str) -> anyhow::Result<PathBuf> {
+/// Builds a package of this source and returns its archive.
+pub(crate) fn build_crate(name: &str, source: &str) -> anyhow::Result<PathBuf> {
     let folder = repository().join("target/bench-packages").join(name);
     std::fs::create_dir_all(folder.join("src"))?;
     let manifest = format!(
@@ -54,6 +61,25 @@ fn build_crate(name: &str, source: &str) -> anyhow::Result<PathBuf> {
     }
     let built: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     Ok(built["file"].as_str().context("no file was named")?.into())
+}
+
+/// Two archives of one package: the same code under digests of their own.
+pub(crate) fn versions(archive: &Path) -> anyhow::Result<[Vec<u8>; 2]> {
+    let mut original = Archive::open(archive, ArchiveLimits::default())?;
+    let library = original.library(&host_target())?;
+    let version = |description: &str| -> anyhow::Result<Vec<u8>> {
+        let mut manifest = original.manifest().clone();
+        manifest.package.description = description.to_owned();
+        let file = (target_path(&host_target(), &library.name), library.bytes.clone());
+        Ok(pack(&manifest, &[file])?.1)
+    };
+    Ok([version("one")?, version("other")?])
+}
+
+/// Puts an archive into a folder, in the place of the one before.
+pub(crate) fn put(folder: &Path, archive: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(folder.join(".new"), archive)?;
+    Ok(std::fs::rename(folder.join(".new"), folder.join("package.longshore"))?)
 }
 
 fn write_if_changed(path: &Path, content: &str) -> std::io::Result<()> {
@@ -111,9 +137,8 @@ impl Measured {
         folder: &Path,
         host: Option<Arc<dyn LongshoreHost>>,
     ) -> anyhow::Result<Self> {
-        let mut archive =
-            longshore_package::Archive::open(archive, longshore_package::ArchiveLimits::default())?;
-        let library = archive.library(&longshore_package::host_target())?;
+        let mut archive = Archive::open(archive, ArchiveLimits::default())?;
+        let library = archive.library(&host_target())?;
         let path = folder.join(library.name);
         std::fs::write(&path, library.bytes)?;
         let mut library = load_library(&path)?;

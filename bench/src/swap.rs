@@ -1,11 +1,10 @@
 //! Two hundred swaps between two versions under full load.
 
 use crate::host::open;
-use crate::package::build_small;
+use crate::package::{build_small, put, versions};
 use crate::process::status;
 use crate::row::Row;
 use longshore_engine::{EngineHandle, StartRequest};
-use longshore_package::{Archive, ArchiveLimits, host_target, pack, target_path};
 use longshore_reconciler::runtime::ProbeOptions;
 use longshore_reconciler::{Host, Outcome};
 use longshore_store::RunState;
@@ -105,24 +104,6 @@ pub(crate) async fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
         .with("memory_growth", growth as f64 / status("VmRSS") as f64)
         .with("memory_kb", status("VmRSS"));
     Ok(vec![row])
-}
-
-/// Two archives of one package: the same code under digests of their own.
-fn versions(archive: &Path) -> anyhow::Result<[Vec<u8>; 2]> {
-    let mut original = Archive::open(archive, ArchiveLimits::default())?;
-    let library = original.library(&host_target())?;
-    let version = |description: &str| -> anyhow::Result<Vec<u8>> {
-        let mut manifest = original.manifest().clone();
-        manifest.package.description = description.to_owned();
-        let file = (target_path(&host_target(), &library.name), library.bytes.clone());
-        Ok(pack(&manifest, &[file])?.1)
-    };
-    Ok([version("one")?, version("other")?])
-}
-
-fn put(folder: &Path, archive: &[u8]) -> anyhow::Result<()> {
-    std::fs::write(folder.join(".new"), archive)?;
-    Ok(std::fs::rename(folder.join(".new"), folder.join("package.longshore"))?)
 }
 
 async fn until_loaded(host: &Host) -> anyhow::Result<()> {

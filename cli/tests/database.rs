@@ -3,7 +3,7 @@
 mod support;
 
 use longshore_testing::Postgres;
-use support::{Ended, Longshore, hello};
+use support::{Ended, Longshore, Running, hello};
 
 longshore_testing::on_postgres! {
     async fn one_host_and_every_command_work_on_a_server() {
@@ -40,15 +40,31 @@ fn on_a_server(url: &str) {
     assert!(longshore.log().contains("postgres://127.0.0.1"), "{}", longshore.log());
 }
 
-#[test]
-fn a_host_whose_engine_dies_ends_and_says_so() {
-    let longshore = Longshore::new();
-    let mut host = longshore.spawn(&["serve"], &[("FAILPOINTS", "engine.before_commit=panic")]);
+/// The exit code of a host that ends by itself.
+fn ends(longshore: &Longshore, mut host: Running) -> Option<i32> {
     let mut ended = None;
     longshore.wait_until("it ends", || {
         ended = host.0.try_wait().expect("waits");
         ended.is_some()
     });
-    assert_eq!(ended.and_then(|status| status.code()), Some(1));
+    ended.and_then(|status| status.code())
+}
+
+#[test]
+fn a_host_whose_engine_dies_ends_and_says_so() {
+    let longshore = Longshore::new();
+    let host = longshore.spawn(&["serve"], &[("FAILPOINTS", "engine.before_commit=panic")]);
+    assert_eq!(ends(&longshore, host), Some(1));
     assert!(longshore.log().contains("LS0611"), "{}", longshore.log());
+}
+
+#[test]
+fn a_host_whose_home_is_moved_ends_and_says_so() {
+    let longshore = Longshore::new();
+    let (home, moved) = (longshore.home.path().join("home"), longshore.home.path().join("moved"));
+    let host = longshore.spawn(&["serve", "--home", home.to_str().expect("UTF-8")], &[]);
+    longshore.wait_until("it serves", || longshore.log().contains("sqlite:"));
+    std::fs::rename(&home, &moved).expect("moves");
+    assert_eq!(ends(&longshore, host), Some(1));
+    assert!(longshore.log().contains("LS0518"), "{}", longshore.log());
 }

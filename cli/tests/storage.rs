@@ -73,6 +73,28 @@ fn a_read_only_disk_is_named_and_can_still_be_looked_at() {
 }
 
 #[test]
+fn a_read_only_copy_of_a_killed_hosts_home_shows_its_last_writes_or_says_that_it_cannot() {
+    let script = r#"
+        FAILPOINTS="engine.after_commit=2*off->sleep(600000)" "$LS" run "$FILE" >/dev/null 2>&1 &
+        for n in $(seq 150); do
+            if "$LS" runs list --json 2>/dev/null | grep -q running; then break; fi
+            sleep 0.2
+        done
+        kill -9 $!
+        wait $! || true
+        mount -o remount,ro "$LONGSHORE_HOME"
+        "$LS" runs list --json
+        mount -o remount,rw "$LONGSHORE_HOME"
+        rm "$LONGSHORE_HOME/longshore.db-shm"
+        mount -o remount,ro "$LONGSHORE_HOME"
+        "$LS" runs list --json || true
+    "#;
+    let Some(ended) = on_a_disk_of(64, script) else { return };
+    assert_eq!(codes(&ended), ["ok", "LS0519"], "{}", ended.stderr);
+    assert!(ended.stdout.contains("\"running\""), "{}", ended.stdout);
+}
+
+#[test]
 fn a_database_that_another_program_locks_is_named() {
     let longshore = Longshore::new();
     let file = hello().to_str().expect("UTF-8");

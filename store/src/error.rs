@@ -88,6 +88,20 @@ pub enum Error {
         /// The lock file.
         path: PathBuf,
     },
+    /// The database is not any more where it was opened.
+    #[error("the database is not at {} any more: it was moved, removed or replaced", path.display())]
+    Moved {
+        /// Where it was opened.
+        path: PathBuf,
+    },
+    /// The last writes to a database on a read-only disk cannot be read.
+    #[error("the last writes are in {}, which cannot be read on a read-only disk", path.display())]
+    UnreadLog {
+        /// The write-ahead log.
+        path: PathBuf,
+        /// The driver's error.
+        source: sqlx::Error,
+    },
     /// The lock file beside the database cannot be used.
     #[error("cannot use the lock file {}", path.display())]
     LockFile {
@@ -156,6 +170,8 @@ impl Error {
             Self::Busy { .. } => "LS0515",
             Self::CommitUnknown { .. } => "LS0516",
             Self::NoCopy => "LS0517",
+            Self::Moved { .. } => "LS0518",
+            Self::UnreadLog { .. } => "LS0519",
         }
     }
 
@@ -187,6 +203,8 @@ impl Error {
             Self::BadRow { .. } => {
                 "the row was changed by hand or by a newer program: restore it from a backup"
             }
+            Self::Moved { .. } => "put it back and start the host again, or start the host where it is now",
+            Self::UnreadLog { .. } => "copy the home to a disk that is writable, and look at the copy",
             Self::NoCopy => "use pg_dump, and pg_restore for the way back",
             Self::Query { .. } => "see the cause below; this is likely a bug in Longshore",
         }

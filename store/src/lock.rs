@@ -1,13 +1,18 @@
 //! One host per SQLite file: an advisory lock that the system gives back when the process dies.
 
 use crate::error::Error;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The lock, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct HostLock {
     _file: File,
+    database: PathBuf,
+    /// The database file that was opened under that name.
+    opened: OnceLock<FileId>,
 }
 
 impl HostLock {
@@ -19,9 +24,43 @@ impl HostLock {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|source| Error::LockFile { path: path.clone(), source })?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { _file: file, database: database.to_owned(), opened: OnceLock::new() }),
             Err(TryLockError::WouldBlock) => Err(Error::SecondHost { path }),
             Err(TryLockError::Error(source)) => Err(Error::LockFile { path, source }),
         }
     }
+
+    /// The database was opened: from now on its name has to lead to the same file.
+    pub(crate) fn opened(&self) {
+        if let Ok(metadata) = std::fs::metadata(&self.database) {
+            let _ = self.opened.set(file_id(&metadata));
+        }
+    }
+
+    /// Looks whether the database is where it was opened. A file that is moved stays open: whoever opens that name next
+    /// would find another one, or none, and nothing of what is written meanwhile.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let Some(opened) = self.opened.get() else { return Ok(()) };
+        let is_there = match std::fs::metadata(&self.database) {
+            Ok(metadata) => file_id(&metadata) == *opened,
+            // A disk that does not answer says nothing about the file.
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        };
+        if is_there { Ok(()) } else { Err(Error::Moved { path: self.database.clone() }) }
+    }
+}
+
+/// What a file is, whatever its name.
+type FileId = (u64, u64);
+
+#[cfg(unix)]
+fn file_id(metadata: &Metadata) -> FileId {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+/// Open files are not moved there.
+#[cfg(not(unix))]
+fn file_id(_: &Metadata) -> FileId {
+    (0, 0)
 }

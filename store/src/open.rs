@@ -50,7 +50,7 @@ pub struct Store {
     writer: AnyPool,
     reader: AnyPool,
     url: Arc<str>,
-    _lock: Option<Arc<HostLock>>,
+    lock: Option<Arc<HostLock>>,
     session: Option<Arc<HostSession>>,
 }
 
@@ -187,13 +187,14 @@ impl Store {
             _ => None,
         };
         let full = match &path {
-            Some(path) => reachable(url, path, access).await.map_err(|e| Error::opening(&shown, e))?,
+            Some(path) => reachable(url, &shown, path, access).await?,
             None => with_statement_cache(url),
         };
         let writers = if dialect == Dialect::Sqlite { 1 } else { READERS };
         let writer = connect(&full, &shown, dialect, writers).await?;
-        let store = Self { dialect, reader: writer.clone(), writer, url: shown.into(), _lock: lock, session };
+        let store = Self { dialect, reader: writer.clone(), writer, url: shown.into(), lock, session };
         store.migrate(access).await?;
+        store.lock.iter().for_each(|lock| lock.opened());
         let reader = connect(&full, &store.url, dialect, READERS).await?;
         Ok(Self { reader, ..store })
     }
@@ -206,8 +207,12 @@ impl Store {
     /// Makes sure that other hosts are kept out still, to be called from time to time.
     ///
     /// # Errors
-    /// [`Error::SecondHost`] when another host came while the server was away: this one has to end.
+    /// [`Error::SecondHost`] when another host came while the server was away, [`Error::Moved`] when the file is not where
+    /// it was opened: this host has to end.
     pub async fn keep_lock(&self) -> Result<(), Error> {
+        if let Some(lock) = &self.lock {
+            lock.check()?;
+        }
         match &self.session {
             Some(session) => session.keep().await,
             None => Ok(()),
@@ -358,22 +363,36 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
 /// The URL with which the file opens. It is opened once by itself: a pool would try again and again, and then
 /// say only that it timed out.
 ///
-/// On a read-only disk a client takes the file as unchanging, which it is there: a reader of a write-ahead log
-/// has to write beside it.
-async fn reachable(url: &str, path: &Path, access: Access) -> Result<String, sqlx::Error> {
-    let (first, second) = match access {
-        Access::Owner => ("?mode=rwc", None),
-        Access::Client => ("?mode=rw", Some("?mode=ro&immutable=1")),
+/// On a read-only disk a client reads a write-ahead log by the index that the host left beside it. Without a log it takes
+/// the file as unchanging, which it is there. A log without an index cannot be read: that takes writing beside it.
+async fn reachable(url: &str, shown: &str, path: &Path, access: Access) -> Result<String, Error> {
+    let mode = match access {
+        Access::Owner => "?mode=rwc",
+        Access::Client => "?mode=rw",
     };
-    let first = format!("{url}{first}");
-    match (try_out(&first).await, second) {
-        (Ok(()), _) => Ok(first),
-        (Err(error), Some(second)) if is_read_only(path) => {
-            let second = format!("{url}{second}");
-            try_out(&second).await.map(|()| second).map_err(|_| error)
-        }
-        (Err(error), _) => Err(error),
+    let first = format!("{url}{mode}");
+    let error = match try_out(&first).await {
+        Ok(()) => return Ok(first),
+        Err(error) => Error::opening(shown, error),
+    };
+    if access == Access::Owner || !is_read_only(path) {
+        return Err(error);
     }
+    let log = beside(path, "-wal");
+    let has_log = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    let second = format!("{url}{}", if has_log { "?mode=ro" } else { "?mode=ro&immutable=1" });
+    match try_out(&second).await {
+        Ok(()) => Ok(second),
+        Err(source) if has_log => Err(Error::UnreadLog { path: log, source }),
+        Err(_) => Err(error),
+    }
+}
+
+/// The file that SQLite keeps beside a database.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// True when the file is there and its folder takes no file.

@@ -95,6 +95,22 @@ async fn a_connection_that_nobody_gives_back_is_not_waited_for_for_ever() {
     store.begin().await.expect("it is free");
 }
 
+#[tokio::test]
+async fn a_database_that_is_not_where_it_was_opened_is_told() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (home, moved) = (folder.path().join("home"), folder.path().join("moved"));
+    let store = Store::open_file(&home.join("test.db"), Access::Owner).await.expect("opens");
+    store.keep_lock().await.expect("it is there");
+    std::fs::rename(&home, &moved).expect("moves");
+    assert_eq!(store.keep_lock().await.expect_err("it was moved").code(), "LS0518");
+    // Another one in its place is not the same.
+    Store::open_file(&home.join("test.db"), Access::Owner).await.expect("opens").close().await;
+    assert_eq!(store.keep_lock().await.expect_err("it was replaced").code(), "LS0518");
+    std::fs::remove_dir_all(&home).expect("removes");
+    std::fs::rename(&moved, &home).expect("moves back");
+    store.keep_lock().await.expect("it is there again");
+}
+
 longshore_testing::on_postgres! {
     async fn a_deadlock_is_told_apart_and_one_of_the_two_goes_on() {
         let store = Backend::postgres("statements::deadlock").open().await;

@@ -35,8 +35,10 @@ const CHECKS: [(&str, Check); 11] = [
 ];
 
 /// Benchmarks that run in small: what they measure works.
-const BENCHMARKS: [&str; 8] =
-    ["dispatch", "waiting", "steps", "latency", "load", "graphs", "swap", "isolate"];
+const BENCHMARKS: [&str; 11] = [
+    "dispatch", "waiting", "steps", "latency", "load", "graphs", "swap", "isolate", "backlog", "wide",
+    "history",
+];
 
 /// The names of the checks.
 pub fn names() -> Vec<&'static str> {

@@ -284,7 +284,7 @@ impl Writer {
             "a transaction failed; outcomes are kept and tried again"
         );
         self.failures += 1;
-        self.displaced = matches!(error, StoreError::SecondHost { .. });
+        self.displaced = matches!(error, StoreError::SecondHost { .. } | StoreError::Moved { .. });
         if matches!(error, StoreError::CommitUnknown { .. }) {
             self.starts.iter_mut().for_each(|start| start.uncertain = true);
         }
