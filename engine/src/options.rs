@@ -25,6 +25,9 @@ pub struct Options {
     pub stream_roots: Vec<PathBuf>,
     /// The retention of ended runs and old records; everything is kept for ever when there is none.
     pub retention: Option<Retention>,
+    /// Memory for open runs, in bytes, about: those that are executed last are read from the database again when it is
+    /// their turn.
+    pub max_cached_bytes: usize,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// The source of jitter.
@@ -42,6 +45,7 @@ impl Default for Options {
             replay: false,
             stream_roots: vec![PathBuf::from(".")],
             retention: Some(Retention::default()),
+            max_cached_bytes: 256 << 20,
             clock: Arc::new(System),
             rng: Arc::new(System),
         }

@@ -45,6 +45,7 @@ longshore_testing::for_each_backend!(
     the_oldest_run_is_finished_before_the_next_begins,
     a_run_of_another_workflow_does_not_wait_for_a_backlog,
     a_backlog_that_another_host_left_is_finished_in_order,
+    a_backlog_that_has_no_room_in_memory_is_finished_in_order,
 );
 
 async fn open(backend: &Backend, slots: usize) -> Engine {
@@ -113,5 +114,18 @@ async fn a_backlog_that_another_host_left_is_finished_in_order(backend: Backend)
     let engine = open(&backend, 1).await;
     all_succeed(&engine, &runs).await;
     assert!(order(&engine, &runs).await.is_sorted());
+    engine.shutdown(Duration::from_secs(5)).await;
+}
+
+async fn a_backlog_that_has_no_room_in_memory_is_finished_in_order(backend: Backend) {
+    // Room for a few of the runs.
+    let options = Options { slots: 2, max_cached_bytes: 4096, ..Options::default() };
+    let engine = open_embedded(backend.open().await, options).await;
+    let runs = start(&engine, "chain", RUNS).await;
+    all_succeed(&engine, &runs).await;
+    for run in &runs {
+        let attempts = AttemptRow::of_run(engine.store(), *run).await.expect("loads");
+        assert_eq!(attempts.len(), 3, "each task was executed once");
+    }
     engine.shutdown(Duration::from_secs(5)).await;
 }

@@ -1,8 +1,9 @@
 //! The host that it happens to, in a process of its own, and the world around it.
 
-use super::{Database, MAX_EVENTS, source};
+use super::source;
 use crate::package::{build_crate, put, target, versions};
 use anyhow::Context;
+use clap::ValueEnum;
 use longshore_engine::clock::{Clock, System};
 use longshore_engine::{BoxFuture, EngineHandle, Error as EngineError, StartRequest};
 use longshore_reconciler::{Host, HostOptions};
@@ -28,6 +29,18 @@ const SETTLE: Duration = Duration::from_secs(180);
 
 /// The size of the disk that holds the host's home.
 const DISK: &str = "size=768m";
+
+/// Events that are written to the stream altogether: as many as the record of a reactor's outputs holds.
+const MAX_EVENTS: u64 = 90_000;
+
+/// The database of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Database {
+    /// A file
+    Sqlite,
+    /// A server that is started for it
+    Postgres,
+}
 
 /// What was acknowledged: the run of each number, and what was said twice and differently.
 #[derive(Debug, Default)]

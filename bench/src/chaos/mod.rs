@@ -11,16 +11,12 @@ mod source;
 pub(crate) use host::serve_if_asked;
 
 use crate::row::Row;
-use clap::ValueEnum;
 use faults::Fault;
-use host::World;
+use host::{Database, World};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-/// Events that are written to the stream altogether: as many as the record of a reactor's outputs holds.
-const MAX_EVENTS: u64 = 90_000;
 
 /// Options of the chaos.
 #[derive(Debug, Clone, clap::Args)]
@@ -34,15 +30,6 @@ pub(crate) struct Args {
     /// Decides what happens and when; drawn when it is not given, and printed
     #[arg(long)]
     seed: Option<u64>,
-}
-
-/// The database of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Database {
-    /// A file
-    Sqlite,
-    /// A server that is started for it
-    Postgres,
 }
 
 pub(crate) async fn run(args: &Args, smoke: bool) -> anyhow::Result<Vec<Row>> {

@@ -19,6 +19,9 @@ pub struct Patch {
     removed: BTreeSet<Arc<str>>,
 }
 
+/// What an entry takes beside the bytes of its key and its value: two pointers with counts, and its place in a tree.
+const ENTRY_BYTES: usize = 96;
+
 #[derive(Serialize, Deserialize, Default)]
 struct StoredPatch {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -77,6 +80,11 @@ impl ContextMap {
         self.entries.insert(key.into(), json.into());
     }
 
+    /// The memory that its keys and values take, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.iter().map(|(key, value)| ENTRY_BYTES + key.len() + value.len()).sum()
+    }
+
     /// All keys.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(|key| &**key)
@@ -84,6 +92,12 @@ impl ContextMap {
 }
 
 impl Patch {
+    /// The memory that its keys and values take, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let set = self.set.iter().map(|(key, value)| ENTRY_BYTES + key.len() + value.len());
+        set.chain(self.removed.iter().map(|key| ENTRY_BYTES + key.len())).sum()
+    }
+
     /// Reads the frame a task sent back: an empty value means the key was removed.
     ///
     /// # Errors

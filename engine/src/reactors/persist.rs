@@ -3,29 +3,37 @@
 use crate::error::Error;
 use crate::handle::EngineHandle;
 use crate::reactors::ingress::ReactorInput;
+use crate::reactors::reactor::Reactor;
 use crate::reactors::state::{DeadLetter, Payload};
 use crate::sync::lock;
 use longshore_store::{DeadLetter as DeadLetterRow, PositionRow, ReactorRow, StatusRow};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
-/// Records dead letters, status, and the state of reactors whose inputs are not recorded.
-pub(crate) async fn record(engine: &EngineHandle, inputs: &[ReactorInput]) -> Result<(), Error> {
+/// The interval at which a state is looked at that is in use.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// Records dead letters, status, and the state of reactors whose inputs are not recorded. A state that is in use by a call
+/// is waited for so long.
+pub(crate) async fn record(
+    engine: &EngineHandle,
+    inputs: &[ReactorInput],
+    patience: Duration,
+) -> Result<(), Error> {
     let now = engine.now_ms();
-    let in_memory = inputs.iter().filter(|input| input.sequential.is_none());
-    let row = |input: &ReactorInput| {
-        let Some(state) = input.reactor.state() else {
-            // It is in use by a call: the next tick records it.
-            input.reactor.touch();
-            return None;
-        };
-        Some(ReactorRow {
-            name: input.reactor.record.clone(),
-            cursor: 0,
-            paused: i64::from(input.reactor.is_paused()),
-            state,
-        })
-    };
-    let rows: Vec<ReactorRow> = in_memory.filter_map(row).collect();
+    let mut rows = Vec::with_capacity(inputs.len());
+    for input in inputs.iter().filter(|input| input.sequential.is_none()) {
+        match state_within(&input.reactor, patience).await {
+            Some(state) => rows.push(ReactorRow {
+                name: input.reactor.record.clone(),
+                cursor: 0,
+                paused: i64::from(input.reactor.is_paused()),
+                state,
+            }),
+            // The next tick records it.
+            None => input.reactor.touch(),
+        }
+    }
     let mut tx = engine.store().begin().await?;
     ReactorRow::put(&mut tx, &rows, now).await?;
     let mut statuses = Vec::with_capacity(inputs.len());
@@ -60,6 +68,16 @@ pub(crate) async fn record(engine: &EngineHandle, inputs: &[ReactorInput]) -> Re
         input.reactor.dead_letters_recorded(count);
     }
     Ok(())
+}
+
+async fn state_within(reactor: &Reactor, patience: Duration) -> Option<Vec<u8>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match reactor.state() {
+            None if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
+            state => return state,
+        }
+    }
 }
 
 fn dead_letter_row(reactor: &str, letter: &DeadLetter, now: i64) -> DeadLetterRow {

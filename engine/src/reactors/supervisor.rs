@@ -26,6 +26,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+/// The time that a reactor's call gets to return when the reactor stops: after it, what it changed is not recorded.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
 /// All reactors of a host.
 pub struct Reactors {
     running: Mutex<BTreeMap<String, Running>>,
@@ -315,7 +318,7 @@ impl Reactors {
                 reactor.flush(source);
             }
         }
-        if let Err(error) = record(engine, std::slice::from_ref(&running.input)).await {
+        if let Err(error) = record(engine, std::slice::from_ref(&running.input), STOP_PATIENCE).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(reactor = reactor.name, error, "its state was not recorded");
         }
@@ -331,7 +334,7 @@ impl Reactors {
         if changed.is_empty() {
             return Ok(());
         }
-        let recorded = record(engine, &changed).await;
+        let recorded = record(engine, &changed, Duration::ZERO).await;
         if recorded.is_err() {
             // The database may be back with the next tick.
             changed.iter().for_each(|input| input.reactor.touch());

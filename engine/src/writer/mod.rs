@@ -106,6 +106,7 @@ pub(crate) struct Writer {
     leases: LeaseTable,
     ready: ReadyQueue,
     runs: RunCache,
+    max_cached_bytes: usize,
     batching: Batching,
     timers: Timers,
     token: FencingToken,
@@ -153,6 +154,7 @@ impl Writer {
             leases: LeaseTable::new(),
             ready: ReadyQueue::new(),
             runs: RunCache::default(),
+            max_cached_bytes: options.max_cached_bytes,
             batching: Batching::new(),
             timers: Timers { last_heartbeat: uptime, last_cancel_scan: uptime, scan_cancelled: true },
             // Later than every token of an earlier host on this database, as its clock ran.

@@ -262,15 +262,13 @@ impl Writer {
 
     fn remember(&mut self, resolved: ResolvedTask) {
         let key = resolved.update.key;
-        if let Some(run) = self.runs.get_mut(key.run)
-            && let Some(task) = run.tasks.get_mut(key.idx as usize)
-        {
+        self.runs.change_task(key, |task| {
             task.state = resolved.update.state;
             task.attempts = resolved.attempt;
             task.was_lost = resolved.update.losses.total > 0;
             task.error = resolved.update.error.unwrap_or_default();
             task.patch = resolved.patch;
-        }
+        });
     }
 
     fn note_dependants(&self, resolved: &ResolvedTask, dependants: &mut BTreeMap<TaskKey, Resolution>) {

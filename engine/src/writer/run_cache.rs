@@ -13,6 +13,10 @@ use tokio::sync::oneshot;
 /// Longest list of tasks in an error, in bytes.
 const MAX_NAMED: usize = 1024;
 
+/// The share of the limit that is left when runs were let go because there were too many, in percent: so that it is not
+/// done again for each run that comes.
+const LEFT_PERCENT: usize = 75;
+
 /// A run that is not over.
 pub(super) struct CachedRun {
     /// It ended in this transaction: nothing of it is claimed or resolved any more.
@@ -69,6 +73,12 @@ impl CachedRun {
         ready.map(move |(idx, _)| TaskKey { run, idx: idx as i64 })
     }
 
+    /// The memory that it takes, about.
+    fn bytes(&self) -> usize {
+        let tasks: usize = self.tasks.iter().map(|task| size_of::<CachedTask>() + task.bytes()).sum();
+        size_of::<Self>() + self.input.bytes() + tasks
+    }
+
     /// The context a task sees: the start context and the patches of everything above it, in order.
     pub(super) fn context_of(&self, idx: usize) -> ContextMap {
         let mut context = self.input.clone();
@@ -115,6 +125,11 @@ pub(super) struct Conflict<'r> {
 }
 
 impl CachedTask {
+    /// The memory that its outcome takes, about.
+    fn bytes(&self) -> usize {
+        self.error.len() + self.patch.as_ref().map_or(0, |patch| patch.bytes())
+    }
+
     /// A task that has not begun.
     fn waiting(dependencies: i64) -> Self {
         let state = if dependencies == 0 { TaskState::Ready } else { TaskState::Waiting };
@@ -166,6 +181,9 @@ pub(super) struct Missing {
 #[derive(Default)]
 pub(super) struct RunCache {
     runs: HashMap<RunId, CachedRun>,
+    /// The memory that each takes, as it was when it was counted last, and all together.
+    counted: HashMap<RunId, usize>,
+    bytes: usize,
     waiters: HashMap<RunId, Vec<oneshot::Sender<Option<RunState>>>>,
 }
 
@@ -187,7 +205,47 @@ impl RunCache {
     }
 
     pub(super) fn insert(&mut self, id: RunId, run: CachedRun) {
+        self.remove(id);
+        let bytes = run.bytes();
         self.runs.insert(id, run);
+        self.counted.insert(id, bytes);
+        self.bytes += bytes;
+    }
+
+    /// Changes a task of a run in memory.
+    pub(super) fn change_task(&mut self, key: TaskKey, change: impl FnOnce(&mut CachedTask)) {
+        let Some(task) = self.runs.get_mut(&key.run).and_then(|run| run.tasks.get_mut(key.idx as usize))
+        else {
+            return;
+        };
+        let before = task.bytes();
+        change(task);
+        let after = task.bytes();
+        let counted = self.counted.entry(key.run).or_default();
+        *counted = *counted + after - before;
+        self.bytes = self.bytes + after - before;
+    }
+
+    /// True when the runs take more memory than this.
+    pub(super) fn is_over(&self, limit: usize) -> bool {
+        self.bytes > limit
+    }
+
+    fn remove(&mut self, run: RunId) {
+        self.runs.remove(&run);
+        self.bytes -= self.counted.remove(&run).unwrap_or(0);
+    }
+
+    /// Lets runs go, the newest first, until all together take clearly less memory than `limit`: those are executed last, and read
+    /// again when it is their turn. Busy ones stay. Waiters wait on.
+    pub(super) fn shrink(&mut self, limit: usize, is_busy: impl Fn(RunId) -> bool) {
+        let mut idle: Vec<RunId> = self.runs.keys().copied().filter(|run| !is_busy(*run)).collect();
+        idle.sort_unstable();
+        while self.bytes > limit / 100 * LEFT_PERCENT {
+            let Some(newest) = idle.pop() else { break };
+            self.remove(newest);
+        }
+        tracing::debug!(bytes = self.bytes, runs = self.runs.len(), "runs were let go from memory");
     }
 
     /// Answers when the run has ended; at once when it is not in memory, where its end may have been.
@@ -201,7 +259,7 @@ impl RunCache {
 
     /// Drops a run from memory. Waiters get its end, or look it up themselves when it is not known.
     pub(super) fn forget(&mut self, run: RunId, ended: Option<RunState>) {
-        self.runs.remove(&run);
+        self.remove(run);
         for waiter in self.waiters.remove(&run).into_iter().flatten() {
             let _ = waiter.send(ended);
         }
@@ -209,7 +267,7 @@ impl RunCache {
 
     /// Drops a run that is being cancelled. Its waiters wait on.
     pub(super) fn let_go(&mut self, run: RunId) {
-        self.runs.remove(&run);
+        self.remove(run);
     }
 
     /// Gives the runs of a workflow that are pinned to a digest another definition.
@@ -299,6 +357,28 @@ mod tests {
         let run = run(&[("a", &[]), ("b", &[]), ("c", &["a"])]);
         let conflict = |overruled, winner| Conflict { key: "result", overruled, winner };
         assert_eq!(run.conflicts(), [conflict("a", "b"), conflict("b", "c")]);
+    }
+
+    #[test]
+    fn idle_runs_are_let_go_newest_first_when_they_take_too_much() {
+        let mut cache = RunCache::default();
+        let ids: Vec<RunId> = (0..10).map(|_| RunId::new()).collect();
+        ids.iter().for_each(|id| cache.insert(*id, run(&[("a", &[])])));
+        let each = cache.bytes / 10;
+        let is_busy = |id| id == ids[9];
+        assert!(!cache.is_over(each * 10), "there is room for all");
+        // A patch grows: what it takes counts.
+        let large =
+            Patch::from_json(&format!(r#"{{"set":{{"k":"{}"}}}}"#, "x".repeat(each * 2))).expect("a patch");
+        let first = TaskKey { run: ids[0], idx: 0 };
+        cache.change_task(first, |task| task.patch = Some(Arc::new(large)));
+        assert!(cache.is_over(each * 10));
+        cache.shrink(each * 10, is_busy);
+        let kept: Vec<bool> = ids.iter().map(|id| cache.contains(*id)).collect();
+        assert!(kept[0] && kept[9], "the oldest one and the one that is busy stay: {kept:?}");
+        assert!(!kept[8] && kept.iter().filter(|kept| **kept).count() >= 5, "{kept:?}");
+        ids.iter().for_each(|id| cache.forget(*id, None));
+        assert_eq!(cache.bytes, 0);
     }
 
     #[test]

@@ -236,6 +236,15 @@ impl Writer {
         self.ended.extend(std::mem::take(&mut self.parked).into_iter().map(given_up));
     }
 
+    /// Keeps the memory of open runs within its limit.
+    fn shrink_cache(&mut self) {
+        if !self.runs.is_over(self.max_cached_bytes) {
+            return;
+        }
+        let busy: HashSet<RunId> = self.leases.iter().map(|held| held.lease.key.run).collect();
+        self.runs.shrink(self.max_cached_bytes, |run| busy.contains(&run));
+    }
+
     /// Answers starts, reports progress, and hands the claimed attempts over.
     pub(super) fn apply(&mut self, effects: Effects) {
         self.ended.clear();
@@ -263,6 +272,7 @@ impl Writer {
             self.leases.insert(attempt.lease, held);
             attempts.push(attempt);
         }
+        self.shrink_cache();
         self.dispatch(attempts);
     }
 }
