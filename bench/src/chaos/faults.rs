@@ -75,7 +75,7 @@ pub(super) fn make(fault: Fault, world: &mut World, rng: &mut StdRng) -> anyhow:
                 pause(rng, 0..3000);
                 server.restart();
             }
-            None => lock_file(&world.database, rng)?,
+            None => lock_file(&world.database, rng),
         },
         Fault::Clock => {
             let hours = rng.random_range(-48..48);
@@ -102,12 +102,12 @@ pub(super) fn make(fault: Fault, world: &mut World, rng: &mut StdRng) -> anyhow:
 }
 
 /// Holds the database file's lock, as a shell or a backup would.
-fn lock_file(url: &str, rng: &mut StdRng) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+fn lock_file(url: &str, rng: &mut StdRng) {
     let held = Duration::from_millis(rng.random_range(200..6000));
     // Called where a runtime is running: this one gets a thread of its own.
     std::thread::scope(|scope| {
         let holder = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let mut other = SqliteConnection::connect(url).await?;
                 // While the host writes, nobody else gets the lock at once.
@@ -116,11 +116,11 @@ fn lock_file(url: &str, rng: &mut StdRng) -> anyhow::Result<()> {
                     tokio::time::sleep(held).await;
                     sqlx::query("ROLLBACK").execute(&mut other).await?;
                 }
-                other.close().await
+                other.close().await?;
+                anyhow::Ok(())
             })
         });
         // A full disk or a file that is not there yet: no lock is held.
         let _ = holder.join();
     });
-    Ok(())
 }
