@@ -188,6 +188,34 @@ pub async fn lost() {}
     panic!("the triggers did not fire: {seen:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_blocks_its_thread_after_its_deadline_has_timed_out_while_it_goes_on() {
+    let folder = tempfile::tempdir().expect("folder");
+    let body = "let _ = context; std::thread::sleep(std::time::Duration::from_secs(12)); Ok(())";
+    let krate = Crate::of_source("blocks", &one_task("blocks", body));
+    let path = krate.folder.path().join("Cargo.toml");
+    let manifest = std::fs::read_to_string(&path).expect("reads");
+    let limits = "\n[package.metadata.longshore.limits]\ntask_timeout_ms = 300\n";
+    std::fs::write(&path, manifest + limits).expect("writes");
+    let host = support::open_host(folder.path()).await;
+    host.put(&build_into(&krate, folder.path()), "blocks.longshore");
+    host.until_all_loaded(&["blocks"]).await;
+    let request = StartRequest { workflow: "blocks".into(), ..StartRequest::default() };
+    let run = host.start(request).await.expect("starts").run;
+    let report = host.wait(run).await.expect("ends");
+    let task = &report.tasks[0];
+    let took = task.finished_at.expect("it ended") - task.started_at.expect("it began");
+    assert!(took < 10_000, "it is told while its code goes on: {took} ms");
+    let error = task.error.clone().expect("it failed");
+    let told = if longshore_testing::isolated() {
+        "went on after its deadline"
+    } else {
+        "timed out after 300 ms, and goes on"
+    };
+    assert!(error.contains(told), "{error}");
+    host.close().await;
+}
+
 /// A package of a tenant, with a workflow that subscribes to a trigger of another package.
 fn of_tenant(tenant: &str) -> Crate {
     let source = format!(

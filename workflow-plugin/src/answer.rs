@@ -5,7 +5,7 @@ use crate::failure::{failure_of, full_text};
 use crate::graphs;
 use crate::index::IndexedTask;
 use crate::interface::{LongshoreHost, Method, NAME_REQUEST};
-use crate::invoke::{Attempt, Ended, poll_trigger, reply};
+use crate::invoke::{Attempt, Ended, not_stopped, poll_trigger, reply};
 use crate::panics;
 use crate::project;
 use crate::shell::Shell;
@@ -16,6 +16,7 @@ use longshore_workflow::Context;
 use longshore_workflow::private::TriggerKind;
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -82,10 +83,17 @@ impl Shell {
         let resume = Arc::new(Notify::new());
         self.attempts.enter(lease, Arc::clone(&resume));
         let (attempts, host) = (Arc::clone(&self.attempts), Arc::clone(&self.host));
+        let overdue = Overdue { attempts: Arc::clone(&attempts), host: Arc::clone(&host) };
+        let watchdog = Arc::clone(&self.watchdog);
         let end = End { lease, attempts, host: Arc::clone(&host), outcome: None };
         let spawned = runtime.spawn(async move {
             // Dropped last: when it reports, nothing of the author's is left.
             let mut end = end;
+            let deadline_ms = start.deadline_ms;
+            let watch = (deadline_ms > 0).then(|| {
+                let deadline = Duration::from_millis(deadline_ms);
+                watchdog.watch(lease, deadline, move |lease, deadline| overdue.tell(lease, deadline))
+            });
             let attempt = Attempt { task, start, context, host: &host, resume: Some(resume) };
             // Guarded once more: author code that is dropped at its deadline may panic outside its own polls.
             let ended = panics::Guarded::new(lease, attempt.run()).await;
@@ -93,6 +101,7 @@ impl Shell {
                 reply: reply(&TaskReply::Failed(failure), &[]),
                 callback: None,
             });
+            drop(watch);
             end.outcome = Some(ended.reply);
             drop(end);
             // A task of its own: what aborts the attempt has nothing to do with it.
@@ -120,6 +129,22 @@ impl Shell {
         };
         let runtime = self.runtime().map_err(|failure| PollReply::Failed(failure.message))?;
         Ok(runtime.block_on(async { poll_trigger(poll(), request.deadline_ms).await }))
+    }
+}
+
+/// Reports attempts that go on after their deadline.
+struct Overdue {
+    attempts: Arc<Attempts>,
+    host: Arc<dyn LongshoreHost>,
+}
+
+impl Overdue {
+    /// The attempt has timed out, whatever it does still: its end is not reported again.
+    fn tell(&self, lease: u64, deadline: Duration) {
+        if self.attempts.leave(lease) {
+            let failure = TaskReply::Failed(not_stopped(deadline));
+            self.host.finished(lease, ByteBuf::from(reply(&failure, &[])));
+        }
     }
 }
 

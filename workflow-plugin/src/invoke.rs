@@ -149,6 +149,13 @@ fn timed_out(deadline_ms: u64) -> TaskFailure {
     }
 }
 
+/// The failure of an attempt that goes on after its deadline.
+pub(crate) fn not_stopped(deadline: Duration) -> TaskFailure {
+    let TaskFailure { message, .. } = timed_out(deadline.as_millis() as u64);
+    let message = format!("{message}, and goes on: its thread is held until its code returns");
+    TaskFailure { message, timed_out: true, ..TaskFailure::default() }
+}
+
 /// A run id the way it is written everywhere else.
 fn hyphenated(id: &[u8; 16]) -> String {
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();

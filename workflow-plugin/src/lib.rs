@@ -28,6 +28,7 @@ mod panics;
 pub mod private;
 mod project;
 mod shell;
+mod watchdog;
 pub mod wire;
 
 pub use graphs::Outputs;

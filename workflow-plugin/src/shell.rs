@@ -6,6 +6,7 @@ use crate::interface::LongshoreHost;
 use crate::invoke::run_blocking;
 use crate::log_channel::LogChannel;
 use crate::panics;
+use crate::watchdog::Watchdog;
 use crate::wire::{PackageMeta, ShellConfig, TaskFailure};
 use longshore_workflow::private::set_blocking;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,7 @@ pub struct Shell {
     config: ShellConfig,
     pub(crate) host: Arc<dyn LongshoreHost>,
     pub(crate) attempts: Arc<Attempts>,
+    pub(crate) watchdog: Arc<Watchdog>,
     runtime: Mutex<Option<Runtime>>,
     handle: std::sync::OnceLock<Handle>,
 }
@@ -39,6 +41,7 @@ impl Shell {
             config,
             host,
             attempts: Arc::default(),
+            watchdog: Arc::default(),
             runtime: Mutex::new(None),
             handle: std::sync::OnceLock::new(),
         }
@@ -77,6 +80,7 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
+        self.watchdog.stop();
         let runtime = self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let Some(runtime) = runtime else { return };
         let limit = Duration::from_millis(self.config.shutdown_ms);
