@@ -6,6 +6,7 @@ use longshore_store::{Access, AttemptRow, RunId, RunRow, RunState, Store, TaskRo
 use longshore_testing::{Backend, Fault, FaultProxy, Postgres, Unloadable, open_embedded};
 use serde_json::Value;
 use sqlx::{AnyConnection, Connection};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -78,11 +79,16 @@ async fn nothing_is_left(engine: &Engine, runs: usize) {
 }
 
 async fn breaks_at_every_commit(test: &str, fault: Fault) {
+    breaks_at_commits(test, fault, 1..=i64::MAX).await;
+}
+
+/// Breaks the first COMMIT of a few runs, the second, and so on, until they need no more of them.
+async fn breaks_at_commits(test: &str, fault: Fault, commits: RangeInclusive<i64>) {
     let database = Backend::postgres(test);
     let proxy = FaultProxy::start(database.url()).await;
     let engine = open(proxy.url()).await;
     let mut runs = 0;
-    for n in 1.. {
+    for n in commits {
         proxy.break_commit(n, fault);
         // Several at once, so that starts, claims and outcomes share transactions.
         let started = futures_util::future::join_all((0..3).map(|_| engine.start(request()))).await;
@@ -110,6 +116,18 @@ longshore_testing::on_postgres! {
 longshore_testing::on_postgres! {
     async fn a_commit_that_does_not_arrive_loses_and_doubles_nothing() {
         breaks_at_every_commit("faults::lose_request", Fault::LoseRequest).await;
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn a_commit_whose_answer_comes_twice_loses_and_doubles_nothing() {
+        breaks_at_commits("faults::double_reply", Fault::DoubleReply, 1..=3).await;
+    }
+}
+
+longshore_testing::on_postgres! {
+    async fn a_connection_that_falls_silent_loses_and_doubles_nothing_and_is_not_waited_for_for_ever() {
+        breaks_at_commits("faults::silence", Fault::Silence, 1..=3).await;
     }
 }
 

@@ -244,6 +244,8 @@ impl Error {
             sqlx::Error::PoolTimedOut => return Self::Busy { operation, source },
             sqlx::Error::Io(_)
             | sqlx::Error::PoolClosed
+            // The connection lost count of the server's answers.
+            | sqlx::Error::BeginFailed
             | sqlx::Error::Protocol(_)
             | sqlx::Error::WorkerCrashed => {
                 return Self::Unreachable { url: "in use".to_owned(), source };

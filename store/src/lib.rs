@@ -28,6 +28,7 @@ mod lock;
 mod open;
 mod overrides;
 mod packages;
+mod patience;
 mod reactor_commands;
 mod reactors;
 mod retention;
@@ -37,6 +38,7 @@ mod schedules;
 mod tasks;
 mod text;
 mod text_enum;
+mod tx;
 
 pub use attempts::{AttemptResult, AttemptRow, NewAttempt};
 pub use check::CheckReport;

@@ -2,10 +2,13 @@
 
 use crate::error::Error;
 use crate::lock::HostLock;
+use crate::patience::Patience;
+use crate::tx::Reader;
+pub use crate::tx::Tx;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Transaction};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -144,9 +147,6 @@ impl HostSession {
     }
 }
 
-/// A transaction; dropped without commit it changes nothing.
-pub type Tx = Transaction<'static, Any>;
-
 impl Store {
     /// Opens a SQLite file, making it and its folder when they are missing.
     ///
@@ -228,7 +228,9 @@ impl Store {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
-        self.writer.begin_with(begin).await.map_err(|e| Error::of("begin", e))
+        let begun = self.patience().wait(self.writer.begin_with(begin)).await;
+        let inner = begun.map_err(|e| Error::of("begin", e))?;
+        Ok(Tx::new(inner, self.patience()))
     }
 
     /// Ends a transaction. When this returns, its changes survive power loss.
@@ -236,7 +238,7 @@ impl Store {
     /// # Errors
     /// [`Error::CommitUnknown`] when the transaction may be on disk; after any other it is undone.
     pub async fn commit(&self, tx: Tx) -> Result<(), Error> {
-        tx.commit().await.map_err(Error::of_commit)
+        self.patience().wait(tx.into_inner().commit()).await.map_err(Error::of_commit)
     }
 
     /// Undoes a transaction. When this returns, it holds no locks any more.
@@ -244,11 +246,18 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database, which then undoes it by itself.
     pub async fn roll_back(&self, tx: Tx) -> Result<(), Error> {
-        tx.rollback().await.map_err(|e| Error::of("roll back", e))
+        self.patience().wait(tx.into_inner().rollback()).await.map_err(|e| Error::of("roll back", e))
     }
 
-    pub(crate) fn reader(&self) -> &AnyPool {
-        &self.reader
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { pool: &self.reader, patience: self.patience() }
+    }
+
+    fn patience(&self) -> Patience {
+        match self.dialect {
+            Dialect::Sqlite => Patience::FILE,
+            Dialect::Postgres => Patience::SERVER,
+        }
     }
 
     /// The size of the database, in bytes.
@@ -346,7 +355,24 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
-        .test_before_acquire(dialect == Dialect::Postgres)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, _| {
+            Box::pin(async move {
+                match dialect {
+                    Dialect::Sqlite => Ok(true),
+                    Dialect::Postgres => Patience::SERVER.wait(answers(connection)).await,
+                }
+            })
+        })
+        .after_release(move |connection, _| {
+            Box::pin(async move {
+                if dialect == Dialect::Postgres {
+                    // One that does not answer is closed. The pool would wait for it, and have one less for ever.
+                    Patience::SERVER.wait(connection.ping()).await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 if tuned {
@@ -358,6 +384,16 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
             })
         });
     pool.connect_with(options).await.map_err(|e| Error::opening(shown, e))
+}
+
+/// True when a connection answers what it is asked. One that lost count of the server's answers gives those of the statement
+/// before.
+async fn answers(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    static QUESTIONS: AtomicI64 = AtomicI64::new(0);
+    let question = QUESTIONS.fetch_add(1, Ordering::Relaxed);
+    let sql = "SELECT CAST($1 AS BIGINT)";
+    let answer: i64 = sqlx::query_scalar(sql).bind(question).fetch_one(connection).await?;
+    Ok(answer == question)
 }
 
 /// The URL with which the file opens. It is opened once by itself: a pool would try again and again, and then

@@ -16,6 +16,10 @@ pub enum Fault {
     LoseReply,
     /// It does not reach the server, and the connection breaks.
     LoseRequest,
+    /// It reaches the server, and its answer comes twice. The connection goes on.
+    DoubleReply,
+    /// It reaches the server, and from then on nothing is heard of the connection, which stays open.
+    Silence,
     /// As [`Fault::LoseReply`], and from then on nobody reaches the server, until [`FaultProxy::restore`].
     LoseServer,
 }
@@ -169,7 +173,21 @@ impl Pipe {
         self.to_server.write_all(&message.bytes).await?;
         let Some(fault) = fault else { return Ok(true) };
         // The commit is done once the server is ready for the next query.
-        while Message::read(&mut self.from_server).await?.bytes[0] != b'Z' {}
+        let mut reply = Vec::new();
+        loop {
+            let message = Message::read(&mut self.from_server).await?;
+            reply.extend_from_slice(&message.bytes);
+            if message.bytes[0] == b'Z' {
+                break;
+            }
+        }
+        if fault == Fault::Silence {
+            std::future::pending::<()>().await;
+        }
+        if fault == Fault::DoubleReply {
+            self.to_client.write_all(&reply.repeat(2)).await?;
+            return Ok(true);
+        }
         if fault == Fault::LoseServer {
             self.faults.down.store(true, Ordering::SeqCst);
             self.cut_all.send_modify(|cuts| *cuts += 1);

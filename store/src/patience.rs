@@ -1,0 +1,57 @@
+//! Statements under a limit: a server that says nothing is not waited for for ever.
+//!
+//! A connection whose other end is gone without a word, or that lost count of its answers, never answers, and the driver
+//! waits until the system gives the connection up: a quarter of an hour, or never.
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::{FutureExt, future::BoxFuture};
+use sqlx::Error;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// The time that a server may say nothing; none for a file, which always answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience(Option<Duration>);
+
+impl Patience {
+    /// As long as a connection is waited for.
+    pub(crate) const SERVER: Self = Self(Some(Duration::from_secs(10)));
+
+    pub(crate) const FILE: Self = Self(None);
+
+    /// Waits for one answer.
+    pub(crate) async fn wait<T>(self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match self.0 {
+            Some(limit) => tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(silent(limit))),
+            None => answer.await,
+        }
+    }
+
+    pub(crate) fn future<'f, T: Send + 'f>(
+        self,
+        answer: BoxFuture<'f, Result<T, Error>>,
+    ) -> BoxFuture<'f, Result<T, Error>> {
+        if self.0.is_none() { answer } else { self.wait(answer).boxed() }
+    }
+
+    /// Waits for each part of an answer.
+    pub(crate) fn stream<'s, T: Send + 's>(
+        self,
+        parts: BoxStream<'s, Result<T, Error>>,
+    ) -> BoxStream<'s, Result<T, Error>> {
+        let Some(limit) = self.0 else { return parts };
+        let next = move |rest: Option<BoxStream<'s, Result<T, Error>>>| async move {
+            let mut rest = rest?;
+            match tokio::time::timeout(limit, rest.next()).await {
+                Ok(part) => Some((part?, Some(rest))),
+                Err(_) => Some((Err(silent(limit)), None)),
+            }
+        };
+        stream::unfold(Some(parts), next).boxed()
+    }
+}
+
+fn silent(limit: Duration) -> Error {
+    let message = format!("the server said nothing for {} s", limit.as_secs());
+    Error::Io(std::io::Error::new(ErrorKind::TimedOut, message))
+}
