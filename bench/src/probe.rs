@@ -36,7 +36,7 @@ pub(crate) async fn claim_ms(store: &Store, host: HostId, rounds: usize) -> anyh
             );
         }
         times.push(began.elapsed().as_secs_f64() * 1000.0);
-        tx.rollback().await?;
+        store.roll_back(tx).await?;
     }
     Ok(median(times))
 }

@@ -40,7 +40,7 @@ pub(super) async fn check(world: &World, left: Vec<String>) -> anyhow::Result<Fi
     executions(world, &mut tx, &mut figures).await?;
     reactor(world, &mut tx, &mut figures).await?;
     remains(&mut tx, &mut figures).await?;
-    tx.rollback().await?;
+    store.roll_back(tx).await?;
     let report = store.check().await?;
     figures.tell(report.faults);
     store.close().await;

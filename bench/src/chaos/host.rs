@@ -226,7 +226,7 @@ impl World {
         let cursor: Option<i64> = sqlx::query_scalar("SELECT cursor FROM reactors WHERE name = 'tally'")
             .fetch_optional(&mut *tx)
             .await?;
-        tx.rollback().await?;
+        store.roll_back(tx).await?;
         store.close().await;
         if cursor.unwrap_or(0) as u64 != events {
             left.push(format!("{cursor:?} of {events} events were processed"));
