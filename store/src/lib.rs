@@ -7,6 +7,7 @@
 //! # Guarantees
 //! - A function that takes a transaction changes nothing unless the caller commits it.
 //! - Updates of a state carry the state they expect; the affected rows are what they return.
+//! - A server that says nothing is not waited for for ever: each statement has ten seconds.
 //!
 //! # Assumptions
 //! - There is one host: [`Store::open`] holds a lock file on SQLite, and a session's lock on PostgreSQL, that make a

@@ -13,7 +13,7 @@ use sqlx::FromRow;
 pub struct ReactorRow {
     /// The name.
     pub name: String,
-    /// The last input of a sequential reactor whose outcome is recorded.
+    /// The last input of a sequential reactor whose outcome is recorded; it never goes back.
     pub cursor: i64,
     /// 1 when somebody paused it.
     pub paused: i64,
@@ -65,7 +65,9 @@ pub struct StatusRow {
 static PUT: BatchStatement = BatchStatement::new(
     "INSERT INTO reactors (name, cursor, paused, state, updated_at) SELECT * FROM (VALUES ",
     &[Text, Int, Int, Blob, Int],
-    ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor, \
+    // A reactor that is `latest` for a while has no cursor: its inputs are numbered on from where they were.
+    ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (name) DO UPDATE SET \
+     cursor = CASE WHEN excluded.cursor > reactors.cursor THEN excluded.cursor ELSE reactors.cursor END, \
      paused = excluded.paused, state = excluded.state, updated_at = excluded.updated_at",
 );
 

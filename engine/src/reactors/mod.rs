@@ -13,6 +13,7 @@
 //! - [`commands`]: what other programs ask.
 //! - [`subscriptions`]: what firings start.
 //! - [`persist`]: their records.
+//! - [`replay`]: records of a replay, beside those of the reactor.
 //! - [`log`]: what is told of work that is tried again.
 //!
 //! # Guarantees

@@ -447,6 +447,8 @@ pub(crate) async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
         PositionRow::put(&mut tx, "r", std::slice::from_ref(&position)).await.expect("puts");
         StatusRow::put(&mut tx, std::slice::from_ref(&status)).await.expect("puts");
     }
+    let in_memory = ReactorRow { cursor: 0, ..row.clone() };
+    ReactorRow::put(&mut tx, &[in_memory], 1).await.expect("puts, and keeps the cursor");
     ReactorRow::set_paused(&mut tx, "r", true, 2).await.expect("pauses");
     ReactorRow::set_paused(&mut tx, "r", false, 2).await.expect("goes on");
     InputRow::insert(&mut tx, "r", &[input(1), input(2), input(3)]).await.expect("inserts");
