@@ -58,7 +58,7 @@ async fn foreign_digests(smoke: bool) -> anyhow::Result<Row> {
     let alone = claim_ms(&store, host, rounds).await?;
     ready_tasks(&store, 10_000, foreign, &"9".repeat(64), "1").await?;
     let among = claim_ms(&store, host, rounds).await?;
-    // The same tasks, of many digests.
+    // The same tasks, in many queues.
     let mut tx = store.begin().await?;
     let sql =
         format!("UPDATE tasks SET queue = CAST(SUBSTR(run_id, 25) AS BIGINT) % {digests} WHERE queue = 1");
@@ -69,5 +69,5 @@ async fn foreign_digests(smoke: bool) -> anyhow::Result<Row> {
     Ok(Row::new("foreign_digests", "ms/claim", among)
         .floor(alone, "the same claim without them")
         .with("foreign_tasks", foreign)
-        .with("of_100_digests_ms", (of_many * 1000.0).round() / 1000.0))
+        .with(&format!("in_{digests}_queues_ms"), (of_many * 1000.0).round() / 1000.0))
 }

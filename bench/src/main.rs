@@ -99,7 +99,7 @@ impl What {
 fn main() -> anyhow::Result<()> {
     longshore_reconciler::run_child_if_requested();
     isolate::echo_if_asked();
-    chaos::serve_if_asked()?;
+    chaos::run_host_if_requested()?;
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut rows = match &args.what {

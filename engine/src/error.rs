@@ -117,10 +117,8 @@ pub enum Error {
         /// The id that was given.
         letter: String,
     },
-    /// A dead letter does not hold what came.
-    #[error(
-        "dead letter {letter} of reactor `{reactor}` cannot be sent again: it does not hold all that came"
-    )]
+    /// A dead letter does not hold all that came.
+    #[error("dead letter {letter} of reactor `{reactor}` is incomplete and cannot be sent again")]
     IncompleteDeadLetter {
         /// The reactor.
         reactor: String,
@@ -136,7 +134,8 @@ impl Error {
     /// True when the same may go well later: the database is away, or the engine stops.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Store(_) | Self::StartUnknown { .. } | Self::Stopped => true,
+            Self::Store(error) => !error.is_refusal() && !matches!(error, StoreError::BadRow { .. }),
+            Self::StartUnknown { .. } | Self::Stopped => true,
             Self::NotRecorded { is_refusal, .. } => !is_refusal,
             _ => false,
         }
@@ -187,10 +186,12 @@ impl Error {
             }
             Self::BadEvent { .. } => "events are JSON of at most 1 MiB".into(),
             Self::UnknownDeadLetter { reactor, .. } => {
-                format!("see `longshore reactors show {reactor}` for those that are kept")
+                format!("`longshore reactors show {reactor}` lists the newest")
             }
             Self::IncompleteDeadLetter { reactor, .. } => {
-                format!("push the event itself: `longshore reactors push {reactor} SOURCE EVENT`")
+                format!(
+                    "push the event itself (`longshore reactors push {reactor} SOURCE EVENT`), or start the workflow"
+                )
             }
             Self::Stopped => "start it again; what it acknowledged is recorded".into(),
         }

@@ -162,6 +162,11 @@ impl EngineHandle {
         self.progress.subscribe()
     }
 
+    /// True when the engine has stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.inbox.is_closed()
+    }
+
     /// Completes when the engine has stopped: it was shut down, or its writer died and nothing is recorded any more.
     pub async fn stopped(&self) {
         self.inbox.closed().await;

@@ -19,7 +19,8 @@ pub struct Options {
     pub reactors: bool,
     /// The time a graph may take for a firing.
     pub graph_deadline: Duration,
-    /// True when reactors start anew: their recorded state is forgotten when they start.
+    /// True when reactors start anew, under records of their own that are deleted when they end: what a host recorded of
+    /// them stays, but for their status.
     pub replay: bool,
     /// Where relative paths of event streams are looked for, in this order.
     pub stream_roots: Vec<PathBuf>,

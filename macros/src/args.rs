@@ -137,6 +137,14 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), String> {
     }
 }
 
+/// As [`check_name`], for what has its tenant before its name on a host, and `@` behind it in a replay.
+pub(crate) fn check_qualified_name(what: &str, name: &str) -> Result<(), String> {
+    if name.contains(['/', '@']) {
+        return Err(format!("a {what} name has no `/` and no `@`: hosts put its tenant before a `/`"));
+    }
+    check_name(what, name)
+}
+
 /// Reads `100ms`, `5s`, `2m` or `1h`.
 pub(crate) fn interval_ms(text: &str) -> Result<u64, String> {
     let wrong =

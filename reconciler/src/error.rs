@@ -226,7 +226,7 @@ pub enum Error {
         message: String,
     },
     /// Entries of a loaded package name what no loaded package has.
-    #[error("{}; no loaded package has that", names.join("; "))]
+    #[error("no loaded package has what these name: {}", names.join("; "))]
     Unresolved {
         /// Which entry names what.
         names: Vec<String>,
@@ -418,7 +418,7 @@ impl Error {
             Self::HasSubscribers { .. } => "remove those packages first, or keep the reactor",
             Self::ReactorCycle { .. } => "move the reactors into a package of their own",
             Self::Unresolved { .. } => {
-                "load the package that has them, or correct the names; until then nothing is started for them"
+                "correct the names, or load the package that has them; until then nothing is started for them"
             }
             Self::OtherPackage { .. } => "pack the archive again with `longshore build`",
             Self::Replaced { .. } => "nothing: it is read again at the next pass",

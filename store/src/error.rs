@@ -253,15 +253,15 @@ impl Error {
             _ => String::new(),
         };
         match (sqlite_code(&code), code.as_str()) {
-            // 55P03: a lock was not free in time; 57014: a statement took longer than it may.
-            (Some(5 | 6), _) | (_, "55P03" | "57014") => Self::Locked { operation, source },
+            (Some(5 | 6), _) | (_, "55P03") => Self::Locked { operation, source },
             (_, "40001" | "40P01") => Self::Conflict { operation, source },
-            // 57P01 to 57P05: the server shuts down, crashed, or starts, the session was idle; 25P03 and 25P04: the
-            // transaction was; 08..: the connection; 53200 and 53300: memory, connections.
+            // 57014: a statement took longer than the server lets it; 57P01 to 57P05: the server shuts down, crashed, or
+            // starts, the session was idle; 25P03 and 25P04: the transaction was; 08..: the connection; 53200 and 53300:
+            // memory, connections.
             (_, code) if code.starts_with("57P") || code.starts_with("08") => {
                 Self::Unreachable { url: "in use".to_owned(), source }
             }
-            (_, "25P03" | "25P04" | "53200" | "53300") => {
+            (_, "57014" | "25P03" | "25P04" | "53200" | "53300") => {
                 Self::Unreachable { url: "in use".to_owned(), source }
             }
             (Some(8), _) | (_, "25006") => Self::ReadOnly { operation, source },

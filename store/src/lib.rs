@@ -7,7 +7,7 @@
 //! # Guarantees
 //! - A function that takes a transaction changes nothing unless the caller commits it.
 //! - Updates of a state carry the state they expect; the affected rows are what they return.
-//! - A server that says nothing is not waited for for ever: each statement has ten seconds.
+//! - On PostgreSQL a statement fails when a part of its answer takes longer than a limit; migrations and VACUUM have none.
 //!
 //! # Assumptions
 //! - There is one host: [`Store::open`] holds a lock file on SQLite, and a session's lock on PostgreSQL, that make a
@@ -59,7 +59,7 @@ pub use overrides::{Override, OverrideKind, PassInputs};
 pub use packages::{
     ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState, Verdict, VerdictRow,
 };
-pub use reactor_commands::{CommandAnswer, CommandLane, CommandRow, ReactorCommand};
+pub use reactor_commands::{CommandAnswer, CommandClass, CommandRow, ReactorCommand};
 pub use reactors::{InputRow, OutputRow, PositionRow, ReactorRow, StatusRow};
 pub use retention::{Log, RunAge, RunPage};
 pub use runs::{NewRun, Recorded, RunCounts, RunRow, RunState};

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::lock::HostLock;
-use crate::patience::Patience;
+use crate::patience::{ACQUIRE_TIMEOUT, Patience};
 use crate::tx::Reader;
 pub use crate::tx::Tx;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
@@ -354,7 +354,7 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
     let tuned = dialect == Dialect::Sqlite && !url.ends_with("immutable=1");
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(move |connection, _| {
             Box::pin(async move {
@@ -380,11 +380,25 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
                         sqlx::query(AssertSqlSafe(pragma)).execute(&mut *connection).await?;
                     }
                 }
+                if dialect == Dialect::Postgres {
+                    for setting in SETTINGS {
+                        // Not every server has each of them.
+                        let _ = sqlx::query(setting).execute(&mut *connection).await;
+                    }
+                }
                 Ok(())
             })
         });
     pool.connect_with(options).await.map_err(|e| Error::opening(shown, e))
 }
+
+/// What a server is told of our sessions, so that it ends what we have given up: a statement that waits for a lock, one whose
+/// connection is gone, a transaction that nobody goes on with.
+const SETTINGS: [&str; 3] = [
+    "SET lock_timeout = '8s'",
+    "SET client_connection_check_interval = '5s'",
+    "SET idle_in_transaction_session_timeout = '60s'",
+];
 
 /// True when a connection answers what it is asked. One that lost count of the server's answers gives those of the statement
 /// before.

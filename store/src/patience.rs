@@ -9,13 +9,16 @@ use sqlx::Error;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// The time that a server may say nothing; none for a file, which always answers.
+/// The time in which a connection of the pool becomes free.
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest time without a part of an answer; none for a file, which always answers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience(Option<Duration>);
 
 impl Patience {
-    /// As long as a connection is waited for.
-    pub(crate) const SERVER: Self = Self(Some(Duration::from_secs(10)));
+    /// Longer than a connection is waited for, and than the server lets a statement wait for a lock: those tell why.
+    pub(crate) const SERVER: Self = Self(Some(Duration::from_secs(12)));
 
     pub(crate) const FILE: Self = Self(None);
 

@@ -25,9 +25,9 @@ text_enum! {
     }
 }
 
-/// The lanes of a reactor's commands: what is in one does not wait for what is in the other.
+/// The classes of a reactor's commands: what is in one does not wait for what is in the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CommandLane {
+pub enum CommandClass {
     /// What brings events, and waits where the reactor is full.
     Events,
     /// Everything else.
@@ -97,28 +97,33 @@ impl CommandRow {
         Ok(id)
     }
 
-    /// The reactors that commands wait for, and the lanes in which they do.
+    /// The reactors that commands wait for, and their classes.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn waiting(store: &Store) -> Result<Vec<(String, CommandLane)>, Error> {
-        let sql = "SELECT DISTINCT reactor, CASE WHEN command IN ('push', 'resend') THEN 1 ELSE 0 END AS lane \
+    pub async fn waiting(store: &Store) -> Result<Vec<(String, CommandClass)>, Error> {
+        let sql = "SELECT DISTINCT reactor, CASE WHEN command IN ('push', 'resend') THEN 1 ELSE 0 END AS class \
                    FROM reactor_commands WHERE refusal_code IS NULL";
         let rows = sqlx::query(sql).fetch_all(store.reader()).await;
         let rows = rows.map_err(|e| Error::of("look for commands", e))?;
-        let lane = |number: i32| if number == 1 { CommandLane::Events } else { CommandLane::Control };
-        rows.iter().map(|row| Ok((get(row, "reactor")?, lane(get(row, "lane")?)))).collect()
+        let class = |number: i32| if number == 1 { CommandClass::Events } else { CommandClass::Control };
+        rows.iter().map(|row| Ok((get(row, "reactor")?, class(get(row, "class")?)))).collect()
     }
 
-    /// The first commands of a reactor that wait in a lane, in order.
+    /// The first commands of a reactor that wait in a class, in order.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn of(store: &Store, reactor: &str, lane: CommandLane, limit: i64) -> Result<Vec<Self>, Error> {
+    pub async fn of(
+        store: &Store,
+        reactor: &str,
+        class: CommandClass,
+        limit: i64,
+    ) -> Result<Vec<Self>, Error> {
         let sql = "SELECT id, reactor, command, source, payload FROM reactor_commands \
                    WHERE reactor = $1 AND refusal_code IS NULL \
                    AND CASE WHEN command IN ('push', 'resend') THEN 1 ELSE 0 END = $2 ORDER BY id LIMIT $3";
-        let query = sqlx::query(sql).bind(reactor).bind(i32::from(lane == CommandLane::Events)).bind(limit);
+        let query = sqlx::query(sql).bind(reactor).bind(i32::from(class == CommandClass::Events)).bind(limit);
         let rows = query.fetch_all(store.reader()).await;
         read_rows("reactor_commands", "id", &rows.map_err(|e| Error::of("look for commands", e))?)
     }

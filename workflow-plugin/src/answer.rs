@@ -5,10 +5,11 @@ use crate::failure::{failure_of, full_text};
 use crate::graphs;
 use crate::index::IndexedTask;
 use crate::interface::{LongshoreHost, Method, NAME_REQUEST};
-use crate::invoke::{Attempt, Ended, not_stopped, poll_trigger, reply};
+use crate::invoke::{Attempt, Ended, overdue_reply, poll_trigger, reply};
 use crate::panics;
 use crate::project;
 use crate::shell::Shell;
+use crate::watchdog::Overdue;
 use crate::wire::{
     PollReply, PollRequest, Reader, StartTask, TaskFailure, TaskReply, TaskRequest, Wire, WireError,
 };
@@ -83,20 +84,19 @@ impl Shell {
         let resume = Arc::new(Notify::new());
         self.attempts.enter(lease, Arc::clone(&resume));
         let (attempts, host) = (Arc::clone(&self.attempts), Arc::clone(&self.host));
-        let overdue = Overdue { attempts: Arc::clone(&attempts), host: Arc::clone(&host) };
         let watchdog = Arc::clone(&self.watchdog);
         let end = End { lease, attempts, host: Arc::clone(&host), outcome: None };
         let spawned = runtime.spawn(async move {
             // Dropped last: when it reports, nothing of the author's is left.
             let mut end = end;
             let deadline_ms = start.deadline_ms;
-            let watch = (deadline_ms > 0).then(|| {
-                let deadline = Duration::from_millis(deadline_ms);
-                watchdog.watch(lease, deadline, move |lease, deadline| overdue.tell(lease, deadline))
-            });
+            let watch = (deadline_ms > 0).then(|| watchdog.watch(lease, Duration::from_millis(deadline_ms)));
             let attempt = Attempt { task, start, context, host: &host, resume: Some(resume) };
             // Guarded once more: author code that is dropped at its deadline may panic outside its own polls.
-            let ended = panics::Guarded::new(lease, attempt.run()).await;
+            let ended = match &watch {
+                Some(watch) => panics::Guarded::new(lease, watch.around(attempt.run())).await,
+                None => panics::Guarded::new(lease, attempt.run()).await,
+            };
             let ended = ended.unwrap_or_else(|failure| Ended {
                 reply: reply(&TaskReply::Failed(failure), &[]),
                 callback: None,
@@ -132,19 +132,11 @@ impl Shell {
     }
 }
 
-/// Reports attempts that go on after their deadline.
-struct Overdue {
-    attempts: Arc<Attempts>,
-    host: Arc<dyn LongshoreHost>,
-}
-
-impl Overdue {
-    /// The attempt has timed out, whatever it does still: its end is not reported again.
-    fn tell(&self, lease: u64, deadline: Duration) {
-        if self.attempts.leave(lease) {
-            let failure = TaskReply::Failed(not_stopped(deadline));
-            self.host.finished(lease, ByteBuf::from(reply(&failure, &[])));
-        }
+/// Reports an attempt that goes on after its deadline as timed out, whatever it does still, and tells it to stop at its next
+/// await. Its end is not reported again.
+pub(crate) fn report_overdue(attempts: &Attempts, host: &dyn LongshoreHost, overdue: Overdue) {
+    if attempts.expel(overdue.lease) {
+        host.finished(overdue.lease, ByteBuf::from(overdue_reply(overdue)));
     }
 }
 

@@ -39,6 +39,13 @@ impl Attempts {
         self.lock().remove(&lease).is_some()
     }
 
+    /// Takes an attempt out that has not stopped, and tells it to stop at its next await. True when it was there.
+    pub(crate) fn expel(&self, lease: u64) -> bool {
+        let Some(running) = self.lock().remove(&lease) else { return false };
+        running.abort.into_iter().for_each(|abort| abort.abort());
+        true
+    }
+
     /// Tells an attempt to stop, which it does at its next await. False when it is not running.
     pub(crate) fn cancel(&self, lease: u64) -> bool {
         let mut running = self.lock();

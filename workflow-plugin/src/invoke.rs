@@ -5,6 +5,7 @@ use crate::failure::{failure_of, full_text};
 use crate::index::IndexedTask;
 use crate::interface::LongshoreHost;
 use crate::panics::{Guarded, guarded};
+use crate::watchdog::Overdue;
 use crate::wire::{PollReply, RetryAdvice, StartTask, TaskFailure, TaskReply, Wire};
 use longshore_workflow::private::{EntryFuture, Slot};
 use longshore_workflow::{Context, RetryHint, TaskError, TaskHandle, TriggerError, TriggerResult};
@@ -149,11 +150,18 @@ fn timed_out(deadline_ms: u64) -> TaskFailure {
     }
 }
 
-/// The failure of an attempt that goes on after its deadline.
-pub(crate) fn not_stopped(deadline: Duration) -> TaskFailure {
-    let TaskFailure { message, .. } = timed_out(deadline.as_millis() as u64);
-    let message = format!("{message}, and goes on: its thread is held until its code returns");
-    TaskFailure { message, timed_out: true, ..TaskFailure::default() }
+/// The reply of an attempt that goes on after its deadline. One that holds its thread is not tried again: it would hold
+/// another one.
+pub(crate) fn overdue_reply(overdue: Overdue) -> Vec<u8> {
+    let failure = timed_out(overdue.deadline.as_millis() as u64);
+    let (why, advice) = if overdue.holds_thread {
+        let advice = RetryAdvice { permanent: true, retry_after_ms: 0 };
+        ("goes on: its thread is held until its code returns", advice.encode())
+    } else {
+        ("waits for a thread: other code of its package holds them", Vec::new())
+    };
+    let message = format!("{}, and {why}", failure.message);
+    reply(&TaskReply::Failed(TaskFailure { message, ..failure }), &advice)
 }
 
 /// A run id the way it is written everywhere else.

@@ -1,5 +1,6 @@
 //! [`Shell`]: one loaded instance of a package.
 
+use crate::answer::report_overdue;
 use crate::attempts::Attempts;
 use crate::index::Index;
 use crate::interface::LongshoreHost;
@@ -35,13 +36,16 @@ impl Shell {
     pub fn embedded(host: Arc<dyn LongshoreHost>, package: PackageMeta, config: ShellConfig) -> Self {
         panics::install_hook();
         set_blocking(run_blocking);
+        let attempts: Arc<Attempts> = Arc::default();
+        let reporter = (Arc::clone(&attempts), Arc::clone(&host));
+        let watchdog = Watchdog::new(move |overdue| report_overdue(&reporter.0, &*reporter.1, overdue));
         Self {
             index: Index::of_inventory(),
             package,
             config,
             host,
-            attempts: Arc::default(),
-            watchdog: Arc::default(),
+            attempts,
+            watchdog: Arc::new(watchdog),
             runtime: Mutex::new(None),
             handle: std::sync::OnceLock::new(),
         }

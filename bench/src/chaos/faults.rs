@@ -75,7 +75,7 @@ pub(super) fn make(fault: Fault, world: &mut World, rng: &mut StdRng) -> anyhow:
                 pause(rng, 0..3000);
                 server.restart();
             }
-            None => lock_file(&world.database, rng),
+            None => return Ok(lock_file(&world.database, rng)),
         },
         Fault::Clock => {
             let hours = rng.random_range(-48..48);
@@ -101,8 +101,8 @@ pub(super) fn make(fault: Fault, world: &mut World, rng: &mut StdRng) -> anyhow:
     Ok(true)
 }
 
-/// Holds the database file's lock, as a shell or a backup would.
-fn lock_file(url: &str, rng: &mut StdRng) {
+/// Holds the database file's lock, as a shell or a backup would. False when it did not get it.
+fn lock_file(url: &str, rng: &mut StdRng) -> bool {
     let held = Duration::from_millis(rng.random_range(200..6000));
     // Called where a runtime is running: this one gets a thread of its own.
     std::thread::scope(|scope| {
@@ -112,15 +112,16 @@ fn lock_file(url: &str, rng: &mut StdRng) {
                 let mut other = SqliteConnection::connect(url).await?;
                 // While the host writes, nobody else gets the lock at once.
                 sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut other).await?;
-                if sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.is_ok() {
+                let got = sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.is_ok();
+                if got {
                     tokio::time::sleep(held).await;
                     sqlx::query("ROLLBACK").execute(&mut other).await?;
                 }
                 other.close().await?;
-                anyhow::Ok(())
+                Ok(got)
             })
         });
         // A full disk or a file that is not there yet: no lock is held.
-        let _ = holder.join();
-    });
+        holder.join().is_ok_and(|held: anyhow::Result<bool>| held.unwrap_or(false))
+    })
 }

@@ -58,6 +58,8 @@ pub(super) struct World {
     pub(super) database: String,
     versions: [Vec<u8>; 2],
     pub(super) child: Option<Child>,
+    /// Reads what the host says.
+    reading: Option<std::thread::JoinHandle<()>>,
     pub(super) acknowledged: Arc<Mutex<Acknowledged>>,
     /// Events that were written to the stream.
     pub(super) events: Arc<Mutex<u64>>,
@@ -92,6 +94,7 @@ impl World {
             database,
             versions,
             child: None,
+            reading: None,
             acknowledged,
             events,
             hosts: 0,
@@ -157,7 +160,8 @@ impl World {
             .spawn()?;
         let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
         let acknowledged = Arc::clone(&self.acknowledged);
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| note(&acknowledged, &line)));
+        let read = move || lines.map_while(Result::ok).for_each(|line| note(&acknowledged, &line));
+        self.reading = Some(std::thread::spawn(read));
         self.child = Some(child);
         self.hosts += 1;
         Ok(())
@@ -173,11 +177,14 @@ impl World {
 
     /// Waits for the end of the host's process.
     pub(super) fn wait(&mut self) -> anyhow::Result<Option<ExitStatus>> {
-        self.child.take().map(|mut child| Ok(child.wait()?)).transpose()
+        let status = self.child.take().map(|mut child| child.wait()).transpose()?;
+        // Everything that it acknowledged is known then.
+        let _ = self.reading.take().map(std::thread::JoinHandle::join);
+        Ok(status)
     }
 
-    /// Ends all faults, and everything that makes work.
-    pub(super) fn mend(&mut self) -> anyhow::Result<()> {
+    /// Starts the host if it ended, and stops what makes work: starts and events.
+    pub(super) fn quiesce(&mut self) -> anyhow::Result<()> {
         self.keep_running()?;
         std::fs::write(self.path("quiet"), "")?;
         Ok(())
@@ -302,7 +309,7 @@ impl Clock for MovedClock {
 }
 
 /// Is the host when the environment says so, and ends this process with it.
-pub(crate) fn serve_if_asked() -> anyhow::Result<()> {
+pub(crate) fn run_host_if_requested() -> anyhow::Result<()> {
     let Some(folder) = std::env::var_os(FOLDER) else { return Ok(()) };
     let (database, from) = (std::env::var(DATABASE)?, std::env::var(FROM)?.parse()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -8,7 +8,7 @@ mod faults;
 mod host;
 mod source;
 
-pub(crate) use host::serve_if_asked;
+pub(crate) use host::run_host_if_requested;
 
 use crate::row::Row;
 use faults::Fault;
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &Args, smoke: bool) -> anyhow::Result<Vec<Row>> {
             *made.entry(fault.name()).or_default() += 1;
         }
     }
-    world.mend()?;
+    world.quiesce()?;
     let left = world.settle().await;
     let figures = checks::check(&world, left).await?;
     for violation in &figures.violations {

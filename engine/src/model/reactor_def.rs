@@ -131,7 +131,9 @@ pub struct GraphDef {
     pub name: String,
     /// The tenant.
     pub tenant: TenantId,
-    /// The reactor that fires it: in a catalog by its name on the host, before that as the author names it.
+    /// The reactor as its author names it.
+    pub declared_reactor: String,
+    /// The reactor that fires it, by its name on the host; in a catalog that of the reactor which is meant now.
     pub reactor: String,
     /// The sources its nodes take.
     pub sources: Vec<String>,
@@ -231,6 +233,7 @@ pub fn graphs(
             index: index as u32,
             name: meta.name.clone(),
             tenant: tenants.shared().clone(),
+            declared_reactor: meta.reactor.clone(),
             reactor: meta.reactor.clone(),
             sources,
         })
@@ -242,7 +245,7 @@ impl GraphDef {
     /// Bound to the reactor that it means, by the name that this one has on the host.
     #[must_use]
     pub fn bound(&self, is_reactor: impl Fn(&str) -> bool) -> Self {
-        let reactor = resolved(&self.tenant, &self.reactor, is_reactor).into_owned();
+        let reactor = resolved(&self.tenant, &self.declared_reactor, is_reactor).into_owned();
         Self { reactor, ..self.clone() }
     }
 }

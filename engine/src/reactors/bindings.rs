@@ -209,6 +209,7 @@ mod tests {
             index: 0,
             name: "g".into(),
             tenant: longshore_store::TenantId::default(),
+            declared_reactor: "r".into(),
             reactor: "r".into(),
             sources: Vec::new(),
         };

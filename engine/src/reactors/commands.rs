@@ -8,7 +8,7 @@ use crate::reactors::state::Event;
 use crate::reactors::subscriptions;
 use crate::reactors::supervisor::Reactors;
 use longshore_store::{
-    CommandLane, CommandRow, DeadLetter, DeadLetterId, PositionRow, ReactorCommand, Store, TenantId, Tx,
+    CommandClass, CommandRow, DeadLetter, DeadLetterId, PositionRow, ReactorCommand, Store, TenantId, Tx,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -67,14 +67,14 @@ impl Reactors {
         engine.start(StartRequest { tenant, workflow, params, origin, dedup_key }).await.map(drop)
     }
 
-    /// Does what other programs asked of a reactor, in one lane.
+    /// Does what other programs asked of a reactor, in one class.
     async fn apply_commands(
         &self,
         engine: &EngineHandle,
         reactor: &str,
-        lane: CommandLane,
+        class: CommandClass,
     ) -> Result<(), Error> {
-        for command in CommandRow::of(engine.store(), reactor, lane, MAX_COMMANDS).await? {
+        for command in CommandRow::of(engine.store(), reactor, class, MAX_COMMANDS).await? {
             let refusal = match self.apply_command(engine, &command).await {
                 Ok(()) => None,
                 // The reactor is being swapped: it is done at the next look.
@@ -87,7 +87,7 @@ impl Reactors {
             };
             let mut tx = engine.store().begin().await?;
             match refusal {
-                None => self.record_done(&mut tx, &command, lane).await?,
+                None => self.record_done(&mut tx, &command, class).await?,
                 Some(error) => {
                     tracing::warn!(reactor, code = error.code(), %error, "a command was refused");
                     CommandRow::refuse(&mut tx, &command.id, error.code(), &error.to_string()).await?;
@@ -98,9 +98,9 @@ impl Reactors {
         Ok(())
     }
 
-    async fn record_done(&self, tx: &mut Tx, command: &CommandRow, lane: CommandLane) -> Result<(), Error> {
+    async fn record_done(&self, tx: &mut Tx, command: &CommandRow, class: CommandClass) -> Result<(), Error> {
         CommandRow::done(tx, &command.id).await?;
-        if lane == CommandLane::Events {
+        if class == CommandClass::Events {
             PositionRow::forget(tx, &self.record_of(&command.reactor), &stream_of(command)).await?;
         }
         if command.command == ReactorCommand::Resend {
@@ -147,7 +147,7 @@ pub(super) async fn run(engine: EngineHandle, reactors: Arc<Reactors>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut forgetting = tokio::time::interval(FORGET_INTERVAL);
     let mut workers = JoinSet::new();
-    let mut busy: HashMap<tokio::task::Id, (String, CommandLane)> = HashMap::new();
+    let mut busy: HashMap<tokio::task::Id, (String, CommandClass)> = HashMap::new();
     loop {
         tokio::select! {
             Some(ended) = workers.join_next_with_id(), if !workers.is_empty() => {
@@ -163,15 +163,15 @@ pub(super) async fn run(engine: EngineHandle, reactors: Arc<Reactors>) {
                     log("commands were not looked for", Err(error.into()));
                     Vec::new()
                 });
-                for (reactor, lane) in waiting {
-                    if busy.values().any(|at_work| *at_work == (reactor.clone(), lane)) {
+                for (reactor, class) in waiting {
+                    if busy.values().any(|at_work| *at_work == (reactor.clone(), class)) {
                         continue;
                     }
                     let (engine, reactors, name) = (engine.clone(), Arc::clone(&reactors), reactor.clone());
                     let worker = workers.spawn(async move {
-                        log("commands were not done", reactors.apply_commands(&engine, &name, lane).await);
+                        log("commands were not done", reactors.apply_commands(&engine, &name, class).await);
                     });
-                    busy.insert(worker.id(), (reactor, lane));
+                    busy.insert(worker.id(), (reactor, class));
                 }
             }
         }

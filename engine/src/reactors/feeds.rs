@@ -233,7 +233,7 @@ async fn deliver(input: &ReactorInput, stream: &StreamDef, sources: &[usize], ev
                 let failure = CallFailure { message, field: ".".to_owned(), ..CallFailure::default() };
                 let kept =
                     longshore_workflow::serialize(&String::from_utf8_lossy(&event.json)).unwrap_or_default();
-                input.reactor.reject(&name, at, Payload::Value(kept.into()), failure);
+                input.reactor.reject(&name, at, Payload::Derived(kept.into()), failure);
             }
         }
     }

@@ -3,7 +3,6 @@
 use crate::error::Error;
 use crate::handle::EngineHandle;
 use crate::reactors::ingress::ReactorInput;
-use crate::reactors::reactor::Reactor;
 use crate::reactors::state::{DeadLetter, Payload};
 use crate::sync::lock;
 use longshore_store::{DeadLetter as DeadLetterRow, PositionRow, ReactorRow, StatusRow};
@@ -11,31 +10,31 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// The interval at which a state is looked at that is in use.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const STATE_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Records dead letters, status, and the state of reactors whose inputs are not recorded. A state that is in use by a call
+/// Records dead letters, status, and the state of reactors whose inputs are not recorded. One whose events are being looked at
 /// is waited for so long.
 pub(crate) async fn record(
     engine: &EngineHandle,
     inputs: &[ReactorInput],
-    patience: Duration,
+    grace: Duration,
 ) -> Result<(), Error> {
     let now = engine.now_ms();
-    let mut rows = Vec::with_capacity(inputs.len());
+    let (mut rows, mut positions) = (Vec::with_capacity(inputs.len()), Vec::new());
     for input in inputs.iter().filter(|input| input.sequential.is_none()) {
-        match state_within(&input.reactor, patience).await {
-            Some(state) => rows.push(ReactorRow {
-                name: input.reactor.record.clone(),
-                cursor: 0,
-                paused: i64::from(input.reactor.is_paused()),
-                state,
-            }),
+        let Some((row, of_reactor)) = state_within(input, grace).await else {
             // The next tick records it.
-            None => input.reactor.touch(),
-        }
+            input.reactor.touch();
+            continue;
+        };
+        rows.push(row);
+        positions.push((&input.reactor.record, of_reactor));
     }
     let mut tx = engine.store().begin().await?;
     ReactorRow::put(&mut tx, &rows, now).await?;
+    for (record, positions) in positions {
+        PositionRow::put(&mut tx, record, &positions).await?;
+    }
     let mut statuses = Vec::with_capacity(inputs.len());
     let mut recorded = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -48,10 +47,6 @@ pub(crate) async fn record(
         recorded.push(dead_letters.len());
         if input.sequential.is_some() {
             ReactorRow::set_paused(&mut tx, record, input.reactor.is_paused(), now).await?;
-        } else {
-            let positions = lock(&input.positions).clone();
-            let rows = positions.into_iter().map(|(stream, position)| PositionRow { stream, position });
-            PositionRow::put(&mut tx, record, &rows.collect::<Vec<_>>()).await?;
         }
         let status = input.reactor.status();
         statuses.push(StatusRow {
@@ -70,14 +65,20 @@ pub(crate) async fn record(
     Ok(())
 }
 
-async fn state_within(reactor: &Reactor, patience: Duration) -> Option<Vec<u8>> {
-    let deadline = Instant::now() + patience;
-    loop {
-        match reactor.state() {
-            None if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
-            state => return state,
-        }
+/// The state of a reactor in memory, with the positions up to which its streams are in that state. Within `grace` it is
+/// waited for until no event waits; none when its values are in use after that.
+async fn state_within(input: &ReactorInput, grace: Duration) -> Option<(ReactorRow, Vec<PositionRow>)> {
+    let deadline = Instant::now() + grace;
+    while input.reactor.is_busy() && Instant::now() < deadline {
+        tokio::time::sleep(STATE_POLL_INTERVAL).await;
     }
+    // Before the state: what comes between the two is read again, and not lost.
+    let positions = lock(&input.positions).clone();
+    let positions =
+        positions.into_iter().map(|(stream, position)| PositionRow { stream, position }).collect();
+    let paused = i64::from(input.reactor.is_paused());
+    let state = input.reactor.state()?;
+    Some((ReactorRow { name: input.reactor.record.clone(), cursor: 0, paused, state }, positions))
 }
 
 fn dead_letter_row(reactor: &str, letter: &DeadLetter, now: i64) -> DeadLetterRow {
@@ -87,7 +88,7 @@ fn dead_letter_row(reactor: &str, letter: &DeadLetter, now: i64) -> DeadLetterRo
     };
     let (payload, resendable) = match &letter.payload {
         Payload::Event(event) => (json(event), 1),
-        Payload::Value(value) => (json(value), 0),
+        Payload::Derived(value) => (json(value), 0),
         Payload::Batch => (String::new(), 0),
     };
     DeadLetterRow {

@@ -166,6 +166,12 @@ impl Reactor {
         self.pump_if_needed();
     }
 
+    /// True when events wait, or are being looked at.
+    pub(crate) fn is_busy(&self) -> bool {
+        let inbox = lock(&self.inbox);
+        inbox.pumping || !inbox.is_empty() && !self.is_paused()
+    }
+
     /// The values for the next host; none while a graph is being called.
     pub(crate) fn state(&self) -> Option<Vec<u8>> {
         self.state.try_lock().ok().map(|state| state.to_bytes())
@@ -245,7 +251,7 @@ impl Reactor {
         }
         let source = failure.source.clone();
         if let Some(bad) = state.revert_input(&source) {
-            self.reject(&source, "as read by a graph".to_owned(), Payload::Value(bad), failure);
+            self.reject(&source, "as read by a graph".to_owned(), Payload::Derived(bad), failure);
         }
     }
 

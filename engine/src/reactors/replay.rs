@@ -1,14 +1,14 @@
-//! Replays: a reactor from the beginning of its streams, beside what is recorded of it.
+//! Replays: a reactor from the beginning of its streams, with records of its own beside the host's.
 
 use crate::error::Error;
 use crate::handle::EngineHandle;
 use longshore_store::ReactorRow;
 
-/// Stands between a reactor's name and the host that replays it; no reactor has it in its name.
+/// Separates a reactor's name from the host that replays it; the macros refuse it in names.
 const MARK: char = '@';
 
-/// Begins the replay of a reactor. Returns the name under which it is recorded: until it ends, and no longer. What a replay
-/// that died left is forgotten.
+/// Begins the replay of a reactor: deletes what replays left that died, and returns the name of this one's rows. There is one
+/// host, so that no other replay is alive.
 pub(super) async fn begin(engine: &EngineHandle, reactor: &str) -> Result<String, Error> {
     let store = engine.store();
     for left in ReactorRow::names(store, &format!("{reactor}{MARK}")).await? {

@@ -359,7 +359,7 @@ impl Reactor {
             }
             if *source >= bindings.def.sources.len() {
                 let failure = CallFailure { message: "its source is gone".into(), ..CallFailure::default() };
-                self.reject("?", format!("input {seq}"), Payload::Value(Arc::clone(event)), failure);
+                self.reject("?", format!("input {seq}"), Payload::Derived(Arc::clone(event)), failure);
                 continue;
             }
             if bindings.graphs.iter().any(|graph| graph.runner.is_none() && !graph.is_callable()) {

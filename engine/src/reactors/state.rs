@@ -27,8 +27,8 @@ pub(crate) struct DeadLetter {
 pub(crate) enum Payload {
     /// The event as it came: it can be sent again.
     Event(Event),
-    /// What an accumulator made of events.
-    Value(Event),
+    /// Not the event as it came: a line that is not JSON, a value that an accumulator made, an input whose source is gone.
+    Derived(Event),
     /// Events that waited in a batch and are gone.
     Batch,
 }

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Pause before a firing of a reactor in memory is tried again whose workflows could not be started.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause before the starts of a firing in memory are tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts the workflows that subscribe to a firing of a reactor and whose predicate holds over its outputs. A firing
 /// starts each of them once, however often this is called with its key. A start that is refused is added to `letters`, once.
@@ -49,8 +49,8 @@ pub(crate) async fn start(
                 Err(error) => {
                     let letter = dead_letter(reactor, trigger, request, &error, engine.now_ms());
                     if letters.iter().all(|known| known.dedup_key != letter.dedup_key) {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(reactor, trigger, error, "a firing did not start its workflow");
+                        let (code, error) = (error.code(), &error as &dyn std::error::Error);
+                        tracing::warn!(reactor, trigger, code, error, "a firing did not start its workflow");
                         letters.push(letter);
                     }
                 }
@@ -87,11 +87,11 @@ pub(crate) async fn serve(engine: EngineHandle, mut firings: mpsc::Receiver<Fire
     while let Some(fired) = firings.recv().await {
         let mut letters = Vec::new();
         while let Err(error) = serve_one(&engine, &fired, &mut letters).await {
-            if matches!(error, Error::Stopped) {
+            if matches!(error, Error::Stopped) || engine.is_stopped() {
                 return;
             }
             log("a firing starts its workflows later", Err(error));
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 }

@@ -26,8 +26,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// The time that a reactor's call gets to return when the reactor stops: after it, what it changed is not recorded.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// The time that the events of a reactor get that stops: after it, what they change is not recorded, and they are read again.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// All reactors of a host.
 pub struct Reactors {
@@ -213,7 +213,9 @@ impl Reactors {
             names.into_iter().filter_map(|name| running.remove_entry(&name)).collect()
         };
         for (name, running) in gone {
+            lock(&running.feeds).clear();
             self.stop(engine, &running).await;
+            self.forget_replay(engine, running).await;
             let mut tx = engine.store().begin().await?;
             StatusRow::forget(&mut tx, &name).await?;
             engine.store().commit(tx).await?;
@@ -318,7 +320,7 @@ impl Reactors {
                 reactor.flush(source);
             }
         }
-        if let Err(error) = record(engine, std::slice::from_ref(&running.input), STOP_PATIENCE).await {
+        if let Err(error) = record(engine, std::slice::from_ref(&running.input), STOP_GRACE).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(reactor = reactor.name, error, "its state was not recorded");
         }
@@ -349,9 +351,19 @@ impl Reactors {
         for running in running.into_values() {
             lock(&running.feeds).clear();
             self.stop(engine, &running).await;
-            if self.replay {
-                log("a replay was not forgotten", replay::end(engine, &running.input.reactor.record).await);
-            }
+            self.forget_replay(engine, running).await;
         }
+    }
+
+    /// Forgets the records of a replay, once nobody writes them any more.
+    async fn forget_replay(&self, engine: &EngineHandle, mut running: Running) {
+        if !self.replay {
+            return;
+        }
+        if let Some(worker) = running.worker.take().and_then(Feed::end) {
+            // It was aborted: there is nothing to say.
+            let _ = worker.await;
+        }
+        log("a replay was not forgotten", replay::end(engine, &running.input.reactor.record).await);
     }
 }

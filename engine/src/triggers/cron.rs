@@ -7,7 +7,9 @@ use crate::decide::{Fire, MAX_COUNTED, Schedule};
 use crate::error::Error;
 use crate::handle::EngineHandle;
 use crate::model::catalog::{TriggerDef, TriggerWhen};
-use longshore_store::{EventKind, EventRow, RunRow, ScheduleRow, Subject};
+use crate::triggers::fire::{self, Fired};
+use longshore_store::{EventKind, EventRow, ScheduleRow, Subject};
+use serde_json::Map;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,24 +136,14 @@ impl Entry<'_> {
 
     /// Starts the workflows for an instant. Returns why some were not started.
     async fn start(&self, instant: i64) -> Result<Vec<(EventKind, String)>, Error> {
-        let TriggerDef { name, tenant, workflow, allow_concurrent, .. } = self.trigger;
-        let origin = format!("cron:{name}");
-        let (store, key) = (self.engine.store(), format!("{origin}:{instant}"));
-        // A fire that is repeated is not in its own way.
-        let overlaps = !allow_concurrent && RunRow::origin_is_busy(store, &origin).await?;
-        if overlaps && !RunRow::has_key(store, &key).await? {
-            return Ok(vec![(EventKind::Skipped, "its earlier run is still going".to_owned())]);
-        }
-        let mut notes = Vec::new();
-        for request in self.engine.requests((name, tenant, workflow), &origin, Some(&key)) {
-            match self.engine.start(request).await {
-                Ok(_) => {}
-                Err(error) if error.is_transient() => return Err(error),
-                // A workflow that nobody has, or that wants params: the next fire may find it otherwise.
-                Err(error) => notes.push((EventKind::NotStarted, format!("{}: {error}", error.code()))),
+        let origin = format!("cron:{}", self.trigger.name);
+        let key = format!("{origin}:{instant}");
+        Ok(match fire::start(self.engine, self.trigger, &origin, &key, &Map::new()).await? {
+            Fired::Skipped => vec![(EventKind::Skipped, "its earlier run is still going".to_owned())],
+            Fired::Started { refused } => {
+                refused.into_iter().map(|why| (EventKind::NotStarted, why)).collect()
             }
-        }
-        Ok(notes)
+        })
     }
 
     /// Records the next instant, and what there is to say of this one.

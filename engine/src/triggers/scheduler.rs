@@ -2,11 +2,12 @@
 
 use super::cron::CronTriggers;
 use crate::error::Error;
-use crate::handle::{EngineHandle, StartRequest};
+use crate::handle::EngineHandle;
 use crate::model::catalog::{TriggerDef, TriggerWhen};
 use crate::model::context::{ContextMap, Patch};
 use crate::port::packages::PollOutcome;
-use longshore_store::{EventKind, EventRow, RunRow, Subject};
+use crate::triggers::fire::{self, Fired};
+use longshore_store::{EventKind, EventRow, Subject};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Pause after which schedules are looked at again that the database did not say.
+/// Pause before schedules are read again, or the workflows of a poll are started again, after the database failed.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Longest sleep: bounds what a jump of the clock can delay.
@@ -93,49 +94,40 @@ async fn poll_loop(engine: EngineHandle, trigger: Arc<TriggerDef>, interval_ms: 
 async fn poll_fired(engine: EngineHandle, trigger: Arc<TriggerDef>, frame: Vec<u8>) {
     let key = format!("poll:{}:{}", trigger.name, Uuid::now_v7());
     while let Err(error) = start_polled(&engine, &trigger, &frame, &key).await {
-        if matches!(error, Error::Stopped) {
+        if matches!(error, Error::Stopped) || engine.is_stopped() {
             return;
         }
         tracing::warn!(
             trigger = trigger.name,
             error = &error as &dyn std::error::Error,
-            "a trigger starts its workflow later"
+            "a workflow was not started; it is tried again"
         );
         let uptime = engine.clock().uptime();
         engine.clock().sleep_until(uptime + RETRY).await;
     }
 }
 
-/// Starts each workflow of a fire once, however often this is called with its key.
 async fn start_polled(
     engine: &EngineHandle,
     trigger: &TriggerDef,
     frame: &[u8],
     key: &str,
 ) -> Result<(), Error> {
-    let origin = format!("poll:{}", trigger.name);
-    let overlaps = !trigger.allow_concurrent && RunRow::origin_is_busy(engine.store(), &origin).await?;
-    if overlaps && !RunRow::has_key(engine.store(), key).await? {
-        tracing::debug!(trigger = trigger.name, "skipped: its earlier run is still going");
-        return Ok(());
-    }
     let mut context = ContextMap::default();
     match Patch::from_frame(frame) {
         Ok(patch) => context.apply(&patch),
         Err(error) => tracing::warn!(trigger = trigger.name, %error, "a trigger's context does not read"),
     }
     let params: Map<String, Value> = serde_json::from_str(&context.to_json()).unwrap_or_default();
-    let TriggerDef { name, tenant, workflow, .. } = trigger;
-    let mut notes = Vec::new();
-    for request in engine.requests((name, tenant, workflow), &origin, Some(key)) {
-        match engine.start(StartRequest { params: params.clone(), ..request }).await {
-            Ok(_) => {}
-            Err(error) if error.is_transient() => return Err(error),
-            // A workflow that nobody has, or that wants params: the next fire may find it otherwise.
-            Err(error) => notes.push(format!("{}: {error}", error.code())),
+    let origin = format!("poll:{}", trigger.name);
+    match fire::start(engine, trigger, &origin, key, &params).await? {
+        Fired::Started { refused } => note_not_started(engine, &trigger.name, &refused).await,
+        // No event: it may be asked many times a second.
+        Fired::Skipped => {
+            tracing::debug!(trigger = trigger.name, "skipped: its earlier run is still going");
+            Ok(())
         }
     }
-    note_not_started(engine, name, &notes).await
 }
 
 async fn note_not_started(engine: &EngineHandle, trigger: &str, notes: &[String]) -> Result<(), Error> {

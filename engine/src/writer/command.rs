@@ -90,6 +90,11 @@ impl Inbox {
         self.0.send(command).map_err(|_| Error::Stopped)
     }
 
+    /// True when nobody takes commands any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Completes when nobody takes commands any more.
     pub(crate) async fn closed(&self) {
         self.0.closed().await;

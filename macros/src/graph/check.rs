@@ -8,7 +8,7 @@ use syn::{FnArg, GenericArgument, PathArguments, ReturnType, Type};
 
 pub(super) fn check(model: &GraphModel, diag: &mut Diagnostics) {
     if let Some(reactor) = &model.reactor
-        && let Err(message) = crate::args::check_name("reactor", &reactor.value())
+        && let Err(message) = crate::args::check_qualified_name("reactor", &reactor.value())
     {
         diag.error(reactor.span(), message);
     }

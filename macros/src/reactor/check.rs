@@ -12,7 +12,7 @@ pub(super) fn check(model: &ReactorModel, diag: &mut Diagnostics) {
     match &model.name {
         None => diag.error(model.at, "a reactor has a name: write `#[reactor(name = \"..\")]`"),
         Some(name) => {
-            if let Err(message) = crate::args::check_name("reactor", &name.value()) {
+            if let Err(message) = crate::args::check_qualified_name("reactor", &name.value()) {
                 diag.error(name.span(), message);
             }
         }

@@ -15,6 +15,9 @@ pub(super) fn check(model: &TriggerModel, function: &ItemFn, diag: &mut Diagnost
         }
         Some(_) => {}
     }
+    if let Err(message) = crate::args::check_qualified_name("trigger", &model.names.name) {
+        diag.error(model.names.name_at, message);
+    }
     check_when(model, diag);
     check_timezone(model, diag);
     check_signature(model, function, diag);

@@ -6,7 +6,7 @@ use quote::quote;
 use syn::{ItemFn, LitStr};
 
 pub(super) fn expand(names: &Names, when: &When, function: &ItemFn, private: &TokenStream) -> TokenStream {
-    let Names { name, on, allow_concurrent } = names;
+    let Names { name, on, allow_concurrent, .. } = names;
     let on = on.as_ref().map(LitStr::value).unwrap_or_default();
     let ident = &function.sig.ident;
     let kind = match when {

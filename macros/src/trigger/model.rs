@@ -25,6 +25,7 @@ pub(super) struct TriggerModel {
 /// Its name and the workflow it starts.
 pub(super) struct Names {
     pub(super) name: String,
+    pub(super) name_at: Span,
     pub(super) on: Option<LitStr>,
     pub(super) allow_concurrent: bool,
 }
@@ -62,9 +63,11 @@ impl TriggerModel {
             },
             _ => None,
         };
+        let name = args.string("name", diag);
         Self {
             names: Names {
-                name: args.string("name", diag).map_or_else(|| function.sig.ident.to_string(), |s| s.value()),
+                name_at: name.as_ref().map_or_else(|| function.sig.ident.span(), LitStr::span),
+                name: name.map_or_else(|| function.sig.ident.to_string(), |name| name.value()),
                 on: args.string("on", diag),
                 allow_concurrent: args.boolean("allow_concurrent", diag).unwrap_or(false),
             },

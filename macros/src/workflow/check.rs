@@ -21,10 +21,14 @@ fn name(model: &WorkflowModel, diag: &mut Diagnostics) {
             }
         }
     }
-    if let Some(tenant) = &model.tenant
-        && tenant.value().is_empty()
-    {
-        diag.error(tenant.span(), "the tenant is empty; leave it out for `public`");
+    match &model.tenant {
+        Some(tenant) if tenant.value().is_empty() => {
+            diag.error(tenant.span(), "the tenant is empty; leave it out for `public`")
+        }
+        Some(tenant) if tenant.value().contains('/') => {
+            diag.error(tenant.span(), "a tenant has no `/`: hosts put it before a `/` and a name")
+        }
+        _ => {}
     }
     if model.tasks.is_empty() && model.maybe_tasks.is_empty() {
         diag.error(model.at, "this workflow has no task: put `#[task]` on its functions");

@@ -29,4 +29,7 @@ async fn interval() -> Result<TriggerResult, TriggerError> {
 #[trigger(on = "w", poll_interval = "5s", timezone = "UTC")]
 fn not_async(_n: u32) {}
 
+#[trigger(on = "w", cron = "0 6 * * *", name = "acme/nightly")]
+async fn of_a_tenant() {}
+
 fn main() {}

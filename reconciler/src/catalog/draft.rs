@@ -13,14 +13,14 @@ pub struct Draft {
     pub(super) workflows: HashMap<WorkflowKey, Arc<WorkflowDef>>,
     pub(super) triggers: HashMap<String, Arc<TriggerDef>>,
     pub(super) reactors: BTreeMap<String, Arc<ReactorDef>>,
-    /// By reactor, digest and name.
+    /// By declared reactor, digest and name.
     pub(super) graphs: BTreeMap<(String, Digest, String), Arc<GraphDef>>,
 }
 
 impl Draft {
     /// A draft with the content of a catalog.
     pub(crate) fn of(catalog: &Catalog) -> Self {
-        let graph_key = |g: &GraphDef| (g.reactor.clone(), g.digest.clone(), g.name.clone());
+        let graph_key = |g: &GraphDef| (g.declared_reactor.clone(), g.digest.clone(), g.name.clone());
         Self {
             workflows: catalog.workflows.clone(),
             triggers: catalog.triggers.iter().map(|t| (t.name.clone(), Arc::clone(t))).collect(),
@@ -31,7 +31,8 @@ impl Draft {
 
     /// Graphs whose reactor was deregistered.
     pub(crate) fn unbound_graphs(&self) -> Vec<UnboundGraph> {
-        let unbound = self.graphs.values().filter(|graph| !self.reactors.contains_key(&graph.reactor));
+        let unbound =
+            self.graphs.values().filter(|graph| !self.reactors.contains_key(&self.bound(graph).reactor));
         let named = |graph: &Arc<GraphDef>| UnboundGraph {
             graph: graph.name.clone(),
             package: graph.package.clone(),
@@ -40,8 +41,14 @@ impl Draft {
         unbound.map(named).collect()
     }
 
+    /// A graph bound to the reactor that it means among those of the draft.
+    pub(super) fn bound(&self, graph: &GraphDef) -> GraphDef {
+        graph.bound(|name| self.reactors.contains_key(name))
+    }
+
     /// The catalog, with the digests that are loaded and the queues of all their workflows.
     pub(crate) fn finish(self, digests: HashSet<Digest>, queues: HashSet<QueueId>) -> Catalog {
+        let graphs = self.graphs.values().map(|graph| Arc::new(self.bound(graph))).collect();
         let mut triggers: Vec<_> = self.triggers.into_values().collect();
         triggers.sort_by(|a, b| a.name.cmp(&b.name));
         Catalog {
@@ -51,7 +58,7 @@ impl Draft {
             subscriptions: subscriptions(&triggers, |name| self.reactors.contains_key(name)),
             triggers,
             reactors: self.reactors.into_values().collect(),
-            graphs: self.graphs.into_values().collect(),
+            graphs,
         }
     }
 }

@@ -137,10 +137,11 @@ fn register_reactors(generation: &Generation, draft: &mut Draft) -> Result<(), S
             let (package, reactor) = (other.package.clone(), reactor.name.clone());
             return Err(StepError::ReactorTaken { package, reactor });
         }
-        for graph in draft.graphs.values().filter(|graph| graph.reactor == reactor.name) {
+        draft.reactors.insert(reactor.name.clone(), Arc::clone(reactor));
+        // Those that mean it from now on, also when they meant that of `public` before.
+        for graph in draft.graphs.values().filter(|graph| draft.bound(graph).reactor == reactor.name) {
             check_sources(reactor, graph)?;
         }
-        draft.reactors.insert(reactor.name.clone(), Arc::clone(reactor));
     }
     Ok(())
 }
@@ -166,12 +167,12 @@ fn check_triggerless(generation: &Generation) -> Result<(), StepError> {
 
 fn register_graphs(generation: &Generation, draft: &mut Draft) -> Result<(), StepError> {
     for graph in generation.graphs() {
-        let graph = graph.bound(|name| draft.reactors.contains_key(name));
+        let graph = draft.bound(graph);
         let Some(reactor) = draft.reactors.get(&graph.reactor) else {
             return Err(StepError::NoReactor { graph: graph.name, reactor: graph.reactor });
         };
         check_sources(reactor, &graph)?;
-        let key = (graph.reactor.clone(), graph.digest.clone(), graph.name.clone());
+        let key = (graph.declared_reactor.clone(), graph.digest.clone(), graph.name.clone());
         draft.graphs.insert(key, Arc::new(graph));
     }
     Ok(())

@@ -187,7 +187,7 @@ impl Journal {
         self.note(event, &DEGRADED, error.code(), &message, digest, now).await
     }
 
-    /// Entries of a package name what no loaded package has, or do so no more when there is no error.
+    /// Records whether entries of a package name what no loaded package has: with an error they do.
     pub(crate) async fn unresolved(
         &self,
         generation: &Generation,
@@ -196,7 +196,7 @@ impl Journal {
     ) -> Result<(), Error> {
         let (status, reason, message) = match error {
             Some(error) => (ConditionStatus::True, error.code(), with_fix(error)),
-            None => (ConditionStatus::False, "Ok", "everything that it names is there".to_owned()),
+            None => (ConditionStatus::False, "Ok", "all names resolve".to_owned()),
         };
         let subject = Subject::Package(generation.package());
         let event = NewEvent { subject, kind: EventKind::Unresolved, message: &message };

@@ -1,7 +1,7 @@
 //! The statements by what they are for: each suite on a database of its own.
 
 use longshore_store::{
-    ArtifactRow, AttemptResult, AttemptRow, Claim, CommandAnswer, CommandLane, CommandRow, ConditionKind,
+    ArtifactRow, AttemptResult, AttemptRow, Claim, CommandAnswer, CommandClass, CommandRow, ConditionKind,
     ConditionRow, ConditionStatus, DeadLetter, DeadLetterId, Digest, EntryKind, EntryRow, EventKind,
     EventRow, FencingToken, GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Log,
     Losses, NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override,
@@ -435,9 +435,9 @@ pub(crate) async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
     };
     let position = PositionRow { stream: "file x".into(), position: "10".into() };
     let id = CommandRow::ask(store, "r", ReactorCommand::Push, "s", "{}", 1).await.expect("asks");
-    assert_eq!(CommandRow::waiting(store).await.expect("lists"), [("r".to_owned(), CommandLane::Events)]);
-    let command = CommandRow::of(store, "r", CommandLane::Events, 10).await.expect("lists").remove(0);
-    assert!(CommandRow::of(store, "r", CommandLane::Control, 10).await.expect("lists").is_empty());
+    assert_eq!(CommandRow::waiting(store).await.expect("lists"), [("r".to_owned(), CommandClass::Events)]);
+    let command = CommandRow::of(store, "r", CommandClass::Events, 10).await.expect("lists").remove(0);
+    assert!(CommandRow::of(store, "r", CommandClass::Control, 10).await.expect("lists").is_empty());
     assert_eq!(CommandRow::answer(store, &id).await.expect("looks"), CommandAnswer::Waiting);
     assert_eq!((command.command, command.reactor.as_str()), (ReactorCommand::Push, "r"));
     let mut tx = store.begin().await.expect("begins");

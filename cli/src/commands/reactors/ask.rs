@@ -47,6 +47,9 @@ pub(super) async fn resend(
         || EngineError::UnknownDeadLetter { reactor: reactor.to_owned(), letter: letter.to_owned() };
     let id = DeadLetterId::parse(letter).map_err(|_| unknown())?;
     let found = DeadLetter::find(&store, reactor, id).await?.ok_or_else(unknown)?;
+    if found.resendable != 1 {
+        return Err(EngineError::IncompleteDeadLetter { reactor: reactor.to_owned(), letter: id }.into());
+    }
     ask(&store, reactor, ReactorCommand::Resend, &found.source, &id.to_string(), printer).await
 }
 

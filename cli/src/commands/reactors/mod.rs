@@ -23,7 +23,7 @@ enum Verb {
     List,
     /// Show one reactor with its sources, graphs and dead letters
     Show {
-        /// The reactor
+        /// The reactor; `tenant/name` for tenants other than public
         reactor: String,
         /// With --json: the recorded outputs of a sequential reactor after this input
         #[arg(long)]
@@ -31,23 +31,23 @@ enum Verb {
     },
     /// Give a source an event
     Push {
-        /// The reactor
+        /// The reactor; `tenant/name` for tenants other than public
         reactor: String,
         /// The source
         source: String,
         /// The event as JSON
         event: Option<String>,
     },
-    /// Send a dead letter again: an event to its source, a start to its workflow
+    /// Send a dead letter again, once: an event to its source, a start to its workflow
     Resend {
-        /// The reactor
+        /// The reactor; `tenant/name` for tenants other than public
         reactor: String,
-        /// The dead letter, by the id that `show` prints
+        /// Id of the dead letter, as `reactors show` prints it
         letter: String,
     },
     /// Fire with the values there are
     Fire {
-        /// The reactor
+        /// The reactor; `tenant/name` for tenants other than public
         reactor: String,
         /// A value to fire with; JSON, and a text that is not JSON is a string
         #[arg(value_name = "SOURCE=VALUE")]
@@ -55,17 +55,17 @@ enum Verb {
     },
     /// Stop firing; events wait, or give way to newer ones
     Pause {
-        /// The reactor
+        /// The reactor; `tenant/name` for tenants other than public
         reactor: String,
     },
     /// Go on
     Resume {
-        /// The reactor
+        /// The reactor; `tenant/name` for tenants other than public
         reactor: String,
     },
     /// Close the circuits of graphs that failed too often in a row: the next firing calls them
     Reset {
-        /// The reactor
+        /// The reactor; `tenant/name` for tenants other than public
         reactor: String,
     },
 }

@@ -83,10 +83,10 @@ fn as_text(row: &StatusRow, status: &Value, letters: &[DeadLetter]) -> String {
 
 fn letter_line(letter: &DeadLetter) -> String {
     let DeadLetter { id, source, position, field, message, workflow, .. } = letter;
-    let at = time(letter.at);
+    let (at, cut) = (time(letter.at), if letter.resendable == 1 { "" } else { " (cannot be sent again)" });
     match workflow {
-        Some(workflow) => format!("refused  {at} {id} start of {workflow} by {source}: {message}\n"),
-        None => format!("rejected {at} {id} {source} {position}: field `{field}`: {message}\n"),
+        Some(workflow) => format!("refused  {at} {id} start of {workflow} by {source}: {message}{cut}\n"),
+        None => format!("rejected {at} {id} {source} {position}: field `{field}`: {message}{cut}\n"),
     }
 }
 
