@@ -52,11 +52,19 @@ async fn first_of_the_runs(smoke: bool) -> anyhow::Result<Row> {
 async fn foreign_digests(smoke: bool) -> anyhow::Result<Row> {
     let (foreign, digests, rounds) = if smoke { (2000, 10, 5) } else { (200_000, 100, 200) };
     let folder = tempfile::tempdir()?;
-    let store = Store::open_file(&folder.path().join("bench.db"), Access::Owner).await?;
-    ready_tasks(&store, 0, 5000, &digest().to_string(), &own_queue().get().to_string()).await?;
+    // Opened anew after each change: what a log still holds is read in another way.
+    let open = || async { Store::open_file(&folder.path().join("bench.db"), Access::Owner).await };
     let host = HostId::new();
+    let store = open().await?;
+    ready_tasks(&store, 0, 5000, &digest().to_string(), &own_queue().get().to_string()).await?;
+    store.close().await;
+    drop(store);
+    let store = open().await?;
     let alone = claim_ms(&store, host, rounds).await?;
     ready_tasks(&store, 10_000, foreign, &"9".repeat(64), "1").await?;
+    store.close().await;
+    drop(store);
+    let store = open().await?;
     let among = claim_ms(&store, host, rounds).await?;
     // The same tasks, in many queues.
     let mut tx = store.begin().await?;
@@ -64,6 +72,9 @@ async fn foreign_digests(smoke: bool) -> anyhow::Result<Row> {
         format!("UPDATE tasks SET queue = CAST(SUBSTR(run_id, 25) AS BIGINT) % {digests} WHERE queue = 1");
     sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
     store.commit(tx).await?;
+    store.close().await;
+    drop(store);
+    let store = open().await?;
     let of_many = claim_ms(&store, host, rounds).await?;
     store.close().await;
     Ok(Row::new("foreign_digests", "ms/claim", among)

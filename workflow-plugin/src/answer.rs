@@ -5,11 +5,10 @@ use crate::failure::{failure_of, full_text};
 use crate::graphs;
 use crate::index::IndexedTask;
 use crate::interface::{LongshoreHost, Method, NAME_REQUEST};
-use crate::invoke::{Attempt, Ended, overdue_reply, poll_trigger, reply};
+use crate::invoke::{Attempt, Ended, poll_trigger, reply};
 use crate::panics;
 use crate::project;
 use crate::shell::Shell;
-use crate::watchdog::Overdue;
 use crate::wire::{
     PollReply, PollRequest, Reader, StartTask, TaskFailure, TaskReply, TaskRequest, Wire, WireError,
 };
@@ -129,14 +128,6 @@ impl Shell {
         };
         let runtime = self.runtime().map_err(|failure| PollReply::Failed(failure.message))?;
         Ok(runtime.block_on(async { poll_trigger(poll(), request.deadline_ms).await }))
-    }
-}
-
-/// Reports an attempt that goes on after its deadline as timed out, whatever it does still, and tells it to stop at its next
-/// await. Its end is not reported again.
-pub(crate) fn report_overdue(attempts: &Attempts, host: &dyn LongshoreHost, overdue: Overdue) {
-    if attempts.expel(overdue.lease) {
-        host.finished(overdue.lease, ByteBuf::from(overdue_reply(overdue)));
     }
 }
 

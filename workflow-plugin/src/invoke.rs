@@ -1,5 +1,6 @@
 //! Runs a task, polls a trigger, calls a graph.
 
+use crate::attempts::Attempts;
 use crate::callback::Callback;
 use crate::failure::{failure_of, full_text};
 use crate::index::IndexedTask;
@@ -9,6 +10,7 @@ use crate::watchdog::Overdue;
 use crate::wire::{PollReply, RetryAdvice, StartTask, TaskFailure, TaskReply, Wire};
 use longshore_workflow::private::{EntryFuture, Slot};
 use longshore_workflow::{Context, RetryHint, TaskError, TaskHandle, TriggerError, TriggerResult};
+use serde_bytes::ByteBuf;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -150,9 +152,17 @@ fn timed_out(deadline_ms: u64) -> TaskFailure {
     }
 }
 
+/// Reports an attempt that goes on after its deadline as timed out, whatever it does still, and tells it to stop at its next
+/// await. Its end is not reported again.
+pub(crate) fn report_overdue(attempts: &Attempts, host: &dyn LongshoreHost, overdue: Overdue) {
+    if attempts.expel(overdue.lease) {
+        host.finished(overdue.lease, ByteBuf::from(overdue_reply(overdue)));
+    }
+}
+
 /// The reply of an attempt that goes on after its deadline. One that holds its thread is not tried again: it would hold
 /// another one.
-pub(crate) fn overdue_reply(overdue: Overdue) -> Vec<u8> {
+fn overdue_reply(overdue: Overdue) -> Vec<u8> {
     let failure = timed_out(overdue.deadline.as_millis() as u64);
     let (why, advice) = if overdue.holds_thread {
         let advice = RetryAdvice { permanent: true, retry_after_ms: 0 };

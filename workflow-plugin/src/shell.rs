@@ -1,10 +1,9 @@
 //! [`Shell`]: one loaded instance of a package.
 
-use crate::answer::report_overdue;
 use crate::attempts::Attempts;
 use crate::index::Index;
 use crate::interface::LongshoreHost;
-use crate::invoke::run_blocking;
+use crate::invoke::{report_overdue, run_blocking};
 use crate::log_channel::LogChannel;
 use crate::panics;
 use crate::watchdog::Watchdog;
