@@ -1,6 +1,6 @@
 //! Durable runs.
 //!
-//! - `model`: pure data: workflows, contexts, reactors, the catalog, attempts.
+//! - `model`: pure data: workflows, contexts, reactors, tenants, the catalog, attempts.
 //! - [`decide`]: pure functions; what happens next, given states, readings of the clock and random draws.
 //! - [`Packages`]: the one trait through which the engine calls whatever holds the author's code.
 //! - [`Engine`]: opens the writer, the scheduler and the reactors, and ends them.
@@ -12,6 +12,7 @@
 //! - Exactly one committed outcome per task, at least one execution, across kill -9 at any moment.
 //! - What [`EngineHandle::start`] acknowledged is on disk.
 //! - A run stays on the digest it started on, retries included.
+//! - Open runs that nothing executes take no more memory than [`Options::max_cached_bytes`].
 //!
 //! # Assumptions
 //! - The clock may jump; a jump moves due times and never loses or doubles an outcome.

@@ -61,6 +61,8 @@ pub fn task(args: TokenStream, item: TokenStream) -> TokenStream {
 /// `name` (required), `description`, `author`, `tenant`, `triggers = ["name", ..]`,
 /// `params(name: Type [= default], ..)`, `secrets(name, ..)`.
 ///
+/// A name in `triggers` means a trigger of the workflow's tenant, or else of `public`, whatever package has it.
+///
 /// Duplicate ids, unknown dependencies and cycles among the module's tasks are compile errors.
 #[proc_macro_attribute]
 pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -72,13 +74,14 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 /// `on = "workflow"` (required); exactly one of `poll_interval = "100ms|5s|2m|1h"`,
 /// `cron = "5 to 7 fields"` and `reactor = "name"`; `timezone` (IANA name, cron only), `when = rule` (reactor
 /// only: a rule over the firing's outputs, `terminal` or `terminal.field`; they are what the run starts with),
-/// `allow_concurrent`, `name`.
+/// `allow_concurrent`, `name`. It is of the tenant of the workflow that it starts.
 #[proc_macro_attribute]
 pub fn trigger(args: TokenStream, item: TokenStream) -> TokenStream {
     trigger::macro_impl(args.into(), item.into()).into()
 }
 
-/// Makes a unit struct a reactor: sources, and when their news fires the graphs that are bound to it.
+/// Makes a unit struct a reactor: sources, and when their news fires the graphs that are bound to it. It is of the tenant that
+/// all workflows of the package share, or else of `public`.
 ///
 /// ```
 /// #[longshore_workflow::reactor(name = "market", accumulators = [book, prices], criteria = when_any(book, prices))]

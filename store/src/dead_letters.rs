@@ -7,7 +7,7 @@ use crate::open::{Store, Tx};
 use crate::row::read_rows;
 use crate::text::clip;
 use serde::Serialize;
-use sqlx::FromRow;
+use sqlx::{AssertSqlSafe, FromRow};
 
 /// Longest payload of a dead letter, in bytes. One that is cut cannot be sent again.
 const MAX_PAYLOAD: usize = 64 * 1024;
@@ -46,6 +46,9 @@ pub struct DeadLetter {
     /// When.
     pub at: i64,
 }
+
+const COLUMNS: &str = "id, reactor, source, position, field, message, payload, resendable, tenant, workflow, \
+     dedup_key, at";
 
 static INSERT: BatchStatement = BatchStatement::new(
     "INSERT INTO dead_letters (id, reactor, source, position, field, message, payload, resendable, tenant, workflow, dedup_key, at) \
@@ -100,9 +103,8 @@ impl DeadLetter {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn newest(store: &Store, reactor: &str, limit: i64) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT id, reactor, source, position, field, message, payload, resendable, tenant, workflow, dedup_key, at \
-                   FROM dead_letters WHERE reactor = $1 ORDER BY id DESC LIMIT $2";
-        let query = sqlx::query(sql).bind(reactor).bind(limit);
+        let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE reactor = $1 ORDER BY id DESC LIMIT $2");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(reactor).bind(limit);
         let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list dead letters", e))?;
         read_rows("dead_letters", "id", &rows)
     }
@@ -112,9 +114,8 @@ impl DeadLetter {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn find(store: &Store, reactor: &str, id: DeadLetterId) -> Result<Option<Self>, Error> {
-        let sql = "SELECT id, reactor, source, position, field, message, payload, resendable, tenant, workflow, dedup_key, at \
-                   FROM dead_letters WHERE id = $1 AND reactor = $2";
-        let query = sqlx::query(sql).bind(id.to_string()).bind(reactor);
+        let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE id = $1 AND reactor = $2");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(reactor);
         let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("find a dead letter", e))?;
         Ok(read_rows("dead_letters", "id", &rows)?.pop())
     }

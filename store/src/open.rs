@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::lock::HostLock;
-use crate::patience::{ACQUIRE_TIMEOUT, Patience};
+use crate::statement_limit::{ACQUIRE_TIMEOUT, StatementLimit};
 use crate::tx::Reader;
 pub use crate::tx::Tx;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
@@ -228,9 +228,9 @@ impl Store {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
-        let begun = self.patience().wait(self.writer.begin_with(begin)).await;
+        let begun = self.statement_limit().wait(self.writer.begin_with(begin)).await;
         let inner = begun.map_err(|e| Error::of("begin", e))?;
-        Ok(Tx::new(inner, self.patience()))
+        Ok(Tx::new(inner, self.statement_limit()))
     }
 
     /// Ends a transaction. When this returns, its changes survive power loss.
@@ -238,7 +238,7 @@ impl Store {
     /// # Errors
     /// [`Error::CommitUnknown`] when the transaction may be on disk; after any other it is undone.
     pub async fn commit(&self, tx: Tx) -> Result<(), Error> {
-        self.patience().wait(tx.into_inner().commit()).await.map_err(Error::of_commit)
+        self.statement_limit().wait(tx.into_inner().commit()).await.map_err(Error::of_commit)
     }
 
     /// Undoes a transaction. When this returns, it holds no locks any more.
@@ -246,17 +246,17 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database, which then undoes it by itself.
     pub async fn roll_back(&self, tx: Tx) -> Result<(), Error> {
-        self.patience().wait(tx.into_inner().rollback()).await.map_err(|e| Error::of("roll back", e))
+        self.statement_limit().wait(tx.into_inner().rollback()).await.map_err(|e| Error::of("roll back", e))
     }
 
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader { pool: &self.reader, patience: self.patience() }
+        Reader { pool: &self.reader, limit: self.statement_limit() }
     }
 
-    fn patience(&self) -> Patience {
+    fn statement_limit(&self) -> StatementLimit {
         match self.dialect {
-            Dialect::Sqlite => Patience::FILE,
-            Dialect::Postgres => Patience::SERVER,
+            Dialect::Sqlite => StatementLimit::FILE,
+            Dialect::Postgres => StatementLimit::SERVER,
         }
     }
 
@@ -360,7 +360,7 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
             Box::pin(async move {
                 match dialect {
                     Dialect::Sqlite => Ok(true),
-                    Dialect::Postgres => Patience::SERVER.wait(answers(connection)).await,
+                    Dialect::Postgres => StatementLimit::SERVER.wait(answers(connection)).await,
                 }
             })
         })
@@ -368,7 +368,7 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
             Box::pin(async move {
                 if dialect == Dialect::Postgres {
                     // One that does not answer is closed. The pool would wait for it, and have one less for ever.
-                    Patience::SERVER.wait(connection.ping()).await?;
+                    StatementLimit::SERVER.wait(connection.ping()).await?;
                 }
                 Ok(true)
             })

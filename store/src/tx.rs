@@ -1,6 +1,6 @@
 //! Transactions and readers: whatever executes statements, each under a limit of time.
 
-use crate::patience::Patience;
+use crate::statement_limit::StatementLimit;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sqlx::any::{AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
@@ -12,8 +12,8 @@ use std::ops::{Deref, DerefMut};
 pub struct Tx(TxConnection);
 
 impl Tx {
-    pub(crate) fn new(inner: Transaction<'static, Any>, patience: Patience) -> Self {
-        Self(TxConnection { inner, patience })
+    pub(crate) fn new(inner: Transaction<'static, Any>, limit: StatementLimit) -> Self {
+        Self(TxConnection { inner, limit })
     }
 
     pub(crate) fn into_inner(self) -> Transaction<'static, Any> {
@@ -21,11 +21,11 @@ impl Tx {
     }
 }
 
-/// The connection of a transaction.
+/// The connection of a transaction: it executes statements.
 #[derive(Debug)]
 pub struct TxConnection {
     inner: Transaction<'static, Any>,
-    patience: Patience,
+    limit: StatementLimit,
 }
 
 impl TxConnection {
@@ -34,6 +34,7 @@ impl TxConnection {
     }
 }
 
+/// So that `&mut **tx` executes a statement, under its limit.
 impl Deref for Tx {
     type Target = TxConnection;
 
@@ -52,11 +53,11 @@ impl DerefMut for Tx {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'s> {
     pub(crate) pool: &'s AnyPool,
-    pub(crate) patience: Patience,
+    pub(crate) limit: StatementLimit,
 }
 
 /// Passes each call on to an executor, under a limit.
-macro_rules! patient {
+macro_rules! impl_executor {
     ($lifetime:lifetime, $executor:ty, |$self:ident| $inner:expr) => {
         impl<$lifetime> Executor<$lifetime> for $executor {
             type Database = Any;
@@ -69,7 +70,7 @@ macro_rules! patient {
                 $lifetime: 'e,
                 E: 'q + Execute<'q, Any>,
             {
-                $self.patience.stream($inner.fetch_many(query))
+                $self.limit.stream($inner.fetch_many(query))
             }
 
             fn fetch_optional<'e, 'q: 'e, E>(
@@ -80,7 +81,7 @@ macro_rules! patient {
                 $lifetime: 'e,
                 E: 'q + Execute<'q, Any>,
             {
-                $self.patience.future($inner.fetch_optional(query))
+                $self.limit.future($inner.fetch_optional(query))
             }
 
             fn prepare_with<'e>(
@@ -91,18 +92,18 @@ macro_rules! patient {
             where
                 $lifetime: 'e,
             {
-                $self.patience.future($inner.prepare_with(sql, parameters))
+                $self.limit.future($inner.prepare_with(sql, parameters))
             }
 
             fn describe<'e>($self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Any>, Error>>
             where
                 $lifetime: 'e,
             {
-                $self.patience.future($inner.describe(sql))
+                $self.limit.future($inner.describe(sql))
             }
         }
     };
 }
 
-patient!('c, &'c mut TxConnection, |self| (&mut *self.inner));
-patient!('s, Reader<'s>, |self| self.pool);
+impl_executor!('c, &'c mut TxConnection, |self| (&mut *self.inner));
+impl_executor!('s, Reader<'s>, |self| self.pool);

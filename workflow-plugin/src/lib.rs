@@ -2,7 +2,8 @@
 //!
 //! - [`interface`]: the nine methods by position, and the channel back to the host.
 //! - [`wire`]: what crosses, with its schema.
-//! - [`Shell`]: walks the inventory once, answers the methods, runs attempts on its own runtime.
+//! - [`Shell`]: walks the inventory once, answers the methods, runs attempts on its own runtime; a watchdog reports those that
+//!   go on after their deadline.
 
 mod answer;
 mod attempts;

@@ -2,6 +2,10 @@
 //!
 //! A package names no tenant for them: they are of the tenant of the workflows that they are there for. So two tenants
 //! load packages that have triggers and reactors of the same names.
+//!
+//! # Caveats
+//! - A package that gets a workflow of another tenant changes the tenant of its reactors, and with it their names on the host:
+//!   they start without the records of the ones before.
 
 use longshore_store::TenantId;
 use std::borrow::Cow;

@@ -11,7 +11,7 @@
 //! - [`supervisor`]: all reactors of a host.
 //! - [`tasks`]: keeps them as the catalog says.
 //! - [`commands`]: what other programs ask.
-//! - [`subscriptions`]: what firings start.
+//! - [`subscriptions`]: starts what firings ask for; refused starts become dead letters.
 //! - [`persist`]: their records.
 //! - [`replay`]: records of a replay, beside those of the reactor.
 //! - [`log`]: what is told of work that is tried again.

@@ -14,9 +14,9 @@ pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest time without a part of an answer; none for a file, which always answers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience(Option<Duration>);
+pub(crate) struct StatementLimit(Option<Duration>);
 
-impl Patience {
+impl StatementLimit {
     /// Longer than a connection is waited for, and than the server lets a statement wait for a lock: those tell why.
     pub(crate) const SERVER: Self = Self(Some(Duration::from_secs(12)));
 
