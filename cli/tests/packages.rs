@@ -279,6 +279,14 @@ async fn tenants_have_triggers_and_reactors_of_one_name_and_what_names_nothing_i
     host.until_all_loaded(&["other"]).await;
     host.pass().await;
     assert_eq!(is_unresolved(&host, "of-acme").await, None);
+
+    // With a workflow of another tenant its reactor would have another name.
+    let source = std::fs::read_to_string(of_tenant("acme").folder.path().join("src/lib.rs")).expect("reads");
+    let public = one_task("shared", "let _ = context; Ok(())").replace("longshore::package!();", "");
+    let krate = Crate::of_source("of-acme", &format!("{source}{public}"));
+    host.put(&build_into(&krate, folder.path()), "acme.longshore");
+    let refused = host.expect_refused("LS0411").await;
+    assert!(refused.contains("`acme/ticks` would become `ticks`"), "{refused}");
     host.close().await;
 }
 

@@ -225,6 +225,14 @@ pub enum Error {
         /// The reactor that this one needs.
         message: String,
     },
+    /// The next version of a package has one of its reactors under another tenant.
+    #[error("reactor `{before}` would become `{after}`, and start without what is recorded of it")]
+    ReactorRenamed {
+        /// Its name on the host.
+        before: String,
+        /// Its name with this version.
+        after: String,
+    },
     /// Entries of a loaded package name what no loaded package has.
     #[error("no loaded package has what these name: {}", names.join("; "))]
     Unresolved {
@@ -372,6 +380,7 @@ impl Error {
             Self::HasSubscribers { .. } => "LS0407",
             Self::ReactorCycle { .. } => "LS0408",
             Self::Unresolved { .. } => "LS0410",
+            Self::ReactorRenamed { .. } => "LS0411",
         }
     }
 
@@ -417,6 +426,9 @@ impl Error {
             Self::Definition(_) => "correct the workflow, then build it again",
             Self::HasSubscribers { .. } => "remove those packages first, or keep the reactor",
             Self::ReactorCycle { .. } => "move the reactors into a package of their own",
+            Self::ReactorRenamed { .. } => {
+                "keep all workflows of the package in the tenant that they have, or give the reactor another name"
+            }
             Self::Unresolved { .. } => {
                 "correct the names, or load the package that has them; until then nothing is started for them"
             }

@@ -36,10 +36,10 @@ const MAX_WAITING: usize = 1024;
 const MAX_WAITING_KIB: usize = 64 << 10;
 
 /// The time a request waits to be taken.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time a look for events takes at the longest.
-const LOOK: Duration = Duration::from_millis(250);
+/// The longest time that a read waits for the first event.
+const READ_WAIT: Duration = Duration::from_millis(250);
 
 struct Pushed {
     events: Vec<Vec<u8>>,
@@ -132,7 +132,7 @@ async fn push(State(pushing): State<Pushing>, request: Request) -> Answer {
     if pushing.sender.try_send(Pushed { events, taken }).is_err() {
         return COME_AGAIN;
     }
-    match tokio::time::timeout(PATIENCE, done).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, done).await {
         Ok(Ok(())) => (StatusCode::ACCEPTED, "taken\n"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "not taken in time; it may be taken later\n"),
     }
@@ -142,7 +142,7 @@ impl EventStream for Listening {
     fn read(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<StreamEvent>, StreamError>> {
         Box::pin(async move {
             let mut events = Vec::new();
-            let mut next = tokio::time::timeout(LOOK, self.pushed.recv()).await.ok().flatten();
+            let mut next = tokio::time::timeout(READ_WAIT, self.pushed.recv()).await.ok().flatten();
             while let Some(Pushed { events: pushed, taken }) = next {
                 for json in pushed {
                     self.count += 1;

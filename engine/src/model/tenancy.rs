@@ -5,7 +5,7 @@
 //!
 //! # Caveats
 //! - A package that gets a workflow of another tenant changes the tenant of its reactors, and with it their names on the host:
-//!   they start without the records of the ones before.
+//!   they would start without the records of the ones before. Hosts refuse such a version while the one before is loaded.
 
 use longshore_store::TenantId;
 use std::borrow::Cow;

@@ -11,7 +11,7 @@ use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler, Tracked, Transition};
 use crate::runtime::generation::Generation;
 use futures_util::StreamExt;
-use longshore_engine::WorkflowDef;
+use longshore_engine::{ReactorDef, WorkflowDef};
 use longshore_package::{OnUpgrade, PackageName};
 use longshore_store::Subject;
 use std::sync::Arc;
@@ -35,6 +35,19 @@ fn in_a_cycle(prepared: &Prepared, error: Error, packages: &[PackageName], provi
         }
         error => error,
     }
+}
+
+/// Refuses a version whose reactors change their tenant: what is recorded of them would be left behind.
+fn keep_names(old: &Generation, new: &Generation) -> Result<(), Error> {
+    let own = |name: &str| name.split_once('/').map_or(name, |(_, own)| own).to_owned();
+    for reactor in new.reactors() {
+        let same = |before: &&Arc<ReactorDef>| own(&before.name) == own(&reactor.name);
+        if let Some(before) = old.reactors().iter().find(same).filter(|before| before.name != reactor.name) {
+            let (before, after) = (before.name.clone(), reactor.name.clone());
+            return Err(Error::ReactorRenamed { before, after });
+        }
+    }
+    Ok(())
 }
 
 /// Prepares one package, for a stream of them.
@@ -142,6 +155,7 @@ impl Reconciler {
         let active = self.active(&prepared.package.name);
         let replaced = active.map(|tracked| Arc::clone(&tracked.generation));
         if let Some(old) = &replaced {
+            keep_names(old, &prepared.generation)?;
             draft.deregister(old);
         }
         let registered = draft.register(&prepared.generation).and_then(|()| {

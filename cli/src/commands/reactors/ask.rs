@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const HOST_SEEN_MS: i64 = 15_000;
 
 /// The time the host's answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn push(
     home: &Home,
@@ -123,7 +123,7 @@ async fn answer(store: &Store, id: &str) -> anyhow::Result<CommandAnswer> {
     let began = Instant::now();
     loop {
         let answer = CommandRow::answer(store, id).await?;
-        if answer != CommandAnswer::Waiting || began.elapsed() > PATIENCE {
+        if answer != CommandAnswer::Waiting || began.elapsed() > ANSWER_TIMEOUT {
             return Ok(answer);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
