@@ -110,7 +110,7 @@ impl CommandRow {
         rows.iter().map(|row| Ok((get(row, "reactor")?, class(get(row, "class")?)))).collect()
     }
 
-    /// The first commands of a reactor that wait in a class, in order.
+    /// The first commands of a reactor of a class that wait, in order.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].

@@ -20,6 +20,7 @@ impl StatementLimit {
     /// Longer than a connection is waited for, and than the server lets a statement wait for a lock: those tell why.
     pub(crate) const SERVER: Self = Self(Some(Duration::from_secs(12)));
 
+    /// None.
     pub(crate) const FILE: Self = Self(None);
 
     /// Waits for one answer.
@@ -30,6 +31,7 @@ impl StatementLimit {
         }
     }
 
+    /// Waits for one answer, which is boxed already.
     pub(crate) fn future<'f, T: Send + 'f>(
         self,
         answer: BoxFuture<'f, Result<T, Error>>,

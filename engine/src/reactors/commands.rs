@@ -67,7 +67,7 @@ impl Reactors {
         engine.start(StartRequest { tenant, workflow, params, origin, dedup_key }).await.map(drop)
     }
 
-    /// Does what other programs asked of a reactor, in one class.
+    /// Does what other programs asked of a reactor, of one class.
     async fn apply_commands(
         &self,
         engine: &EngineHandle,
