@@ -31,11 +31,13 @@ impl Writer {
         self.token = self.token.next();
         let claim = Claim { host: self.host, token: self.token, now };
         self.grant_slots();
-        if self.is_heartbeat_due() {
+        // Once: a heartbeat without a look at the lock would put that off to the next one.
+        let beats = self.is_heartbeat_due();
+        if beats {
             self.store.keep_lock().await?;
         }
         let mut tx = self.store.begin().await?;
-        if let Err(abort) = self.write_pending(&mut tx, claim, effects).await {
+        if let Err(abort) = self.write_pending(&mut tx, claim, beats, effects).await {
             // Waited for: the next transaction must not meet the locks of this one. A connection that is gone has none.
             let _ = self.store.roll_back(tx).await;
             return Err(abort);
@@ -50,9 +52,15 @@ impl Writer {
         self.clock.uptime() >= self.timers.last_heartbeat + HEARTBEAT_INTERVAL
     }
 
-    async fn write_pending(&mut self, tx: &mut Tx, claim: Claim, effects: &mut Effects) -> Result<(), Abort> {
+    async fn write_pending(
+        &mut self,
+        tx: &mut Tx,
+        claim: Claim,
+        beats: bool,
+        effects: &mut Effects,
+    ) -> Result<(), Abort> {
         let uptime = self.clock.uptime();
-        if self.is_heartbeat_due() {
+        if beats {
             Store::heartbeat(tx, self.host, false, claim.now).await?;
             self.timers.last_heartbeat = uptime;
             self.timers.scan_cancelled = true;
