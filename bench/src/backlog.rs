@@ -1,11 +1,12 @@
 //! More work than slots: when the first run ends, and what the ready tasks of packages that nobody loaded cost.
 
-use crate::instant::{Instant as Package, WORKFLOW, digest, succeeded};
-use crate::probe::{claim_ms, own_queue, ready_tasks};
+use crate::claim::{claim_ms, own_queue, ready_tasks};
+use crate::no_code::{NoCode, WORKFLOW, digest, succeeded};
 use crate::row::{Row, median};
 use longshore_engine::StartRequest;
 use longshore_store::{Access, HostId, Store};
 use sqlx::AssertSqlSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ async fn first_of_the_runs(smoke: bool) -> anyhow::Result<Row> {
     let tasks: Vec<_> = (0..10).map(|i| (format!("t{i}"), above(i))).collect();
     let folder = tempfile::tempdir()?;
     let store = Store::open_file(&folder.path().join("bench.db"), Access::Owner).await?;
-    let engine = Arc::new(Package::new(&tasks, Duration::from_millis(10), None)?.open(store, SLOTS).await?);
+    let engine = Arc::new(NoCode::new(&tasks, Duration::from_millis(10), None)?.open(store, SLOTS).await?);
     let began = Instant::now();
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..runs {
@@ -52,19 +53,14 @@ async fn first_of_the_runs(smoke: bool) -> anyhow::Result<Row> {
 async fn foreign_digests(smoke: bool) -> anyhow::Result<Row> {
     let (foreign, digests, rounds) = if smoke { (2000, 10, 5) } else { (200_000, 100, 200) };
     let folder = tempfile::tempdir()?;
-    // Opened anew after each change: what a log still holds is read in another way.
-    let open = || async { Store::open_file(&folder.path().join("bench.db"), Access::Owner).await };
+    let path = folder.path().join("bench.db");
     let host = HostId::new();
-    let store = open().await?;
+    let store = Store::open_file(&path, Access::Owner).await?;
     ready_tasks(&store, 0, 5000, &digest().to_string(), &own_queue().get().to_string()).await?;
-    store.close().await;
-    drop(store);
-    let store = open().await?;
+    let store = reopened(store, &path).await?;
     let alone = claim_ms(&store, host, rounds).await?;
     ready_tasks(&store, 10_000, foreign, &"9".repeat(64), "1").await?;
-    store.close().await;
-    drop(store);
-    let store = open().await?;
+    let store = reopened(store, &path).await?;
     let among = claim_ms(&store, host, rounds).await?;
     // The same tasks, in many queues.
     let mut tx = store.begin().await?;
@@ -72,13 +68,18 @@ async fn foreign_digests(smoke: bool) -> anyhow::Result<Row> {
         format!("UPDATE tasks SET queue = CAST(SUBSTR(run_id, 25) AS BIGINT) % {digests} WHERE queue = 1");
     sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
     store.commit(tx).await?;
-    store.close().await;
-    drop(store);
-    let store = open().await?;
+    let store = reopened(store, &path).await?;
     let of_many = claim_ms(&store, host, rounds).await?;
     store.close().await;
     Ok(Row::new("foreign_digests", "ms/claim", among)
         .floor(alone, "the same claim without them")
         .with("foreign_tasks", foreign)
         .with(&format!("in_{digests}_queues_ms"), (of_many * 1000.0).round() / 1000.0))
+}
+
+/// The database opened anew: what a log still holds is read in another way.
+async fn reopened(store: Store, path: &Path) -> anyhow::Result<Store> {
+    store.close().await;
+    drop(store);
+    Ok(Store::open_file(path, Access::Owner).await?)
 }

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod chaos;
+mod claim;
 mod dispatch;
 #[allow(
     missing_docs,
@@ -17,13 +18,12 @@ mod floor;
 mod graphs;
 mod history;
 mod host;
-mod instant;
 mod isolate;
 mod latency;
 mod load;
+mod no_code;
 mod package;
 mod peers;
-mod probe;
 mod process;
 mod row;
 mod steps;
@@ -73,7 +73,7 @@ enum What {
     Wide,
     /// Ten million finished runs
     History,
-    /// Everything that can happen to a host, for minutes; then every promise is checked
+    /// Everything that can happen to a host, for minutes; then what it promises is checked
     Chaos(chaos::Args),
 }
 

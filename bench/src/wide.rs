@@ -2,7 +2,7 @@
 
 use crate::floor;
 use crate::host::SLOTS;
-use crate::instant::{Instant as Package, WORKFLOW, succeeded};
+use crate::no_code::{NoCode, WORKFLOW, succeeded};
 use crate::row::{Row, median};
 use longshore_engine::StartRequest;
 use longshore_store::{Access, Store};
@@ -34,7 +34,7 @@ async fn join(tasks: usize) -> anyhow::Result<f64> {
     graph.push(("z".to_owned(), graph.iter().map(|(id, _)| id.clone()).collect()));
     let folder = tempfile::tempdir()?;
     let store = Store::open_file(&folder.path().join("bench.db"), Access::Owner).await?;
-    let engine = Package::new(&graph, Duration::ZERO, Some("result"))?.open(store, SLOTS).await?;
+    let engine = NoCode::new(&graph, Duration::ZERO, Some("result"))?.open(store, SLOTS).await?;
     let began = Instant::now();
     let run = engine.start(StartRequest { workflow: WORKFLOW.into(), ..StartRequest::default() }).await?.run;
     succeeded(&engine, run).await?;

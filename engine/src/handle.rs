@@ -95,11 +95,11 @@ impl EngineHandle {
         &self,
         (trigger, tenant, workflow): (&str, &TenantId, &str),
         origin: &str,
-        key: Option<&str>,
+        key: &str,
     ) -> Vec<StartRequest> {
         let targets = self.packages.catalog().targets(trigger, tenant, workflow).into_iter();
         let request = |(place, (tenant, workflow)): (usize, (TenantId, String))| {
-            let dedup_key = key.map(|key| match place {
+            let dedup_key = Some(match place {
                 0 => key.to_owned(),
                 _ => format!("{key}:{tenant}/{workflow}"),
             });

@@ -12,7 +12,7 @@
 //! - Exactly one committed outcome per task, at least one execution, across kill -9 at any moment.
 //! - What [`EngineHandle::start`] acknowledged is on disk.
 //! - A run stays on the digest it started on, retries included.
-//! - Open runs that nothing executes take no more memory than [`Options::max_cached_bytes`].
+//! - Open runs that nothing executes take about [`Options::max_cached_bytes`] of memory at most.
 //!
 //! # Assumptions
 //! - The clock may jump; a jump moves due times and never loses or doubles an outcome.

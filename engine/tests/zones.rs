@@ -27,7 +27,7 @@ fn at(date: Date) -> Timestamp {
     date.to_zoned(TimeZone::UTC).expect("a day").timestamp()
 }
 
-/// What the schedule fires at between the two days.
+/// The instants between the two days at which the schedule fires.
 fn fires(expression: &str, zone: &TimeZone) -> BTreeSet<Timestamp> {
     let name = zone.iana_name().expect("it has a name");
     let schedule = Schedule::parse(expression, name).expect("a schedule");

@@ -50,7 +50,7 @@ impl HostLock {
     }
 }
 
-/// What a file is, whatever its name.
+/// Device and inode of a file.
 type FileId = (u64, u64);
 
 #[cfg(unix)]

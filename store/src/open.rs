@@ -392,7 +392,7 @@ async fn connect(url: &str, shown: &str, dialect: Dialect, connections: u32) -> 
     pool.connect_with(options).await.map_err(|e| Error::opening(shown, e))
 }
 
-/// What a server is told of our sessions, so that it ends what we have given up: a statement that waits for a lock, one whose
+/// Settings of our sessions by which a server ends what we have given up: a statement that waits for a lock, one whose
 /// connection is gone, a transaction that nobody goes on with.
 const SETTINGS: [&str; 3] = [
     "SET lock_timeout = '8s'",

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::open::{Store, Tx};
 use crate::row::{get, read_rows};
 use crate::text_enum::text_enum;
-use sqlx::FromRow;
+use sqlx::{AssertSqlSafe, FromRow};
 use uuid::Uuid;
 
 text_enum! {
@@ -24,6 +24,9 @@ text_enum! {
         Reset = "reset",
     }
 }
+
+/// The class of a command as a number: 1 for events.
+const CLASS: &str = "CASE WHEN command IN ('push', 'resend') THEN 1 ELSE 0 END";
 
 /// The classes of a reactor's commands: what is in one does not wait for what is in the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,9 +105,10 @@ impl CommandRow {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn waiting(store: &Store) -> Result<Vec<(String, CommandClass)>, Error> {
-        let sql = "SELECT DISTINCT reactor, CASE WHEN command IN ('push', 'resend') THEN 1 ELSE 0 END AS class \
-                   FROM reactor_commands WHERE refusal_code IS NULL";
-        let rows = sqlx::query(sql).fetch_all(store.reader()).await;
+        let sql = format!(
+            "SELECT DISTINCT reactor, {CLASS} AS class FROM reactor_commands WHERE refusal_code IS NULL"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(store.reader()).await;
         let rows = rows.map_err(|e| Error::of("look for commands", e))?;
         let class = |number: i32| if number == 1 { CommandClass::Events } else { CommandClass::Control };
         rows.iter().map(|row| Ok((get(row, "reactor")?, class(get(row, "class")?)))).collect()
@@ -120,10 +124,14 @@ impl CommandRow {
         class: CommandClass,
         limit: i64,
     ) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT id, reactor, command, source, payload FROM reactor_commands \
-                   WHERE reactor = $1 AND refusal_code IS NULL \
-                   AND CASE WHEN command IN ('push', 'resend') THEN 1 ELSE 0 END = $2 ORDER BY id LIMIT $3";
-        let query = sqlx::query(sql).bind(reactor).bind(i32::from(class == CommandClass::Events)).bind(limit);
+        let sql = format!(
+            "SELECT id, reactor, command, source, payload FROM reactor_commands \
+             WHERE reactor = $1 AND refusal_code IS NULL AND {CLASS} = $2 ORDER BY id LIMIT $3"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql))
+            .bind(reactor)
+            .bind(i32::from(class == CommandClass::Events))
+            .bind(limit);
         let rows = query.fetch_all(store.reader()).await;
         read_rows("reactor_commands", "id", &rows.map_err(|e| Error::of("look for commands", e))?)
     }

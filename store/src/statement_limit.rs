@@ -20,7 +20,7 @@ impl StatementLimit {
     /// Longer than a connection is waited for, and than the server lets a statement wait for a lock: those tell why.
     pub(crate) const SERVER: Self = Self(Some(Duration::from_secs(12)));
 
-    /// None.
+    /// A file has no limit.
     pub(crate) const FILE: Self = Self(None);
 
     /// Waits for one answer.

@@ -42,7 +42,7 @@ pub(crate) enum Database {
     Postgres,
 }
 
-/// What was acknowledged: the run of each number, and what was said twice and differently.
+/// The acknowledged starts: the run of each number, and acknowledgements that contradict each other.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged {
     pub(super) runs: BTreeMap<u64, String>,

@@ -1,4 +1,4 @@
-//! Everything that happens to hosts, at random and for minutes; then every promise is checked.
+//! Everything that happens to hosts, at random and for minutes; then what they promise is checked.
 //!
 //! A host of its own process starts runs and reads a stream, while it is killed, frozen and swapped under, its database
 //! restarted or locked, its disk filled and its clock moved. The seed decides what happens and when.

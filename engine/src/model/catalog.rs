@@ -17,9 +17,9 @@ pub struct Catalog {
     pub digests: HashSet<Digest>,
     /// The queues of their workflows.
     pub queues: HashSet<QueueId>,
-    /// The triggers of the current generations, by name.
+    /// The triggers of the current generations, sorted by name: they are searched for.
     pub triggers: Vec<Arc<TriggerDef>>,
-    /// The reactors of the current generations, by name.
+    /// The reactors of the current generations, sorted by name: they are searched for.
     pub reactors: Vec<Arc<ReactorDef>>,
     /// The graphs that reactors fire, by name.
     pub graphs: Vec<Arc<GraphDef>>,
@@ -49,44 +49,39 @@ impl Catalog {
 
     /// True when a workflow subscribes to a trigger. By a name, its tenant's trigger is meant before that of `public`.
     fn subscribes(&self, def: &WorkflowDef, trigger: &str) -> bool {
-        let means = |name: &String| {
-            let may = qualified(&def.tenant, name) == trigger || name == trigger;
-            may && resolved(&def.tenant, name, |name| self.has_trigger(name)) == trigger
-        };
+        let means = |name: &String| resolved(&def.tenant, name, |name| self.has_trigger(name)) == trigger;
         def.triggers.iter().any(means)
     }
 
-    /// The triggers are sorted by name.
     fn has_trigger(&self, name: &str) -> bool {
         self.triggers.binary_search_by(|trigger| trigger.name.as_str().cmp(name)).is_ok()
     }
 
-    /// The reactors are sorted by name.
     fn has_reactor(&self, name: &str) -> bool {
         self.reactors.binary_search_by(|reactor| reactor.name.as_str().cmp(name)).is_ok()
     }
 
-    /// What the entries of each digest name that nobody has, as sentences.
+    /// Names in the entries of each digest that nobody has, as sentences.
     pub fn unresolved(&self) -> HashMap<Digest, Vec<String>> {
         let mut sentences: HashMap<Digest, Vec<String>> = HashMap::new();
-        let mut tell = |digest: &Digest, sentence| {
+        let mut report = |digest: &Digest, sentence| {
             sentences.entry(digest.clone()).or_default().push(sentence);
         };
         for trigger in &self.triggers {
             let TriggerDef { name, tenant, workflow, digest, .. } = &**trigger;
             if !self.workflows.contains_key(&self.named(tenant, workflow)) {
-                tell(digest, format!("trigger `{name}` starts workflow `{workflow}`"));
+                report(digest, format!("trigger `{name}` starts workflow `{workflow}`"));
             }
             if let TriggerWhen::Reactor { reactor, .. } = &trigger.when
                 && !self.has_reactor(&resolved(tenant, reactor, |name| self.has_reactor(name)))
             {
-                tell(digest, format!("trigger `{name}` waits for reactor `{reactor}`"));
+                report(digest, format!("trigger `{name}` waits for reactor `{reactor}`"));
             }
         }
         for def in self.workflows.values() {
             let is_there = |name: &str| self.has_trigger(name);
             for name in def.triggers.iter().filter(|name| !is_there(&resolved(&def.tenant, name, is_there))) {
-                tell(&def.digest, format!("workflow `{}` subscribes to trigger `{name}`", def.name));
+                report(&def.digest, format!("workflow `{}` subscribes to trigger `{name}`", def.name));
             }
         }
         sentences.values_mut().for_each(|of_digest| of_digest.sort_unstable());

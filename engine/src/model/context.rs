@@ -19,7 +19,7 @@ pub struct Patch {
     removed: BTreeSet<Arc<str>>,
 }
 
-/// What an entry takes beside the bytes of its key and its value: two pointers with counts, and its place in a tree.
+/// Memory of an entry beside the bytes of its key and its value: two pointers with counts, and its place in a tree.
 const ENTRY_BYTES: usize = 96;
 
 #[derive(Serialize, Deserialize, Default)]

@@ -22,7 +22,7 @@ pub(crate) struct DeadLetter {
     pub(crate) failure: CallFailure,
 }
 
-/// What a dead letter keeps.
+/// The content of a dead letter.
 #[derive(Debug, Clone)]
 pub(crate) enum Payload {
     /// The event as it came: it can be sent again.

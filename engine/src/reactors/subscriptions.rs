@@ -41,18 +41,18 @@ pub(crate) async fn start(
         let Subscription { trigger, tenant, workflow, .. } = subscription;
         let origin = origin(trigger);
         let key = format!("{origin}:{key}");
-        for request in engine.requests((trigger, tenant, workflow), &origin, Some(&key)) {
-            let request = StartRequest { params: params.clone(), ..request };
-            match engine.start(request.clone()).await {
+        for request in engine.requests((trigger, tenant, workflow), &origin, &key) {
+            let wanted = request.clone();
+            match engine.start(StartRequest { params: params.clone(), ..request }).await {
                 Ok(_) => {}
                 Err(error) if error.is_transient() => return Err(error),
+                // It was noted when the firing was tried before.
+                Err(_) if letters.iter().any(|known| known.dedup_key == wanted.dedup_key) => {}
                 Err(error) => {
-                    let letter = dead_letter(reactor, trigger, request, &error, engine.now_ms());
-                    if letters.iter().all(|known| known.dedup_key != letter.dedup_key) {
-                        let (code, error) = (error.code(), &error as &dyn std::error::Error);
-                        tracing::warn!(reactor, trigger, code, error, "a firing did not start its workflow");
-                        letters.push(letter);
-                    }
+                    let wanted = StartRequest { params: params.clone(), ..wanted };
+                    letters.push(dead_letter(reactor, trigger, wanted, &error, engine.now_ms()));
+                    let (code, error) = (error.code(), &error as &dyn std::error::Error);
+                    tracing::warn!(reactor, trigger, code, error, "a firing did not start its workflow");
                 }
             }
         }

@@ -30,7 +30,7 @@ pub(super) async fn start(
 ) -> Result<Fired, Error> {
     let store = engine.store();
     let TriggerDef { name, tenant, workflow, .. } = trigger;
-    let requests = engine.requests((name, tenant, workflow), origin, Some(key));
+    let requests = engine.requests((name, tenant, workflow), origin, key);
     if !trigger.allow_concurrent && RunRow::origin_is_busy(store, origin).await? {
         // A fire that is repeated is not in its own way.
         let mut is_repeated = false;

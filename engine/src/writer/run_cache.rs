@@ -13,8 +13,7 @@ use tokio::sync::oneshot;
 /// Longest list of tasks in an error, in bytes.
 const MAX_NAMED: usize = 1024;
 
-/// The share of the limit that is left when runs were let go because there were too many, in percent: so that it is not
-/// done again for each run that comes.
+/// Percent of the limit that eviction leaves, so that it does not happen for each new run.
 const LEFT_PERCENT: usize = 75;
 
 /// A run that is not over.
@@ -177,23 +176,28 @@ pub(super) struct Missing {
     pub(super) cancelling: HashSet<RunId>,
 }
 
+/// A run with the memory that it takes, about.
+struct Counted {
+    run: CachedRun,
+    bytes: usize,
+}
+
 /// The open runs of this host, and who awaits their end.
 #[derive(Default)]
 pub(super) struct RunCache {
-    runs: HashMap<RunId, CachedRun>,
-    /// The memory that each takes, as it was when it was counted last, and all together.
-    counted: HashMap<RunId, usize>,
+    runs: HashMap<RunId, Counted>,
+    /// The memory that all of them take, about.
     bytes: usize,
     waiters: HashMap<RunId, Vec<oneshot::Sender<Option<RunState>>>>,
 }
 
 impl RunCache {
     pub(super) fn get(&self, run: RunId) -> Option<&CachedRun> {
-        self.runs.get(&run)
+        self.runs.get(&run).map(|counted| &counted.run)
     }
 
     pub(super) fn get_mut(&mut self, run: RunId) -> Option<&mut CachedRun> {
-        self.runs.get_mut(&run)
+        self.runs.get_mut(&run).map(|counted| &mut counted.run)
     }
 
     pub(super) fn contains(&self, run: RunId) -> bool {
@@ -207,22 +211,18 @@ impl RunCache {
     pub(super) fn insert(&mut self, id: RunId, run: CachedRun) {
         self.remove(id);
         let bytes = run.bytes();
-        self.runs.insert(id, run);
-        self.counted.insert(id, bytes);
+        self.runs.insert(id, Counted { run, bytes });
         self.bytes += bytes;
     }
 
     /// Changes a task of a run in memory.
     pub(super) fn change_task(&mut self, key: TaskKey, change: impl FnOnce(&mut CachedTask)) {
-        let Some(task) = self.runs.get_mut(&key.run).and_then(|run| run.tasks.get_mut(key.idx as usize))
-        else {
-            return;
-        };
+        let Some(Counted { run, bytes }) = self.runs.get_mut(&key.run) else { return };
+        let Some(task) = run.tasks.get_mut(key.idx as usize) else { return };
         let before = task.bytes();
         change(task);
         let after = task.bytes();
-        let counted = self.counted.entry(key.run).or_default();
-        *counted = *counted + after - before;
+        *bytes = *bytes + after - before;
         self.bytes = self.bytes + after - before;
     }
 
@@ -232,12 +232,11 @@ impl RunCache {
     }
 
     fn remove(&mut self, run: RunId) {
-        self.runs.remove(&run);
-        self.bytes -= self.counted.remove(&run).unwrap_or(0);
+        self.bytes -= self.runs.remove(&run).map_or(0, |counted| counted.bytes);
     }
 
-    /// Lets runs go, the newest first, until all together take clearly less memory than `limit`: those are executed last, and read
-    /// again when it is their turn. Busy ones stay. Waiters wait on.
+    /// Evicts idle runs, the newest first, until all together take clearly less memory than `limit`: those are executed last,
+    /// and read again when it is their turn. Their waiters stay.
     pub(super) fn shrink(&mut self, limit: usize, is_busy: impl Fn(RunId) -> bool) {
         let mut idle: Vec<RunId> = self.runs.keys().copied().filter(|run| !is_busy(*run)).collect();
         idle.sort_unstable();
@@ -245,7 +244,7 @@ impl RunCache {
             let Some(newest) = idle.pop() else { break };
             self.remove(newest);
         }
-        tracing::debug!(bytes = self.bytes, runs = self.runs.len(), "runs were let go from memory");
+        tracing::debug!(bytes = self.bytes, runs = self.runs.len(), "runs were evicted from memory");
     }
 
     /// Answers when the run has ended; at once when it is not in memory, where its end may have been.
@@ -272,14 +271,13 @@ impl RunCache {
 
     /// Gives the runs of a workflow that are pinned to a digest another definition.
     pub(super) fn redefine(&mut self, from: &Digest, to: &Arc<WorkflowDef>) {
-        for run in self.runs.values_mut().filter(|run| is_of(&run.def, from, to)) {
-            run.def = Arc::clone(to);
-        }
+        let runs = self.runs.values_mut().map(|counted| &mut counted.run);
+        runs.filter(|run| is_of(&run.def, from, to)).for_each(|run| run.def = Arc::clone(to));
     }
 
     /// Drops the runs of a workflow that are pinned to a digest.
     pub(super) fn forget_of(&mut self, from: &Digest, workflow: &WorkflowDef) {
-        let of_workflow = self.runs.iter().filter(|(_, run)| is_of(&run.def, from, workflow));
+        let of_workflow = self.runs.iter().filter(|(_, counted)| is_of(&counted.run.def, from, workflow));
         let runs: Vec<RunId> = of_workflow.map(|(id, _)| *id).collect();
         runs.into_iter().for_each(|run| self.forget(run, None));
     }

@@ -80,8 +80,8 @@ impl Reconciler {
         for tracked in self.tracked.values().filter(|tracked| tracked.is_active()) {
             let generation = &tracked.generation;
             let names = names.remove(generation.digest()).unwrap_or_default();
-            let told = self.unresolved.get(&generation.id()).map(Vec::as_slice).unwrap_or_default();
-            if names != told {
+            let reported = self.unresolved.get(&generation.id()).map(Vec::as_slice).unwrap_or_default();
+            if names != reported {
                 let error = (!names.is_empty()).then(|| Error::Unresolved { names: names.clone() });
                 self.journal.unresolved(generation, error.as_ref(), self.now_ms()).await?;
             }

@@ -19,16 +19,16 @@ pub(crate) fn digest() -> Digest {
 pub(crate) const WORKFLOW: &str = "measured";
 
 /// One workflow whose tasks end by themselves.
-pub(crate) struct Instant {
+pub(crate) struct NoCode {
     catalog: Arc<Catalog>,
     changed: watch::Sender<u64>,
-    engine: OnceLock<Arc<dyn AttemptReports>>,
+    reports: OnceLock<Arc<dyn AttemptReports>>,
     takes: Duration,
     /// The key that each task sets to its index; none changes nothing.
     key: Option<&'static str>,
 }
 
-impl Instant {
+impl NoCode {
     /// A workflow of these tasks, each of which takes so long.
     pub(crate) fn new(
         tasks: &[(String, Vec<String>)],
@@ -68,8 +68,8 @@ impl Instant {
             workflows: workflows.into_iter().map(|def| (def.key(), Arc::new(def))).collect(),
             ..Catalog::default()
         };
-        let (changed, engine) = (watch::channel(0).0, OnceLock::new());
-        Ok(Arc::new(Self { catalog: Arc::new(catalog), changed, engine, takes, key }))
+        let (changed, reports) = (watch::channel(0).0, OnceLock::new());
+        Ok(Arc::new(Self { catalog: Arc::new(catalog), changed, reports, takes, key }))
     }
 
     /// An engine on these packages that keeps everything.
@@ -87,9 +87,9 @@ pub(crate) async fn succeeded(engine: &Engine, run: longshore_store::RunId) -> a
     Ok(())
 }
 
-impl Packages for Instant {
+impl Packages for NoCode {
     fn attach(&self, reports: Arc<dyn AttemptReports>) {
-        let _ = self.engine.set(reports);
+        let _ = self.reports.set(reports);
     }
 
     fn catalog(&self) -> Arc<Catalog> {
@@ -105,7 +105,9 @@ impl Packages for Instant {
     }
 
     fn start(&self, attempt: Attempt) -> Result<(), Refused> {
-        let Some(engine) = self.engine.get().cloned() else { return Err(Refused { digest: attempt.digest }) };
+        let Some(engine) = self.reports.get().cloned() else {
+            return Err(Refused { digest: attempt.digest });
+        };
         let mut patch = ContextMap::default();
         if let Some(key) = self.key {
             patch.set(key, attempt.index.to_string());

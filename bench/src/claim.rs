@@ -1,6 +1,6 @@
-//! What the writer asks when it looks for work, without a writer.
+//! One claim as the writer makes it, without a writer; and ready tasks for it.
 
-use crate::instant::WORKFLOW;
+use crate::no_code::WORKFLOW;
 use crate::row::median;
 use longshore_store::{Claim, FencingToken, HostId, Lease, QueueId, Store, TaskRow};
 use sqlx::AssertSqlSafe;
@@ -11,7 +11,7 @@ const CLAIMED: usize = 64;
 
 /// The queue of the tasks that this host has.
 pub(crate) fn own_queue() -> QueueId {
-    QueueId::of(&crate::instant::digest(), &longshore_store::TenantId::default(), WORKFLOW)
+    QueueId::of(&crate::no_code::digest(), &longshore_store::TenantId::default(), WORKFLOW)
 }
 
 /// The median milliseconds of one claim as the writer makes it: what is due is released, queues are looked for, the own one
@@ -41,6 +41,14 @@ pub(crate) async fn claim_ms(store: &Store, host: HostId, rounds: usize) -> anyh
     Ok(median(times))
 }
 
+/// Numbers as a table of one column `i`.
+pub(crate) fn series(from: u64, count: u64) -> String {
+    let last = from + count - 1;
+    format!(
+        "(WITH RECURSIVE s(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM s WHERE i < {last}) SELECT i FROM s)"
+    )
+}
+
 /// Runs of one ready task each.
 pub(crate) async fn ready_tasks(
     store: &Store,
@@ -49,10 +57,7 @@ pub(crate) async fn ready_tasks(
     digest: &str,
     queue: &str,
 ) -> anyhow::Result<()> {
-    let series = format!(
-        "(WITH RECURSIVE s(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM s WHERE i < {}) SELECT i FROM s)",
-        from + count - 1
-    );
+    let series = series(from, count);
     let id = "'01910000-0000-7000-8000-' || SUBSTR(CAST(1000000000000 + i AS TEXT), 2)";
     let mut tx = store.begin().await?;
     for sql in [
