@@ -265,7 +265,8 @@ async fn news_fire_the_graph_and_firings_start_the_workflows_that_subscribe(back
     assert_eq!(status(&engine, "desk").health, Health::Starting);
     push(&engine, "limit", json!(20.0)).await;
     assert_eq!(status(&engine, "desk").fired, 0, "the limit alone fires nothing");
-    assert_eq!(status(&engine, "desk").health, Health::Warming { missing: vec!["doubled".into()] });
+    let warming = Health::Warming { missing: vec!["doubled".into()] };
+    until(&engine, "desk", |status| status.health == warming).await;
     push(&engine, "doubled", json!({"value": 2.0})).await;
     push(&engine, "doubled", json!({"value": 5.0})).await;
     push(&engine, "doubled", json!({"value": 50.0})).await;

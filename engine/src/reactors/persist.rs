@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// The interval at which a state is looked at that is in use.
 const STATE_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Records dead letters, status, and the state of reactors whose inputs are not recorded. One whose events are being looked at
-/// is waited for so long.
+/// Records dead letters, status, and the state of reactors whose inputs are not recorded. One whose events are being looked
+/// at is waited for so long. Only one such call may go on at a time.
 pub(crate) async fn record(
     engine: &EngineHandle,
     inputs: &[ReactorInput],
@@ -69,15 +69,24 @@ pub(crate) async fn record(
 /// waited for until no event waits; none when its values are in use after that.
 async fn state_within(input: &ReactorInput, grace: Duration) -> Option<(ReactorRow, Vec<PositionRow>)> {
     let deadline = Instant::now() + grace;
-    while input.reactor.is_busy() && Instant::now() < deadline {
+    loop {
+        let is_last = Instant::now() >= deadline;
+        let found = if is_last || !input.reactor.is_busy() { state_now(input) } else { None };
+        if found.is_some() || is_last {
+            return found;
+        }
         tokio::time::sleep(STATE_POLL_INTERVAL).await;
     }
+}
+
+/// The state as it is; none while somebody uses the values: a graph, or one who asks for the status.
+fn state_now(input: &ReactorInput) -> Option<(ReactorRow, Vec<PositionRow>)> {
     // Before the state: what comes between the two is read again, and not lost.
     let positions = lock(&input.positions).clone();
+    let state = input.reactor.state()?;
     let positions =
         positions.into_iter().map(|(stream, position)| PositionRow { stream, position }).collect();
     let paused = i64::from(input.reactor.is_paused());
-    let state = input.reactor.state()?;
     Some((ReactorRow { name: input.reactor.record.clone(), cursor: 0, paused, state }, positions))
 }
 

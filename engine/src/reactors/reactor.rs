@@ -293,8 +293,8 @@ impl Reactor {
     }
 
     fn health(&self, bindings: &Bindings, state: Option<&ReactorState>, is_silent: bool) -> Health {
-        let stuck = lock(&self.calling).map(|began| began.elapsed());
-        if let Some(stuck) = stuck.filter(|since| *since > bindings.deadline + GRACE) {
+        let in_call = lock(&self.calling).map(|began| began.elapsed());
+        if let Some(stuck) = in_call.filter(|since| *since > bindings.deadline + GRACE) {
             return Health::Degraded {
                 reason: format!("a graph has not returned for {} s; its thread is lost", stuck.as_secs()),
             };
@@ -321,6 +321,8 @@ impl Reactor {
             return Health::Degraded { reason: format!("source `{source}`: {problem}") };
         }
         match state.map(ReactorState::missing) {
+            // No graph runs and no event came: the values are being recorded.
+            None if is_silent && in_call.is_none() => Health::Starting,
             None => Health::Live,
             Some(missing) if missing.is_empty() => Health::Live,
             Some(_) if is_silent && state.is_some_and(|state| state.cache().is_empty()) => Health::Starting,

@@ -9,7 +9,7 @@ use crate::reactors::bindings::{Bindings, bindings, signature};
 use crate::reactors::feeds::{self, Feed, Feeds, StreamPlace};
 use crate::reactors::ingress::{InputBatch, ReactorInput, packed};
 use crate::reactors::log::log;
-use crate::reactors::persist::record;
+use crate::reactors::persist;
 use crate::reactors::reactor::{Fired, MAX_FIRED, Reactor};
 use crate::reactors::replay;
 use crate::reactors::sequential::{QUEUE, Sequential};
@@ -38,6 +38,9 @@ pub struct Reactors {
     fired: mpsc::Sender<Fired>,
     /// True when the engine stops: nothing is started any more.
     closed: AtomicBool,
+    /// Held from the look at a state until it is recorded: an older one must not be recorded after a newer one, and no dead
+    /// letter twice.
+    recording: tokio::sync::Mutex<()>,
 }
 
 struct Running {
@@ -87,6 +90,7 @@ impl Reactors {
                 deadline,
                 fired,
                 closed: AtomicBool::new(false),
+                recording: tokio::sync::Mutex::default(),
             }),
             firings,
         )
@@ -316,11 +320,12 @@ impl Reactors {
     async fn stop(&self, engine: &EngineHandle, running: &Running) {
         let reactor = &running.input.reactor;
         for source in 0..reactor.bindings().def.sources.len() {
-            if running.worker.is_none() && reactor.has_buffered(source) {
+            // What waits or is being looked at may be for a batch.
+            if running.worker.is_none() && (reactor.is_busy() || reactor.has_buffered(source)) {
                 reactor.flush(source);
             }
         }
-        if let Err(error) = record(engine, std::slice::from_ref(&running.input), STOP_GRACE).await {
+        if let Err(error) = self.record(engine, std::slice::from_ref(&running.input), STOP_GRACE).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(reactor = reactor.name, error, "its state was not recorded");
         }
@@ -336,12 +341,22 @@ impl Reactors {
         if changed.is_empty() {
             return Ok(());
         }
-        let recorded = record(engine, &changed, Duration::ZERO).await;
+        let recorded = self.record(engine, &changed, Duration::ZERO).await;
         if recorded.is_err() {
             // The database may be back with the next tick.
             changed.iter().for_each(|input| input.reactor.touch());
         }
         recorded
+    }
+
+    async fn record(
+        &self,
+        engine: &EngineHandle,
+        inputs: &[ReactorInput],
+        grace: Duration,
+    ) -> Result<(), Error> {
+        let _one_at_a_time = self.recording.lock().await;
+        persist::record(engine, inputs, grace).await
     }
 
     /// Ends all reactors.
