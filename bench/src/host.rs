@@ -26,6 +26,6 @@ pub(crate) async fn open(
 /// One pass and its milliseconds.
 pub(crate) async fn pass(host: &Host) -> anyhow::Result<(Report, f64)> {
     let began = Instant::now();
-    let report = host.reconcile().await?;
+    let report = host.settle().await?;
     Ok((report, began.elapsed().as_secs_f64() * 1000.0))
 }

@@ -15,7 +15,7 @@ const FLOOR: &str = "the same rows written raw in batches of the same size";
 /// A host with the measured package loaded.
 pub(crate) async fn host_with(folder: &Path, archive: &Path) -> anyhow::Result<Host> {
     let host = host::open(folder, archive.to_owned(), None).await?;
-    host.reconcile().await?;
+    host.settle().await?;
     Ok(host)
 }
 

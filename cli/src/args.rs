@@ -1,8 +1,8 @@
 //! Global flags and the commands; the arguments of each command stand beside its code.
 
 use crate::commands::{
-    build, completions, db, diff, explain, graphs, inspect, man, new, packages, plan, reactors, run, runs,
-    serve,
+    build, completions, db, diff, explain, graphs, hosts, inspect, man, new, packages, plan, reactors, run,
+    runs, serve, status,
 };
 use clap::{Parser, Subcommand};
 
@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Run(run::Args),
     /// Keep a host running on directories of packages
     Serve(serve::Args),
+    /// Show at a glance whether everything works: hosts, packages, problems
+    Status(status::Args),
+    /// List hosts: those that run, stopped, or died
+    Hosts(hosts::Args),
     /// List packages with their problems; override which version counts
     Packages(packages::Args),
     /// Show what a host would do next, and what would break, without doing it

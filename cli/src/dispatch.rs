@@ -2,8 +2,8 @@
 
 use crate::args::Command;
 use crate::commands::{
-    build, completions, db, diff, explain, graphs, inspect, man, new, packages, plan, reactors, run, runs,
-    serve,
+    build, completions, db, diff, explain, graphs, hosts, inspect, man, new, packages, plan, reactors, run,
+    runs, serve, status,
 };
 use crate::output::{ExitStatus, Printer};
 
@@ -14,6 +14,8 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Run(args) => run::run(args, printer).await,
         Command::Serve(args) => serve::run(args, printer).await,
+        Command::Status(args) => status::run(args, printer).await,
+        Command::Hosts(args) => hosts::run(args, printer).await,
         Command::Packages(args) => packages::run(args, printer).await,
         Command::Plan(args) => plan::run(args, printer).await,
         Command::Diff(args) => diff::run(&args, printer),

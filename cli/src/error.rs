@@ -1,6 +1,6 @@
 //! Errors of the command line, and how each error is printed.
 
-use crate::output::{ExitStatus, Printer};
+use crate::output::{ExitStatus, Printer, plain};
 use serde_json::json;
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ pub(crate) enum CliError {
     SeveralWorkflows { workflows: Vec<String> },
     NoWorkflow { packages: Vec<String> },
     NoDirectory { path: PathBuf },
+    Unreadable { path: PathBuf, source: std::io::Error },
     NoPage { code: String },
     Exists { path: PathBuf },
     BadName { name: String },
@@ -49,7 +50,7 @@ impl CliError {
             Self::Metadata { .. } => "LS0708",
             Self::NoHome { .. } => "LS0709",
             Self::EngineDied => "LS0611",
-            Self::NoDirectory { .. } => "LS0712",
+            Self::NoDirectory { .. } | Self::Unreadable { .. } => "LS0712",
             Self::NoPage { .. } => "LS0713",
             Self::BadEvent { .. } => "LS0705",
             Self::NoGraph { .. } => "LS0710",
@@ -90,6 +91,7 @@ impl CliError {
             Self::BadState { .. } => "states are running, cancelling, succeeded, failed, cancelled".into(),
             Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
             Self::NoDirectory { .. } => "make it, or name another".into(),
+            Self::Unreadable { .. } => "let this user read it, or name another".into(),
             Self::EngineDied => {
                 "start the host again: it finds its way from the database; report the panic above".into()
             }
@@ -128,6 +130,7 @@ impl fmt::Display for CliError {
                 write!(f, "package {} has no workflow", packages.join(", "))
             }
             Self::NoDirectory { path } => write!(f, "the directory {} is not there", path.display()),
+            Self::Unreadable { path, .. } => write!(f, "the directory {} cannot be read", path.display()),
             Self::Refused { message, .. } => write!(f, "the host refused: {message}"),
             Self::NoPage { code } => write!(f, "`{code}` is not an error code"),
             Self::FileExists { path } => write!(f, "{} is there already", path.display()),
@@ -144,7 +147,7 @@ impl fmt::Display for CliError {
 impl std::error::Error for CliError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::CargoMissing { source } => Some(source),
+            Self::CargoMissing { source } | Self::Unreadable { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -187,12 +190,12 @@ pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
         return ExitStatus::Failed.into();
     }
     let bracket = if code.is_empty() { String::new() } else { format!("[{code}]") };
-    eprintln!("error{bracket}: {message}");
+    eprintln!("error{bracket}: {}", plain(&message));
     for cause in causes {
-        eprintln!("  because: {cause}");
+        eprintln!("  because: {}", plain(&cause));
     }
     if !fix.is_empty() {
-        eprintln!("  fix: {fix}");
+        eprintln!("  fix: {}", plain(&fix));
     }
     if !code.is_empty() {
         eprintln!("  more: longshore explain {code}");

@@ -44,6 +44,9 @@ impl LoadOptions {
     }
 }
 
+/// The time from the first folder of a home to its database.
+const START_GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+
 impl Home {
     fn file(&self) -> PathBuf {
         self.home.join("longshore.db")
@@ -73,9 +76,21 @@ impl Home {
     pub(crate) async fn open_read_only(&self) -> anyhow::Result<Store> {
         match &self.database {
             Some(url) => Ok(Store::open(url, Access::Client).await?),
-            None if !self.file().is_file() => Err(CliError::NoHome { path: self.home.clone() }.into()),
+            None if !self.has_database().await => Err(CliError::NoHome { path: self.home.clone() }.into()),
             None => Ok(Store::open_file(&self.file(), Access::Client).await?),
         }
+    }
+
+    /// True when the database is there, or comes in a moment: the host that made this home is just being started.
+    async fn has_database(&self) -> bool {
+        let deadline = tokio::time::Instant::now() + START_GRACE;
+        while !self.file().is_file() {
+            if !self.home.join("wake").is_dir() || tokio::time::Instant::now() > deadline {
+                return false;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        }
+        true
     }
 
     /// As [`Home::open_read_only`], for a command that may come before the first host: it makes the database.

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Local};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{IsTerminal, stderr};
+use std::path::Path;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -57,7 +59,7 @@ impl Printer {
         if self.json {
             println!("{}", serde_json::to_string_pretty(document)?);
         } else {
-            print!("{}", text());
+            print!("{}", plain(&text()));
         }
         Ok(())
     }
@@ -65,9 +67,25 @@ impl Printer {
     /// A remark for people beside the result.
     pub(crate) fn remark(&self, text: &str) {
         if !self.json {
-            eprintln!("{text}");
+            eprintln!("{}", plain(text));
         }
     }
+}
+
+/// A text of which a terminal only shows the letters: names and messages of strangers may hold sequences that move the
+/// cursor, change the title or turn the direction of writing.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| match c {
+        '\n' | '\t' => true,
+        // Marks and overrides of the direction of writing.
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        c => !c.is_control(),
+    };
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| if is_plain(c) { c.to_string() } else { c.escape_default().to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 /// Log lines go to stderr: text for a terminal, JSON for programs that asked for JSON.
@@ -94,6 +112,22 @@ pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
+/// A path as a person would type it here: relative to the working directory when it is below that.
+pub(crate) fn path(text: &str) -> String {
+    let here = std::env::current_dir().ok();
+    let below =
+        here.and_then(|here| Path::new(text).strip_prefix(here).ok().map(|p| p.display().to_string()));
+    below.filter(|below| !below.is_empty()).unwrap_or_else(|| text.to_owned())
+}
+
+/// A subject of conditions, with its path as a person would type it.
+pub(crate) fn subject(recorded: &str) -> String {
+    match recorded.strip_prefix("file/") {
+        Some(file) => format!("file/{}", path(file)),
+        None => recorded.to_owned(),
+    }
+}
+
 /// A time in the local zone.
 pub(crate) fn time(ms: i64) -> String {
     let utc = DateTime::from_timestamp_millis(ms).unwrap_or_default();
@@ -107,5 +141,17 @@ pub(crate) fn span(ms: i64) -> String {
         1_000..60_000 => format!("{:.1} s", ms as f64 / 1000.0),
         60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
         _ => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_writes_is_shown_and_not_obeyed() {
+        assert_eq!(plain("a table\twith\nlines: \u{e9}\u{4e2d}"), "a table\twith\nlines: \u{e9}\u{4e2d}");
+        assert_eq!(plain("\x1b]0;title\x07\r\u{9b}2J"), "\\u{1b}]0;title\\u{7}\\r\\u{9b}2J");
+        assert_eq!(plain("safe\u{202e}exe.txt"), "safe\\u{202e}exe.txt");
     }
 }

@@ -54,6 +54,8 @@ pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built
         .iter()
         .find(|p| p.manifest_path.as_std_path() == wanted)
         .ok_or(CliError::NotACrate { path: path.to_owned() })?;
+    check_metadata(package)?;
+    check_leftovers(package)?;
     let library = compile(package, &manifest_path, options)?;
     let bytes = std::fs::read(&library).with_context(|| format!("cannot read {}", library.display()))?;
     let record = StaticRecord::of_library(&bytes).map_err(|error| match error {
@@ -179,6 +181,37 @@ fn stated<T: Default + serde::de::DeserializeOwned>(package: &Package, pointer: 
         None => Ok(T::default()),
         Some(value) => serde_json::from_value(value.clone())
             .map_err(|error| CliError::Metadata { message: error.to_string() }.into()),
+    }
+}
+
+/// Refuses a `package.toml` beside Cargo.toml, from which other engines read what here stands in Cargo.toml.
+fn check_leftovers(package: &Package) -> anyhow::Result<()> {
+    let file = package.manifest_path.with_file_name("package.toml");
+    if !file.exists() {
+        return Ok(());
+    }
+    let message = format!(
+        "{file} is not read: name, version and description come from Cargo.toml, workflows from the code, isolation and \
+         limits from [package.metadata.longshore]; move what it says there and remove it"
+    );
+    Err(CliError::Metadata { message }.into())
+}
+
+/// The keys of `[package.metadata.longshore]`.
+const METADATA_KEYS: [&str; 3] = ["isolation", "limits", "on_upgrade"];
+
+/// Refuses keys that mean nothing: a limit or an isolation that is misspelt would be lost.
+fn check_metadata(package: &Package) -> anyhow::Result<()> {
+    let Some(stated) = package.metadata.get("longshore") else { return Ok(()) };
+    let Some(table) = stated.as_object() else {
+        return Err(CliError::Metadata { message: "it is not a table".to_owned() }.into());
+    };
+    match table.keys().find(|key| !METADATA_KEYS.contains(&key.as_str())) {
+        Some(key) => {
+            let message = format!("unknown key `{key}`; there are {}", METADATA_KEYS.join(", "));
+            Err(CliError::Metadata { message }.into())
+        }
+        None => Ok(()),
     }
 }
 

@@ -46,11 +46,27 @@ fn a_manifest_with_wrong_metadata_is_named() {
     let krate = Crate::of_source("odd", "longshore::package!();");
     let path = krate.folder.path().join("Cargo.toml");
     let manifest = std::fs::read_to_string(&path).expect("reads");
-    std::fs::write(&path, manifest + "\n[package.metadata.longshore]\nisolation = \"moon\"\n")
-        .expect("writes");
-    let ended = Longshore::new().run(&["build", krate.path(), "--json"]);
-    assert_eq!(ended.error_code(), "LS0708", "{}", ended.stdout);
-    assert!(ended.stdout.contains("moon"), "{}", ended.stdout);
+    let refused = |says: &str| {
+        let ended = Longshore::new().run(&["build", krate.path(), "--json"]);
+        assert_eq!(ended.error_code(), "LS0708", "{}", ended.stdout);
+        assert!(ended.stdout.contains(says), "{}", ended.stdout);
+    };
+    for (stated, says) in [
+        ("isolation = \"moon\"", "moon"),
+        // A typo would lose the isolation.
+        ("isolaton = \"process\"", "unknown key `isolaton`; there are isolation, limits, on_upgrade"),
+        ("[package.metadata.longshore.limits]\nmemory = 5", "unknown field `memory`"),
+    ] {
+        let stated = stated.strip_prefix("[package.metadata.longshore.").map_or_else(
+            || format!("[package.metadata.longshore]\n{stated}\n"),
+            |table| format!("[package.metadata.longshore.{table}\n"),
+        );
+        std::fs::write(&path, format!("{manifest}\n{stated}")).expect("writes");
+        refused(says);
+    }
+    std::fs::write(&path, &manifest).expect("writes");
+    std::fs::write(krate.folder.path().join("package.toml"), "[package]\nname = \"odd\"\n").expect("writes");
+    refused("package.toml is not read");
 }
 
 #[test]

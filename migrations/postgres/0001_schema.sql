@@ -7,7 +7,9 @@ CREATE TABLE hosts (
     pid BIGINT NOT NULL,
     started_at BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
-    stopped_at BIGINT
+    stopped_at BIGINT,
+    -- 1 when it ended without saying so.
+    died BIGINT NOT NULL DEFAULT 0
 );
 
 -- Hosts that run, and those that were seen last.
@@ -49,14 +51,29 @@ CREATE TABLE artifacts (
     -- The library in the artifact cache, and what it is compared with; none once it is evicted.
     library TEXT,
     library_sha256 TEXT,
-    -- The probe's verdict, with code and message when it is a refusal.
-    verdict TEXT,
-    verdict_code TEXT,
-    verdict_message TEXT,
-    probed_at BIGINT,
     added_at BIGINT NOT NULL
 );
 CREATE INDEX artifacts_by_name ON artifacts (name, added_at);
+
+-- What probes found out about a digest: another build of the host, or other libraries beside it, ask again.
+CREATE TABLE verdicts (
+    digest TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    package TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    -- Of a refusal.
+    code TEXT,
+    message TEXT,
+    probed_at BIGINT NOT NULL,
+    PRIMARY KEY (digest, environment)
+);
+CREATE INDEX verdicts_by_package ON verdicts (package);
+
+-- Packages whose failures an operator asked to forget, and when.
+CREATE TABLE retries (
+    name TEXT PRIMARY KEY,
+    requested_at BIGINT NOT NULL
+);
 
 -- A digest loaded by a host, from load to unload.
 CREATE TABLE generations (
@@ -69,7 +86,9 @@ CREATE TABLE generations (
     step BIGINT NOT NULL,
     loaded_at BIGINT NOT NULL,
     unloaded_at BIGINT,
-    unload_result TEXT
+    unload_result TEXT,
+    -- When it began to only finish what it has; a digest that is opened again for its runs goes on from there.
+    drained_at BIGINT
 );
 CREATE INDEX generations_by_state ON generations (state, host_id);
 CREATE INDEX generations_by_package ON generations (package, id);

@@ -1,13 +1,16 @@
 //! The `.longshore` file: a zip with zstd, read under limits and written deterministically.
 
+use crate::archive_directory::read_directory;
 use crate::digest::{digest_of_files, sha256_hex};
 use crate::error::Error;
 use crate::manifest::{MAX_MANIFEST, Manifest};
 use longshore_workflow::names::Digest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
+use zip::read::{ArchiveOffset, Config};
+use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
@@ -73,13 +76,21 @@ impl<R: Read + Seek> Archive<R> {
     ///
     /// # Errors
     /// [`Error`] for whatever is wrong, before anything is unpacked.
-    pub fn read(reader: R, path: &Path, limits: ArchiveLimits) -> Result<Self, Error> {
+    pub fn read(mut reader: R, path: &Path, limits: ArchiveLimits) -> Result<Self, Error> {
         let broken = |source| Error::NotAnArchive { path: path.to_owned(), source };
-        let mut zip = ZipArchive::new(reader).map_err(broken)?;
+        let invalid = |message: &str| broken(ZipError::InvalidArchive(message.to_owned().into()));
+        let directory = read_directory(&mut reader, invalid, limits.entries)?;
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let mut zip = ZipArchive::with_config(config, reader).map_err(broken)?;
+        // The reader may have found another directory than the one that was checked.
+        if zip.central_directory_start() != directory.start || zip.len() as u64 != directory.entries {
+            return Err(invalid("it has several directories"));
+        }
         let names = check_directory(&mut zip, &limits, path)?;
         let sums_text = read_entry(&mut zip, SUMS_PATH, MAX_MANIFEST * 16, path)?;
-        let sums = parse_sums(&String::from_utf8_lossy(&sums_text));
+        let sums = parse_sums(&String::from_utf8_lossy(&sums_text))?;
         check_sums_cover(&names, &sums)?;
+        check_one_library_a_target(&sums)?;
         let digest = digest_of_files(sums.iter().map(|(path, sum)| (path.as_str(), sum.as_str())));
         let manifest_bytes = read_entry(&mut zip, MANIFEST_PATH, MAX_MANIFEST, path)?;
         verify(MANIFEST_PATH, &manifest_bytes, &sums)?;
@@ -198,8 +209,8 @@ fn read_entry<R: Read + Seek>(
     path: &Path,
 ) -> Result<Vec<u8>, Error> {
     let entry = zip.by_name(name).map_err(|source| match (source, name) {
-        (zip::result::ZipError::FileNotFound, MANIFEST_PATH) => Error::Missing { name: MANIFEST_PATH },
-        (zip::result::ZipError::FileNotFound, SUMS_PATH) => Error::Missing { name: SUMS_PATH },
+        (ZipError::FileNotFound, MANIFEST_PATH) => Error::Missing { name: MANIFEST_PATH },
+        (ZipError::FileNotFound, SUMS_PATH) => Error::Missing { name: SUMS_PATH },
         (source, _) => Error::NotAnArchive { path: path.to_owned(), source },
     })?;
     let mut bytes = Vec::with_capacity(entry.size().min(limit) as usize);
@@ -209,9 +220,17 @@ fn read_entry<R: Read + Seek>(
     Ok(bytes)
 }
 
-fn parse_sums(text: &str) -> BTreeMap<String, String> {
-    let pairs = text.lines().filter_map(|line| line.split_once("  "));
-    pairs.map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect()
+fn parse_sums(text: &str) -> Result<BTreeMap<String, String>, Error> {
+    let mut sums = BTreeMap::new();
+    for (at, line) in text.lines().enumerate() {
+        let bad = || Error::BadSum { line: at + 1 };
+        let (sum, path) = line.split_once("  ").ok_or_else(bad)?;
+        let is_sum = sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if !is_sum || sums.insert(path.to_owned(), sum.to_owned()).is_some() {
+            return Err(bad());
+        }
+    }
+    Ok(sums)
 }
 
 fn check_sums_cover(names: &[String], sums: &BTreeMap<String, String>) -> Result<(), Error> {
@@ -219,10 +238,24 @@ fn check_sums_cover(names: &[String], sums: &BTreeMap<String, String>) -> Result
     if let Some(name) = names.iter().find(|name| !listed(name)) {
         return Err(Error::SumsDisagree { name: name.clone() });
     }
-    if let Some(name) = sums.keys().find(|name| !names.contains(name)) {
-        return Err(Error::SumsDisagree { name: name.clone() });
+    let names: HashSet<&String> = names.iter().collect();
+    match sums.keys().find(|name| !names.contains(name)) {
+        Some(name) => Err(Error::SumsDisagree { name: name.clone() }),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn check_one_library_a_target(sums: &BTreeMap<String, String>) -> Result<(), Error> {
+    let libraries: Vec<(&str, &String)> =
+        sums.keys().filter_map(|path| Some((target_of(path)?, path))).collect();
+    // They are sorted by path, and with that by target.
+    match libraries.chunk_by(|(a, _), (b, _)| a == b).find(|same| same.len() > 1) {
+        Some(same) => Err(Error::SeveralLibraries {
+            target: same[0].0.to_owned(),
+            libraries: same.iter().map(|(_, path)| (*path).clone()).collect(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn verify(name: &str, bytes: &[u8], sums: &BTreeMap<String, String>) -> Result<(), Error> {
@@ -387,6 +420,59 @@ mod tests {
             w.write_all(&[0; 101]).expect("write");
         });
         assert_eq!(read(big).code(), "LS0104");
+    }
+
+    /// The bytes of a directory's entry with this name.
+    fn entry(name: &str) -> Vec<u8> {
+        let mut header = vec![0; 46];
+        header[..4].copy_from_slice(b"PK\x01\x02");
+        header[28..30].copy_from_slice(&(name.len() as u16).to_le_bytes());
+        header.extend_from_slice(name.as_bytes());
+        header
+    }
+
+    /// The bytes of an archive with this directory, which says that it has so many entries.
+    fn with_directory(directory: &[u8], entries: u16) -> Vec<u8> {
+        let mut bytes = directory.to_vec();
+        bytes.extend_from_slice(b"PK\x05\x06\0\0\0\0");
+        bytes.extend_from_slice(&[entries.to_le_bytes(), entries.to_le_bytes()].concat());
+        bytes.extend_from_slice(&(directory.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&[0; 6]);
+        bytes
+    }
+
+    #[test]
+    fn a_directory_is_refused_before_it_is_believed() {
+        let code = |bytes: &[u8]| open(bytes).expect_err("hostile").code();
+        let many: Vec<u8> = (0..5000).flat_map(|n| entry(&format!("{n}"))).collect();
+        assert_eq!(code(&with_directory(&many, 5000)), "LS0104", "more than the limit");
+        assert_eq!(code(&with_directory(&many, u16::MAX)), "LS0104", "as many as zip64 has");
+        assert_eq!(code(&with_directory(&many, 7)), "LS0103", "more than it says");
+        assert_eq!(code(&with_directory(&entry("a"), 2)), "LS0103", "fewer than it says");
+        assert_eq!(code(&with_directory(&vec![0; (4 << 20) + 1], 3)), "LS0104", "a large directory");
+        assert_eq!(code(&with_directory(&[entry("a"), entry("a")].concat(), 2)), "LS0112");
+        assert_eq!(code(&with_directory(&[entry("dir/a"), entry("Dir/A")].concat(), 2)), "LS0112");
+        let (_, good) = pack(&manifest(), &library(b"code")).expect("packs");
+        assert_eq!(code(&[b"in front".as_slice(), &good].concat()), "LS0103");
+        assert_eq!(code(&[good.as_slice(), b"behind"].concat()), "LS0103");
+    }
+
+    #[test]
+    fn sums_that_do_not_read_and_two_libraries_of_a_target_are_refused() {
+        let sum = sha256_hex(b"");
+        let code = |sums: &str| parse_sums(sums).and_then(|sums| check_one_library_a_target(&sums));
+        let code = |sums: &str| code(sums).map_or_else(|error| error.code(), |()| "ok");
+        assert_eq!(code(&format!("{sum}  a\n{sum}  b\n")), "ok");
+        for bad in [
+            &format!("{sum} a\n"),
+            "12  a\n",
+            &format!("{}  a\n", "g".repeat(64)),
+            &format!("{sum}  a\n{sum}  a\n"),
+        ] {
+            assert_eq!(code(bad), "LS0113", "{bad}");
+        }
+        let two = format!("{sum}  targets/here/liba.so\n{sum}  targets/here/libb.so\n");
+        assert_eq!(code(&two), "LS0114");
     }
 
     #[test]

@@ -59,12 +59,14 @@ pub enum Drift {
     PanicAbort,
     /// Nobody gave the linker its arguments: the library exports more than a host looks up.
     NotConfigured,
+    /// The library says that it is never to be unmapped.
+    NeverUnmapped,
 }
 
 impl Drift {
     /// True when a call would go wrong.
     pub fn is_fatal(&self) -> bool {
-        !matches!(self, Self::NotConfigured)
+        !matches!(self, Self::NotConfigured | Self::NeverUnmapped)
     }
 
     /// The stable code.
@@ -75,6 +77,7 @@ impl Drift {
             Self::Platform { .. } => "LS0206",
             Self::PanicAbort => "LS0207",
             Self::NotConfigured => "LS0208",
+            Self::NeverUnmapped => "LS0210",
         }
     }
 
@@ -88,6 +91,9 @@ impl Drift {
             Self::Platform { .. } => "build the package for this host's platform",
             Self::PanicAbort => {
                 "build with `panic = \"unwind\"`, the default, or give the package a process of its own (`--isolate NAME`)"
+            }
+            Self::NeverUnmapped => {
+                "link it without `-z nodelete`, or give the package a process of its own (`--isolate NAME`)"
             }
             Self::NotConfigured => {
                 "call `longshore_build::configure()` in build.rs, or build with `longshore build`"
@@ -121,6 +127,9 @@ impl fmt::Display for Drift {
             Self::Order { ty } => write!(f, "wire type {ty}: the fields are in another order"),
             Self::Platform { package, host } => write!(f, "the library is for {package}, this host is {host}"),
             Self::PanicAbort => f.write_str("the library is built with panic = \"abort\": a panic would end the host"),
+            Self::NeverUnmapped => {
+                f.write_str("the library is linked with `-z nodelete`: the host gets none of its memory back")
+            }
             Self::NotConfigured => {
                 f.write_str("the linker got no arguments: the library may export symbols of its C dependencies and of linkme")
             }

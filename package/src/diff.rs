@@ -159,6 +159,7 @@ mod tests {
         let params =
             params.iter().map(|(n, t, d)| ((*n).to_owned(), (*t).to_owned(), d.map(str::to_owned))).collect();
         let trigger = |cron: &str| TriggerRecord {
+            module: String::new(),
             name: "nightly".into(),
             workflow: "w".into(),
             cron: cron.into(),

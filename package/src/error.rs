@@ -70,6 +70,26 @@ pub enum Error {
         /// The file that only one of them has.
         name: String,
     },
+    /// Two entries have the same name, or names that differ in case alone.
+    #[error("the archive has `{name}` twice")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A line of `SHA256SUMS` does not read.
+    #[error("SHA256SUMS, line {line}: not a SHA-256 in hex, two spaces and a path that was not there before")]
+    BadSum {
+        /// From 1.
+        line: usize,
+    },
+    /// The package has several libraries for one target.
+    #[error("the package has several libraries for {target}: {}", libraries.join(", "))]
+    SeveralLibraries {
+        /// The target.
+        target: String,
+        /// Their paths.
+        libraries: Vec<String>,
+    },
     /// The manifest does not parse or says something impossible.
     #[error("package.toml, line {line}, column {column}: {message}")]
     Manifest {
@@ -97,6 +117,16 @@ pub enum Error {
     /// The library has no `.longshore` section.
     #[error("the library has no static record")]
     NoRecord,
+    /// Two entries of a package would take each other's place.
+    #[error("the package has two {kind}s `{name}`, in {} and in {}", modules[0], modules[1])]
+    TwoEntries {
+        /// `trigger`, `reactor` or `graph`.
+        kind: &'static str,
+        /// Their name.
+        name: String,
+        /// The modules they stand in.
+        modules: [String; 2],
+    },
     /// The static record does not read.
     #[error("the static record is broken at byte {at}: {message}")]
     BrokenRecord {
@@ -122,9 +152,13 @@ impl Error {
             Self::SumsDisagree { .. } => "LS0109",
             Self::Manifest { .. } => "LS0110",
             Self::NoTarget { .. } => "LS0111",
+            Self::DuplicateName { .. } => "LS0112",
+            Self::BadSum { .. } => "LS0113",
+            Self::SeveralLibraries { .. } => "LS0114",
             Self::NotALibrary { .. } => "LS0201",
             Self::NoRecord => "LS0202",
             Self::BrokenRecord { .. } => "LS0203",
+            Self::TwoEntries { .. } => "LS0209",
         }
     }
 
@@ -135,13 +169,14 @@ impl Error {
             Self::Write { .. } => "check that the folder exists, is writable and has space".into(),
             Self::NotAnArchive { .. } => "the file was cut or changed on its way: copy it again, or build it again with `longshore build`".into(),
             Self::OverLimit { .. } => "make the package smaller, or raise the limit in the host's configuration".into(),
-            Self::Traversal { .. } | Self::NotAFile { .. } => "do not trust this archive; one made by `longshore build` has plain files only".into(),
-            Self::Missing { .. } | Self::SumsDisagree { .. } => "build the archive again with `longshore build`".into(),
+            Self::Traversal { .. } | Self::NotAFile { .. } | Self::DuplicateName { .. } => "do not trust this archive; one made by `longshore build` has plain files only".into(),
+            Self::Missing { .. } | Self::SumsDisagree { .. } | Self::BadSum { .. } | Self::SeveralLibraries { .. } => "build the archive again with `longshore build`".into(),
             Self::SumMismatch { .. } => "the file was changed after the archive was made: do not trust it; build it again".into(),
             Self::Manifest { .. } => "correct that line; `[package.metadata.longshore]` in Cargo.toml is where it comes from".into(),
             Self::NoTarget { wanted, .. } => format!("build it for this host: `longshore build --target {wanted}`"),
             Self::NotALibrary { .. } => "build it again for this platform with `longshore build`".into(),
             Self::NoRecord => "call `longshore::package!()` at the crate root and build with `longshore build`".into(),
+            Self::TwoEntries { .. } => "give one of them another name (`name = \"..\"`), then build it again".into(),
             Self::BrokenRecord { .. } => "the library was changed after it was built, or by a newer Longshore: build it again with this release".into(),
         }
     }

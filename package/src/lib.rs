@@ -8,6 +8,7 @@
 //! - [`Declared`]: the entries of a package in one comparable form, from the record or from the live library.
 
 mod archive;
+mod archive_directory;
 mod compatibility;
 mod declared;
 mod diff;
@@ -29,7 +30,7 @@ pub use record::{
     AccumulatorRecord, GraphRecord, PackageRecord, ReactorRecord, StaticRecord, TaskRecord, TriggerRecord,
     WorkflowRecord,
 };
-pub use section::read_section;
+pub use section::{is_never_unmapped, read_section};
 
 /// The target triple this program was compiled for, as far as std tells it.
 pub fn host_target() -> String {

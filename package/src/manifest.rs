@@ -140,11 +140,14 @@ impl Manifest {
                 format!("`{name}` is not a package name: 1 to {MAX_NAME} ASCII letters, digits, `-` and `_`");
             return Err(at_value(text, "name", message));
         }
-        let good_version = !version.is_empty()
-            && version.len() <= MAX_NAME
-            && version.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-        if !good_version {
-            return Err(at_value(text, "version", format!("`{version}` is not a version")));
+        // Hosts compare versions: one that has no place among the others would be neither newer nor older.
+        if version.len() > MAX_NAME {
+            return Err(at_value(text, "version", format!("a version is at most {MAX_NAME} bytes long")));
+        }
+        if let Err(error) = semver::Version::parse(version) {
+            let message =
+                format!("`{version}` is not a version ({error}): MAJOR.MINOR.PATCH, as cargo wants it");
+            return Err(at_value(text, "version", message));
         }
         if self.limits.workers == Some(0) {
             return Err(at_value(text, "workers", "a package needs at least one worker".to_owned()));
@@ -209,5 +212,12 @@ mod tests {
         assert_eq!(place(&GOOD.replace("interface = 2", "interface = \"two\"")), (5, 13));
         assert_eq!(place(&format!("{GOOD}colour = 1\n")), (6, 1));
         assert_eq!(place(&GOOD.replace("version = ", "version ")), (3, 9));
+        for version in ["v2.0.0", "2024a", "1.0", "", "1.0.0-"] {
+            assert_eq!(
+                place(&GOOD.replace("\"0.1.0\"\nsdk", &format!("\"{version}\"\nsdk"))),
+                (3, 11),
+                "{version}"
+            );
+        }
     }
 }

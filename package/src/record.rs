@@ -3,7 +3,7 @@
 use crate::error::Error;
 use longshore_workflow::private::{RECORD_MAGIC, RecordKind};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Longest text of the wire types, in bytes: that of this release is a tenth of it.
 const MAX_WIRE: usize = 64 * 1024;
@@ -110,6 +110,8 @@ pub struct TaskRecord {
 /// A trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TriggerRecord {
+    /// Module path.
+    pub module: String,
     /// The name.
     pub name: String,
     /// The workflow it starts.
@@ -127,6 +129,8 @@ pub struct TriggerRecord {
 /// A reactor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReactorRecord {
+    /// Module path.
+    pub module: String,
     /// The name.
     pub name: String,
     /// Its sources, in order.
@@ -155,6 +159,8 @@ pub struct AccumulatorRecord {
 /// A computation graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphRecord {
+    /// Module path.
+    pub module: String,
     /// The name.
     pub name: String,
     /// The reactor it is bound to, or empty.
@@ -197,7 +203,8 @@ impl StaticRecord {
         let of = |kind| raw.iter().filter(move |(k, _)| *k == kind).map(|(_, fields)| fields);
         let mut workflows = of(RecordKind::Workflow).map(workflow).collect::<Result<Vec<_>, _>>()?;
         workflows.sort_by(|a, b| (&a.tenant, &a.name).cmp(&(&b.tenant, &b.name)));
-        let mut tasks = of(RecordKind::Task).map(|f| task(f, &workflows)).collect::<Result<Vec<_>, _>>()?;
+        let by_module: ByModule<'_> = workflows.iter().map(|w| (w.module.as_str(), w)).collect();
+        let mut tasks = of(RecordKind::Task).map(|f| task(f, &by_module)).collect::<Result<Vec<_>, _>>()?;
         tasks.sort_by(|a, b| (&a.tenant, &a.workflow, &a.id).cmp(&(&b.tenant, &b.workflow, &b.id)));
         let mut triggers: Vec<_> = of(RecordKind::Trigger).map(trigger).collect();
         triggers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -212,6 +219,26 @@ impl StaticRecord {
             return Err(broken(0, format!("field `wire` has {} bytes, over {MAX_WIRE}", package.wire.len())));
         }
         Ok(Self { package, workflows, tasks, triggers, reactors, accumulators, graphs })
+    }
+
+    /// Checks that no two triggers, reactors or graphs of a reactor have the same name: on a host one would take the place
+    /// of the other.
+    ///
+    /// # Errors
+    /// [`Error::TwoEntries`] with both modules.
+    pub fn check_names(&self) -> Result<(), Error> {
+        let triggers = self.triggers.iter().map(|t| ("trigger", &t.name, "", &t.module));
+        let reactors = self.reactors.iter().map(|r| ("reactor", &r.name, "", &r.module));
+        let bound = self.graphs.iter().filter(|graph| !graph.reactor.is_empty());
+        let graphs = bound.map(|g| ("graph", &g.name, g.reactor.as_str(), &g.module));
+        let mut seen = HashMap::new();
+        for (kind, name, reactor, module) in triggers.chain(reactors).chain(graphs) {
+            if let Some(first) = seen.insert((kind, name, reactor), module) {
+                let modules = [first.clone(), module.clone()];
+                return Err(Error::TwoEntries { kind, name: name.clone(), modules });
+            }
+        }
+        Ok(())
     }
 
     /// The records of a library.
@@ -322,12 +349,21 @@ fn workflow(fields: &Fields) -> Result<WorkflowRecord, Error> {
     })
 }
 
-fn task(fields: &Fields, workflows: &[WorkflowRecord]) -> Result<TaskRecord, Error> {
-    let module = text(fields, "module");
-    let holds = |w: &&WorkflowRecord| {
-        module.strip_prefix(w.module.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    };
-    let workflow = workflows.iter().filter(holds).max_by_key(|w| w.module.len());
+/// Workflows by the module that they stand in.
+type ByModule<'w> = HashMap<&'w str, &'w WorkflowRecord>;
+
+/// Deepest module that a workflow of a task is looked for in.
+const MAX_MODULE_DEPTH: usize = 64;
+
+/// The workflow in whose module, or in a module below that, something stands.
+fn enclosing<'w>(module: &str, workflows: &ByModule<'w>) -> Option<&'w WorkflowRecord> {
+    let mut modules = std::iter::successors(Some(module), |module| Some(module.rsplit_once("::")?.0));
+    let mut modules = modules.by_ref().take(MAX_MODULE_DEPTH);
+    modules.find_map(|module| workflows.get(module).copied())
+}
+
+fn task(fields: &Fields, workflows: &ByModule<'_>) -> Result<TaskRecord, Error> {
+    let workflow = enclosing(&text(fields, "module"), workflows);
     Ok(TaskRecord {
         workflow: workflow.map(|w| w.name.clone()).unwrap_or_default(),
         tenant: workflow.map_or_else(|| "public".to_owned(), |w| w.tenant.clone()),
@@ -343,6 +379,7 @@ fn task(fields: &Fields, workflows: &[WorkflowRecord]) -> Result<TaskRecord, Err
 
 fn trigger(fields: &Fields) -> TriggerRecord {
     TriggerRecord {
+        module: text(fields, "module"),
         name: text(fields, "name"),
         workflow: text(fields, "workflow"),
         cron: text(fields, "cron"),
@@ -354,6 +391,7 @@ fn trigger(fields: &Fields) -> TriggerRecord {
 
 fn reactor(fields: &Fields) -> Result<ReactorRecord, Error> {
     Ok(ReactorRecord {
+        module: text(fields, "module"),
         name: text(fields, "name"),
         sources: json(fields, "accumulators")?,
         criteria: text(fields, "criteria"),
@@ -373,6 +411,7 @@ fn accumulator(fields: &Fields) -> AccumulatorRecord {
 
 fn graph(fields: &Fields) -> Result<GraphRecord, Error> {
     Ok(GraphRecord {
+        module: text(fields, "module"),
         name: text(fields, "name"),
         reactor: text(fields, "reactor"),
         nodes: json(fields, "nodes")?,
@@ -406,6 +445,20 @@ mod tests {
         assert_eq!((record.package.name.as_str(), record.package.interface_version), ("p", 2));
         assert_eq!(record.tasks[0].workflow, "flow");
         assert_eq!(record.tasks[0].dependencies, ["b"]);
+    }
+
+    #[test]
+    fn two_entries_of_one_name_are_named_with_their_modules() {
+        const ONE: &[(&str, &str)] = &[("module", "p::a"), ("name", "nightly"), ("workflow", "x")];
+        const TWO: &[(&str, &str)] = &[("module", "p::b"), ("name", "nightly"), ("workflow", "y")];
+        const A: [u8; encoded_len(ONE)] = encode(RecordKind::Trigger, ONE);
+        const B: [u8; encoded_len(TWO)] = encode(RecordKind::Trigger, TWO);
+        let record =
+            |more: &[&[u8]]| StaticRecord::parse(&[section(), more.concat()].concat()).expect("reads");
+        record(&[&A]).check_names().expect("one of each");
+        let error = record(&[&A, &B]).check_names().expect_err("two triggers");
+        let text = error.to_string();
+        assert!(error.code() == "LS0209" && text.contains("p::a") && text.contains("p::b"), "{text}");
     }
 
     #[test]

@@ -10,10 +10,10 @@ pub fn run_child_if_requested() {
     let mut arguments = std::env::args_os().skip(1);
     let Some(first) = arguments.next() else { return };
     if first == probe::ARGUMENT {
-        probe::serve(arguments.next());
+        probe::serve();
     }
     #[cfg(unix)]
     if first == spec::ARGUMENT {
-        child::serve(arguments.next());
+        child::serve();
     }
 }

@@ -3,6 +3,7 @@
 //! A program that embeds Longshore opens a host, loads package files, starts runs and waits for them. `longshore serve`
 //! is the same host with directories to follow.
 
+use crate::artifact::cache::check_private;
 use crate::catalog::LoadedPackages;
 use crate::error::Error as PackageError;
 use crate::readiness::{Problem, is_problem};
@@ -76,6 +77,22 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Others than this user may write to the artifact cache, or put another folder in its place.
+    #[error("the artifact cache {} is not this user's alone", path.display())]
+    UnsafeCache {
+        /// The artifact cache.
+        path: PathBuf,
+        /// Which folder, and who.
+        source: std::io::Error,
+    },
+    /// A source contains the host's own folders.
+    #[error("{} contains the host's own folder {}", source_folder.display(), home.display())]
+    SourceContainsHome {
+        /// The source.
+        source_folder: PathBuf,
+        /// The host's folder.
+        home: PathBuf,
+    },
     /// The database failed.
     #[error("the host's database failed")]
     Store(#[from] StoreError),
@@ -100,6 +117,8 @@ impl Error {
     pub fn code(&self) -> &str {
         match self {
             Self::Home { .. } => "LS0319",
+            Self::SourceContainsHome { .. } => "LS0327",
+            Self::UnsafeCache { .. } => "LS0328",
             Self::Store(error) => error.code(),
             Self::Package(error) => error.code(),
             Self::Engine(error) => error.code(),
@@ -111,6 +130,13 @@ impl Error {
     pub fn fix(&self) -> String {
         match self {
             Self::Home { .. } => "make the host's home writable for this user".to_owned(),
+            Self::UnsafeCache { .. } => {
+                "take the right to write from others (`chmod go-w`), or give the host another home (`--home`)"
+                    .to_owned()
+            }
+            Self::SourceContainsHome { .. } => {
+                "name a folder that holds packages alone, or give the host another home (`--home`)".to_owned()
+            }
             Self::Store(error) => error.fix().to_owned(),
             Self::Package(error) => error.fix(),
             Self::Engine(error) => error.fix(),
@@ -137,6 +163,49 @@ impl HostOptions {
         reconciler.wake = Some(home.join("wake"));
         let database = Store::file_url(&home.join("longshore.db"));
         Self { database, engine, reconciler, follow: true, on_report: None }
+    }
+}
+
+impl HostOptions {
+    /// With absolute paths: a package that changes the working directory moves nothing of the host.
+    fn absolute(mut self) -> Self {
+        let absolute = |path: &mut PathBuf| {
+            if let Ok(found) = std::path::absolute(&*path) {
+                *path = found;
+            }
+        };
+        let options = &mut self.reconciler;
+        options.directories.iter_mut().for_each(absolute);
+        options.wake.iter_mut().chain([&mut options.cache]).for_each(absolute);
+        self.engine.stream_roots.iter_mut().for_each(absolute);
+        self
+    }
+}
+
+/// Refuses sources that contain the host's own folders: its cached libraries would be taken for packages.
+fn check_sources(options: &Options) -> Result<(), Error> {
+    let own: Vec<PathBuf> =
+        options.wake.iter().chain([&options.cache]).filter_map(|folder| folder.canonicalize().ok()).collect();
+    for source in &options.directories {
+        let Ok(real) = source.canonicalize() else { continue };
+        if let Some(home) = own.iter().find(|own| own.starts_with(&real)) {
+            return Err(Error::SourceContainsHome { source_folder: source.clone(), home: home.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Raises the number of files that this process may have open to what it is allowed: each isolated package takes some.
+fn raise_open_files() {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+            if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
+        });
+        if let Err(error) = raised {
+            tracing::warn!(%error, "the number of open files was not raised");
+        }
     }
 }
 
@@ -184,11 +253,15 @@ impl Host {
     /// # Errors
     /// [`Error::Home`], [`Error::Store`], [`Error::Engine`].
     pub async fn open(options: HostOptions) -> Result<Self, Error> {
-        let HostOptions { database, engine, reconciler: options, follow, on_report } = options;
+        let HostOptions { database, engine, reconciler: options, follow, on_report } = options.absolute();
         for folder in options.wake.iter().chain([&options.cache]) {
             let made = std::fs::create_dir_all(folder);
             made.map_err(|source| Error::Home { path: folder.clone(), source })?;
         }
+        let unsafe_cache = |source| Error::UnsafeCache { path: options.cache.clone(), source };
+        check_private(&options.cache).map_err(unsafe_cache)?;
+        check_sources(&options)?;
+        raise_open_files();
         let store = Store::open(&database, Access::Owner).await?;
         let packages = Reconciler::packages();
         let engine = Engine::open(store, packages.clone(), engine).await?;
@@ -221,6 +294,25 @@ impl Host {
     /// [`PackageError::Store`]; what is wrong with a package is in the report.
     pub async fn reconcile(&self) -> Result<Report, PackageError> {
         Ok(self.reconciler.lock().await.reconcile().await?.0)
+    }
+
+    /// Passes until no file is being written and no package is on its way any more. Returns what they did.
+    ///
+    /// # Errors
+    /// As [`Host::reconcile`].
+    pub async fn settle(&self) -> Result<Report, PackageError> {
+        let mut report = Report::default();
+        loop {
+            let mut reconciler = self.reconciler.lock().await;
+            let (pass, next) = reconciler.reconcile().await?;
+            let is_settled = reconciler.is_settled();
+            drop(reconciler);
+            report.followed_by(pass);
+            if is_settled {
+                return Ok(report);
+            }
+            tokio::time::sleep(next.min(MAX_PAUSE)).await;
+        }
     }
 
     /// Starts a run. When this returns, the run is on disk.
@@ -310,12 +402,23 @@ impl Host {
         if let Some(file) = file {
             return self.load(file).await;
         }
-        let report = self.reconcile().await?;
-        for outcome in report.outcomes {
-            match outcome {
-                Outcome::Refused { name: refused, error } if *name == *refused => return Err(error.into()),
-                _ => {}
+        loop {
+            let mut reconciler = self.reconciler.lock().await;
+            let (report, next) = reconciler.reconcile().await?;
+            let is_loading = reconciler.is_loading(name);
+            drop(reconciler);
+            for outcome in report.outcomes {
+                match outcome {
+                    Outcome::Refused { name: refused, error } if *name == *refused => {
+                        return Err(error.into());
+                    }
+                    _ => {}
+                }
             }
+            if !is_loading {
+                break;
+            }
+            tokio::time::sleep(next.min(MAX_PAUSE)).await;
         }
         let packages = self.packages();
         let known = packages.iter().map(|package| package.name.clone()).collect();

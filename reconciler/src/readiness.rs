@@ -24,26 +24,62 @@ pub fn is_problem(condition: &ConditionRow) -> bool {
     }
 }
 
+/// The code of a version that was rolled back.
+const ROLLED_BACK: &str = "LS0316";
+
+/// The readiness of a host in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadyState {
+    /// Everything that is desired is loaded.
+    Ready,
+    /// Everything is loaded, and of some packages another version than the wanted one.
+    Degraded,
+    /// No host runs, or a package is missing.
+    NotReady,
+}
+
+impl ReadyState {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::NotReady => "not ready",
+        }
+    }
+}
+
 /// The readiness of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Readiness {
+    /// Hosts that run. Without any nothing is ready.
+    pub hosts: usize,
     /// Packages that are desired and not loaded: a host with any of them is not ready.
     pub missing: Vec<Problem>,
+    /// Packages of which another version is loaded than the one that is wanted.
+    pub degraded: Vec<Problem>,
     /// Other problems; the host is ready all the same.
     pub warnings: Vec<Problem>,
 }
 
 impl Readiness {
-    /// Derives it from all conditions.
-    pub fn of(conditions: &[ConditionRow]) -> Self {
-        let mut readiness = Self::default();
+    /// Derives it from all conditions and the number of hosts that run.
+    pub fn of(conditions: &[ConditionRow], hosts: usize) -> Self {
+        let mut readiness = Self { hosts, ..Self::default() };
         for condition in conditions {
             let holds = condition.status == ConditionStatus::True;
             let list = match condition.kind {
                 ConditionKind::Accepted if !holds && is_missing(conditions, &condition.subject) => {
                     &mut readiness.missing
                 }
+                ConditionKind::Accepted if !holds && !Subject::is_file(&condition.subject) => {
+                    &mut readiness.degraded
+                }
                 ConditionKind::Accepted if !holds => &mut readiness.warnings,
+                ConditionKind::Degraded if holds && condition.reason == ROLLED_BACK => {
+                    &mut readiness.degraded
+                }
                 ConditionKind::Degraded | ConditionKind::Unresolved if holds => &mut readiness.warnings,
                 _ => continue,
             };
@@ -56,9 +92,18 @@ impl Readiness {
         readiness
     }
 
-    /// True when everything that is desired is loaded.
+    /// True when a host runs and everything that is desired is loaded, in whatever version.
     pub fn is_ready(&self) -> bool {
-        self.missing.is_empty()
+        self.hosts > 0 && self.missing.is_empty()
+    }
+
+    /// The state in a word.
+    pub fn state(&self) -> ReadyState {
+        match self.is_ready() {
+            false => ReadyState::NotReady,
+            true if self.degraded.is_empty() => ReadyState::Ready,
+            true => ReadyState::Degraded,
+        }
     }
 }
 
@@ -87,21 +132,24 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_ready_when_everything_that_is_desired_is_loaded() {
+    fn a_host_is_ready_when_it_runs_and_everything_that_is_desired_is_loaded() {
         use ConditionKind::{Accepted, Degraded, Ready};
         use ConditionStatus::{False, True};
-        let said = [
+        let mut conditions = vec![
             condition("package/good", Accepted, True),
             condition("package/good", Degraded, True),
-            condition("package/old", Ready, True),
-            condition("package/old", Accepted, False),
             condition("file/stray", Accepted, False),
         ];
-        let readiness = Readiness::of(&said);
-        assert!(readiness.is_ready());
-        assert_eq!(readiness.warnings.len(), 3, "the new digest of `old` was refused, and it goes on");
-        let readiness = Readiness::of(&[condition("package/new", Accepted, False)]);
-        assert!(!readiness.is_ready());
-        assert_eq!(readiness.missing[0].code, "LS0306");
+        let readiness = Readiness::of(&conditions, 1);
+        assert_eq!((readiness.state(), readiness.warnings.len()), (ReadyState::Ready, 2));
+        assert_eq!(Readiness::of(&conditions, 0).state(), ReadyState::NotReady, "no host runs");
+        conditions.extend([condition("package/old", Ready, True), condition("package/old", Accepted, False)]);
+        let readiness = Readiness::of(&conditions, 1);
+        assert_eq!(readiness.state(), ReadyState::Degraded, "its new digest was refused, and it goes on");
+        let rolled_back =
+            ConditionRow { reason: ROLLED_BACK.into(), ..condition("package/back", Degraded, True) };
+        assert_eq!(Readiness::of(&[rolled_back], 1).state(), ReadyState::Degraded);
+        let readiness = Readiness::of(&[condition("package/new", Accepted, False)], 1);
+        assert_eq!((readiness.state(), readiness.missing[0].code.as_str()), (ReadyState::NotReady, "LS0306"));
     }
 }

@@ -1,6 +1,6 @@
 //! Conditions (the state of packages and files) and events (their history).
 
-use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS};
+use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, in_json, json_of};
 use crate::error::Error;
 use crate::ids::{HostId, RunId};
 use crate::open::{Store, Tx};
@@ -288,6 +288,17 @@ impl ConditionRow {
         let sql = "SELECT subject, type, status, reason, message, digest, since FROM conditions ORDER BY subject, type";
         let rows = sqlx::query(sql).fetch_all(store.reader()).await;
         read_rows("conditions", "subject", &rows.map_err(|e| Error::of("list conditions", e))?)
+    }
+
+    /// Forgets the conditions of subjects as they are recorded.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn clear_recorded(tx: &mut Tx, subjects: &[String]) -> Result<(), Error> {
+        let sql = format!("DELETE FROM conditions WHERE subject {}", in_json(tx, 1));
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(json_of(subjects));
+        query.execute(&mut **tx).await.map_err(|e| Error::of("clear conditions", e))?;
+        Ok(())
     }
 
     /// Forgets the conditions of a subject.

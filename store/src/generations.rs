@@ -66,10 +66,12 @@ pub struct GenerationRow {
     pub unloaded_at: Option<i64>,
     /// Result of the unload: `unmapped`, or `still mapped` with bytes.
     pub unload_result: Option<String>,
+    /// When it began to only finish what it has.
+    pub drained_at: Option<i64>,
 }
 
 const COLUMNS: &str =
-    "id, host_id, digest, package, version, state, step, loaded_at, unloaded_at, unload_result";
+    "id, host_id, digest, package, version, state, step, loaded_at, unloaded_at, unload_result, drained_at";
 
 static INSERT: BatchStatement = BatchStatement::new(
     "INSERT INTO generations (id, host_id, digest, package, version, state, step, loaded_at) \
@@ -79,9 +81,10 @@ static INSERT: BatchStatement = BatchStatement::new(
 );
 
 static SET_STATE: BatchStatement = BatchStatement::new(
-    "WITH v(id, state, step) AS (VALUES ",
-    &[Text, Text, Int],
-    ") UPDATE generations SET state = v.state, step = v.step FROM v WHERE generations.id = v.id \
+    "WITH v(id, state, step, at) AS (VALUES ",
+    &[Text, Text, Int, Int],
+    ") UPDATE generations SET state = v.state, step = v.step, drained_at = CASE WHEN v.state = 'draining' \
+     THEN COALESCE(drained_at, v.at) END FROM v WHERE generations.id = v.id \
      AND generations.state IN ('loading', 'active', 'draining')",
 );
 
@@ -115,18 +118,19 @@ impl GenerationRow {
     /// Rows that are read to find the newest generation of each package.
     pub const SCAN_LIMIT: i64 = 10_000;
 
-    /// Records how far loading or unloading got, of generations that are not closed.
+    /// Records how far loading or unloading got, of generations that are not closed. Those that drain do so since `at`.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn set_state(
         tx: &mut Tx,
         generations: &[(GenerationId, GenerationState, i64)],
+        at: i64,
     ) -> Result<(), Error> {
         for chunk in generations.chunks(MAX_ROWS) {
-            let rows = chunk
-                .iter()
-                .flat_map(|(id, state, step)| [id.to_string().into(), state.as_str().into(), (*step).into()]);
+            let rows = chunk.iter().flat_map(|(id, state, step)| {
+                [id.to_string().into(), state.as_str().into(), (*step).into(), at.into()]
+            });
             let query = SET_STATE.query(tx, rows.collect());
             query.execute(&mut **tx).await.map_err(|e| Error::of("record load steps", e))?;
         }
@@ -150,14 +154,14 @@ impl GenerationRow {
         Ok(())
     }
 
-    /// Marks what dead hosts had loaded as lost. Returns how many there were.
+    /// Marks what dead hosts had loaded as lost when they were seen last. Returns how many there were.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn mark_lost(tx: &mut Tx, host: HostId, now: i64) -> Result<u64, Error> {
         let done = sqlx::query(
-            "UPDATE generations SET state = 'lost', step = 0, unloaded_at = $1 \
-             WHERE state IN ('loading', 'active', 'draining') AND host_id <> $2",
+            "UPDATE generations SET state = 'lost', step = 0, unloaded_at = COALESCE((SELECT seen_at FROM hosts \
+             WHERE hosts.id = generations.host_id), $1) WHERE state IN ('loading', 'active', 'draining') AND host_id <> $2",
         )
         .bind(now)
         .bind(host.to_string())

@@ -3,6 +3,49 @@
 use crate::error::Error;
 use crate::ids::HostId;
 use crate::open::{Store, Tx};
+use crate::row::read_rows;
+use serde::Serialize;
+use sqlx::FromRow;
+
+/// A host as recorded.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct HostRow {
+    /// Its id.
+    pub id: String,
+    /// The name of its machine.
+    pub name: String,
+    /// The number of its process there.
+    pub pid: i64,
+    /// When it started.
+    pub started_at: i64,
+    /// When it was there last.
+    pub seen_at: i64,
+    /// When it ended; none while it runs, or died and no other host came after it.
+    pub stopped_at: Option<i64>,
+    /// 1 when it ended without saying so.
+    pub died: i64,
+}
+
+impl HostRow {
+    /// A host that was seen within so many milliseconds runs: it says so every five seconds.
+    const SEEN_MS: i64 = 15_000;
+
+    /// Up to `limit` hosts, the one that was seen last first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn newest(store: &Store, limit: i64) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT id, name, pid, started_at, seen_at, stopped_at, died FROM hosts \
+                   ORDER BY seen_at DESC LIMIT $1";
+        let rows = sqlx::query(sql).bind(limit).fetch_all(store.reader()).await;
+        read_rows("hosts", "id", &rows.map_err(|e| Error::of("list hosts", e))?)
+    }
+
+    /// True when it runs, as far as can be told at `now` milliseconds since 1970.
+    pub fn is_alive(&self, now: i64) -> bool {
+        self.stopped_at.is_none() && self.seen_at >= now.saturating_sub(Self::SEEN_MS)
+    }
+}
 
 impl Store {
     /// The latest time at which a host was there; 0 when there was none.
@@ -16,14 +59,14 @@ impl Store {
             .map_err(|e| Error::of("look for the host before", e))
     }
 
-    /// True when a host was there since a time and has not stopped.
+    /// True when a host runs, as far as can be told at `now` milliseconds since 1970.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn has_host_since(&self, time: i64) -> Result<bool, Error> {
+    pub async fn has_host(&self, now: i64) -> Result<bool, Error> {
         let sql = "SELECT COUNT(*) FROM hosts WHERE stopped_at IS NULL AND seen_at >= $1";
         let hosts: i64 = sqlx::query_scalar(sql)
-            .bind(time)
+            .bind(now.saturating_sub(HostRow::SEEN_MS))
             .fetch_one(self.reader())
             .await
             .map_err(|e| Error::of("look for a host", e))?;
@@ -36,7 +79,7 @@ impl Store {
     /// [`Error`] of the database.
     pub async fn register_host(tx: &mut Tx, id: HostId, name: &str, pid: u32, now: i64) -> Result<(), Error> {
         let failed = |e| Error::of("register the host", e);
-        sqlx::query("UPDATE hosts SET stopped_at = seen_at WHERE stopped_at IS NULL")
+        sqlx::query("UPDATE hosts SET stopped_at = seen_at, died = 1 WHERE stopped_at IS NULL")
             .execute(&mut **tx)
             .await
             .map_err(failed)?;

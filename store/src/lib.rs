@@ -40,6 +40,7 @@ mod tasks;
 mod text;
 mod text_enum;
 mod tx;
+mod verdicts;
 
 pub use attempts::{AttemptResult, AttemptRow, NewAttempt};
 pub use check::CheckReport;
@@ -50,15 +51,14 @@ pub use events::{
     ConditionKind, ConditionRow, ConditionStatus, EventKind, EventRow, NewCondition, NewEvent, Subject,
 };
 pub use generations::{GenerationRow, GenerationState, NewGeneration};
+pub use hosts::HostRow;
 pub use ids::{DeadLetterId, FencingToken, GenerationId, HostId, QueueId, RunId};
 pub use keys::TaskKey;
 pub use lease::{Claim, Lease, Losses};
 pub use longshore_workflow::names::{Digest, PackageName, TenantId};
 pub use open::{Access, Store, Tx};
 pub use overrides::{Override, OverrideKind, PassInputs};
-pub use packages::{
-    ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState, Verdict, VerdictRow,
-};
+pub use packages::{ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState};
 pub use reactor_commands::{CommandAnswer, CommandClass, CommandRow, ReactorCommand};
 pub use reactors::{InputRow, OutputRow, PositionRow, ReactorRow, StatusRow};
 pub use retention::{Log, RunAge, RunPage};
@@ -66,3 +66,4 @@ pub use runs::{NewRun, Recorded, RunCounts, RunRow, RunState};
 pub use schedules::ScheduleRow;
 pub use tasks::{NewTask, TaskRow, TaskState};
 pub use text::{clip, error_chain};
+pub use verdicts::{Verdict, VerdictRow};

@@ -147,6 +147,12 @@ impl HostSession {
     }
 }
 
+/// The time that a client waits for a host to make the schema, and the pause between two looks.
+const SCHEMA_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// See [`SCHEMA_TIMEOUT`].
+const SCHEMA_INTERVAL: Duration = Duration::from_millis(30);
+
 impl Store {
     /// Opens a SQLite file, making it and its folder when they are missing.
     ///
@@ -169,6 +175,8 @@ impl Store {
     pub async fn open(url: &str, access: Access) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
         let shown = without_credentials(url);
+        // A program that changes its working directory keeps its database.
+        let url = &absolute(url, &shown)?;
         let (dialect, path) = match url.split_once(':') {
             Some(("sqlite", _)) => (Dialect::Sqlite, Some(path_of(url, &shown)?)),
             Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, None),
@@ -322,13 +330,22 @@ impl Store {
         }
     }
 
-    /// A client changes no schema: it only refuses to read one that it does not know.
+    /// A client changes no schema: it only refuses to read one that it does not know. A host that is just being started
+    /// may still be making it.
     async fn check_version(&self, migrator: &Migrator) -> Result<(), Error> {
-        let sql = "SELECT MAX(version) FROM _sqlx_migrations";
-        let newest: Option<i64> = sqlx::query_scalar(sql)
-            .fetch_one(&self.writer)
-            .await
-            .map_err(|e| Error::opening(&self.url, e))?;
+        let deadline = tokio::time::Instant::now() + SCHEMA_TIMEOUT;
+        let newest = loop {
+            let sql = "SELECT MAX(version) FROM _sqlx_migrations";
+            let newest: Result<Option<i64>, sqlx::Error> =
+                sqlx::query_scalar(sql).fetch_one(&self.writer).await;
+            match newest {
+                Ok(Some(version)) => break Some(version),
+                Ok(None) | Err(sqlx::Error::Database(_)) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(SCHEMA_INTERVAL).await;
+                }
+                other => break other.map_err(|e| Error::opening(&self.url, e))?,
+            }
+        };
         let known = migrator.iter().map(|m| m.version).max();
         match newest {
             Some(version) if Some(version) > known => Err(Error::Newer { version }),
@@ -454,6 +471,17 @@ fn is_read_only(path: &Path) -> bool {
         Err(_) => true,
     };
     path.is_file() && refused
+}
+
+/// The URL, with an absolute path when it is that of a file.
+fn absolute(url: &str, shown: &str) -> Result<String, Error> {
+    if !url.starts_with("sqlite:") {
+        return Ok(url.to_owned());
+    }
+    let path = path_of(url, shown)?;
+    let query = url.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
+    let path = std::path::absolute(&path).unwrap_or(path);
+    Ok(format!("{}{query}", Store::file_url(&path)))
 }
 
 /// The file of a `sqlite:` URL, as the driver reads it: without a query, and with `%XX` decoded.

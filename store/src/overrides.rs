@@ -72,16 +72,19 @@ pub struct PassInputs {
     pub pins: BTreeMap<Digest, u64>,
     /// Overrides, by package.
     pub overrides: Vec<Override>,
+    /// When an operator asked for a retry last, by package.
+    pub retries: BTreeMap<PackageName, i64>,
 }
 
-/// Pins, and overrides.
-pub(crate) const PASS_INPUTS: &str = "SELECT 1 AS is_pin, '' AS name, '' AS kind, digest, '' AS version, \
+/// Pins (1), overrides (0), and requests to try again (2).
+pub(crate) const PASS_INPUTS: &str = "SELECT 1 AS what, '' AS name, '' AS kind, digest, '' AS version, \
      NULL AS avoid, '' AS actor, '' AS reason, COUNT(*) AS updated_at \
      FROM runs WHERE finished_at IS NULL GROUP BY digest \
-     UNION ALL SELECT 0, name, kind, digest, version, avoid, actor, reason, updated_at FROM overrides";
+     UNION ALL SELECT 0, name, kind, digest, version, avoid, actor, reason, updated_at FROM overrides \
+     UNION ALL SELECT 2, name, '', NULL, '', NULL, '', '', requested_at FROM retries";
 
 impl PassInputs {
-    /// Pins and overrides, in one query: a pass without changes asks nothing else.
+    /// Everything, in one query: a pass without changes asks nothing else.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
@@ -90,11 +93,16 @@ impl PassInputs {
         let mut inputs = Self::default();
         let mut overrides = Vec::new();
         for row in rows.map_err(|e| Error::of("load pins and overrides", e))? {
-            if get::<i32>(&row, "is_pin")? == 1 {
-                let runs = get::<i64>(&row, "updated_at")?;
-                inputs.pins.insert(digest_of(&row, "runs")?, u64::try_from(runs).unwrap_or(0));
-            } else {
-                overrides.push(row);
+            match get::<i32>(&row, "what")? {
+                1 => {
+                    let runs = get::<i64>(&row, "updated_at")?;
+                    inputs.pins.insert(digest_of(&row, "runs")?, u64::try_from(runs).unwrap_or(0));
+                }
+                2 => {
+                    let name = PackageName::from(get::<String>(&row, "name")?);
+                    inputs.retries.insert(name, get(&row, "updated_at")?);
+                }
+                _ => overrides.push(row),
             }
         }
         inputs.overrides = read_rows("overrides", "name", &overrides)?;

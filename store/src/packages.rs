@@ -84,34 +84,6 @@ pub struct ArtifactRow {
     pub library_sha256: Option<String>,
     /// The manifest's text.
     pub manifest: String,
-    /// The probe's verdict; none when it was not probed.
-    #[sqlx(flatten)]
-    pub verdict: VerdictRow,
-    /// When it was probed.
-    pub probed_at: Option<i64>,
-}
-
-text_enum! {
-    /// The verdict of a probe.
-    Verdict {
-        /// The library opened and answered as its static record says.
-        Sound = "sound",
-        /// The library crashed, hung, or answered otherwise: it is not loaded.
-        Quarantined = "quarantined",
-    }
-}
-
-/// The verdict of a probe as recorded.
-#[derive(Debug, Clone, Default, PartialEq, Eq, FromRow, Serialize)]
-pub struct VerdictRow {
-    /// The verdict; none when the digest was not probed.
-    pub verdict: Option<Verdict>,
-    /// The stable code of a refusal.
-    #[sqlx(rename = "verdict_code")]
-    pub code: Option<String>,
-    /// The message of a refusal.
-    #[sqlx(rename = "verdict_message")]
-    pub message: Option<String>,
 }
 
 text_enum! {
@@ -234,8 +206,7 @@ impl ArtifactRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn find(store: &Store, digest: &Digest) -> Result<Option<Self>, Error> {
-        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, verdict, \
-                   verdict_code, verdict_message, probed_at \
+        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest \
                    FROM artifacts WHERE digest = $1";
         let rows = sqlx::query(sql).bind(digest.as_str()).fetch_all(store.reader()).await;
         Ok(read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("find an artifact", e))?)?.pop())
@@ -246,8 +217,7 @@ impl ArtifactRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn of_package(store: &Store, package: &PackageName) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, verdict, \
-                   verdict_code, verdict_message, probed_at \
+        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest \
                    FROM artifacts WHERE name = $1 ORDER BY added_at DESC, digest";
         let rows = sqlx::query(sql).bind(package.as_str()).fetch_all(store.reader()).await;
         read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("list artifacts", e))?)
@@ -271,17 +241,17 @@ impl ArtifactRow {
         rows.iter().map(|row| digest_of(row, "artifacts")).collect()
     }
 
-    /// Records that digests were evicted from the artifact cache.
+    /// Records that digests were evicted from the artifact cache, and forgets what probes found out about them.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn evicted(tx: &mut Tx, digests: &[Digest]) -> Result<(), Error> {
-        let sql = format!(
-            "UPDATE artifacts SET library = NULL, library_sha256 = NULL WHERE digest {}",
-            in_json(tx, 1)
-        );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(json_of(digests));
-        query.execute(&mut **tx).await.map_err(|e| Error::of("record evicted artifacts", e))?;
+        let among = in_json(tx, 1);
+        for change in ["UPDATE artifacts SET library = NULL, library_sha256 = NULL", "DELETE FROM verdicts"] {
+            let query =
+                sqlx::query(AssertSqlSafe(format!("{change} WHERE digest {among}"))).bind(json_of(digests));
+            query.execute(&mut **tx).await.map_err(|e| Error::of("record evicted artifacts", e))?;
+        }
         Ok(())
     }
 
@@ -293,25 +263,6 @@ impl ArtifactRow {
         let query = sqlx::query("UPDATE artifacts SET added_at = $1 WHERE digest = $2");
         let query = query.bind(now).bind(digest.as_str());
         query.execute(&mut **tx).await.map_err(|e| Error::of("renew an artifact", e))?;
-        Ok(())
-    }
-
-    /// Records the verdict of a digest's probe.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn set_verdict(tx: &mut Tx, digest: &Digest, row: &VerdictRow, now: i64) -> Result<(), Error> {
-        let sql = "UPDATE artifacts SET verdict = $1, verdict_code = $2, verdict_message = $3, probed_at = $4 \
-                   WHERE digest = $5";
-        sqlx::query(sql)
-            .bind(row.verdict.map(Verdict::as_str))
-            .bind(row.code.as_deref())
-            .bind(row.message.as_deref())
-            .bind(now)
-            .bind(digest.as_str())
-            .execute(&mut **tx)
-            .await
-            .map_err(|e| Error::of("record a verdict", e))?;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// Tables that grow with what was run, or with the hosts and packages that ever were.
-const GROWING: [&str; 11] = [
+const GROWING: [&str; 12] = [
     "runs",
     "tasks",
     "attempts",
@@ -21,6 +21,7 @@ const GROWING: [&str; 11] = [
     "reactor_outputs",
     "generations",
     "artifacts",
+    "verdicts",
     "entries",
     "hosts",
 ];
@@ -92,6 +93,8 @@ async fn executed(fresh: impl Fn(&str) -> Backend) -> BTreeSet<String> {
     suites::dead_letters_are_recorded_once_and_forgotten(fresh("7")).await;
     suites::reactors_and_their_inputs_are_recorded(fresh("8")).await;
     suites::what_moves_with_the_clock_and_what_is_cancelled(fresh("9")).await;
+    suites::a_verdict_holds_for_its_environment_and_a_refusal_until_a_retry(fresh("10")).await;
+    suites::a_host_that_died_lived_until_it_was_seen_last(fresh("11")).await;
     let data = |text: &String| {
         ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| text.starts_with(verb))
     };
@@ -145,13 +148,17 @@ async fn fill(backend: &Backend, store: &Store) {
             series(30_000)
         )
         .replace("'x'", "CAST('x' AS {blob})"),
-        format!("INSERT INTO hosts SELECT {run}, 'h', 1, i, i, i FROM {}", series(3000)),
+        format!("INSERT INTO hosts SELECT {run}, 'h', 1, i, i, i, 0 FROM {}", series(3000)),
         format!(
-            "INSERT INTO generations SELECT {run}, 'h' || (i % 3000), 'd' || i, 'p' || (i % 100), '1', 'unloaded', 6, i, i, 'unmapped' FROM {}",
+            "INSERT INTO generations SELECT {run}, 'h' || (i % 3000), 'd' || i, 'p' || (i % 100), '1', 'unloaded', 6, i, i, 'unmapped', NULL FROM {}",
             series(10_000)
         ),
         format!(
-            "INSERT INTO artifacts SELECT 'd' || i, 'p' || (i % 100), '1', 't', 1, '', NULL, NULL, 'passed', NULL, NULL, i, i FROM {}",
+            "INSERT INTO artifacts SELECT 'd' || i, 'p' || (i % 100), '1', 't', 1, '', NULL, NULL, i FROM {}",
+            series(10_000)
+        ),
+        format!(
+            "INSERT INTO verdicts SELECT 'd' || i, 'e', 'p' || (i % 100), 'sound', NULL, NULL, i FROM {}",
             series(10_000)
         ),
         format!("INSERT INTO entries SELECT 'd' || i, 'task', 't', '{{}}' FROM {}", series(10_000)),

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use suites::{
-    a_claim_from_memory_counts_what_it_changes, a_run_is_started_claimed_and_ended,
-    a_task_that_is_put_back_is_claimable_when_it_is_due, claim, dead_letters_are_recorded_once_and_forgotten,
-    new_run, overrides_are_recorded_and_released, packages_and_their_generations_are_recorded,
-    reactors_and_their_inputs_are_recorded, start, what_has_ended_is_deleted_and_nothing_else,
-    what_moves_with_the_clock_and_what_is_cancelled,
+    a_claim_from_memory_counts_what_it_changes, a_host_that_died_lived_until_it_was_seen_last,
+    a_run_is_started_claimed_and_ended, a_task_that_is_put_back_is_claimable_when_it_is_due,
+    a_verdict_holds_for_its_environment_and_a_refusal_until_a_retry, claim,
+    dead_letters_are_recorded_once_and_forgotten, new_run, overrides_are_recorded_and_released,
+    packages_and_their_generations_are_recorded, reactors_and_their_inputs_are_recorded, start,
+    what_has_ended_is_deleted_and_nothing_else, what_moves_with_the_clock_and_what_is_cancelled,
 };
 
 longshore_testing::for_each_backend!(
@@ -21,6 +22,8 @@ longshore_testing::for_each_backend!(
     a_task_that_is_put_back_is_claimable_when_it_is_due,
     a_claim_from_memory_counts_what_it_changes,
     packages_and_their_generations_are_recorded,
+    a_host_that_died_lived_until_it_was_seen_last,
+    a_verdict_holds_for_its_environment_and_a_refusal_until_a_retry,
     overrides_are_recorded_and_released,
     what_has_ended_is_deleted_and_nothing_else,
     what_moves_with_the_clock_and_what_is_cancelled,

@@ -23,7 +23,7 @@ use Alone::{Lost, Refused, Works};
 
 /// Faults before a run: how each is made, the code it is caught with in this process (none when it only leaves
 /// something behind), and what it comes to in a process of its own.
-const BEFORE: [(&str, Option<&str>, Alone); 25] = [
+const BEFORE: [(&str, Option<&str>, Alone); 27] = [
     ("c:NULL_REGISTRY", Some("LS0303"), Refused("LS0313", "signal")),
     ("c:GARBAGE_REGISTRY", Some("LS0306"), Refused("LS0306", "magic")),
     ("c:WILD_REGISTRY", Some("LS0303"), Refused("LS0313", "segmentation fault")),
@@ -45,6 +45,8 @@ const BEFORE: [(&str, Option<&str>, Alone); 25] = [
     ("asked-abort", Some("LS0303"), Refused("LS0313", "abort")),
     ("asked-block", Some("LS0304"), Refused("LS0313", "did not return")),
     ("ctor-fork", Some("LS0303"), Works),
+    ("ctor-daemon", Some("LS0303"), Works),
+    ("ctor-forge", Some("LS0303"), Refused("LS0313", "exit status: 0")),
     ("ctor-threads", None, Works),
     ("ctor-environment", None, Works),
     ("ctor-signals", None, Works),
@@ -52,7 +54,7 @@ const BEFORE: [(&str, Option<&str>, Alone); 25] = [
 ];
 
 /// Faults in a run, or at the end. None of them shows in a probe: this is the purpose of isolation.
-const IN_A_RUN: [(&str, Alone); 15] = [
+const IN_A_RUN: [(&str, Alone); 16] = [
     ("task-segfault", Lost("segmentation fault")),
     ("task-abort", Lost("abort")),
     ("task-exit", Lost("exit status: 7")),
@@ -60,7 +62,8 @@ const IN_A_RUN: [(&str, Alone); 15] = [
     ("task-double-free", Lost("abort")),
     ("task-kill", Lost("signal 9")),
     ("task-close", Lost("signal 6")),
-    ("task-babble", Lost("frame")),
+    ("task-babble", Lost("over the limit")),
+    ("task-daemon", Works),
     ("task-environment", Works),
     ("task-flood", Works),
     ("task-leak", Works),
@@ -117,6 +120,9 @@ async fn what_a_package_leaves_behind_is_recorded_when_it_goes() {
         ("task-locals", "unmapped"),
         ("task-leak", "unmapped"),
         ("ctor-threads", "still mapped"),
+        // Unmapped under it, the thread would take the host along.
+        ("ctor-pthread", "still mapped"),
+        ("ctor-handler", "unmapped"),
         ("ctor-runtime", "still mapped"),
         ("task-stubborn", "still mapped"),
     ]
@@ -130,6 +136,12 @@ async fn what_a_package_leaves_behind_is_recorded_when_it_goes() {
         host.remove_library("untidy");
         let result = host.until_unloaded(&name).await;
         assert!(result.starts_with(left), "{how}: {result}");
+        if *how == "ctor-handler" {
+            let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+            let caught = u64::from_str_radix(caught.trim(), 16).expect("hexadecimal");
+            assert_eq!(caught & (1 << 9), 0, "its handler of SIGUSR1 went with it");
+        }
         others_go_on(&host, how).await;
     }
     host.close().await;
@@ -166,7 +178,7 @@ async fn isolated_the_host_survives_all_of_them() {
     assert!(std::env::var_os("LONGSHORE_CORPUS").is_none(), "its environment is its own");
     host.close().await;
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while children() > 0 {
+    while processes("corpus-daemon") + children() > 0 {
         assert!(std::time::Instant::now() < deadline, "processes are left behind");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -175,11 +187,18 @@ async fn isolated_the_host_survives_all_of_them() {
 /// Processes of isolated packages that are children of this one.
 fn children() -> usize {
     let own = format!("PPid:\t{}\n", std::process::id());
+    count(|read| read("cmdline").contains("__longshore-package") && read("status").contains(&own))
+}
+
+/// Processes of a name.
+fn processes(name: &str) -> usize {
+    count(|read| read("comm").trim() == name)
+}
+
+fn count(is_one: impl Fn(&dyn Fn(&str) -> String) -> bool) -> usize {
     let entries = std::fs::read_dir("/proc").expect("procfs").flatten();
-    entries
-        .filter(|entry| {
-            let read = |file: &str| std::fs::read_to_string(entry.path().join(file)).unwrap_or_default();
-            read("cmdline").contains("__longshore-package") && read("status").contains(&own)
-        })
-        .count()
+    let read = |entry: &std::fs::DirEntry, file: &str| {
+        std::fs::read_to_string(entry.path().join(file)).unwrap_or_default()
+    };
+    entries.filter(|entry| is_one(&|file| read(entry, file))).count()
 }

@@ -77,6 +77,37 @@ async fn a_replaced_generation_keeps_its_runs_until_the_drain_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_drain_deadline_goes_on_over_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let clock = Manual::at(1_000_000);
+    let hour = HOUR.as_millis() as i64;
+    let drain = DrainPolicy { deadline_ms: Some(hour), force_unload_ms: Some(hour) };
+    let host = open_at(&clock, folder.path(), |options| options.drain = drain).await;
+    host.put_library("package", &variant("task-wait", 1));
+    host.until_loaded(PACKAGE).await;
+    let request = StartRequest { workflow: PACKAGE.into(), ..StartRequest::default() };
+    host.start(request).await.expect("starts");
+    host.put_library("package", &variant("well", 1));
+    host.until_loaded(PACKAGE).await;
+    clock.advance(HOUR / 3);
+    host.shut_down(Duration::ZERO).await;
+    let host = open_at(&clock, folder.path(), |options| options.drain = drain).await;
+    host.until("restored", |o| matches!(o, Outcome::Restored { .. }).then_some(())).await;
+    clock.advance(HOUR / 3);
+    host.shut_down(Duration::ZERO).await;
+    // Two thirds of the hour have passed: with the third it is over, however often hosts came and went.
+    let host = open_at(&clock, folder.path(), |options| options.drain = drain).await;
+    host.until("restored", |o| matches!(o, Outcome::Restored { .. }).then_some(())).await;
+    clock.advance(HOUR / 3 - MILLISECOND);
+    let report = host.pass().await;
+    assert!(matches!(report.deferred[..], [Deferred::Draining { .. }]), "{report:?}");
+    clock.advance(MILLISECOND);
+    let report = host.pass().await;
+    assert!(matches!(report.outcomes[..], [Outcome::Cancelled { runs: 1, .. }]), "{report:?}");
+    host.shut_down(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_held_up_for_its_window_is_not_rolled_back() {
     let folder = tempfile::tempdir().expect("folder");
     let clock = Manual::at(1_000_000);

@@ -7,11 +7,11 @@ use longshore_reconciler::host::Error as HostError;
 use longshore_reconciler::plan::model::Deferred;
 use longshore_reconciler::runtime::ProbeOptions;
 use longshore_reconciler::{Host, HostOptions};
-use longshore_store::ConditionRow;
+use longshore_store::{ConditionRow, VerdictRow};
 use longshore_testing::{Kind, TestHost};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
-use support::{entries, variant};
+use support::{entries, variant, variant_with_workflow_of};
 
 /// A failpoint holds for the whole process: hosts of other tests do not pass it meanwhile.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -30,15 +30,15 @@ async fn a_name_that_another_package_has_is_refused() {
     let folder = tempfile::tempdir().expect("folder");
     let host = with_first(folder.path()).await;
     for (number, renamed, code, says) in [
-        (2, ("flow_00", "flow_01"), "LS0401", "`flow_01`"),
-        (3, ("trig_00", "trig_01"), "LS0402", "`trig_01`"),
-        (4, ("reac_00", "reac_01"), "LS0404", "`reac_01`"),
-        (5, ("need_00", "reac_99"), "LS0405", "`reac_99`"),
-        (6, ("take_00", "srce_99"), "LS0406", "`srce_99`"),
-        (7, ("solo_01", "solo_00"), "LS0409", "`solo_00`"),
-        (8, ("more_00", "flow_08"), "LS0309", "`flow_08`"),
+        (2, &[("flow_00", "flow_01")][..], "LS0401", "`flow_01`"),
+        (3, &[("trig_00", "trig_01")], "LS0402", "`trig_01`"),
+        (4, &[("reac_00", "reac_01"), ("need_00", "reac_01")], "LS0404", "`reac_01`"),
+        (5, &[("need_00", "reac_99")], "LS0405", "`reac_99`"),
+        (6, &[("take_00", "srce_99")], "LS0406", "`srce_99`"),
+        (7, &[("solo_01", "solo_00")], "LS0409", "`solo_00`"),
+        (8, &[("more_00", "flow_08")], "LS0309", "`flow_08`"),
     ] {
-        host.put_library("other", &entries(number, &[renamed]));
+        host.put_library("other", &entries(number, renamed));
         let (refused, text) = host.until_refused(&format!("entries-{number:02}")).await;
         assert_eq!(refused, code, "{text}");
         assert!(text.contains(says), "{code}: {text}");
@@ -109,6 +109,131 @@ async fn a_digest_whose_probe_failed_is_quarantined_for_the_next_host() {
     let host = support::open(folder.path(), Kind::InProcess).await;
     let message = host.expect_refused("LS0305").await;
     assert!(message.contains("LS0303"), "{message}");
+    host.close().await;
+}
+
+/// Refuses a copy of the corpus with this code, on a host with this limit of probes, and loads it on the next host.
+async fn is_tried_again(mode: &str, limit: Duration, code: &str) {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut options = support::options(folder.path(), Kind::InProcess);
+    options.reconciler.probe.as_mut().expect("probes").limit = limit;
+    let host = TestHost::open(options).await;
+    host.put_library("unlucky", &variant(mode, 1));
+    host.expect_refused(code).await;
+    host.close().await;
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    let (refused, text) = host.until_refused("corpus-001").await;
+    assert_eq!(refused, if mode == "well" { "loaded" } else { code }, "{text}");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_ran_out_of_time_or_memory_or_was_killed_leaves_no_verdict() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    is_tried_again("well", Duration::from_millis(1), "LS0304").await;
+    is_tried_again("ctor-kill", Duration::from_secs(20), "LS0303").await;
+    // Within the memory of a probe, not that of the machine.
+    is_tried_again("ctor-fill", Duration::from_secs(60), "LS0303").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_sees_nothing_of_the_environment_of_its_host() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    assert!(std::env::var_os("PATH").is_some());
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    host.put_library("homesick", &variant("ctor-homesick", 1));
+    host.expect_refused("LS0303").await;
+    host.close().await;
+}
+
+/// A short path at which there is no file.
+fn flag() -> tempfile::TempPath {
+    let flag = tempfile::Builder::new().prefix("ls").rand_bytes(6).tempfile_in("/tmp").expect("a file");
+    let path = flag.into_temp_path();
+    std::fs::remove_file(&path).expect("removes");
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_waits_for_a_lock_of_the_one_before_is_refused_before_it_can_hold_up_the_host() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let path = flag();
+    let locks = |number: u32| variant(&format!("ctor-lock:{}", path.display()), number);
+    let mut options = support::options(folder.path(), Kind::InProcess);
+    options.reconciler.probe.as_mut().expect("probes").limit = Duration::from_secs(2);
+    let host = TestHost::open(options).await;
+    // The library's name counts in the digest: both were probed when nobody had the lock.
+    for name in ["one", "two"] {
+        host.put_library(name, &locks(1));
+        host.until_loaded("corpus-001").await;
+        host.remove_library(name);
+        host.until_unloaded("corpus-001").await;
+    }
+    host.put_library("one", &locks(1));
+    host.until_loaded("corpus-001").await;
+    host.remove_library("one");
+    host.put_library("two", &locks(1));
+    let (code, text) = host.until_refused("corpus-001").await;
+    assert_eq!(code, "LS0304", "{text}");
+    assert_eq!(
+        host.run("corpus-001").await.state,
+        longshore_store::RunState::Succeeded,
+        "the old one goes on"
+    );
+    host.put_library("other", &variant("well", 2));
+    host.until_loaded("corpus-002").await;
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_was_refused_after_it_was_opened_and_stayed_mapped_is_loaded_later() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    host.put_library("first", &variant("well", 1));
+    host.until_loaded("corpus-001").await;
+    // Its threads keep its library mapped.
+    host.put_library("second", &variant_with_workflow_of("ctor-threads", 2, 1));
+    assert_eq!(host.until_refused("corpus-002").await.0, "LS0401");
+    assert_eq!(host.until_refused("corpus-002").await.0, "LS0401", "again, and from a path of its own");
+    host.remove_library("first");
+    host.until_all_loaded(&["corpus-002"]).await;
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_of_another_build_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let program = folder.path().join("other");
+    std::fs::write(&program, "#!/bin/sh\nread line\nexit 85\n").expect("writes");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("sets");
+    let mut options = support::options(folder.path(), Kind::InProcess);
+    options.reconciler.probe = Some(ProbeOptions { program, limit: Duration::from_secs(8) });
+    let host = TestHost::open(options).await;
+    host.put_library("first", &entries(1, &[]));
+    host.expect_refused("LS0321").await;
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantined_digest_is_probed_again_when_an_operator_asks_for_it() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = tempfile::tempdir().expect("folder");
+    let path = flag();
+    let mode = format!("ctor-unless:{}", path.display());
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    host.put_library("unlucky", &variant(&mode, 1));
+    host.expect_refused("LS0303").await;
+    std::fs::write(&path, "").expect("writes");
+    // The verdict stands after the backoff.
+    host.expect_refused("LS0305").await;
+    let (name, store) = ("corpus-001".into(), host.engine().store());
+    VerdictRow::request_retry(store, &name, "somebody", "the flag is there", 1).await.expect("asks");
+    host.until_loaded("corpus-001").await;
     host.close().await;
 }
 

@@ -14,6 +14,7 @@ use longshore_store::{
 use longshore_testing::{Kind, TestHost};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -46,20 +47,26 @@ async fn load(engine: longshore_engine::EngineHandle, stop: Arc<AtomicBool>) -> 
     done
 }
 
-/// Kills the processes that were started for libraries in a folder.
+/// Kills the process that has a library of a folder open: the child of the one that its host started.
 fn kill_children(folder: &Path) {
     let folder = folder.to_str().expect("UTF-8");
-    let mut killed = 0;
+    let mut parents = BTreeMap::new();
     for process in std::fs::read_dir("/proc").expect("lists") {
-        let process = process.expect("an entry");
-        let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let process = process.expect("an entry").path();
+        let command = std::fs::read(process.join("cmdline")).unwrap_or_default();
         if String::from_utf8_lossy(&command).contains(folder) {
-            let pid = process.file_name().to_string_lossy().parse().expect("a number");
-            kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there");
-            killed += 1;
+            let status = std::fs::read_to_string(process.join("status")).expect("it is there");
+            let field = |name: &str| -> i32 {
+                let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
+                line.trim().parse().expect("a number")
+            };
+            parents.insert(field("Pid:"), field("PPid:"));
         }
     }
-    assert_eq!(killed, 1, "one process has the package");
+    let inner: Vec<i32> =
+        parents.iter().filter(|(_, p)| parents.contains_key(p)).map(|(pid, _)| *pid).collect();
+    assert_eq!(inner.len(), 1, "one process has the package");
+    kill(Pid::from_raw(inner[0]), Signal::SIGKILL).expect("it is there");
 }
 
 /// A host that has a package whose runs succeed.

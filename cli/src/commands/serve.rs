@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// Directories to take packages from; LONGSHORE_PATH, then HOME/packages, by default
     directories: Vec<PathBuf>,
     /// Attempts that run at the same time
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 512, value_parser = slots)]
     slots: usize,
     #[command(flatten)]
     load: LoadOptions,
@@ -74,9 +74,23 @@ pub(super) fn directories(named: &[PathBuf], home: &Home) -> anyhow::Result<Vec<
         std::fs::create_dir_all(&own)?;
         directories.push(own);
     }
-    match directories.iter().find(|d| !d.exists()) {
-        Some(missing) => Err(CliError::NoDirectory { path: missing.clone() }.into()),
-        None => Ok(directories),
+    for path in &directories {
+        if !path.exists() {
+            return Err(CliError::NoDirectory { path: path.clone() }.into());
+        }
+        let read =
+            if path.is_dir() { path.read_dir().map(drop) } else { std::fs::File::open(path).map(drop) };
+        read.map_err(|source| CliError::Unreadable { path: path.clone(), source })?;
+    }
+    Ok(directories)
+}
+
+/// At least one attempt, and fewer than a host could ever hold.
+fn slots(text: &str) -> Result<usize, String> {
+    const MAX: usize = 1_000_000;
+    match text.parse() {
+        Ok(slots @ 1..=MAX) => Ok(slots),
+        _ => Err(format!("a number from 1 to {MAX}")),
     }
 }
 

@@ -45,6 +45,22 @@ impl PackageTenants {
     pub fn shared(&self) -> &TenantId {
         &self.shared
     }
+
+    /// The name on a host of a trigger of the package that names a workflow.
+    pub fn trigger_name(&self, workflow: &str, name: &str) -> String {
+        qualified(self.of_trigger(workflow), name).into_owned()
+    }
+
+    /// The name on a host of a reactor of the package.
+    pub fn reactor_name(&self, name: &str) -> String {
+        qualified(&self.shared, name).into_owned()
+    }
+
+    /// The name on a host of the reactor that a graph of the package means, when `is_there` tells of reactors by their
+    /// names on the host.
+    pub fn reactor_meant(&self, name: &str, is_there: impl Fn(&str) -> bool) -> String {
+        resolved(&self.shared, name, is_there).into_owned()
+    }
 }
 
 /// The name on a host of a trigger or reactor: as its author wrote it for tenant `public`, behind `tenant/` for others.

@@ -4,6 +4,7 @@ use crate::error::Error;
 use longshore_package::{Declared, Digest, Manifest, StaticRecord, sha256_hex};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -34,7 +35,17 @@ pub(crate) struct FileIdentity {
 
 impl FileIdentity {
     pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
+        Ok(Self::of_metadata(&fs::metadata(path)?))
+    }
+
+    /// The identity of a file and when it was changed; none of a folder, a device or a pipe.
+    pub(crate) fn of_file(path: &Path) -> std::io::Result<Option<(Self, SystemTime)>> {
         let metadata = fs::metadata(path)?;
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        Ok(metadata.is_file().then(|| (Self::of_metadata(&metadata), modified)))
+    }
+
+    fn of_metadata(metadata: &fs::Metadata) -> Self {
         #[cfg(unix)]
         let (inode, changed) = {
             use std::os::unix::fs::MetadataExt;
@@ -42,7 +53,19 @@ impl FileIdentity {
         };
         #[cfg(not(unix))]
         let (inode, changed) = (0, (0, 0));
-        Ok(Self { bytes: metadata.len(), modified: metadata.modified().ok(), inode, changed })
+        Self { bytes: metadata.len(), modified: metadata.modified().ok(), inode, changed }
+    }
+}
+
+/// The beginning of the names of folders with copies of a library, one for each time that a process opened it again.
+const UNIQUE: &str = "again-";
+
+/// Removes a copy that was made for one opening and is not mapped any more. The library itself stays.
+pub(crate) fn remove_unique_path(library: &Path) {
+    let Some(folder) = library.parent() else { return };
+    if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNIQUE)) {
+        // One that stays goes with its digest.
+        let _ = fs::remove_dir_all(folder);
     }
 }
 
@@ -77,14 +100,52 @@ fn private_folder(folder: &Path) -> std::io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    builder.create(folder)?;
+    check_private(folder)
+}
+
+/// Refuses a folder in which, or in place of which, another user can put a file: what is loaded from there would not be
+/// what was verified. The superuser is trusted, and so is the user's own group above the folder.
+///
+/// # Errors
+/// The folder and who may write to it.
+#[cfg(unix)]
+pub(crate) fn check_private(folder: &Path) -> std::io::Result<()> {
+    use nix::unistd::{getegid, geteuid};
+    use std::os::unix::fs::MetadataExt;
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    let folder = folder.canonicalize()?;
+    for (depth, place) in folder.ancestors().enumerate() {
+        let metadata = fs::metadata(place)?;
+        let (owner, mode) = (metadata.uid(), metadata.mode());
+        let sticky = mode & 0o1000 != 0 && depth > 0;
+        let by_group = mode & 0o020 != 0 && (depth == 0 || metadata.gid() != group);
+        let reason = if owner != user && owner != 0 {
+            format!("it belongs to user {owner}")
+        } else if (mode & 0o002 != 0 || by_group) && !sticky {
+            format!("others may write to it (mode {:o})", mode & 0o7777)
+        } else {
+            continue;
+        };
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::PermissionDenied,
+            format!("{}: {reason}", place.display()),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn check_private(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = folder.join(format!(".{}.new", std::process::id()));
+    // Another host, in a container with the same process number, may share the folder.
+    let temporary = folder.join(format!(".{:016x}.new", rand::random::<u64>()));
     let written = (|| {
         // Not synced: a file that power loss damaged is found out before it is opened, and written anew.
-        fs::write(&temporary, bytes)?;
+        fs::File::create_new(&temporary)?.write_all(bytes)?;
         fs::rename(&temporary, path)
     })();
     if written.is_err() {
@@ -139,13 +200,13 @@ impl VerifiedArtifact {
         Declared::of_record(&self.record)
     }
 
-    /// The same digest at a path that was never opened. Opening a path that is still mapped gives the mapped library,
-    /// which is bound to its old generation.
+    /// The same digest at a path that was never opened in this process. Opening a path that is still mapped gives the
+    /// mapped library, which is bound to its old generation.
     ///
     /// # Errors
     /// [`Error::CacheWrite`], [`Error::CacheChanged`].
     pub(crate) fn at_unique_path(&self, number: usize) -> Result<Self, Error> {
-        let folder = self.path.with_file_name(format!("again-{number}"));
+        let folder = self.path.with_file_name(format!("{UNIQUE}{number}"));
         let bytes = fs::read(&self.path)
             .map_err(|source| Error::CacheWrite { path: folder.join(self.library_name()), source })?;
         if sha256_hex(&bytes) != self.sha256 {
@@ -163,5 +224,31 @@ impl VerifiedArtifact {
     /// The identity of the file that was verified.
     pub(crate) fn identity(&self) -> FileIdentity {
         self.identity
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_folder_that_others_may_write_to_or_replace_is_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let cache = folder.path().join("cache");
+        private_folder(&cache).expect("of this user alone, below a folder with the sticky bit");
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("sets");
+        };
+        let refused = || check_private(&cache).expect_err("others may").to_string();
+        mode(&cache, 0o777);
+        assert!(refused().contains("cache: others may write to it (mode 777)"), "{}", refused());
+        mode(&cache, 0o1777);
+        assert!(refused().contains("mode 1777"), "anybody could add a file");
+        mode(&cache, 0o700);
+        mode(folder.path(), 0o707);
+        assert!(refused().contains("mode 707"), "anybody could put another folder in its place");
+        mode(folder.path(), 0o700);
+        check_private(&cache).expect("as it was");
     }
 }

@@ -2,8 +2,19 @@
 
 use longshore_package::{ArchiveLimits, Isolation, Manifest, PackageName, Policy};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// This very program, even when its file was replaced since it was started.
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The program of children unless another is named: this one, as it was started.
+pub(crate) fn own_program() -> PathBuf {
+    if Path::new(OWN_PROGRAM).exists() {
+        return OWN_PROGRAM.into();
+    }
+    std::env::current_exe().unwrap_or_else(|_| "longshore".into())
+}
 
 /// Options of the checks.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +30,8 @@ pub struct VerifyOptions {
 /// Which packages run in a process of their own, beside those whose manifest asks for it.
 #[derive(Debug, Clone)]
 pub struct IsolationPolicy {
-    /// The program that is started; it calls [`crate::run_child_if_requested`] first in `main`.
+    /// The program that is started, of the same build as this one; it calls [`crate::run_child_if_requested`] first in
+    /// `main`.
     pub program: PathBuf,
     /// Every package.
     pub all: bool,
@@ -34,9 +46,8 @@ pub struct IsolationPolicy {
 
 impl Default for IsolationPolicy {
     fn default() -> Self {
-        let program = std::env::current_exe().unwrap_or_else(|_| "longshore".into());
         let (start, call) = (Duration::from_secs(30), Duration::from_secs(60));
-        Self { program, all: false, packages: BTreeSet::new(), start, call }
+        Self { program: own_program(), all: false, packages: BTreeSet::new(), start, call }
     }
 }
 

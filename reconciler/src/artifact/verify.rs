@@ -5,7 +5,8 @@ use crate::artifact::policy::VerifyOptions;
 use crate::error::Error;
 use longshore_package::{
     Archive, Digest, Drift, Error as PackageError, Isolation, Limits, Manifest, PackageSection,
-    PackedLibrary, StaticRecord, check_compatibility, digest_of_files, host_target, sha256_hex, target_path,
+    PackedLibrary, StaticRecord, check_compatibility, digest_of_files, host_target, is_never_unmapped,
+    sha256_hex, target_path,
 };
 use longshore_store::ArtifactRow;
 use std::collections::BTreeMap;
@@ -78,6 +79,7 @@ fn check(
     options: &VerifyOptions,
 ) -> Result<VerifiedPackage, Error> {
     let record = StaticRecord::of_library(&library.bytes)?;
+    record.check_names()?;
     let mut compatibility = check_compatibility(&record.package, options.policy);
     let manifest = match manifest {
         Some(manifest) => manifest,
@@ -86,6 +88,8 @@ fn check(
     if options.isolation.of(&manifest) == Isolation::Process {
         // A panic ends the package's own process, not this one.
         compatibility.refusals.retain(|drift| *drift != Drift::PanicAbort);
+    } else if is_never_unmapped(&library.bytes) {
+        compatibility.warnings.push(Drift::NeverUnmapped);
     }
     if !compatibility.refusals.is_empty() {
         return Err(Error::Incompatible { drifts: compatibility.refusals, sdk: compatibility.sdk });
@@ -116,6 +120,9 @@ pub fn from_cache(
     let (Some(name), Some(sha256)) = (&row.library, &row.library_sha256) else {
         return Err(miss("it was evicted".into()));
     };
+    if !is_plain_name(name) {
+        return Err(miss(format!("`{name}` is not the name of a file")));
+    }
     let path = cache.join(digest.as_str()).join(name);
     let unreadable = |e: std::io::Error| miss(format!("{}: {e}", path.display()));
     let identity = FileIdentity::of(&path).map_err(unreadable)?;
@@ -127,6 +134,12 @@ pub fn from_cache(
     let manifest = Manifest::parse(&row.manifest)?;
     let package = check(digest, Some(manifest), row.target.clone(), library, options)?;
     Ok(package.at(path, identity))
+}
+
+/// True of a file's name without a folder: whoever may write to the database must not choose another place.
+fn is_plain_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(part)), None) if part == name)
 }
 
 /// The manifest of a bare library.
@@ -172,6 +185,19 @@ impl VerifiedPackage {
             record: self.record,
             path,
             identity,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_name_leads_nowhere_else() {
+        assert!(is_plain_name("libhello.so") && is_plain_name("..so"));
+        for name in ["", ".", "..", "/etc/passwd", "../../libevil.so", "a/b", "a/", "./a"] {
+            assert!(!is_plain_name(name), "{name}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// A draft of the next catalog, which the load steps fill.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Draft {
     pub(super) workflows: HashMap<WorkflowKey, Arc<WorkflowDef>>,
     pub(super) triggers: HashMap<String, Arc<TriggerDef>>,

@@ -2,14 +2,16 @@
 
 mod desired;
 pub mod model;
+pub mod order;
 pub mod rollout;
 mod versions;
 
 use desired::desired;
 use longshore_engine::Backoff;
 use longshore_package::{Digest, PackageName};
-use model::{Action, Deferred, Desired, DrainPolicy, Failure, Observed, Plan, PlanInput};
+use model::{Action, Deferred, Desired, DrainPolicy, Failure, Observed, Origin, Plan, PlanInput};
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,23 +25,31 @@ pub fn plan(input: PlanInput<'_>, now: i64) -> Plan {
     let active: HashMap<&PackageName, &Digest> =
         input.observed.iter().filter(|o| o.active).map(|o| (&o.name, &o.digest)).collect();
     let backing_off = |digest: &Digest| input.failures.get(digest).filter(|f| f.retry_at > now);
-    for package in &desired {
-        let replaces = active.get(&package.name).copied();
-        if replaces == Some(&package.digest) {
-            continue;
-        }
-        if let Some(failure) = backing_off(&package.digest) {
-            let (name, digest) = (Some(package.name.clone()), package.digest.clone());
-            plan.deferred.push(Deferred::BackingOff { name, digest, retry_at: failure.retry_at });
-        } else {
-            plan.actions.push(Action::Load { package: Arc::clone(package), replaces: replaces.cloned() });
+    let renamed = renamed(&input, &desired, &active);
+    let is_loaded = |package: &Arc<Desired>| active.get(&package.name) == Some(&&package.digest);
+    let changed = || desired.iter().filter(|package| !is_loaded(package));
+    // Two that wait for each other come together, whenever one of them is tried.
+    let others_come = changed().any(|package| backing_off(&package.digest).is_none());
+    for package in changed() {
+        let replaces = active.get(&package.name).or_else(|| renamed.get(&package.digest)).copied();
+        match backing_off(&package.digest).filter(|f| !(f.depends_on_others && others_come)) {
+            Some(failure) => {
+                let (name, digest) = (Some(package.name.clone()), package.digest.clone());
+                plan.deferred.push(Deferred::BackingOff { name, digest, retry_at: failure.retry_at });
+            }
+            None => {
+                let (package, replaces) = (Arc::clone(package), replaces.cloned());
+                plan.actions.push(Action::Load { package, replaces });
+            }
         }
     }
     restore(&input, &desired, backing_off, &mut plan);
     for loaded in input.observed {
         let (name, digest) = (loaded.name.clone(), loaded.digest.clone());
         if loaded.active {
-            if desired.binary_search_by(|package| package.name.cmp(&loaded.name)).is_err() {
+            let is_desired = desired.binary_search_by(|package| package.name.cmp(&loaded.name)).is_ok();
+            // One that is replaced goes when the other comes, and stays as long as that one is refused.
+            if !is_desired && !renamed.values().any(|old| **old == digest) {
                 let overridden_by = input.overrides.iter().find(|row| row.name == name).map(Arc::clone);
                 plan.actions.push(Action::Retire { name, digest, overridden_by });
             }
@@ -51,7 +61,28 @@ pub fn plan(input: PlanInput<'_>, now: i64) -> Plan {
             drain(loaded, input.drain, now, &mut plan);
         }
     }
+    plan.desired = desired.into_iter().map(|package| package.name.clone()).collect();
     plan
+}
+
+/// The active digests that are desired no more because their files have another package now, by the digest of that one.
+fn renamed<'s>(
+    input: &PlanInput<'s>,
+    desired: &'s [Arc<Desired>],
+    active: &HashMap<&PackageName, &Digest>,
+) -> HashMap<&'s Digest, &'s Digest> {
+    let is_desired = |name: &PackageName| desired.binary_search_by(|package| package.name.cmp(name)).is_ok();
+    let is_removed = |name: &PackageName| input.overrides.iter().any(|row| row.name == *name);
+    let mut left: HashMap<&Path, &Digest> = HashMap::new();
+    for loaded in input.observed.iter().filter(|o| o.active && !is_desired(&o.name) && !is_removed(&o.name)) {
+        left.extend(loaded.source.as_deref().map(|source| (source, &loaded.digest)));
+    }
+    let new = desired.iter().filter(|package| !active.contains_key(&package.name));
+    let in_place = new.filter_map(|package| match &package.origin {
+        Origin::File(path) => Some((&package.digest, left.get(path.as_path()).copied()?)),
+        Origin::Cache => None,
+    });
+    in_place.collect()
 }
 
 /// The next step of an inactive generation with runs: time, then a request to stop, then its end.
@@ -94,7 +125,7 @@ fn restore<'s>(
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::model::{Drain, Origin};
+    use super::model::Drain;
     use super::*;
     use longshore_package::digest_of_files;
     use longshore_store::{Override, OverrideKind};
@@ -140,6 +171,10 @@ pub(crate) mod tests {
         Observed {
             name: package.name.clone(),
             digest: package.digest.clone(),
+            source: match &package.origin {
+                Origin::File(path) => Some(path.clone()),
+                Origin::Cache => None,
+            },
             active,
             pinned_runs,
             drain: Drain::default(),
@@ -150,7 +185,8 @@ pub(crate) mod tests {
     fn nothing_changes_when_everything_is_as_it_should_be() {
         let package = offer("a", "1.0.0");
         let observed = [loaded(&package, true, 3)];
-        assert_eq!(planned(&[package], &observed), Plan::default());
+        let plan = planned(&[package], &observed);
+        assert_eq!((plan.actions, plan.deferred, plan.desired), (vec![], vec![], vec!["a".into()]));
     }
 
     #[test]
@@ -158,6 +194,32 @@ pub(crate) mod tests {
         let (old, new) = (offer("a", "1.9.0"), offer("a", "1.10.0"));
         let plan = planned(std::slice::from_ref(&new), &[loaded(&old, true, 1)]);
         assert_eq!(plan.actions, [Action::Load { package: new, replaces: Some(old.digest.clone()) }]);
+    }
+
+    #[test]
+    fn a_package_whose_file_has_another_package_now_stays_until_that_one_comes() {
+        let old = offer("old", "1.0.0");
+        let new = Arc::new(Desired { origin: old.origin.clone(), ..(*offer("new", "1.0.0")).clone() });
+        let running = [loaded(&old, true, 1)];
+        let plan = planned(std::slice::from_ref(&new), &running);
+        let replaces = Some(old.digest.clone());
+        assert_eq!(plan.actions, [Action::Load { package: Arc::clone(&new), replaces }]);
+        let failures = BTreeMap::from([(
+            new.digest.clone(),
+            Failure { times: 1, retry_at: 10, depends_on_others: false },
+        )]);
+        let input = PlanInput {
+            offered: &[new],
+            overrides: &[],
+            observed: &running,
+            pins: &BTreeMap::new(),
+            failures: &failures,
+            drain: DrainPolicy::default(),
+        };
+        assert_eq!(super::plan(input, 0).actions, [], "it was refused");
+        let removed = [override_of(OverrideKind::Remove, &old, None)];
+        let plan = overridden(&removed, &[offer("new", "1.0.0")], &running);
+        assert!(matches!(plan.actions[..], [Action::Load { replaces: None, .. }, Action::Retire { .. }]));
     }
 
     #[test]
@@ -264,7 +326,10 @@ pub(crate) mod tests {
     #[test]
     fn a_failure_is_tried_again_when_its_time_comes() {
         let package = offer("a", "1.0.0");
-        let failures = BTreeMap::from([(package.digest.clone(), Failure { times: 1, retry_at: 10 })]);
+        let failures = BTreeMap::from([(
+            package.digest.clone(),
+            Failure { times: 1, retry_at: 10, depends_on_others: false },
+        )]);
         let offered = [package];
         let (pins, drain) = (BTreeMap::new(), DrainPolicy::default());
         let input = PlanInput {
@@ -278,6 +343,29 @@ pub(crate) mod tests {
         let plan = |now| plan(input, now);
         assert!(plan(9).actions.is_empty());
         assert_eq!(plan(10).actions.len(), 1);
+    }
+
+    #[test]
+    fn what_waits_for_others_is_tried_with_each_of_them() {
+        let (waits, other) = (offer("a", "1.0.0"), offer("b", "1.0.0"));
+        let failure = |depends_on_others| {
+            let failure = Failure { times: 3, retry_at: 10, depends_on_others };
+            BTreeMap::from([(waits.digest.clone(), failure)])
+        };
+        let loads = |offered: &[Arc<Desired>], depends_on_others| {
+            let (pins, failures) = (BTreeMap::new(), failure(depends_on_others));
+            let input = PlanInput {
+                offered,
+                overrides: &[],
+                observed: &[],
+                pins: &pins,
+                failures: &failures,
+                drain: DrainPolicy::default(),
+            };
+            plan(input, 0).actions.len()
+        };
+        let both = [waits.clone(), other];
+        assert_eq!((loads(&both, true), loads(&both, false), loads(&both[..1], true)), (2, 1, 0));
     }
 
     proptest! {

@@ -62,6 +62,8 @@ pub struct Observed {
     pub name: PackageName,
     /// The digest.
     pub digest: Digest,
+    /// The file that it was loaded from, when it was one.
+    pub source: Option<PathBuf>,
     /// True when new runs start on it; otherwise it only finishes what it has.
     pub active: bool,
     /// Unfinished runs that are pinned to it.
@@ -95,12 +97,15 @@ pub struct Failure {
     pub times: u32,
     /// When it is tried again.
     pub retry_at: i64,
+    /// True when other packages stood in its way: it is tried with each of them that is loaded, too.
+    pub depends_on_others: bool,
 }
 
 /// An action of a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Load a package; `replaces` is retired in the same moment.
+    /// Load a package; `replaces` is retired in the same moment. It is another package when the file of that one has this
+    /// package now.
     Load {
         /// The package.
         package: Arc<Desired>,
@@ -192,6 +197,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Differences that are left, with the reason.
     pub deferred: Vec<Deferred>,
+    /// The names of the desired packages, sorted.
+    pub desired: Vec<PackageName>,
 }
 
 /// The inputs of a plan.

@@ -119,6 +119,7 @@ mod tests {
             loaded_at: 0,
             unloaded_at: Some(lived),
             unload_result: None,
+            drained_at: None,
         }
     }
 

@@ -1,9 +1,19 @@
 //! The order of versions.
 
-/// Orders versions by their numbers; a pre-release comes before its release.
-pub(super) fn version_key(version: &str) -> (Vec<u64>, bool, String) {
-    let version = version.split('+').next().unwrap_or(version);
-    let (numbers, pre) = version.split_once('-').unwrap_or((version, ""));
-    let numbers = numbers.split('.').map(|part| part.parse().unwrap_or(0)).collect();
-    (numbers, pre.is_empty(), pre.to_owned())
+use semver::Version;
+
+/// Orders versions as cargo does; one that is not a version comes before all that are.
+pub(super) fn version_key(version: &str) -> Option<Version> {
+    Version::parse(version).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_their_numbers() {
+        let sorted = ["nonsense", "0.9.0", "1.0.0-rc.2", "1.0.0-rc.10", "1.0.0", "1.9.0", "1.10.0"];
+        assert!(sorted.windows(2).all(|pair| version_key(pair[0]) < version_key(pair[1])));
+    }
 }

@@ -7,14 +7,17 @@ use crate::plan::model::{Desired, Origin};
 use crate::reconcile::entry_rows::entries;
 use crate::runtime::callbacks::CrashNote;
 use crate::runtime::generation::{Generation, UnloadResult};
-use longshore_package::{Digest, PackageName};
+use longshore_package::{Digest, Drift, PackageName};
 use longshore_store::{
     ArtifactRow, ConditionKind, ConditionRow, ConditionStatus, EntryRow, EventKind, EventRow, GenerationId,
     GenerationRow, GenerationState, HostId, NewArtifact, NewCondition, NewEvent, NewGeneration, Override,
-    PackageRow, PackageState, RunRow, Store, Subject, Tx, Verdict, VerdictRow,
+    OverrideKind, PackageRow, PackageState, RunRow, Store, Subject, Tx, Verdict, VerdictRow,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Generations of a package among which the one before a restart is looked for.
+const RECENT: i64 = 64;
 
 /// A problem that does not keep a package from being loaded.
 const DEGRADED: [(ConditionKind, ConditionStatus); 1] = [(ConditionKind::Degraded, ConditionStatus::True)];
@@ -24,7 +27,7 @@ pub(crate) struct Registered {
     pub(crate) package: Arc<Desired>,
     pub(crate) generation: Arc<Generation>,
     pub(crate) replaced: Option<Arc<Generation>>,
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Drift>,
     /// True when the roll-back of its package ends with it.
     pub(crate) ends_rollback: bool,
 }
@@ -47,28 +50,36 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// The verdict of a digest's probe, when it is known.
-    pub(crate) async fn verdict_of(&self, digest: &Digest) -> Result<VerdictRow, Error> {
-        let row = ArtifactRow::find(&self.store, digest).await?;
-        Ok(row.map(|row| row.verdict).unwrap_or_default())
+    /// The verdict about a digest in an environment, when it is known.
+    pub(crate) async fn verdict_of(
+        &self,
+        digest: &Digest,
+        environment: &str,
+    ) -> Result<Option<VerdictRow>, Error> {
+        Ok(VerdictRow::find(&self.store, digest, environment).await?)
     }
 
     /// Records the verdict of a probe: sound, or the refusal.
     pub(crate) async fn probed(
         &self,
         artifact: &VerifiedArtifact,
+        environment: &str,
         refusal: Option<&Error>,
         now: i64,
     ) -> Result<(), Error> {
         let verdict = if refusal.is_some() { Verdict::Quarantined } else { Verdict::Sound };
         let row = VerdictRow {
-            verdict: Some(verdict),
+            digest: artifact.digest().clone(),
+            environment: environment.to_owned(),
+            package: artifact.manifest().package.name.clone(),
+            verdict,
             code: refusal.map(|error| error.code().to_owned()),
             message: refusal.map(Error::full),
+            probed_at: now,
         };
         let mut tx = self.store.begin().await?;
         insert_artifacts(&mut tx, [artifact], now).await?;
-        ArtifactRow::set_verdict(&mut tx, artifact.digest(), &row, now).await?;
+        row.put(&mut tx).await?;
         Ok(self.store.commit(tx).await?)
     }
 
@@ -103,7 +114,7 @@ impl Journal {
             rows.add(registered, message, now);
         }
         let mut tx = self.store.begin().await?;
-        GenerationRow::set_state(&mut tx, &rows.states).await?;
+        GenerationRow::set_state(&mut tx, &rows.states, now).await?;
         PackageRow::put(&mut tx, &rows.packages).await?;
         NewCondition::set(&mut tx, &rows.conditions, now).await?;
         EventRow::append_all(&mut tx, &rows.events, now).await?;
@@ -129,22 +140,30 @@ impl Journal {
         Ok(true)
     }
 
+    /// When the runs of a digest that this host has just opened began to be only finished: earlier than now when it
+    /// drained on a host before this one.
+    pub(crate) async fn draining_since(&self, generation: &Generation, now: i64) -> Result<i64, Error> {
+        let rows = GenerationRow::newest(&self.store, Some(generation.package()), RECENT).await?;
+        let before = rows.into_iter().find(|row| row.digest == *generation.digest());
+        Ok(before.and_then(|row| row.drained_at).unwrap_or(now))
+    }
+
     /// A digest was opened again for the runs that are pinned to it.
     pub(crate) async fn restored(
         &self,
         generation: &Generation,
         pinned_runs: u64,
+        since: i64,
         now: i64,
     ) -> Result<(), Error> {
         let subject = Subject::Package(generation.package());
         let version = &generation.artifact().manifest().package.version;
         let message = format!("{version} opened from the artifact cache for {pinned_runs} runs");
+        let state = (generation.id(), GenerationState::Draining, last_number().into());
         let mut tx = self.store.begin().await?;
-        GenerationRow::set_state(
-            &mut tx,
-            &[(generation.id(), GenerationState::Draining, last_number().into())],
-        )
-        .await?;
+        GenerationRow::set_state(&mut tx, &[state], since).await?;
+        // An earlier attempt to open it may have failed.
+        ConditionRow::clear(&mut tx, Subject::Digest(generation.digest())).await?;
         EventRow::append(&mut tx, subject, EventKind::Restored, &message, now).await?;
         Ok(self.store.commit(tx).await?)
     }
@@ -292,27 +311,11 @@ impl Journal {
             None => ("directory", "its file is gone"),
         };
         let subject = Subject::Package(generation.package());
-        let row = PackageRow {
-            name: generation.package().clone(),
-            version: generation.artifact().manifest().package.version.clone(),
-            digest: generation.digest().clone(),
-            source: String::new(),
-            state: PackageState::Removed,
-            actor: actor.to_owned(),
-            reason: reason.to_owned(),
-            updated_at: now,
-        };
-        let not_ready = NewCondition {
-            subject,
-            kind: ConditionKind::Ready,
-            status: ConditionStatus::False,
-            reason: "Removed",
-            message: format!("removed by {actor}: {reason}"),
-            digest: generation.digest().as_str(),
-        };
+        let row = removed_row(generation, actor, reason, now);
+        let not_ready = not_ready(generation, actor, reason);
         let message = &format!("by {actor}: {reason}; runs that started on it go on");
         let mut tx = self.store.begin().await?;
-        GenerationRow::set_state(&mut tx, &[(generation.id(), GenerationState::Draining, 0)]).await?;
+        GenerationRow::set_state(&mut tx, &[(generation.id(), GenerationState::Draining, 0)], now).await?;
         PackageRow::put(&mut tx, &[row]).await?;
         NewCondition::set(&mut tx, &[not_ready], now).await?;
         EventRow::append(&mut tx, subject, EventKind::Retired, message, now).await?;
@@ -337,6 +340,13 @@ impl Journal {
         Ok(self.store.commit(tx).await?)
     }
 
+    /// Clears the conditions of subjects as they are recorded.
+    pub(crate) async fn clear(&self, subjects: &[String]) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        ConditionRow::clear_recorded(&mut tx, subjects).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
     /// Clears the conditions of files that are gone, or are packages now.
     pub(crate) async fn clear_files(&self, paths: &[PathBuf]) -> Result<(), Error> {
         if paths.is_empty() {
@@ -356,6 +366,31 @@ pub(crate) async fn taken_in(store: &Store, artifact: &VerifiedArtifact, now: i6
     insert_artifacts(&mut tx, [artifact], now).await?;
     ArtifactRow::renew(&mut tx, artifact.digest(), now).await?;
     Ok(store.commit(tx).await?)
+}
+
+/// The row of a package that is to be gone.
+fn removed_row(generation: &Generation, actor: &str, reason: &str, now: i64) -> PackageRow {
+    PackageRow {
+        name: generation.package().clone(),
+        version: generation.artifact().manifest().package.version.clone(),
+        digest: generation.digest().clone(),
+        source: String::new(),
+        state: PackageState::Removed,
+        actor: actor.to_owned(),
+        reason: reason.to_owned(),
+        updated_at: now,
+    }
+}
+
+fn not_ready<'g>(generation: &'g Generation, actor: &str, reason: &str) -> NewCondition<'g> {
+    NewCondition {
+        subject: Subject::Package(generation.package()),
+        kind: ConditionKind::Ready,
+        status: ConditionStatus::False,
+        reason: "Removed",
+        message: format!("removed by {actor}: {reason}"),
+        digest: generation.digest().as_str(),
+    }
 }
 
 /// The recorded source of a package: its file, or nothing when it comes from the artifact cache.
@@ -421,22 +456,45 @@ impl<'a> LoadedRows<'a> {
             reason: package.reason(),
             updated_at: now,
         });
+        if let Some(old) = replaced.as_ref().filter(|old| *old.package() != package.name) {
+            let reason = format!("its file has `{}` now", package.name);
+            self.packages.push(removed_row(old, "directory", &reason, now));
+            self.conditions.push(not_ready(old, "directory", &reason));
+        }
         let mut condition = |kind, status, reason, message| {
             self.conditions.push(NewCondition { subject, kind, status, reason, message, digest });
         };
         for kind in [ConditionKind::Accepted, ConditionKind::Loaded, ConditionKind::Ready] {
             condition(kind, ConditionStatus::True, "Ok", message.to_owned());
         }
-        let (degraded, reason) = match warnings.is_empty() {
-            true => (ConditionStatus::False, "Ok"),
-            false => (ConditionStatus::True, "LS0208"),
+        let rolled_back = package.overridden_by.as_ref().filter(|row| row.kind == OverrideKind::RollBack);
+        let (degraded, reason, text) = match rolled_back {
+            // Another version was wanted, and is not what runs.
+            Some(row) => (ConditionStatus::True, "LS0316", rolled_back_text(row)),
+            None => match warnings.first() {
+                None => (ConditionStatus::False, "Ok", String::new()),
+                Some(first) => (ConditionStatus::True, first.code(), told(warnings)),
+            },
         };
-        condition(ConditionKind::Degraded, degraded, reason, warnings.join("; "));
+        condition(ConditionKind::Degraded, degraded, reason, text);
         for kind in [ConditionKind::Quarantined, ConditionKind::Unresolved] {
             condition(kind, ConditionStatus::False, "Ok", String::new());
         }
         self.events.push(NewEvent { subject, kind: EventKind::Loaded, message });
     }
+}
+
+fn told(warnings: &[Drift]) -> String {
+    warnings
+        .iter()
+        .map(|drift| format!("{drift}. {}", capitalised(drift.fix())))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn rolled_back_text(row: &Override) -> String {
+    let reason = format!("by {}: {}", row.actor, row.reason);
+    with_fix(&Error::RolledBack { reason })
 }
 
 /// The fault and the fix.

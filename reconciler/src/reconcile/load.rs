@@ -1,40 +1,45 @@
-//! Packages come in: prepared side by side, registered in one catalog, published in one store.
+//! Packages come in: those that are open are registered together in one catalog, and published in one store.
 
-use crate::blocking::PARALLEL;
 use crate::catalog::draft::Draft;
 use crate::error::Error;
 use crate::observer::PackagePhase;
-use crate::plan::model::Desired;
+use crate::plan::model::{Desired, Origin};
 use crate::reconcile::journal::Registered;
-use crate::reconcile::prepare::{Loader, Prepared};
+use crate::reconcile::loadings::{Purpose, Stage};
 use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler, Tracked, Transition};
 use crate::runtime::generation::Generation;
-use futures_util::StreamExt;
 use longshore_engine::{ReactorDef, WorkflowDef};
-use longshore_package::{OnUpgrade, PackageName};
+use longshore_package::{Digest, Drift, OnUpgrade};
 use longshore_store::Subject;
 use std::sync::Arc;
 
 /// Packages that are published together: one copy of the catalog and two transactions for all of them, and the first
 /// ones do not wait for the last.
-pub(super) const PUBLISH_BATCH: usize = 64;
+const PUBLISH_BATCH: usize = 64;
 
 /// Generations of one package that are open at once: each is a library, threads and a runtime.
 const MAX_GENERATIONS: usize = 16;
 
-/// The refusal of a package whose reactor is missing, because its owner waits for this one.
-fn in_a_cycle(prepared: &Prepared, error: Error, packages: &[PackageName], provided: &[String]) -> Error {
-    let needs = |reactor: &String| {
-        let mut graphs = prepared.generation.graphs().iter();
-        graphs.any(|graph| graph.bound(|name| name == reactor).reactor == *reactor)
-    };
-    match error {
-        Error::Step { error, .. } if packages.len() > 1 && provided.iter().any(needs) => {
-            Error::ReactorCycle { packages: packages.to_vec(), message: error.to_string() }
-        }
-        error => error,
-    }
+/// A package that is open and not registered yet.
+#[derive(Clone)]
+struct Candidate {
+    package: Arc<Desired>,
+    generation: Arc<Generation>,
+    /// The generations that go when it comes: the one it replaces first, then those that are retired in this moment and
+    /// have a name that it wants.
+    leaving: Vec<Arc<Generation>>,
+    replaces: bool,
+    warnings: Vec<Drift>,
+}
+
+/// Candidates by what came of them.
+#[derive(Default)]
+struct Sorted {
+    registered: Vec<Candidate>,
+    refused: Vec<(Candidate, Error)>,
+    /// Others that are on their way may help.
+    waiting: Vec<(Candidate, Error)>,
 }
 
 /// Refuses a version whose reactors change their tenant: what is recorded of them would be left behind.
@@ -50,180 +55,251 @@ fn keep_names(old: &Generation, new: &Generation) -> Result<(), Error> {
     Ok(())
 }
 
-/// Prepares one package, for a stream of them.
-async fn prepare(
-    loader: Loader,
-    package: Arc<Desired>,
-    open: Option<Arc<Generation>>,
-) -> (Arc<Desired>, Result<Prepared, Error>) {
-    let prepared = loader.prepare(Arc::clone(&package), open).await;
-    (package, prepared)
+/// Registers one candidate in the place of what goes with it; on failure the draft is as before.
+fn register_one(draft: &mut Draft, candidate: &Candidate) -> Result<(), Error> {
+    candidate.leaving.iter().for_each(|old| draft.deregister(old));
+    let registered = draft.register(&candidate.generation).and_then(|()| {
+        let graphs = draft.unbound_graphs();
+        if graphs.is_empty() { Ok(()) } else { Err(Error::HasSubscribers { graphs }) }
+    });
+    if registered.is_err() {
+        draft.deregister(&candidate.generation);
+        for old in candidate.leaving.iter().rev() {
+            if let Err(again) = draft.register(old) {
+                // It was in this draft a moment ago.
+                let error = &again as &dyn std::error::Error;
+                tracing::error!(error, "a generation was not registered again");
+            }
+        }
+    }
+    registered
+}
+
+/// Registers candidates one after the other, again and again as long as some come through; then those that are left all
+/// at once, for a reactor or a workflow that moves from one package to another. Returns those that fail, with the reason.
+fn register_all(draft: &mut Draft, mut left: Vec<Candidate>) -> (Vec<Candidate>, Vec<(Candidate, Error)>) {
+    let mut registered = Vec::new();
+    let mut failed: Vec<(Candidate, Error)> = Vec::new();
+    loop {
+        let before = registered.len();
+        failed.clear();
+        for candidate in left {
+            match register_one(draft, &candidate) {
+                Ok(()) => registered.push(candidate),
+                Err(error) => failed.push((candidate, error)),
+            }
+        }
+        if failed.is_empty() || registered.len() == before {
+            break;
+        }
+        left = failed.iter().map(|(candidate, _)| candidate.clone()).collect();
+    }
+    if failed.len() > 1 {
+        registered.extend(register_together(draft, &mut failed));
+    }
+    (registered, failed)
+}
+
+/// Registers candidates that need each other to leave. Those that fail even so stay in `failed`.
+fn register_together(draft: &mut Draft, failed: &mut Vec<(Candidate, Error)>) -> Vec<Candidate> {
+    let mut group: Vec<Candidate> = failed.iter().map(|(candidate, _)| candidate.clone()).collect();
+    while group.len() > 1 {
+        let mut trial = draft.clone();
+        group.iter().flat_map(|candidate| &candidate.leaving).for_each(|old| trial.deregister(old));
+        let mut waiting: Vec<&Candidate> = group.iter().collect();
+        loop {
+            let before = waiting.len();
+            waiting.retain(|candidate| trial.register(&candidate.generation).is_err());
+            if waiting.is_empty() || waiting.len() == before {
+                break;
+            }
+        }
+        let mut bad: Vec<Digest> = waiting.iter().map(|c| c.package.digest.clone()).collect();
+        let unbound = trial.unbound_graphs();
+        let owned = |old: &Arc<Generation>| {
+            old.reactors().iter().any(|reactor| unbound.iter().any(|graph| graph.reactor == reactor.name))
+        };
+        bad.extend(group.iter().filter(|c| c.leaving.iter().any(owned)).map(|c| c.package.digest.clone()));
+        if bad.is_empty() {
+            *draft = trial;
+            failed
+                .retain(|(candidate, _)| group.iter().all(|g| g.package.digest != candidate.package.digest));
+            return group;
+        }
+        group.retain(|candidate| !bad.contains(&candidate.package.digest));
+    }
+    Vec::new()
 }
 
 impl Reconciler {
-    /// Prepares packages side by side, then registers those that came through in one catalog.
-    pub(super) async fn load(&mut self, packages: &[Arc<Desired>], report: &mut Report) -> Result<(), Error> {
-        let closing = self.closing();
-        // A digest that is being closed is opened again after that: a pass waits for no generation.
-        let packages = packages.iter().filter(|package| !closing.contains(&package.digest));
-        let packages: Vec<Arc<Desired>> = packages.cloned().collect();
-        for package in &packages {
-            self.observer.phase(PackagePhase::Loading, package.name.as_str(), package.digest.as_str());
-        }
-        let mut jobs = Vec::with_capacity(packages.len());
-        for package in packages {
-            let open = self.tracked.get(&package.digest).map(|tracked| Arc::clone(&tracked.generation));
-            jobs.push(prepare(self.loader.clone(), package, open));
-        }
-        let prepared: Vec<_> = futures_util::stream::iter(jobs).buffered(*PARALLEL).collect().await;
-        let mut ready = Vec::with_capacity(prepared.len());
-        let mut failed = None;
-        for (package, prepared) in prepared {
-            match prepared {
-                Ok(prepared) => ready.push(prepared),
-                Err(Error::Store(error)) => failed = Some(Error::Store(error)),
-                Err(error) => self.refuse(&package, error, report).await?,
-            }
-        }
-        self.register(ready, report).await?;
-        failed.map_or(Ok(()), Err)
-    }
-
-    async fn refuse(&mut self, package: &Desired, error: Error, report: &mut Report) -> Result<(), Error> {
-        if !matches!(error, Error::Replaced { .. }) {
-            self.note_failure(&package.digest);
-        }
-        self.observer.phase(PackagePhase::Refused, package.name.as_str(), package.digest.as_str());
-        let subject = Subject::Package(&package.name);
-        self.journal.refused(subject, Some(&package.digest), &error, self.now_ms()).await?;
-        report.outcomes.push(Outcome::Refused { name: package.name.to_string(), error });
-        Ok(())
-    }
-
-    /// Takes generations through the load steps, records them, and publishes them in one store.
-    ///
-    /// One that needs a reactor of another goes after it: a generation whose reactor is missing is tried again as long
-    /// as others are registered.
-    async fn register(&mut self, prepared: Vec<Prepared>, report: &mut Report) -> Result<(), Error> {
-        let mut draft = Draft::of(&self.packages.snapshot().catalog);
-        let mut registered: Vec<Registered> = Vec::with_capacity(prepared.len());
-        let mut waiting = prepared;
-        loop {
-            let before = registered.len();
-            let mut missing = Vec::new();
-            for prepared in waiting {
-                match self.register_one(&mut draft, &prepared) {
-                    Ok(replaced) => {
-                        let Prepared { package, generation, warnings } = prepared;
-                        let ends_rollback =
-                            package.overridden_by.is_none() && self.rolled_back.contains(&package.name);
-                        registered.push(Registered {
-                            package,
-                            generation,
-                            replaced,
-                            warnings,
-                            ends_rollback,
-                        });
-                    }
-                    Err(error) if error.lacks_reactor() => {
-                        missing.push((prepared, error));
-                    }
-                    Err(error) => self.drop_refused(prepared, error, report).await?,
-                }
-            }
-            if missing.is_empty() {
-                break;
-            }
-            if registered.len() == before {
-                self.drop_missing(missing, report).await?;
-                break;
-            }
-            waiting = missing.into_iter().map(|(prepared, _)| prepared).collect();
-        }
-        self.publish_registered(draft, registered, report).await
-    }
-
-    /// Registers one generation in a draft in the place of the one it replaces, which is returned; on failure the
-    /// draft is as before.
-    fn register_one(&self, draft: &mut Draft, prepared: &Prepared) -> Result<Option<Arc<Generation>>, Error> {
-        let of_package =
-            self.tracked.values().filter(|t| *t.generation.package() == prepared.package.name).count();
-        let is_open = self.tracked.contains_key(&prepared.package.digest);
-        if of_package >= MAX_GENERATIONS && !is_open {
-            return Err(Error::TooManyGenerations { limit: MAX_GENERATIONS });
-        }
-        let active = self.active(&prepared.package.name);
-        let replaced = active.map(|tracked| Arc::clone(&tracked.generation));
-        if let Some(old) = &replaced {
-            keep_names(old, &prepared.generation)?;
-            draft.deregister(old);
-        }
-        let registered = draft.register(&prepared.generation).and_then(|()| {
-            let graphs = draft.unbound_graphs();
-            if graphs.is_empty() { Ok(()) } else { Err(Error::HasSubscribers { graphs }) }
-        });
-        match registered {
-            Ok(()) => Ok(replaced),
-            Err(error) => {
-                draft.deregister(&prepared.generation);
-                if let Some(Err(again)) = replaced.map(|old| draft.register(&old)) {
-                    // It was in this draft a moment ago.
-                    tracing::error!(
-                        error = &again as &dyn std::error::Error,
-                        "a generation was not registered again"
-                    );
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Refuses generations whose reactors no package has, or only one another.
-    async fn drop_missing(
+    /// Registers, records and publishes what is open, those in one store that are open now.
+    pub(super) async fn register_opened(
         &mut self,
-        missing: Vec<(Prepared, Error)>,
+        retiring: &[Digest],
         report: &mut Report,
     ) -> Result<(), Error> {
-        let packages: Vec<PackageName> = missing.iter().map(|(p, _)| p.package.name.clone()).collect();
-        let provided = missing.iter().flat_map(|(p, _)| p.generation.reactors().iter());
-        let provided: Vec<String> = provided.map(|reactor| reactor.name.clone()).collect();
-        for (prepared, error) in missing {
-            let error = in_a_cycle(&prepared, error, &packages, &provided);
-            self.drop_refused(prepared, error, report).await?;
+        self.publish_restored(report).await?;
+        loop {
+            let candidates = self.candidates(retiring);
+            if candidates.is_empty() {
+                return Ok(());
+            }
+            let mut draft = Draft::of(&self.packages.snapshot().catalog);
+            let Sorted { registered, refused, waiting } = self.sort(&mut draft, candidates);
+            let came = !registered.is_empty();
+            self.publish_registered(draft, registered, report).await?;
+            for (candidate, error) in refused {
+                self.refuse_loading(&candidate.package.digest, error, report).await?;
+            }
+            if !came && !waiting.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
-    async fn drop_refused(
+    /// What is open and not registered, those that were loaded last before the others.
+    fn candidates(&self, retiring: &[Digest]) -> Vec<Candidate> {
+        let mut candidates: Vec<(bool, Candidate)> = Vec::new();
+        for (digest, loading) in self.loadings.iter() {
+            let (Purpose::Activate { package, replaces }, Stage::Opened(generation)) =
+                (&loading.purpose, &loading.stage)
+            else {
+                continue;
+            };
+            let replaced = replaces.as_ref().and_then(|old| self.tracked.get(old));
+            let replaced = replaced.filter(|tracked| tracked.is_active());
+            let mut leaving: Vec<Arc<Generation>> =
+                replaced.map(|tracked| Arc::clone(&tracked.generation)).into_iter().collect();
+            let replaces = !leaving.is_empty();
+            leaving.extend(self.in_the_way(generation, retiring));
+            let candidate = Candidate {
+                package: Arc::clone(package),
+                generation: Arc::clone(generation),
+                leaving,
+                replaces,
+                warnings: loading.warnings.clone(),
+            };
+            candidates.push((self.recorded.get(&package.name) != Some(digest), candidate));
+        }
+        candidates.sort_by(|(a_new, a), (b_new, b)| (a_new, &a.package.name).cmp(&(b_new, &b.package.name)));
+        candidates.into_iter().take(PUBLISH_BATCH).map(|(_, candidate)| candidate).collect()
+    }
+
+    /// Active generations that are about to be retired and have a name that another one wants.
+    fn in_the_way(&self, wants: &Generation, retiring: &[Digest]) -> Vec<Arc<Generation>> {
+        let conflicts = |old: &Generation| {
+            let workflow = |def: &Arc<WorkflowDef>| wants.workflows().iter().any(|w| w.key() == def.key());
+            let reactor = |def: &Arc<ReactorDef>| wants.reactors().iter().any(|r| r.name == def.name);
+            old.workflows().iter().any(workflow)
+                || old.reactors().iter().any(reactor)
+                || old.triggers().iter().any(|t| wants.triggers().iter().any(|w| w.name == t.name))
+        };
+        let retired = retiring.iter().filter_map(|digest| self.tracked.get(digest));
+        let retired = retired.filter(|tracked| tracked.is_active() && conflicts(&tracked.generation));
+        retired.map(|tracked| Arc::clone(&tracked.generation)).collect()
+    }
+
+    /// Registers candidates in a draft, and sorts them by what came of it.
+    fn sort(&self, draft: &mut Draft, candidates: Vec<Candidate>) -> Sorted {
+        let mut sorted = Sorted::default();
+        let mut sound = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            match self.check_limits(&candidate) {
+                Ok(()) => sound.push(candidate),
+                Err(error) => sorted.refused.push((candidate, error)),
+            }
+        }
+        let (registered, failed) = register_all(draft, sound);
+        sorted.registered = registered;
+        let done = |digest: &Digest| {
+            sorted
+                .registered
+                .iter()
+                .chain(sorted.refused.iter().map(|(c, _)| c))
+                .any(|c| c.package.digest == *digest)
+                || failed.iter().any(|(c, _)| c.package.digest == *digest)
+        };
+        let others_come = self
+            .loadings
+            .iter()
+            .any(|(digest, loading)| matches!(loading.purpose, Purpose::Activate { .. }) && !done(digest));
+        match others_come && failed.iter().all(|(_, error)| error.depends_on_others()) {
+            true => sorted.waiting = failed,
+            false if others_come => {
+                let (waiting, refused) = failed.into_iter().partition(|(_, error)| error.depends_on_others());
+                sorted.waiting = waiting;
+                sorted.refused.extend::<Vec<_>>(refused);
+            }
+            false => sorted.refused.extend(failed),
+        }
+        sorted
+    }
+
+    fn check_limits(&self, candidate: &Candidate) -> Result<(), Error> {
+        let Candidate { package, generation, leaving, replaces, .. } = candidate;
+        let of_package = self.tracked.values().filter(|t| *t.generation.package() == package.name).count();
+        if of_package >= MAX_GENERATIONS && !self.tracked.contains_key(&package.digest) {
+            return Err(Error::TooManyGenerations { limit: MAX_GENERATIONS });
+        }
+        match leaving.first().filter(|_| *replaces) {
+            Some(old) if old.package() == generation.package() => keep_names(old, generation),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a digest on its way: what is open of it is closed beside the passes.
+    pub(super) async fn refuse_loading(
         &mut self,
-        prepared: Prepared,
+        digest: &Digest,
         error: Error,
         report: &mut Report,
     ) -> Result<(), Error> {
-        self.drop_unpublished(&prepared.generation).await;
-        self.refuse(&prepared.package, error, report).await
+        let Some(loading) = self.loadings.remove(digest) else { return Ok(()) };
+        if let Stage::Opened(generation) = loading.stage {
+            self.close_unpublished(generation);
+        }
+        if let Error::Store(error) = error {
+            return Err(Error::Store(error));
+        }
+        if !matches!(error, Error::Replaced { .. }) {
+            self.note_failure(digest, error.depends_on_others());
+        }
+        let (name, subject) = match &loading.purpose {
+            Purpose::Activate { package, .. } => {
+                self.observer.phase(PackagePhase::Refused, package.name.as_str(), digest.as_str());
+                (package.name.to_string(), Subject::Package(&package.name))
+            }
+            Purpose::Restore { .. } => (digest.to_string(), Subject::Digest(digest)),
+        };
+        self.journal.refused(subject, Some(digest), &error, self.now_ms()).await?;
+        report.outcomes.push(Outcome::Refused { name, error });
+        Ok(())
     }
 
+    /// Publishes candidates that are registered in a draft. When they cannot be recorded, they stay as they are until
+    /// the next pass.
     async fn publish_registered(
         &mut self,
         draft: Draft,
-        registered: Vec<Registered>,
+        candidates: Vec<Candidate>,
         report: &mut Report,
     ) -> Result<(), Error> {
-        if registered.is_empty() {
+        if candidates.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.record_loading(&registered).await {
-            for Registered { generation, .. } in &registered {
-                self.drop_unpublished(generation).await;
-            }
-            return Err(error);
-        }
+        let retired: Vec<Digest> = candidates
+            .iter()
+            .flat_map(|candidate| candidate.leaving.iter().skip(usize::from(candidate.replaces)))
+            .map(|old| old.digest().clone())
+            .collect();
+        let registered: Vec<Registered> = candidates.into_iter().map(|c| self.registered(c)).collect();
+        self.record_loading(&registered).await?;
         fail::fail_point!("reconciler.loading_recorded");
         for Registered { package, .. } in registered.iter().filter(|r| r.replaced.is_some()) {
             self.observer.phase(PackagePhase::Swapping, package.name.as_str(), package.digest.as_str());
         }
         for registered in &registered {
+            self.loadings.remove(&registered.package.digest);
             self.activate(registered);
         }
         self.publish(draft);
@@ -234,16 +310,23 @@ impl Reconciler {
             let Desired { name, version, digest, .. } = (**package).clone();
             report.outcomes.push(Outcome::Loaded { name, version, digest });
         }
-        let swapped: Vec<_> = registered
-            .iter()
-            .filter_map(|r| Some((Arc::clone(&r.generation), r.replaced.clone()?)))
-            .collect();
         self.unrecorded.extend(registered);
         self.record_registered().await?;
-        for (new, old) in swapped {
-            self.migrate_runs(&new, &old).await?;
+        for digest in retired {
+            self.retire(&digest, None, report).await?;
         }
         Ok(())
+    }
+
+    fn registered(&self, candidate: Candidate) -> Registered {
+        let Candidate { package, generation, leaving, replaces, warnings } = candidate;
+        Registered {
+            ends_rollback: package.overridden_by.is_none() && self.rolled_back.contains(&package.name),
+            replaced: leaving.into_iter().next().filter(|_| replaces),
+            package,
+            generation,
+            warnings,
+        }
     }
 
     /// Tracks a generation as active, and drains the one it replaces.
@@ -255,21 +338,37 @@ impl Reconciler {
         }
         let rollout = self.new_rollout(package, replaced.as_deref());
         self.failures.remove(&package.digest);
+        self.leaky.remove(&package.name);
+        let source = match &package.origin {
+            Origin::File(path) => Some(path.clone()),
+            Origin::Cache => None,
+        };
         match self.tracked.get_mut(&package.digest) {
-            Some(tracked) => tracked.apply(Transition::Activate { rollout }),
+            Some(tracked) => {
+                tracked.source = source;
+                tracked.apply(Transition::Activate { rollout });
+            }
             None => {
                 let (generation, phase) = (Arc::clone(generation), Phase::Active { rollout });
-                let tracked = Tracked { generation, phase, retained_for: Vec::new() };
+                let tracked = Tracked { generation, phase, source, retained_for: Vec::new() };
                 self.tracked.insert(package.digest.clone(), tracked);
             }
         }
     }
 
-    /// Records published generations as loaded, those included that an earlier pass could not record.
+    /// Records published generations as loaded, those included that an earlier pass could not record, and moves runs to
+    /// them whose manifests ask for it.
     pub(super) async fn record_registered(&mut self) -> Result<(), Error> {
         if !self.unrecorded.is_empty() {
             self.journal.loaded(&self.unrecorded, self.now_ms()).await?;
-            self.unrecorded.clear();
+            for registered in self.unrecorded.drain(..) {
+                self.recorded.remove(&registered.package.name);
+                self.unmigrated.extend(registered.replaced.map(|old| (registered.generation, old)));
+            }
+        }
+        while let Some((new, old)) = self.unmigrated.first() {
+            self.migrate_runs(new, old).await?;
+            self.unmigrated.remove(0);
         }
         Ok(())
     }
@@ -300,12 +399,5 @@ impl Reconciler {
         let generations = registered.iter().map(|r| &*r.generation);
         let new: Vec<_> = generations.filter(|g| !self.tracked.contains_key(g.digest())).collect();
         if new.is_empty() { Ok(()) } else { self.journal.loading(&new, self.now_ms()).await }
-    }
-
-    /// Closes a generation that was never published.
-    async fn drop_unpublished(&self, generation: &Generation) {
-        if !self.tracked.contains_key(generation.digest()) {
-            generation.close().await;
-        }
     }
 }

@@ -2,25 +2,28 @@
 //! 1. scan the sources (`source::offers`), and record what was closed or crashed since the last pass;
 //! 2. observe the loaded generations, pins and overrides (`observe`);
 //! 3. plan, purely (`crate::plan`);
-//! 4. apply: restore, cancel and unload (`unload`, `closing`), retire, load (`prepare`, `load`), each recorded in the
-//!    `journal`;
+//! 4. apply: cancel and unload (`unload`, `closing`), load and restore (`loading`, `prepare`, `load`), retire, each recorded
+//!    in the `journal`;
 //! 5. evaluate rollouts (`rollout`), and collect what the artifact cache no longer needs (`cache_gc`).
 //!
 //! # Guarantees
 //! - A pass may die anywhere: the next one, of this host or another, finds its way from the files and the database.
-//! - A pass waits for no generation that does not close.
+//! - A pass waits a moment for packages that open or close, and for none that does not.
 
 mod cache_gc;
 mod closing;
 mod entry_rows;
 mod journal;
 mod load;
+mod loading;
+mod loadings;
 mod notes;
 mod observe;
 pub(crate) mod options;
 mod prepare;
 pub(crate) mod preview;
 pub(crate) mod report;
+mod retries;
 mod rollout;
 pub(crate) mod state;
 pub(crate) mod take_in;
@@ -29,7 +32,7 @@ mod unload;
 use crate::error::Error;
 use crate::plan::model::{Action, Deferred, Desired, Plan, PlanInput};
 use crate::plan::plan;
-use load::PUBLISH_BATCH;
+use loadings::Purpose;
 use longshore_package::Digest;
 use longshore_store::OverrideKind;
 use notes::log_failure;
@@ -37,11 +40,15 @@ use observe::Observation;
 use report::Report;
 use rollout::ROLLOUT_INTERVAL;
 use state::Reconciler;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use unload::UNLOAD_GRACE;
 
 /// The pause before a file that is being written is scanned again.
 const UNSETTLED_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The interval at which packages that are on their way are looked at.
+const LOADING_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The interval at which the runs of a draining generation are counted.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(250);
@@ -53,34 +60,39 @@ impl Reconciler {
     /// [`Error::Store`] when the database fails; what is wrong with a package is in the report.
     pub async fn reconcile(&mut self) -> Result<(Report, Duration), Error> {
         let mut report = Report::default();
+        self.load_recorded().await?;
         let changes = self.offers.scan().await;
         let unsettled = changes.unsettled;
+        self.unsettled = unsettled;
         self.record_scan(changes, &mut report).await;
         self.record_registered().await?;
         self.record_closed(&mut report).await?;
         self.record_crashes(&mut report).await?;
         self.load_history(&mut report).await?;
-        let Observation { observed, pins, overrides } = self.observe().await?;
+        let Observation { observed, pins, overrides, retries } = self.observe().await?;
         let rolled_back = overrides.iter().filter(|row| row.kind == OverrideKind::RollBack);
         self.rolled_back = rolled_back.map(|row| row.name.clone()).collect();
         let is_active = |package: &Desired| {
             self.active(&package.name).is_some_and(|tracked| *tracked.generation.digest() == package.digest)
         };
+        let offered = self.offers.offered(is_active);
+        self.forget_failures(retries, &offered).await?;
         let input = PlanInput {
-            offered: &self.offers.offered(is_active),
+            offered: &offered,
             overrides: &overrides,
             observed: &observed,
             pins: &pins,
             failures: &self.failures,
             drain: self.drain,
         };
-        let Plan { actions, deferred } = plan(input, self.now_ms());
+        let Plan { actions, deferred, desired } = plan(input, self.now_ms());
         self.apply(actions, &mut report).await?;
         self.record_superseded(&deferred).await;
+        log_failure(self.clear_stale(&desired, &pins).await);
         self.evaluate_rollouts(&mut report).await?;
         let next = self.next_pass(unsettled, &deferred);
         report.deferred = deferred;
-        if !unsettled {
+        if !unsettled && self.loadings.is_empty() {
             log_failure(self.record_unresolved().await);
             self.packages.settle();
         }
@@ -88,11 +100,15 @@ impl Reconciler {
     }
 
     async fn apply(&mut self, actions: Vec<Action>, report: &mut Report) -> Result<(), Error> {
-        let (mut loads, mut retires) = (Vec::new(), Vec::new());
+        let (mut wanted, mut retires) = (BTreeMap::new(), Vec::new());
         for action in actions {
             match action {
-                Action::Load { package, .. } => loads.push(package),
-                Action::Restore { digest, pinned_runs } => self.restore(digest, pinned_runs, report).await?,
+                Action::Load { package, replaces } => {
+                    wanted.insert(package.digest.clone(), Purpose::Activate { package, replaces });
+                }
+                Action::Restore { digest, pinned_runs } => {
+                    wanted.entry(digest).or_insert(Purpose::Restore { pinned_runs });
+                }
                 Action::Retire { digest, overridden_by, .. } => retires.push((digest, overridden_by)),
                 Action::Cancel { name, digest, .. } => self.cancel_runs(name, &digest, report).await?,
                 Action::ForceUnload { digest, .. } => self.force_unload(&digest, report).await?,
@@ -110,13 +126,15 @@ impl Reconciler {
             self.tracked.get(digest).is_some_and(|tracked| !tracked.generation.reactors().is_empty())
         };
         retires.sort_by_cached_key(|(digest, _)| (owns_reactors(digest), digest.clone()));
+        let retiring: Vec<Digest> = retires.iter().map(|(digest, _)| digest.clone()).collect();
+        let loaded = self.load(wanted, &retiring, report).await;
         for (digest, overridden_by) in retires {
-            self.retire(&digest, overridden_by, report).await?;
+            // Another package is about to take its names over: no request finds neither.
+            if !self.is_awaited_in_place_of(&digest) {
+                self.retire(&digest, overridden_by, report).await?;
+            }
         }
-        for batch in loads.chunks(PUBLISH_BATCH) {
-            self.load(batch, report).await?;
-        }
-        Ok(())
+        loaded
     }
 
     fn next_pass(&self, unsettled: bool, deferred: &[Deferred]) -> Duration {
@@ -126,6 +144,9 @@ impl Reconciler {
         }
         if self.tracked.values().any(|tracked| tracked.rollout().is_some()) {
             next = next.min(ROLLOUT_INTERVAL);
+        }
+        if !self.loadings.is_empty() {
+            next = next.min(LOADING_INTERVAL);
         }
         if !self.closing().is_empty() {
             next = next.min(UNLOAD_GRACE);

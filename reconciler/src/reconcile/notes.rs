@@ -6,8 +6,9 @@ use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler};
 use crate::source::offers::ScanChanges;
 use longshore_engine::Packages;
-use longshore_store::Subject;
-use std::collections::{HashMap, HashSet};
+use longshore_package::{Digest, PackageName};
+use longshore_store::{ConditionRow, Subject};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +26,38 @@ impl Reconciler {
             report.outcomes.push(Outcome::Refused { name: path.display().to_string(), error });
         }
         log_failure(self.journal.clear_files(&changes.cured).await);
+    }
+
+    /// Clears the conditions of what is neither desired nor there any more: a refused package whose file went, a file that
+    /// an earlier host refused, a digest that no run waits for.
+    pub(super) async fn clear_stale(
+        &mut self,
+        desired: &[PackageName],
+        pins: &BTreeMap<Digest, u64>,
+    ) -> Result<(), Error> {
+        if self.unsettled {
+            return Ok(());
+        }
+        if self.noted.is_none() {
+            let conditions = ConditionRow::all(&self.journal.store).await?;
+            self.noted = Some(conditions.into_iter().map(|condition| condition.subject).collect());
+        }
+        let mut alive: HashSet<String> = HashSet::new();
+        let open = self.tracked.values().map(|tracked| tracked.generation.package());
+        alive.extend(
+            desired.iter().chain(open).chain(&self.leaky).map(|name| Subject::Package(name).to_string()),
+        );
+        alive.extend(
+            pins.keys()
+                .filter(|digest| self.failures.contains_key(*digest))
+                .map(|digest| Subject::Digest(digest).to_string()),
+        );
+        let files = self.offers.problems().chain(self.superseded.iter().map(PathBuf::as_path));
+        alive.extend(files.map(|path| Subject::File(path).to_string()));
+        let noted = self.noted.get_or_insert_default();
+        let stale: Vec<String> = noted.iter().filter(|subject| !alive.contains(*subject)).cloned().collect();
+        noted.clone_from(&alive);
+        if stale.is_empty() { Ok(()) } else { self.journal.clear(&stale).await }
     }
 
     /// Records the ends of processes of isolated packages. One whose process cannot start again comes back through

@@ -1,12 +1,14 @@
 //! The observation of a pass: loaded generations, pins, overrides.
 
-use crate::error::Error;
-use crate::plan::model::{Drain, Observed};
+use crate::error::{Error, SOURCE_LOST};
+use crate::plan::model::{Desired, Drain, Observed, Origin};
+use crate::readiness::is_problem;
 use crate::reconcile::state::{Phase, Reconciler, Tracked};
 use longshore_engine::embedded;
-use longshore_package::Digest;
-use longshore_store::{Override, PassInputs, Store};
+use longshore_package::{Digest, PackageName};
+use longshore_store::{ConditionRow, Override, PackageRow, PackageState, PassInputs, Store, Subject};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The observation of a pass beside the offered files.
@@ -15,6 +17,8 @@ pub(super) struct Observation {
     /// Unfinished runs by the digest they are pinned to.
     pub(super) pins: BTreeMap<Digest, u64>,
     pub(super) overrides: Vec<Arc<Override>>,
+    /// When an operator asked for a retry last, by package.
+    pub(super) retries: BTreeMap<PackageName, i64>,
 }
 
 /// Pins and overrides from the database. Runs of programs that embed an engine are pinned to no package.
@@ -25,6 +29,34 @@ pub(super) async fn pass_inputs(store: &Store) -> Result<PassInputs, Error> {
 }
 
 impl Reconciler {
+    /// Learns, once, what hosts before this one had loaded last, and from which files.
+    pub(super) async fn load_recorded(&mut self) -> Result<(), Error> {
+        if self.knows_recorded {
+            return Ok(());
+        }
+        let mut packages = PackageRow::all(&self.journal.store).await?;
+        packages.retain(|row| row.state == PackageState::Desired);
+        let of_file = |row: &PackageRow| {
+            let package = Desired {
+                name: row.name.clone(),
+                version: row.version.clone(),
+                digest: row.digest.clone(),
+                origin: Origin::Cache,
+                overridden_by: None,
+            };
+            (!row.source.is_empty()).then(|| (PathBuf::from(&row.source), Arc::new(package)))
+        };
+        let lost = ConditionRow::all(&self.journal.store).await?;
+        let is_lost = |path: &Path| {
+            let subject = Subject::File(path).to_string();
+            lost.iter().any(|c| c.subject == subject && c.reason == SOURCE_LOST && is_problem(c))
+        };
+        self.offers.remember(packages.iter().filter_map(of_file), is_lost);
+        self.recorded = packages.into_iter().map(|row| (row.name, row.digest)).collect();
+        self.knows_recorded = true;
+        Ok(())
+    }
+
     pub(super) async fn observe(&self) -> Result<Observation, Error> {
         let mut in_flight = BTreeMap::new();
         // Before the database is asked: a start that is being recorded now is in the one or the other.
@@ -33,22 +65,24 @@ impl Reconciler {
                 in_flight.insert(digest.clone(), self.engine.in_flight(digest).await as u64);
             }
         }
-        let PassInputs { pins, overrides } = pass_inputs(&self.journal.store).await?;
+        let PassInputs { pins, overrides, retries } = pass_inputs(&self.journal.store).await?;
         let pinned = |digest: &Digest| {
             let recorded = pins.get(digest).copied().unwrap_or(0);
             recorded.max(in_flight.get(digest).copied().unwrap_or(0))
         };
         let observed = self.tracked.iter().filter_map(|(digest, tracked)| {
-            let Tracked { generation, phase, .. } = tracked;
+            let Tracked { generation, phase, source, .. } = tracked;
             let (active, drain) = match phase {
                 Phase::Active { .. } => (true, Drain::default()),
                 Phase::Draining(drain) => (false, *drain),
                 Phase::Closing(_) => return None,
             };
             let (name, digest) = (generation.package().clone(), digest.clone());
-            Some(Observed { pinned_runs: pinned(&digest), name, digest, active, drain })
+            let source = source.clone();
+            Some(Observed { pinned_runs: pinned(&digest), name, digest, source, active, drain })
         });
         let observed = observed.collect();
-        Ok(Observation { observed, pins, overrides: overrides.into_iter().map(Arc::new).collect() })
+        let overrides = overrides.into_iter().map(Arc::new).collect();
+        Ok(Observation { observed, pins, overrides, retries })
     }
 }

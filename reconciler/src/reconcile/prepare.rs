@@ -1,6 +1,4 @@
-//! Everything that comes before a generation is published: checks, artifact cache, probe, opening.
-//!
-//! Packages go through this side by side; what follows (catalog, journal) is done for all of them at once.
+//! Everything that comes before a generation is registered: checks, artifact cache, probe, opening.
 
 use crate::artifact::cache::VerifiedArtifact;
 use crate::artifact::policy::VerifyOptions;
@@ -10,15 +8,16 @@ use crate::error::Error;
 use crate::observer::Observer;
 use crate::plan::model::{Desired, Origin};
 use crate::reconcile::journal::Journal;
-use crate::runtime::generation::Generation;
+use crate::runtime::generation::{Generation, NotOpened};
+use crate::runtime::linker::Linker;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::probe::{ProbeOptions, probe};
 use longshore_engine::Clock;
-use longshore_package::Digest;
+use longshore_package::{Digest, Drift, Isolation, PackageName};
 use longshore_store::{ArtifactRow, Store, Verdict, VerdictRow};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// Prepares packages. Clones work side by side.
@@ -27,20 +26,22 @@ pub(super) struct Loader {
     pub(super) verify: VerifyOptions,
     pub(super) cache: PathBuf,
     pub(super) probe: Option<ProbeOptions>,
+    /// The environment that verdicts of probes hold for.
+    pub(super) environment: Arc<str>,
     pub(super) log_level: u8,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) wake: Arc<Notify>,
     pub(super) journal: Journal,
     pub(super) clock: Arc<dyn Clock>,
-    /// Closed digests whose library is still mapped, with the number of their mappings.
-    pub(super) mapped: HashMap<Digest, usize>,
+    /// Whose turn it is to open a library.
+    pub(super) linker: Arc<Linker>,
 }
 
-/// A package that is open and not published yet.
-pub(super) struct Prepared {
-    pub(super) package: Arc<Desired>,
-    pub(super) generation: Arc<Generation>,
-    pub(super) warnings: Vec<String>,
+/// A digest that passed everything that comes before its library is opened here.
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) artifact: VerifiedArtifact,
+    pub(super) warnings: Vec<Drift>,
 }
 
 /// A digest from the artifact cache.
@@ -59,30 +60,42 @@ pub(super) async fn cached(
     blocking(move || from_cache(&row, &cache, &options)).await
 }
 
+/// Counts an opening of a library by this process, whichever host of it that is. Returns how many there were before:
+/// whether one was given back shows only when it is too late.
+fn note_opening(library: &Path) -> usize {
+    static OPENED: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let times = opened.entry(library.to_owned()).or_default();
+    *times += 1;
+    *times - 1
+}
+
 impl Loader {
-    /// Checks a package, caches it, probes it, and opens it, unless its digest is `open` already.
-    pub(super) async fn prepare(
+    /// Checks a digest, caches it, and probes it. Without a package it is taken from the artifact cache.
+    ///
+    /// It is probed when no verdict is known, and when it is to be opened in this process beside other digests of its
+    /// package: `open_packages` are those that have any.
+    pub(super) async fn verify(
         &self,
-        package: Arc<Desired>,
-        open: Option<Arc<Generation>>,
-    ) -> Result<Prepared, Error> {
-        let (artifact, warnings) = match &package.origin {
-            Origin::File(path) => self.load_file(path.clone(), package.digest.clone()).await?,
-            Origin::Cache => (self.load_cached(&package.digest).await?, Vec::new()),
+        digest: &Digest,
+        package: Option<&Desired>,
+        open_packages: &HashSet<PackageName>,
+    ) -> Result<Verified, Error> {
+        let (artifact, warnings) = match package.map(|package| &package.origin) {
+            Some(Origin::File(path)) => self.load_file(path.clone(), digest.clone()).await?,
+            Some(Origin::Cache) | None => (self.load_cached(digest).await?, Vec::new()),
         };
-        self.probe(&artifact).await?;
-        let generation = match open {
-            Some(generation) => generation,
-            None => self.open(artifact).await?,
-        };
-        Ok(Prepared { package, generation, warnings })
+        let manifest = artifact.manifest();
+        let in_process = self.verify.isolation.of(manifest) == Isolation::InProcess;
+        self.probe(&artifact, in_process && open_packages.contains(&manifest.package.name)).await?;
+        Ok(Verified { artifact, warnings })
     }
 
     async fn load_file(
         &self,
         path: PathBuf,
         expected: Digest,
-    ) -> Result<(VerifiedArtifact, Vec<String>), Error> {
+    ) -> Result<(VerifiedArtifact, Vec<Drift>), Error> {
         let (options, cache) = (self.verify.clone(), self.cache.clone());
         blocking(move || {
             fail::fail_point!("reconciler.reading");
@@ -90,7 +103,7 @@ impl Loader {
             if package.digest != expected {
                 return Err(Error::Replaced { path });
             }
-            let warnings = package.warnings.iter().map(ToString::to_string).collect();
+            let warnings = package.warnings.clone();
             Ok((package.store(&cache)?, warnings))
         })
         .await
@@ -100,19 +113,16 @@ impl Loader {
         cached(digest, &self.journal.store, &self.cache, &self.verify).await
     }
 
-    /// Opens a digest from the artifact cache, for runs that are pinned to it.
-    pub(super) async fn restore(&self, digest: &Digest) -> Result<Arc<Generation>, Error> {
-        let artifact = self.load_cached(digest).await?;
-        self.probe(&artifact).await?;
-        self.open(artifact).await
-    }
-
-    async fn open(&self, artifact: VerifiedArtifact) -> Result<Arc<Generation>, Error> {
-        let artifact = match self.mapped.get(artifact.digest()).copied() {
-            Some(times) => blocking(move || artifact.at_unique_path(times)).await?,
-            None => artifact,
+    /// Opens a digest, in this process under a path that was never opened in it.
+    pub(super) async fn open(&self, artifact: VerifiedArtifact) -> Result<Arc<Generation>, NotOpened> {
+        let options = self.runtime_options();
+        let in_process = options.isolation.of(artifact.manifest()) == Isolation::InProcess;
+        let times = if in_process { note_opening(artifact.path()) } else { 0 };
+        let artifact = match times {
+            0 => artifact,
+            times => blocking(move || artifact.at_unique_path(times)).await?,
         };
-        Ok(Arc::new(Generation::open(artifact, &self.runtime_options()).await?))
+        Ok(Arc::new(Generation::open(artifact, &options).await?))
     }
 
     fn runtime_options(&self) -> RuntimeOptions {
@@ -121,16 +131,20 @@ impl Loader {
             log_level: self.log_level,
             observer: Arc::clone(&self.observer),
             wake: Arc::clone(&self.wake),
+            linker: Arc::clone(&self.linker),
         }
     }
 
-    /// Probes a digest, once: the verdict is recorded.
-    async fn probe(&self, artifact: &VerifiedArtifact) -> Result<(), Error> {
+    /// Probes a digest. A verdict about the library is recorded, and holds for this environment; what befell the probe
+    /// otherwise (time, memory, somebody's signal) is tried again.
+    async fn probe(&self, artifact: &VerifiedArtifact, beside_others: bool) -> Result<(), Error> {
         let Some(options) = &self.probe else { return Ok(()) };
-        let VerdictRow { verdict, code, message } = self.journal.verdict_of(artifact.digest()).await?;
-        match verdict {
-            Some(Verdict::Sound) => return Ok(()),
-            Some(Verdict::Quarantined) => {
+        let (digest, environment) = (artifact.digest(), &self.environment);
+        match self.journal.verdict_of(digest, environment).await? {
+            Some(VerdictRow { verdict: Verdict::Sound, .. }) if !beside_others => return Ok(()),
+            // Its constructors may wait for what another version of it holds: that shows in a child.
+            Some(VerdictRow { verdict: Verdict::Sound, .. }) => {}
+            Some(VerdictRow { verdict: Verdict::Quarantined, code, message, .. }) => {
                 let (code, message) = (code.unwrap_or_default(), message.unwrap_or_default());
                 return Err(Error::Quarantined { code, message });
             }
@@ -138,10 +152,9 @@ impl Loader {
         }
         let probed = probe(artifact, options).await;
         fail::fail_point!("reconciler.probed");
-        match &probed {
-            // A child that could not be started says nothing about the library.
-            Err(Error::ProbeStart { .. }) => {}
-            other => self.journal.probed(artifact, other.as_ref().err(), self.clock.now_ms()).await?,
+        let refusal = probed.as_ref().err();
+        if refusal.is_none_or(Error::is_verdict) {
+            self.journal.probed(artifact, environment, refusal, self.clock.now_ms()).await?;
         }
         probed
     }

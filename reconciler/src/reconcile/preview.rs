@@ -11,8 +11,8 @@ use crate::reconcile::prepare::cached;
 use crate::source::events::FileEvents;
 use crate::source::offers::Offers;
 use longshore_package::{Change, Digest, StaticRecord, diff};
-use longshore_store::{GenerationRow, GenerationState, PassInputs, Store};
-use std::collections::BTreeMap;
+use longshore_store::{GenerationRow, GenerationState, PackageRow, PassInputs, Store};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,8 @@ pub struct Preview {
 /// [`Error::Store`].
 pub async fn preview(options: &Options, store: &Store) -> Result<Preview, Error> {
     let events = FileEvents::watch(&[], Arc::default());
-    let mut offers = Offers::new(options.directories.clone(), options.verify.clone(), events);
+    let own_folders = [options.cache.clone()];
+    let mut offers = Offers::new(options.directories.clone(), &own_folders, options.verify.clone(), events);
     let mut changes = offers.scan().await;
     for _ in 0..SCAN_ATTEMPTS {
         if !changes.unsettled {
@@ -67,7 +68,7 @@ pub async fn preview(options: &Options, store: &Store) -> Result<Preview, Error>
         changes.refused.extend(more.refused);
     }
     let now = options.clock.now_ms();
-    let PassInputs { pins, overrides } = pass_inputs(store).await?;
+    let PassInputs { pins, overrides, .. } = pass_inputs(store).await?;
     let open = open_generations(store, &pins, now).await?;
     let overrides: Vec<_> = overrides.into_iter().map(Arc::new).collect();
     let offered = offers.offered(|package| open.iter().any(|o| o.active && o.digest == package.digest));
@@ -79,7 +80,7 @@ pub async fn preview(options: &Options, store: &Store) -> Result<Preview, Error>
         failures: &BTreeMap::new(),
         drain: options.drain,
     };
-    let Plan { actions, deferred } = plan(input, now);
+    let Plan { actions, deferred, .. } = plan(input, now);
     let mut steps = Vec::with_capacity(actions.len());
     for action in actions {
         steps.push(step(action, options, store, &pins).await?);
@@ -93,6 +94,8 @@ async fn open_generations(
     now: i64,
 ) -> Result<Vec<Observed>, Error> {
     let rows = GenerationRow::newest(store, None, GenerationRow::SCAN_LIMIT).await?;
+    let files = PackageRow::all(store).await?.into_iter().filter(|row| !row.source.is_empty());
+    let files: HashMap<Digest, PathBuf> = files.map(|row| (row.digest, row.source.into())).collect();
     let open = rows.into_iter().filter_map(|row| {
         let active = match row.state {
             GenerationState::Active => true,
@@ -102,7 +105,8 @@ async fn open_generations(
         let GenerationRow { package: name, digest, .. } = row;
         let pinned_runs = pins.get(&digest).copied().unwrap_or(0);
         let drain = Drain { since: now, cancelled_at: None };
-        Some(Observed { name, digest, active, pinned_runs, drain })
+        let source = files.get(&digest).cloned();
+        Some(Observed { name, digest, source, active, pinned_runs, drain })
     });
     Ok(open.collect())
 }

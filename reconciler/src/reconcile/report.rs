@@ -69,3 +69,11 @@ pub struct Report {
     /// Differences that it left.
     pub deferred: Vec<Deferred>,
 }
+
+impl Report {
+    /// Adds a later pass: what it did, and what it left.
+    pub(crate) fn followed_by(&mut self, later: Self) {
+        self.outcomes.extend(later.outcomes);
+        self.deferred = later.deferred;
+    }
+}

@@ -25,6 +25,8 @@ impl Reconciler {
     ) -> Option<Rollout> {
         let unverified = self.unverified.as_mut().and_then(|all| all.remove(&package.name));
         let unverified = unverified.filter(|unverified| unverified.digest == package.digest);
+        // Another package is nothing to go back to.
+        let replaced = replaced.filter(|old| *old.package() == package.name);
         let before = match (replaced, unverified) {
             (Some(old), _) => (old.digest().clone(), old.artifact().manifest().package.version.clone()),
             (None, Some(Unverified { before, .. })) => (before.digest, before.version),

@@ -7,10 +7,12 @@ use crate::observer::Observer;
 use crate::plan::BACKOFF;
 use crate::plan::model::{Drain, DrainPolicy, Failure};
 use crate::plan::rollout::{HealthPolicy, Unverified};
-use crate::reconcile::closing::Closing;
+use crate::reconcile::closing::{Closing, Unpublished};
 use crate::reconcile::journal::{Journal, Registered};
+use crate::reconcile::loadings::Loadings;
 use crate::reconcile::options::{LeakPolicy, Options};
 use crate::reconcile::prepare::Loader;
+use crate::runtime::environment::environment;
 use crate::runtime::generation::{Generation, UnloadResult};
 use crate::source::events::FileEvents;
 use crate::source::offers::Offers;
@@ -18,7 +20,7 @@ use longshore_engine::{Catalog, Clock, EngineHandle, Rng};
 use longshore_package::{Digest, PackageName};
 use longshore_store::GenerationId;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -27,6 +29,8 @@ use tokio::sync::Notify;
 pub(super) struct Tracked {
     pub(super) generation: Arc<Generation>,
     pub(super) phase: Phase,
+    /// The file that it was loaded from, when it was one.
+    pub(super) source: Option<PathBuf>,
     /// Graphs of other packages for whose sake alone it stays loaded, as was reported; empty when it is desired.
     pub(super) retained_for: Vec<UnboundGraph>,
 }
@@ -123,6 +127,8 @@ pub struct Reconciler {
     pub(super) tracked: HashMap<Digest, Tracked>,
     /// Digests that failed and are not loaded.
     pub(super) failures: BTreeMap<Digest, Failure>,
+    /// The requests for a retry that were seen last; none before the first pass.
+    pub(super) retries: Option<BTreeMap<PackageName, i64>>,
     /// Packages with a roll-back among the overrides of the last pass.
     pub(super) rolled_back: HashSet<PackageName>,
     /// Digests that hosts before this one had loaded and did not have for long, by package; none until they were
@@ -130,8 +136,23 @@ pub struct Reconciler {
     pub(super) unverified: Option<HashMap<PackageName, Unverified>>,
     /// Libraries that stayed mapped after they were closed, and their bytes.
     pub(super) leaked: (usize, u64),
+    /// Packages whose libraries stay mapped beyond the budget, until they are loaded again.
+    pub(super) leaky: HashSet<PackageName>,
     /// The result of the last unload of each package.
     pub(super) unloads: HashMap<PackageName, UnloadResult>,
+    /// Digests on their way to be loaded.
+    pub(super) loadings: Loadings,
+    /// Digests that were opened, were not published, and are being closed.
+    pub(super) unpublished: Vec<Unpublished>,
+    /// The digests that hosts before this one had loaded last, of packages that this one has not loaded yet.
+    pub(super) recorded: HashMap<PackageName, Digest>,
+    pub(super) knows_recorded: bool,
+    /// True when files were being written at the last pass.
+    pub(super) unsettled: bool,
+    /// Subjects that have conditions in the database; none before the first pass.
+    pub(super) noted: Option<HashSet<String>>,
+    /// Published generations whose runs are not moved to them, with those that they replaced.
+    pub(super) unmigrated: Vec<(Arc<Generation>, Arc<Generation>)>,
     /// Published generations that are not recorded as loaded: the database failed at that moment.
     pub(super) unrecorded: Vec<Registered>,
     /// Files that were reported as superseded.
@@ -155,21 +176,24 @@ impl Reconciler {
         let wake: Arc<Notify> = Arc::default();
         let watched: Vec<PathBuf> = options.directories.iter().chain(&options.wake).cloned().collect();
         let events = FileEvents::watch(&watched, Arc::clone(&wake));
+        let own_folders: Vec<PathBuf> = options.wake.iter().chain([&options.cache]).cloned().collect();
         let loader = Loader {
             verify: options.verify.clone(),
             cache: options.cache,
+            environment: environment(options.probe.as_ref().map_or(Path::new(""), |probe| &probe.program))
+                .into(),
             probe: options.probe,
             log_level: options.log_level,
             observer: Arc::clone(&options.observer),
             wake: Arc::clone(&wake),
             journal: journal.clone(),
             clock: Arc::clone(&options.clock),
-            mapped: HashMap::new(),
+            linker: Arc::default(),
         };
         Self {
             interval: options.interval,
             loader,
-            offers: Offers::new(options.directories, options.verify, events),
+            offers: Offers::new(options.directories, &own_folders, options.verify, events),
             packages,
             engine,
             journal,
@@ -181,10 +205,19 @@ impl Reconciler {
             leaks: options.leaks,
             tracked: HashMap::new(),
             failures: BTreeMap::new(),
+            retries: None,
             rolled_back: HashSet::new(),
             unverified: None,
             leaked: (0, 0),
+            leaky: HashSet::new(),
             unloads: HashMap::new(),
+            loadings: Loadings::default(),
+            unpublished: Vec::new(),
+            recorded: HashMap::new(),
+            knows_recorded: false,
+            unsettled: true,
+            noted: None,
+            unmigrated: Vec::new(),
             unrecorded: Vec::new(),
             superseded: HashSet::new(),
             resolved_in: Arc::default(),
@@ -201,6 +234,16 @@ impl Reconciler {
     /// Longest time between passes.
     pub(crate) fn interval(&self) -> Duration {
         self.interval
+    }
+
+    /// True when no file was being written at the last pass, and no package is on its way.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.unsettled && self.loadings.is_empty()
+    }
+
+    /// True when a package is on its way to be loaded.
+    pub(crate) fn is_loading(&self, package: &PackageName) -> bool {
+        self.loadings.has(package)
     }
 
     /// True when a generation of a package is open here.
@@ -247,15 +290,16 @@ impl Reconciler {
     /// Digests that are being closed.
     pub(super) fn closing(&self) -> Vec<Digest> {
         let closing = self.tracked.iter().filter(|(_, tracked)| matches!(tracked.phase, Phase::Closing(_)));
-        closing.map(|(digest, _)| digest.clone()).collect()
+        let unpublished = self.unpublished.iter().map(|unpublished| unpublished.digest.clone());
+        closing.map(|(digest, _)| digest.clone()).chain(unpublished).collect()
     }
 
     /// Counts a failure of a digest, which is tried again after a pause.
-    pub(super) fn note_failure(&mut self, digest: &Digest) {
+    pub(super) fn note_failure(&mut self, digest: &Digest, depends_on_others: bool) {
         let times = self.failures.get(digest).map_or(0, |failure| failure.times) + 1;
         let pause = BACKOFF.jittered(times, self.rng.draw()).as_millis();
         let retry_at = self.now_ms().saturating_add(i64::try_from(pause).unwrap_or(i64::MAX));
-        self.failures.insert(digest.clone(), Failure { times, retry_at });
+        self.failures.insert(digest.clone(), Failure { times, retry_at, depends_on_others });
     }
 
     /// Publishes a draft with every generation that is not being closed, and wakes the engine.

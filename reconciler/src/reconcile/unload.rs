@@ -5,13 +5,14 @@ use crate::catalog::draft::Draft;
 use crate::error::{Error, UnboundGraph};
 use crate::observer::PackagePhase;
 use crate::plan::model::Drain;
-use crate::reconcile::closing::Closing;
+use crate::reconcile::closing::{Closing, Unpublished};
+use crate::reconcile::loadings::{Purpose, Stage};
 use crate::reconcile::notes::log_failure;
 use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler, Tracked, Transition};
-use crate::runtime::generation::{Generation, UnloadResult};
+use crate::runtime::generation::{Generation, Remains, UnloadResult};
 use longshore_package::{Digest, PackageName};
-use longshore_store::{Override, Subject};
+use longshore_store::Override;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,39 +24,52 @@ pub(super) const UNLOAD_GRACE: Duration = Duration::from_millis(250);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 
 impl Reconciler {
-    /// Opens a digest for the runs that are pinned to it; no new run starts on it.
-    pub(super) async fn restore(
-        &mut self,
-        digest: Digest,
-        pinned_runs: u64,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        if self.tracked.contains_key(&digest) {
-            // It is being closed, and is opened again after that: a pass waits for no generation.
-            return Ok(());
+    /// Closes a generation that was never published. One that is tracked is not: it was open before.
+    pub(super) fn close_unpublished(&mut self, generation: Arc<Generation>) {
+        if self.tracked.contains_key(generation.digest()) {
+            return;
         }
-        let generation = match self.loader.restore(&digest).await {
-            Ok(generation) => generation,
-            Err(Error::Store(error)) => return Err(Error::Store(error)),
-            Err(error) => {
-                self.note_failure(&digest);
-                let subject = Subject::Digest(&digest);
-                self.journal.refused(subject, Some(&digest), &error, self.now_ms()).await?;
-                report.outcomes.push(Outcome::Refused { name: digest.to_string(), error });
-                return Ok(());
+        let (digest, name) = (generation.digest().clone(), Some(generation.package().clone()));
+        let closing = Closing::of(generation, Arc::clone(&self.wake));
+        self.unpublished.push(Unpublished { digest, name, closing });
+    }
+
+    /// Closes what is left of a digest that was not opened.
+    pub(super) fn close_remains(&mut self, digest: &Digest, remains: Remains) {
+        let closing = Closing::until(remains.close(), Arc::clone(&self.wake));
+        self.unpublished.push(Unpublished { digest: digest.clone(), name: None, closing });
+    }
+
+    /// Publishes digests that were opened for the runs that are pinned to them; no new run starts on them.
+    pub(super) async fn publish_restored(&mut self, report: &mut Report) -> Result<(), Error> {
+        let opened =
+            self.loadings.iter().filter_map(|(_, loading)| match (&loading.purpose, &loading.stage) {
+                (Purpose::Restore { pinned_runs }, Stage::Opened(generation)) => {
+                    Some((Arc::clone(generation), *pinned_runs))
+                }
+                _ => None,
+            });
+        let opened: Vec<(Arc<Generation>, u64)> = opened.collect();
+        for (generation, pinned_runs) in opened {
+            let digest = generation.digest().clone();
+            // One that was opened for new runs meanwhile serves the old ones as well.
+            if self.tracked.contains_key(&digest) {
+                self.loadings.remove(&digest);
+                continue;
             }
-        };
-        if let Err(error) = self.journal.loading(&[&generation], self.now_ms()).await {
-            generation.close().await;
-            return Err(error);
+            let now = self.now_ms();
+            let since = self.journal.draining_since(&generation, now).await?;
+            self.journal.loading(&[&generation], now).await?;
+            self.loadings.remove(&digest);
+            let phase = Phase::Draining(Drain { since, cancelled_at: None });
+            let (source, retained_for) = (None, Vec::new());
+            let tracked = Tracked { generation: Arc::clone(&generation), phase, source, retained_for };
+            self.tracked.insert(digest.clone(), tracked);
+            self.failures.remove(&digest);
+            self.publish(Draft::of(&self.packages.snapshot().catalog));
+            self.journal.restored(&generation, pinned_runs, since, now).await?;
+            report.outcomes.push(Outcome::Restored { name: generation.package().clone(), digest });
         }
-        let phase = Phase::Draining(Drain { since: self.now_ms(), cancelled_at: None });
-        let tracked = Tracked { generation: Arc::clone(&generation), phase, retained_for: Vec::new() };
-        self.tracked.insert(digest.clone(), tracked);
-        self.failures.remove(&digest);
-        self.publish(Draft::of(&self.packages.snapshot().catalog));
-        self.journal.restored(&generation, pinned_runs, self.now_ms()).await?;
-        report.outcomes.push(Outcome::Restored { name: generation.package().clone(), digest });
         Ok(())
     }
 
@@ -162,21 +176,26 @@ impl Reconciler {
         self.unload(digest, report).await
     }
 
-    /// Closes everything that is loaded, for the shutdown of the host.
+    /// Closes everything that is loaded, side by side, for the shutdown of the host.
     pub async fn close(&mut self) {
-        for digest in self.closing() {
-            let closed = self.await_closing(&digest, SHUTDOWN_GRACE, &mut Report::default()).await;
-            log_failure(closed);
-        }
+        let deadline = tokio::time::Instant::now() + SHUTDOWN_GRACE;
+        self.stop_loading(deadline).await;
         self.packages.publish(Snapshot::default());
-        for (_, tracked) in self.tracked.drain() {
-            let generation = tracked.generation;
-            let result = generation.close().await;
-            fail::fail_point!("reconciler.closed");
-            let recorded = self.journal.unloaded(&generation, result, false, self.clock.now_ms()).await;
-            if let Err(error) = recorded {
-                tracing::warn!(error = &error as &dyn std::error::Error, "an unload was not recorded");
+        for tracked in self.tracked.values_mut() {
+            if !matches!(tracked.phase, Phase::Closing(_)) {
+                let closing = Closing::of(Arc::clone(&tracked.generation), Arc::clone(&self.wake));
+                tracked.phase = Phase::Closing(closing);
             }
+        }
+        let now = self.clock.now_ms();
+        for (_, tracked) in self.tracked.drain() {
+            let Phase::Closing(mut closing) = tracked.phase else { continue };
+            let Ok(result) = tokio::time::timeout_at(deadline, closing.result()).await else { continue };
+            log_failure(self.journal.unloaded(&tracked.generation, result, false, now).await);
+        }
+        for mut unpublished in self.unpublished.drain(..) {
+            // It was never recorded as open.
+            let _ = tokio::time::timeout_at(deadline, unpublished.closing.result()).await;
         }
     }
 
@@ -200,6 +219,13 @@ impl Reconciler {
         for digest in self.closing() {
             self.await_closing(&digest, Duration::ZERO, report).await?;
         }
+        let (over, closing) = self.unpublished.drain(..).partition(|one| one.closing.is_over());
+        self.unpublished = closing;
+        let over: Vec<Unpublished> = over;
+        for Unpublished { name, mut closing, .. } in over {
+            let result = closing.result().await;
+            self.note_leak(name.as_ref(), result, report).await;
+        }
         Ok(())
     }
 
@@ -217,7 +243,7 @@ impl Reconciler {
         self.tracked.remove(digest);
         self.unloads.insert(name.clone(), result);
         self.observer.phase(PackagePhase::Unloaded, name.as_str(), digest.as_str());
-        self.note_leak(&name, digest, result, report).await;
+        self.note_leak(Some(&name), result, report).await;
         log_failure(self.collect_cache(&name).await);
         report.outcomes.push(Outcome::Unloaded { name, result });
         Ok(())
@@ -225,20 +251,12 @@ impl Reconciler {
 
     /// Counts a library that stays mapped. Beyond the budget the host reports it, and by policy gives the package a
     /// process of its own.
-    async fn note_leak(
-        &mut self,
-        name: &PackageName,
-        digest: &Digest,
-        result: UnloadResult,
-        report: &mut Report,
-    ) {
+    async fn note_leak(&mut self, name: Option<&PackageName>, result: UnloadResult, report: &mut Report) {
         let UnloadResult::StillMapped { bytes } = result else { return };
-        *self.loader.mapped.entry(digest.clone()).or_default() += 1;
         self.leaked.0 += 1;
         self.leaked.1 += bytes;
-        if self.leaked.0 <= self.leaks.budget {
-            return;
-        }
+        let Some(name) = name.filter(|_| self.leaked.0 > self.leaks.budget) else { return };
+        self.leaky.insert(name.clone());
         let isolated = self.leaks.isolate;
         if isolated {
             self.loader.verify.isolation.packages.insert(name.clone());

@@ -1,12 +1,14 @@
 //! A loaded digest. Its package is called on its lanes only, in this process or in one of its own.
 
-use crate::artifact::cache::VerifiedArtifact;
+use crate::artifact::cache::{VerifiedArtifact, remove_unique_path};
 use crate::artifact::policy::IsolationPolicy;
 use crate::error::Error;
 use crate::runtime::callbacks::{Callbacks, CrashNote, Shared};
 use crate::runtime::instance::{Instance, check_declared};
-use crate::runtime::lanes::{GraphLane, Job, Lanes, Open};
+use crate::runtime::lanes::{GraphLane, Job, Lanes, Open, Opened};
+use crate::runtime::leftovers::{self, Leftovers};
 use crate::runtime::library::OpenLibrary;
+use crate::runtime::linker::Linker;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::package_log::AttemptName;
 use longshore_engine::{
@@ -14,12 +16,12 @@ use longshore_engine::{
     POLL_DEADLINE_MS, PackageTenants, PollOutcome, ReactorDef, TriggerDef, WorkflowDef, definitions, graphs,
     reactor_defs, read_poll, read_reply, start_request, triggers,
 };
-use longshore_package::{Digest, Isolation, PackageName};
+use longshore_package::{Digest, Isolation, LiveEntries, PackageName};
 use longshore_store::GenerationId;
 use longshore_workflow_plugin::Method;
 use longshore_workflow_plugin::wire::{PollRequest, ShellConfig, TaskRequest, Wire};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -42,6 +44,52 @@ pub struct Generation {
     isolation: Isolation,
     shared: Arc<Shared>,
     lanes: Arc<Mutex<Option<Lanes>>>,
+}
+
+/// A package that was not opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the package was not opened")]
+pub struct NotOpened {
+    /// Why.
+    #[source]
+    pub error: Error,
+    /// What has to be closed; none when nothing was opened.
+    pub remains: Option<Remains>,
+}
+
+impl From<Error> for NotOpened {
+    fn from(error: Error) -> Self {
+        Self { error, remains: None }
+    }
+}
+
+/// The lanes of a package, and its library.
+pub struct Remains {
+    lanes: Lanes,
+    library: PathBuf,
+    isolation: Isolation,
+}
+
+impl fmt::Debug for Remains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remains").field("library", &self.library).finish_non_exhaustive()
+    }
+}
+
+impl Remains {
+    /// Ends the instance, its runtime and its lanes, closes the library, and looks whether it is gone.
+    pub async fn close(self) -> UnloadResult {
+        let (library, names) = (self.library.clone(), self.lanes.thread_names());
+        let ended = self.lanes.close(move || is_in_use(&library, &names)).await;
+        if ended && self.isolation == Isolation::Process {
+            return UnloadResult::ProcessEnded;
+        }
+        let result = unload_result(&self.library);
+        if result == UnloadResult::Unmapped {
+            remove_unique_path(&self.library);
+        }
+        result
+    }
 }
 
 /// True when a closed library's memory was given back.
@@ -75,8 +123,9 @@ impl Generation {
     /// Opens a verified library on a lane of its own and asks it for everything it declares.
     ///
     /// # Errors
-    /// [`Error::Load`], [`Error::Answer`], [`Error::RecordMismatch`], [`Error::Definition`].
-    pub async fn open(artifact: VerifiedArtifact, options: &RuntimeOptions) -> Result<Self, Error> {
+    /// [`NotOpened`] with [`Error::Load`], [`Error::Answer`], [`Error::RecordMismatch`], [`Error::Definition`],
+    /// [`Error::OpenHung`], and what is left to close.
+    pub async fn open(artifact: VerifiedArtifact, options: &RuntimeOptions) -> Result<Self, NotOpened> {
         let limits = &artifact.manifest().limits;
         let config = ShellConfig {
             workers: limits.workers.unwrap_or(DEFAULT_WORKERS),
@@ -91,9 +140,18 @@ impl Generation {
             Isolation::InProcess => in_process(&artifact, config, callbacks),
             Isolation::Process => in_its_own(&artifact, &config, &options.isolation, callbacks),
         };
-        let (lanes, opened) = Lanes::start(artifact.digest().short(), open);
-        let metadata = opened.await.unwrap_or_else(|_| Err(Error::Load { message: "its lane ended".into() }));
-        let checked = metadata.and_then(|live| {
+        let limit = options.isolation.start;
+        let turn = match isolation {
+            Isolation::InProcess => Some(options.linker.turn().await?),
+            Isolation::Process => None,
+        };
+        let (lanes, opened) = Lanes::start(artifact.digest().short(), open)?;
+        let declared = match turn {
+            // The process has limits of its own, and is ended when it exceeds them.
+            None => opened.declared.await.unwrap_or_else(|_| Err(lane_ended())),
+            Some(turn) => declared_within(limit, opened, turn, &options.linker, &shared.package).await,
+        };
+        let checked = declared.and_then(|live| {
             check_declared(&live, &artifact.declared())?;
             let workflows = definitions(&live.tasks, artifact.digest())?;
             Ok((workflows, live))
@@ -101,8 +159,8 @@ impl Generation {
         let (workflows, live) = match checked {
             Ok(checked) => checked,
             Err(error) => {
-                lanes.close().await;
-                return Err(error);
+                let library = artifact.path().to_owned();
+                return Err(NotOpened { error, remains: Some(Remains { lanes, library, isolation }) });
             }
         };
         let (digest, package) = (artifact.digest(), &artifact.manifest().package.name);
@@ -265,14 +323,11 @@ impl Generation {
     /// Ends the instance, its runtime and its lanes, closes the library, and looks whether it is gone.
     pub async fn close(&self) -> UnloadResult {
         let lanes = self.lanes().take();
-        let ended = match lanes {
-            Some(lanes) => lanes.close().await,
-            None => true,
-        };
-        if ended && self.isolation == Isolation::Process {
-            return UnloadResult::ProcessEnded;
+        let (library, isolation) = (self.artifact.path().to_owned(), self.isolation);
+        match lanes {
+            Some(lanes) => Remains { lanes, library, isolation }.close().await,
+            None => unload_result(&library),
         }
-        unload_result(self.artifact.path())
     }
 
     fn submit(&self, job: Job) -> bool {
@@ -291,6 +346,28 @@ impl fmt::Debug for Generation {
             .field("digest", &self.artifact.digest().short())
             .finish_non_exhaustive()
     }
+}
+
+fn lane_ended() -> Error {
+    Error::Load { message: "its lane ended".into() }
+}
+
+/// What a package that is opened in this process declares. Its constructors and its answers get `limit` each.
+async fn declared_within(
+    limit: Duration,
+    opened: Opened,
+    turn: tokio::sync::MutexGuard<'_, ()>,
+    linker: &Linker,
+    package: &PackageName,
+) -> Result<LiveEntries, Error> {
+    let hung = |in_constructor| Error::OpenHung { seconds: limit.as_secs(), in_constructor };
+    if tokio::time::timeout(limit, opened.mapped).await.is_err() {
+        linker.held_by(package, opened.has_come_back);
+        return Err(hung(true));
+    }
+    drop(turn);
+    let declared = tokio::time::timeout(limit, opened.declared).await.map_err(|_| hung(false))?;
+    declared.unwrap_or_else(|_| Err(lane_ended()))
 }
 
 /// The outcome of an attempt that did not go on detached.
@@ -362,15 +439,24 @@ fn in_its_own(_: &VerifiedArtifact, _: &ShellConfig, _: &IsolationPolicy, _: Arc
     Box::new(|| Err(Error::Load { message }))
 }
 
+/// True when a library must stay mapped: threads go on in it. Its signal handlers are taken away.
+fn is_in_use(library: &Path, lanes: &[String]) -> bool {
+    let Leftovers { threads, handlers } = leftovers::look(library, lanes);
+    let library = library.display();
+    if !handlers.is_empty() {
+        tracing::warn!(%library, ?handlers, "a package left signal handlers behind: they are taken away");
+    }
+    if threads > 0 {
+        tracing::warn!(%library, threads, "a package left threads behind: its library stays mapped");
+    }
+    threads > 0
+}
+
 /// Looks for mappings of a file in this process.
 fn unload_result(path: &Path) -> UnloadResult {
-    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return UnloadResult::Unknown };
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let Some(path) = path.to_str() else { return UnloadResult::Unknown };
-    let size = |line: &str| {
-        let (start, end) = line.split_whitespace().next()?.split_once('-')?;
-        Some(u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?)
-    };
-    let bytes: u64 = maps.lines().filter(|line| line.contains(path)).filter_map(size).sum();
-    if bytes == 0 { UnloadResult::Unmapped } else { UnloadResult::StillMapped { bytes } }
+    if !Path::new("/proc/self/maps").exists() {
+        return UnloadResult::Unknown;
+    }
+    let bytes: usize = leftovers::ranges(path).into_iter().map(|(start, end)| end - start).sum();
+    if bytes == 0 { UnloadResult::Unmapped } else { UnloadResult::StillMapped { bytes: bytes as u64 } }
 }

@@ -8,6 +8,8 @@ use crate::runtime::graph_calls::Graphs;
 use crate::runtime::instance::{Instance, Mapping};
 use longshore_engine::{GraphJob, GraphRunner};
 use longshore_package::LiveEntries;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -24,6 +26,16 @@ pub(crate) type Job = Box<dyn FnOnce(&dyn Instance) + Send>;
 /// Opens the package, on its first lane.
 pub(crate) type Open = Box<dyn FnOnce() -> Result<Box<dyn Instance>, Error> + Send>;
 
+/// The progress of opening a package.
+pub(crate) struct Opened {
+    /// Its library is mapped, or did not open.
+    pub(crate) mapped: oneshot::Receiver<()>,
+    /// What it declares.
+    pub(crate) declared: oneshot::Receiver<Result<LiveEntries, Error>>,
+    /// True once the library is mapped or did not open, however long it took.
+    pub(crate) has_come_back: Arc<AtomicBool>,
+}
+
 pub(crate) struct Lanes {
     pub(crate) calls: Sender<Job>,
     /// Polls of triggers, which may take their time.
@@ -32,6 +44,7 @@ pub(crate) struct Lanes {
     graphs: Sender<Job>,
     thread: JoinHandle<()>,
     mapping: Arc<OnceLock<Mapping>>,
+    name: String,
 }
 
 /// The work of each lane, as its thread gets it.
@@ -58,31 +71,50 @@ impl GraphRunner for GraphLane {
 
 impl Lanes {
     /// Starts the lane that opens the package, and the lanes for polls and graphs once it is open.
-    pub(crate) fn start(name: &str, open: Open) -> (Self, oneshot::Receiver<Result<LiveEntries, Error>>) {
+    ///
+    /// # Errors
+    /// [`Error::NoThread`].
+    pub(crate) fn start(name: &str, open: Open) -> Result<(Self, Opened), Error> {
         let (calls, call_jobs) = mpsc::channel();
         let (polls, poll_jobs) = mpsc::channel();
         let (graphs, graph_jobs) = mpsc::channel();
         let jobs = Jobs { calls: call_jobs, polls: poll_jobs, graphs: graph_jobs };
-        let (opened, answer) = oneshot::channel();
+        let (opened, declared) = oneshot::channel();
+        let (is_mapped, mapped_signal) = oneshot::channel();
+        let has_come_back: Arc<AtomicBool> = Arc::default();
+        let came_back = Arc::clone(&has_come_back);
         let mapping: Arc<OnceLock<Mapping>> = Arc::default();
-        let (mapped, short) = (Arc::clone(&mapping), name.to_owned());
-        let run = move || match open() {
-            Ok(package) => {
-                if let Some(mapping) = package.mapping() {
-                    mapped.get_or_init(|| mapping);
+        let name = unique_name(name);
+        let (mapped, named) = (Arc::clone(&mapping), name.clone());
+        let run = move || {
+            let library = open();
+            came_back.store(true, Ordering::Release);
+            // Whoever asked may have given up.
+            let _ = is_mapped.send(());
+            match library {
+                Ok(package) => {
+                    if let Some(mapping) = package.mapping() {
+                        mapped.get_or_init(|| mapping);
+                    }
+                    serve(&*package, jobs, &named, opened);
                 }
-                serve(&*package, jobs, &short, opened);
+                Err(error) => drop(opened.send(Err(error))),
             }
-            Err(error) => drop(opened.send(Err(error))),
         };
         let thread = std::thread::Builder::new().name(format!("lane-{name}")).spawn(run);
-        // A host that cannot start a thread cannot do anything; there is no way on from here.
-        let thread = thread.unwrap_or_else(|error| panic!("no thread for a package: {error}"));
-        (Self { calls, polls, graphs, thread, mapping }, answer)
+        let thread = thread.map_err(|source| Error::NoThread { source })?;
+        let opened = Opened { mapped: mapped_signal, declared, has_come_back };
+        Ok((Self { calls, polls, graphs, thread, mapping, name }, opened))
     }
 
-    /// Ends the lanes, and with them the instance. False when one is stuck in the package.
-    pub(crate) async fn close(self) -> bool {
+    /// The names of its threads.
+    pub(crate) fn thread_names(&self) -> [String; 3] {
+        ["lane", "poll", "graph"].map(|kind| format!("{kind}-{}", self.name))
+    }
+
+    /// Ends the lanes, and with them the instance; then unmaps its library unless `is_in_use` says otherwise. False when a
+    /// lane is stuck in the package.
+    pub(crate) async fn close(self, is_in_use: impl FnOnce() -> bool + Send + 'static) -> bool {
         drop(self.calls);
         drop(self.polls);
         drop(self.graphs);
@@ -90,7 +122,10 @@ impl Lanes {
         let close = move || {
             // The lane drops the instance; a package whose destructor panics has lost its own thread.
             let _ = thread.join();
-            drop(mapping);
+            if mapping.get().is_some() && is_in_use() {
+                // For the rest of the process: what runs in it would fault.
+                std::mem::forget(mapping);
+            }
         };
         let closed = tokio::time::timeout(LANE_EXIT_TIMEOUT, tokio::task::spawn_blocking(close)).await;
         if closed.is_err() {
@@ -103,6 +138,12 @@ impl Lanes {
     }
 }
 
+/// A name that no other opening of this process has, within what Linux keeps of the name of a thread.
+fn unique_name(digest: &str) -> String {
+    static OPENINGS: AtomicU32 = AtomicU32::new(0);
+    format!("{:x}-{digest}", OPENINGS.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Answers what the package declares, then does the jobs of all lanes until they are closed.
 fn serve(
     package: &dyn Instance,
@@ -110,29 +151,34 @@ fn serve(
     name: &str,
     opened: oneshot::Sender<Result<LiveEntries, Error>>,
 ) {
-    let metadata = package.metadata();
-    let needed = metadata.as_ref().ok().map(needs);
-    // Whoever asked may have gone; then the lanes are closed.
-    let _ = opened.send(metadata);
-    let Some((polled, graphed)) = needed else { return };
+    let declared = package.metadata();
+    let Some((polled, graphed)) = declared.as_ref().ok().map(needs) else {
+        // Whoever asked may have gone.
+        return drop(opened.send(declared));
+    };
     std::thread::scope(|scope| {
         let lane = |kind: &str, jobs: Receiver<Job>| {
-            let serve = move || jobs.iter().for_each(|job| job(package));
-            // Without its thread a lane takes no jobs; the host is short of threads and says so.
-            if let Err(error) =
-                std::thread::Builder::new().name(format!("{kind}-{name}")).spawn_scoped(scope, serve)
-            {
-                tracing::error!(%error, "no thread for a lane");
-            }
+            let thread = std::thread::Builder::new().name(format!("{kind}-{name}"));
+            thread.spawn_scoped(scope, move || do_all(package, &jobs)).map(drop)
         };
-        if polled {
-            lane("poll", jobs.polls);
+        let polls = if polled { lane("poll", jobs.polls) } else { Ok(()) };
+        let graphs = if graphed { lane("graph", jobs.graphs) } else { Ok(()) };
+        // Without its lanes a package would seem to work. When this one ends, its caller closes the others.
+        let complete = polls.and(graphs).map_err(|source| Error::NoThread { source });
+        if opened.send(complete.and(declared)).is_ok() {
+            do_all(package, &jobs.calls);
         }
-        if graphed {
-            lane("graph", jobs.graphs);
-        }
-        jobs.calls.iter().for_each(|job| job(package));
     });
+}
+
+/// Does jobs until their lane is closed. One that panics takes neither the lane nor the host with it.
+fn do_all(package: &dyn Instance, jobs: &Receiver<Job>) {
+    for job in jobs {
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| job(package)));
+        if done.is_err() {
+            tracing::error!("work for a package panicked: this is a bug in Longshore");
+        }
+    }
 }
 
 /// Which lanes a package needs beside the first: for polls, for graphs.

@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// The name fidius gives the interface.
 const INTERFACE: &str = "LongshorePackage";
 
+/// The interface version since which packages report to their host.
+const HOST_SINCE: u32 = 2;
+
 /// A library that is mapped here, with its one instance.
 pub(crate) struct OpenLibrary {
     handle: PluginHandle,
@@ -52,8 +55,13 @@ impl OpenLibrary {
             return Err(Error::Load { message: format!("it registers {ours} packages, not one") });
         }
         library.plugins.retain(|p| p.info.interface_name == INTERFACE);
-        if let Some(host) = host {
-            LongshoreHostBinding::bind(&library, host).map_err(|e| load_error(&e))?;
+        let speaks_to_host = library.plugins.iter().any(|plugin| plugin.info.interface_version >= HOST_SINCE);
+        if let Some(host) = host.filter(|_| speaks_to_host)
+            && !LongshoreHostBinding::bind(&library, host).map_err(|e| load_error(&e))?
+        {
+            let message =
+                "it takes no host table: `fidius_get_host_imports` is not among its symbols".to_owned();
+            return Err(Error::Load { message });
         }
         let mapping: Mapping = Arc::clone(&library.library) as Mapping;
         let plugin = library.plugins.remove(0);
@@ -74,6 +82,14 @@ impl OpenLibrary {
         }
         let handle = PluginHandle::configure_from_loaded(plugin, &ByteBuf::from(config.encode()));
         Ok(Self { handle: handle.map_err(|e| load_error(&e))?, mapping, interface_version })
+    }
+
+    /// Ends the instance and leaves the library mapped, in a process that is about to end: threads that it started may go
+    /// on in it.
+    pub(crate) fn end_instance(self) {
+        let mapping = Arc::clone(&self.mapping);
+        drop(self);
+        std::mem::forget(mapping);
     }
 }
 

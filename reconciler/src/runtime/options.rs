@@ -2,6 +2,7 @@
 
 use crate::artifact::policy::IsolationPolicy;
 use crate::observer::{NoObserver, Observer};
+use crate::runtime::linker::Linker;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -16,11 +17,19 @@ pub struct RuntimeOptions {
     pub observer: Arc<dyn Observer>,
     /// Notified when there is something to record.
     pub wake: Arc<Notify>,
+    /// Shared by all that open libraries in this process.
+    pub linker: Arc<Linker>,
 }
 
 impl RuntimeOptions {
     /// Options without an observer and without log lines.
     pub fn quiet(isolation: IsolationPolicy) -> Self {
-        Self { isolation, log_level: 0, observer: Arc::new(NoObserver), wake: Arc::default() }
+        Self {
+            isolation,
+            log_level: 0,
+            observer: Arc::new(NoObserver),
+            wake: Arc::default(),
+            linker: Arc::default(),
+        }
     }
 }

@@ -3,8 +3,8 @@
 use longshore_store::{
     ArtifactRow, AttemptResult, AttemptRow, Claim, CommandAnswer, CommandClass, CommandRow, ConditionKind,
     ConditionRow, ConditionStatus, DeadLetter, DeadLetterId, Digest, EntryKind, EntryRow, EventKind,
-    EventRow, FencingToken, GenerationId, GenerationRow, GenerationState, HostId, InputRow, Lease, Log,
-    Losses, NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override,
+    EventRow, FencingToken, GenerationId, GenerationRow, GenerationState, HostId, HostRow, InputRow, Lease,
+    Log, Losses, NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override,
     OverrideKind, PackageName, PackageRow, PackageState, PassInputs, PositionRow, QueueId, ReactorCommand,
     ReactorRow, Recorded, RecordedClaims, Resolution, RunAge, RunCounts, RunId, RunPage, RunRow, RunState,
     ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx,
@@ -197,7 +197,7 @@ pub(crate) async fn what_moves_with_the_clock_and_what_is_cancelled(backend: Bac
     let (host, run) = (HostId::new(), start(store, Some("key")).await);
     assert!(RunRow::has_key(store, "key").await.expect("looks"));
     assert!(!RunRow::has_key(store, "other").await.expect("looks"));
-    assert!(!store.has_host_since(0).await.expect("looks"));
+    assert!(!store.has_host(0).await.expect("looks"));
     let mut tx = store.begin().await.expect("begins");
     assert_eq!(RunRow::existing(&mut tx, &[run, RunId::new()]).await.expect("looks"), HashSet::from([run]));
     Store::register_host(&mut tx, host, "test", 1, 10).await.expect("registers");
@@ -217,8 +217,8 @@ pub(crate) async fn what_moves_with_the_clock_and_what_is_cancelled(backend: Bac
     ScheduleRow::delete(&mut tx, "nobody").await.expect("deletes");
     PositionRow::forget(&mut tx, "r", "file x").await.expect("forgets");
     store.commit(tx).await.expect("commits");
-    assert!(store.has_host_since(10).await.expect("looks"));
-    assert!(!store.has_host_since(11).await.expect("looks"));
+    assert!(store.has_host(10).await.expect("looks"));
+    assert!(!store.has_host(20_000).await.expect("looks"));
 }
 
 /// A run whose host remembers what is ready: nothing is asked, everything is compared.
@@ -305,12 +305,10 @@ pub(crate) async fn packages_and_their_generations_are_recorded(backend: Backend
         library_sha256: "s",
         manifest: "",
     };
-    let sound = VerdictRow { verdict: Some(Verdict::Sound), ..VerdictRow::default() };
     NewArtifact::insert(&mut tx, &[artifact], 1).await.expect("records");
-    ArtifactRow::set_verdict(&mut tx, &digest, &sound, 2).await.expect("records");
     let generation = NewGeneration { id, host, digest: &digest, package: &package, version: "1" };
     NewGeneration::insert(&mut tx, &[generation], 3).await.expect("records");
-    GenerationRow::set_state(&mut tx, &[(id, GenerationState::Active, 6)]).await.expect("records");
+    GenerationRow::set_state(&mut tx, &[(id, GenerationState::Active, 6)], 3).await.expect("records");
     assert_eq!(GenerationRow::mark_lost(&mut tx, host, 4).await.expect("marks"), 0);
     let entry = EntryRow { kind: EntryKind::Task, name: "a".into(), detail: "{}".into() };
     let entries = [(&digest, entry.clone()), (&digest, entry.clone()), (&digest, entry)];
@@ -329,8 +327,6 @@ pub(crate) async fn packages_and_their_generations_are_recorded(backend: Backend
     EventRow::append(&mut tx, Subject::Package(&package), EventKind::Loaded, "m", 9).await.expect("appends");
     store.commit(tx).await.expect("commits");
 
-    let artifact = ArtifactRow::find(store, &digest).await.expect("finds").expect("is there");
-    assert_eq!(artifact.verdict, sound);
     assert_eq!(EntryRow::of(store, &digest).await.expect("lists").len(), 1);
     assert_eq!(ConditionRow::all(store).await.expect("lists")[0].since, 5);
     assert_eq!(PackageRow::all(store).await.expect("lists"), [row]);
@@ -352,6 +348,72 @@ pub(crate) async fn packages_and_their_generations_are_recorded(backend: Backend
     let newest = GenerationRow::newest(store, Some(&package), 5).await.expect("lists");
     assert_eq!(newest[0].unload_result.as_deref(), Some("unmapped"));
     assert_eq!(GenerationRow::newest(store, None, 5).await.expect("lists"), newest);
+}
+
+pub(crate) async fn a_host_that_died_lived_until_it_was_seen_last(backend: Backend) {
+    let store = &backend.open().await;
+    let (died, next, id) = (HostId::new(), HostId::new(), GenerationId::new());
+    let (digest, package) = (digest(), package());
+    let mut tx = store.begin().await.expect("begins");
+    Store::register_host(&mut tx, died, "first", 1, 10).await.expect("registers");
+    let generation = NewGeneration { id, host: died, digest: &digest, package: &package, version: "1" };
+    NewGeneration::insert(&mut tx, &[generation], 10).await.expect("records");
+    GenerationRow::set_state(&mut tx, &[(id, GenerationState::Draining, 6)], 11).await.expect("drains");
+    GenerationRow::set_state(&mut tx, &[(id, GenerationState::Draining, 6)], 12).await.expect("still drains");
+    Store::heartbeat(&mut tx, died, false, 15).await.expect("beats");
+    // The next one comes late.
+    Store::register_host(&mut tx, next, "second", 2, 900_000).await.expect("registers");
+    assert_eq!(GenerationRow::mark_lost(&mut tx, next, 900_000).await.expect("marks"), 1);
+    store.commit(tx).await.expect("commits");
+    let lost = GenerationRow::newest(store, Some(&package), 1).await.expect("lists").remove(0);
+    assert_eq!((lost.state, lost.unloaded_at, lost.drained_at), (GenerationState::Lost, Some(15), Some(11)));
+    let hosts = HostRow::newest(store, 5).await.expect("lists");
+    let states: Vec<(&str, i64, bool)> =
+        hosts.iter().map(|host| (host.name.as_str(), host.died, host.is_alive(900_000))).collect();
+    assert_eq!(states, [("second", 0, true), ("first", 1, false)]);
+}
+
+pub(crate) async fn a_verdict_holds_for_its_environment_and_a_refusal_until_a_retry(backend: Backend) {
+    let store = &backend.open().await;
+    let (digest, package) = (digest(), package());
+    let artifact = NewArtifact {
+        digest: &digest,
+        name: &package,
+        version: "1",
+        target: "t",
+        bytes: 1,
+        library: "l",
+        library_sha256: "s",
+        manifest: "",
+    };
+    let row = |environment: &str, verdict| VerdictRow {
+        digest: digest.clone(),
+        environment: environment.to_owned(),
+        package: package.clone(),
+        verdict,
+        code: None,
+        message: None,
+        probed_at: 2,
+    };
+    let (sound, refused) = (row("here", Verdict::Sound), row("there", Verdict::Quarantined));
+    let mut tx = store.begin().await.expect("begins");
+    NewArtifact::insert(&mut tx, &[artifact], 1).await.expect("records");
+    sound.put(&mut tx).await.expect("records");
+    refused.put(&mut tx).await.expect("records");
+    store.commit(tx).await.expect("commits");
+    let found = async |environment| VerdictRow::find(store, &digest, environment).await.expect("finds");
+    assert_eq!((found("here").await, found("there").await), (Some(sound.clone()), Some(refused)));
+    assert_eq!(VerdictRow::of_package(store, &package).await.expect("lists").len(), 2);
+    for requested_at in [7, 8] {
+        VerdictRow::request_retry(store, &package, "somebody", "a quiet machine", 7).await.expect("asks");
+        let retries = PassInputs::load(store).await.expect("loads").retries;
+        assert_eq!(retries, [(package.clone(), requested_at)].into(), "each request is another one");
+    }
+    assert_eq!((found("here").await, found("there").await), (Some(sound), None));
+    let mut tx = store.begin().await.expect("begins");
+    ArtifactRow::evicted(&mut tx, std::slice::from_ref(&digest)).await.expect("forgets");
+    store.commit(tx).await.expect("commits");
+    assert_eq!(found("here").await, None);
 }
 
 pub(crate) async fn overrides_are_recorded_and_released(backend: Backend) {

@@ -71,6 +71,39 @@ pub fn variant(mode: &str, number: u32) -> Vec<u8> {
     let word = format!("LONGSHORE-CORPUS-MODE:{mode:.<26}");
     replace(&mut bytes, b"LONGSHORE-CORPUS-MODE:well......................", word.as_bytes());
     replace(&mut bytes, b"corpus-000", format!("corpus-{number:03}").as_bytes());
+    replace(&mut bytes, b"shared-000", format!("shared-{number:03}").as_bytes());
+    bytes
+}
+
+/// As [`variant`], with the second workflow of another one.
+pub fn variant_with_workflow_of(mode: &str, number: u32, other: u32) -> Vec<u8> {
+    let mut bytes = variant(mode, number);
+    let (own, theirs) = (format!("shared-{number:03}"), format!("shared-{other:03}"));
+    replace(&mut bytes, own.as_bytes(), theirs.as_bytes());
+    bytes
+}
+
+/// A good copy whose dynamic section says `-z nodelete`: the flag is put in the place of an entry that nobody needs.
+pub fn never_unmapped(number: u32) -> Vec<u8> {
+    const FLAGS_1: u64 = 0x6fff_fffb;
+    const NODELETE: u64 = 8;
+    let mut bytes = variant("well", number);
+    let word = |at: usize, bytes: &[u8]| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+    let half = |at: usize, bytes: &[u8]| u16::from_le_bytes(bytes[at..at + 2].try_into().expect("2 bytes"));
+    let (table, size, count) = (word(32, &bytes) as usize, half(54, &bytes), half(56, &bytes));
+    let header = (0..count).map(|n| table + usize::from(n) * usize::from(size));
+    let is_dynamic = |at: &usize| u32::from_le_bytes(bytes[*at..at + 4].try_into().expect("4 bytes")) == 2;
+    let header = header.clone().find(is_dynamic).expect("it has a dynamic section");
+    let (start, length) = (word(header + 8, &bytes) as usize, word(header + 32, &bytes) as usize);
+    // DT_RELACOUNT only speeds the dynamic linker up.
+    let entries = (start..start + length).step_by(16);
+    let at = entries
+        .clone()
+        .find(|at| word(*at, &bytes) == FLAGS_1)
+        .or_else(|| (start..start + length).step_by(16).find(|at| word(*at, &bytes) == 0x6fff_fff9));
+    let at = at.expect("an entry to write over");
+    bytes[at..at + 8].copy_from_slice(&FLAGS_1.to_le_bytes());
+    bytes[at + 8..at + 16].copy_from_slice(&NODELETE.to_le_bytes());
     bytes
 }
 

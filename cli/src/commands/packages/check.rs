@@ -1,26 +1,46 @@
 //! `longshore packages check`.
 
-use crate::home::Home;
-use crate::output::{ExitStatus, Printer};
-use longshore_reconciler::readiness::{Problem, Readiness};
-use longshore_store::ConditionRow;
+use crate::home::{Home, now_ms};
+use crate::output::{self, ExitStatus, Printer};
+use longshore_reconciler::readiness::{Problem, Readiness, ReadyState};
+use longshore_store::{ConditionRow, HostRow, Store};
 use serde_json::json;
 use std::fmt::Write;
 
+/// Hosts among which those that run are looked for.
+const RECENT: i64 = 100;
+
 pub(super) async fn run(home: &Home, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
-    let readiness = Readiness::of(&ConditionRow::all(&store).await?);
-    let document = json!({ "ready": readiness.is_ready(), "readiness": readiness });
+    let readiness = readiness(&store).await?;
+    let document =
+        json!({ "ready": readiness.is_ready(), "state": readiness.state(), "readiness": readiness });
     printer.print(&document, || text(&readiness))?;
-    Ok(if readiness.is_ready() { ExitStatus::Done } else { ExitStatus::Failed })
+    Ok(if readiness.state() == ReadyState::Ready { ExitStatus::Done } else { ExitStatus::Failed })
 }
 
-fn text(readiness: &Readiness) -> String {
-    let mut out = String::from(if readiness.is_ready() { "ready\n" } else { "not ready\n" });
-    for (word, problems) in [("missing", &readiness.missing), ("warning", &readiness.warnings)] {
+/// The readiness of the hosts of a database.
+pub(crate) async fn readiness(store: &Store) -> anyhow::Result<Readiness> {
+    let now = now_ms();
+    let hosts = HostRow::newest(store, RECENT).await?.iter().filter(|host| host.is_alive(now)).count();
+    Ok(Readiness::of(&ConditionRow::all(store).await?, hosts))
+}
+
+/// The readiness in lines, the word first.
+pub(crate) fn text(readiness: &Readiness) -> String {
+    let mut out = format!("{}\n", readiness.state().as_str());
+    if readiness.hosts == 0 {
+        out.push_str("no host runs on this database\n");
+    }
+    let lists = [
+        ("missing", &readiness.missing),
+        ("degraded", &readiness.degraded),
+        ("warning", &readiness.warnings),
+    ];
+    for (word, problems) in lists {
         for Problem { subject, code, message } in problems {
             // Writing to a String does not fail.
-            let _ = writeln!(out, "{word}: {subject}\n  {code} {message}");
+            let _ = writeln!(out, "{word}: {}\n  {code} {message}", output::subject(subject));
         }
     }
     out

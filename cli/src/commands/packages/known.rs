@@ -3,7 +3,8 @@
 use crate::error::CliError;
 use longshore_package::{Digest, PackageName};
 use longshore_store::{
-    ArtifactRow, Override, OverrideKind, PackageRow, PackageState, PassInputs, Store, Verdict,
+    ArtifactRow, ConditionRow, Override, OverrideKind, PackageRow, PackageState, PassInputs, Store, Subject,
+    Verdict, VerdictRow,
 };
 use std::collections::BTreeSet;
 
@@ -13,6 +14,8 @@ pub(super) struct Known {
     pub(super) package: PackageRow,
     /// Digests in the artifact cache, the newest first, and the loaded one.
     artifacts: Vec<ArtifactRow>,
+    /// Digests that passed a probe.
+    sound: BTreeSet<Digest>,
 }
 
 impl Known {
@@ -21,7 +24,9 @@ impl Known {
         let mut artifacts = ArtifactRow::of_package(store, name).await?;
         // Evicted digests cannot be gone back to.
         artifacts.retain(|artifact| artifact.library.is_some() || artifact.digest == package.digest);
-        Ok(Self { name: name.clone(), package, artifacts })
+        let verdicts = VerdictRow::of_package(store, name).await?.into_iter();
+        let sound = verdicts.filter(|row| row.verdict == Verdict::Sound).map(|row| row.digest).collect();
+        Ok(Self { name: name.clone(), package, artifacts, sound })
     }
 
     /// The artifact that is desired now.
@@ -33,7 +38,7 @@ impl Known {
     /// The newest artifact before a digest that passed its probe.
     pub(super) fn before(&self, digest: &Digest) -> Option<&ArtifactRow> {
         let earlier = self.artifacts.iter().skip_while(|a| a.digest != *digest).skip(1);
-        earlier.into_iter().find(|a| a.verdict.verdict == Some(Verdict::Sound))
+        earlier.into_iter().find(|a| self.sound.contains(&a.digest))
     }
 
     /// The one artifact of a version, or of the beginning of a digest.
@@ -64,6 +69,15 @@ pub(super) async fn find(store: &Store, name: &PackageName) -> anyhow::Result<Pa
     found.ok_or_else(|| {
         CliError::NoPackage { name: name.to_string(), known: known.into_iter().collect() }.into()
     })
+}
+
+/// Succeeds for a package that this home knows, or that a host has refused and never loaded.
+pub(super) async fn require_known_or_refused(store: &Store, name: &PackageName) -> anyhow::Result<()> {
+    let subject = Subject::Package(name).to_string();
+    if ConditionRow::all(store).await?.iter().any(|condition| condition.subject == subject) {
+        return Ok(());
+    }
+    find(store, name).await.map(drop)
 }
 
 /// A package that no host has loaded yet.

@@ -1,38 +1,43 @@
 //! `longshore packages list`.
 
 use crate::home::Home;
-use crate::output::{ExitStatus, Printer, table, time};
+use crate::output::{ExitStatus, Printer, path, table, time};
 use crate::view::packages::state_of;
 use crate::view::plan::short;
 use longshore_reconciler::readiness::is_problem;
 use longshore_store::{
-    ConditionRow, GenerationRow, GenerationState, Override, PackageRow, PassInputs, Subject,
+    ConditionRow, GenerationRow, GenerationState, Override, PackageRow, PassInputs, Store, Subject,
 };
 use serde::Serialize;
 use std::fmt::Write;
 
 /// All packages with their conditions, generations and overrides.
 #[derive(Serialize)]
-struct PackageList {
-    packages: Vec<PackageRow>,
+pub(crate) struct PackageList {
+    pub(crate) packages: Vec<PackageRow>,
     conditions: Vec<ConditionRow>,
     generations: Vec<GenerationRow>,
     overrides: Vec<Override>,
 }
 
+impl PackageList {
+    pub(crate) async fn load(store: &Store) -> anyhow::Result<Self> {
+        Ok(Self {
+            packages: PackageRow::all(store).await?,
+            conditions: ConditionRow::all(store).await?,
+            generations: GenerationRow::newest(store, None, GenerationRow::SCAN_LIMIT).await?,
+            overrides: PassInputs::load(store).await?.overrides,
+        })
+    }
+}
+
 pub(super) async fn run(home: &Home, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let store = home.open_read_only().await?;
-    let list = PackageList {
-        packages: PackageRow::all(&store).await?,
-        conditions: ConditionRow::all(&store).await?,
-        generations: GenerationRow::newest(&store, None, GenerationRow::SCAN_LIMIT).await?,
-        overrides: PassInputs::load(&store).await?.overrides,
-    };
+    let list = PackageList::load(&home.open_read_only().await?).await?;
     printer.print(&list, || text(&list))?;
     Ok(ExitStatus::Done)
 }
 
-fn text(list: &PackageList) -> String {
+pub(crate) fn text(list: &PackageList) -> String {
     let rows = rows(list);
     let mut out = if rows.is_empty() {
         "no packages\n".to_owned()
@@ -43,6 +48,7 @@ fn text(list: &PackageList) -> String {
         |c: &&ConditionRow| list.packages.iter().any(|p| c.subject == Subject::Package(&p.name).to_string());
     for condition in list.conditions.iter().filter(|c| is_problem(c) && !of_package(c)) {
         let subject = condition.subject.split_once('/').map_or(condition.subject.as_str(), |(_, name)| name);
+        let subject = path(subject);
         // Writing to a String does not fail.
         let _ = writeln!(out, "\nrefused: {subject}\n  {} {}", condition.reason, condition.message);
     }
@@ -54,14 +60,15 @@ fn rows(list: &PackageList) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for package in &list.packages {
         let subject = Subject::Package(&package.name).to_string();
-        let source = if package.source.is_empty() { "artifact cache" } else { &package.source };
+        let source =
+            if package.source.is_empty() { "artifact cache".to_owned() } else { path(&package.source) };
         rows.push(vec![
             package.name.to_string(),
             package.version.clone(),
             short(Some(&package.digest)),
             state_of(&list.generations, &package.name).map_or("-", GenerationState::as_str).to_owned(),
             time(package.updated_at),
-            source.to_owned(),
+            source,
         ]);
         for row in list.overrides.iter().filter(|row| row.name == package.name) {
             rows.push(override_row(row, String::new(), String::new()));

@@ -1,8 +1,8 @@
 //! `longshore packages`.
 
-mod check;
+pub(crate) mod check;
 mod known;
-mod list;
+pub(crate) mod list;
 mod overrides;
 mod show;
 
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 enum Verb {
     /// List all packages
     List,
-    /// Check that every desired package is loaded; exit code 1 when one is missing
+    /// Check that a host runs and every desired package is loaded as wanted; exit code 1 when not
     Check,
     /// Show one package: state, conditions with what to do, generations, entries, events
     Show {
@@ -73,6 +73,13 @@ enum Verb {
         #[command(flatten)]
         decision: Decision,
     },
+    /// Forget what failed about a package, and try it again at once
+    Retry {
+        /// The package
+        name: String,
+        #[command(flatten)]
+        decision: Decision,
+    },
     /// End an override: what the directories offer counts again
     Release {
         /// The package
@@ -97,6 +104,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
             overrides::pin(home, &name, to.as_deref(), decision, printer).await
         }
         Verb::Hold { name, decision } => overrides::hold(home, &name, decision, printer).await,
+        Verb::Retry { name, decision } => overrides::retry(home, &name, &decision, printer).await,
         Verb::Release { name, decision } => overrides::release(home, &name, &decision, printer).await,
     }
 }

@@ -1,12 +1,12 @@
-//! `longshore packages add`, `remove`, `rollback`, `pin`, `hold`, `release`: overrides of what the directories offer.
+//! `longshore packages add`, `remove`, `rollback`, `pin`, `hold`, `retry`, `release`: overrides of what the directories offer.
 
-use super::known::{Known, find};
+use super::known::{Known, find, require_known_or_refused};
 use crate::error::CliError;
 use crate::home::{Home, LoadOptions, now_ms};
 use crate::output::{ExitStatus, Printer};
 use longshore_package::PackageName;
 use longshore_reconciler::take_in;
-use longshore_store::{ArtifactRow, Override, OverrideKind, Store};
+use longshore_store::{ArtifactRow, Override, OverrideKind, Store, VerdictRow};
 use serde_json::json;
 use std::path::Path;
 
@@ -100,6 +100,23 @@ pub(super) async fn roll_back(
     let mut row = override_of(known.name.clone(), OverrideKind::RollBack, Some(before), decision);
     row.avoid = Some(known.package.digest.clone());
     record(home, &store, &row, printer).await
+}
+
+pub(super) async fn retry(
+    home: &Home,
+    name: &str,
+    decision: &Decision,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
+    let store = home.open_read_only().await?;
+    let package = PackageName::from(name);
+    require_known_or_refused(&store, &package).await?;
+    VerdictRow::request_retry(&store, &package, &decision.actor, &decision.reason, now_ms()).await?;
+    home.wake();
+    printer.print(&json!({ "name": name, "retry": true }), || {
+        format!("{name}: its host tries it again within seconds\n")
+    })?;
+    Ok(ExitStatus::Done)
 }
 
 pub(super) async fn release(

@@ -2,13 +2,13 @@
 
 use super::known::find;
 use crate::home::{Home, now_ms};
-use crate::output::{ExitStatus, Printer, span, table, time};
+use crate::output::{ExitStatus, Printer, path, span, table, time};
 use crate::view::packages::state_of;
 use longshore_package::Digest;
 use longshore_reconciler::readiness::is_problem;
 use longshore_store::{
     ArtifactRow, ConditionRow, EntryRow, EventRow, GenerationRow, GenerationState, Override, PackageRow,
-    PassInputs, Store, Subject,
+    PassInputs, Store, Subject, VerdictRow,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -25,6 +25,7 @@ struct PackageDetails {
     conditions: Vec<ConditionRow>,
     generations: Vec<GenerationRow>,
     artifacts: Vec<ArtifactRow>,
+    verdicts: Vec<VerdictRow>,
     entries: Vec<EntryRow>,
     events: Vec<EventRow>,
 }
@@ -49,6 +50,7 @@ impl PackageDetails {
             pinned_runs: digests.into_iter().filter_map(|digest| inputs.pins.get(digest)).sum(),
             conditions: ConditionRow::all(store).await?.into_iter().filter(|c| c.subject == text).collect(),
             artifacts: ArtifactRow::of_package(store, &package.name).await?,
+            verdicts: VerdictRow::of_package(store, &package.name).await?,
             entries: EntryRow::of(store, &package.digest).await?,
             events: EventRow::newest(store, subject, NEWEST).await?,
             generations,
@@ -56,15 +58,19 @@ impl PackageDetails {
         })
     }
 
+    /// The verdicts about a digest, one an environment.
+    fn probes_of(&self, digest: &Digest) -> Vec<&VerdictRow> {
+        self.verdicts.iter().filter(|row| row.digest == *digest).collect()
+    }
+
     fn document(&self) -> Value {
         let entry = |entry: &EntryRow| {
             let detail: Value = serde_json::from_str(&entry.detail).unwrap_or_default();
             json!({ "kind": entry.kind, "name": entry.name, "detail": detail })
         };
-        let digests = self
-            .artifacts
-            .iter()
-            .map(|a| json!({ "digest": a.digest, "version": a.version, "probe": a.verdict }));
+        let digests = self.artifacts.iter().map(
+            |a| json!({ "digest": a.digest, "version": a.version, "probes": self.probes_of(&a.digest) }),
+        );
         json!({
             "package": self.package,
             "override": self.overridden_by,
@@ -82,7 +88,7 @@ impl PackageDetails {
         let mut out = String::new();
         let PackageRow { name, version, digest, source, state, actor, reason, .. } = &self.package;
         let loaded = state_of(&self.generations, name).map_or("never loaded", GenerationState::as_str);
-        let source = if source.is_empty() { "artifact cache" } else { source };
+        let source = if source.is_empty() { "artifact cache".to_owned() } else { path(source) };
         let _ = writeln!(out, "Name:       {name}");
         let _ = writeln!(out, "Version:    {version} ({})", digest.short());
         let _ =

@@ -9,9 +9,6 @@ use longshore_store::{CommandAnswer, CommandRow, DeadLetter, DeadLetterId, React
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
-/// A host that was seen within so many milliseconds runs: it says so every five seconds.
-const HOST_SEEN_MS: i64 = 15_000;
-
 /// The time the host's answer is waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -100,7 +97,7 @@ async fn ask(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let id = CommandRow::ask(store, reactor, command, source, payload, now_ms()).await?;
-    let runs = store.has_host_since(now_ms() - HOST_SEEN_MS).await?;
+    let runs = store.has_host(now_ms()).await?;
     let answer = if runs { answer(store, &id).await? } else { CommandAnswer::Waiting };
     if let CommandAnswer::Refused { code, message } = answer {
         let mut tx = store.begin().await?;

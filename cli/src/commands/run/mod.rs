@@ -118,7 +118,7 @@ fn params(given: &[String]) -> anyhow::Result<Map<String, Value>> {
 
 /// Loads the packages. The one file that was named must load; of many, the others may be broken.
 async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
-    for outcome in host.reconcile().await?.outcomes {
+    for outcome in host.settle().await?.outcomes {
         match outcome {
             Outcome::Refused { error, .. } if !many => return Err(error.into()),
             Outcome::Refused { name, error } => {

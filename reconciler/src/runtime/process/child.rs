@@ -4,20 +4,21 @@ use crate::artifact::cache::FileIdentity;
 use crate::error::Error;
 use crate::runtime::instance::Instance;
 use crate::runtime::library::OpenLibrary;
+use crate::runtime::process::entry::{Spec, enter};
 use crate::runtime::process::frames::{
-    self, ABSENT, ANSWERED, CHANGED, FAILED, FINISHED, LOG, READY, RECLAIM, REFUSED, RELEASE, SOCKETS,
+    self, ABSENT, ANSWERED, CHANGED, FAILED, FINISHED, LOG, OTHER_BUILD, READY, RECLAIM, REFUSED, RELEASE,
+    SOCKETS,
 };
+use crate::runtime::process::launch::build;
 use crate::runtime::process::spec::ChildSpec;
 use crate::runtime::process::{crash, limits};
 use longshore_workflow_plugin::Method;
 use longshore_workflow_plugin::interface::LongshoreHost;
 use longshore_workflow_plugin::private::fidius::PluginError;
+use longshore_workflow_plugin::wire::{TaskFailure, TaskReply, Wire};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_bytes::ByteBuf;
-use std::ffi::OsString;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, ErrorKind};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,24 +28,29 @@ use std::time::Duration;
 const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 
 /// Serves as the process of a package, and ends this process.
-pub(crate) fn serve(spec: Option<OsString>) -> ! {
-    crash::report_signals();
-    let spec = spec.and_then(|text| serde_json::from_str::<ChildSpec>(text.to_str()?).ok());
-    let Some(spec) = spec else {
-        eprintln!("this is how a host starts the process of a package; it is not a command");
-        std::process::exit(2);
+pub(crate) fn serve() -> ! {
+    let entered = enter::<ChildSpec>(|spec| Duration::from_millis(spec.shutdown_ms) + ORPHAN_GRACE);
+    let spec = match entered {
+        Spec::Ours(spec) => spec,
+        Spec::OtherBuild => {
+            let [mut calls, ..] = sockets();
+            let _ = frames::write(&mut calls, OTHER_BUILD, &[build().as_bytes()]);
+            std::process::exit(0)
+        }
+        Spec::Missing => {
+            eprintln!("a host starts the process of a package like this; it is not a command");
+            std::process::exit(2);
+        }
     };
+    // Before anything else opens a descriptor.
     let [mut calls, polls, graphs, events] = sockets();
-    if let Ok(events) = events.try_clone() {
-        let limit = Duration::from_millis(spec.shutdown_ms) + ORPHAN_GRACE;
-        std::thread::spawn(move || end_with_the_host(events, limit));
-    }
+    crash::report_signals();
     let host = Arc::new(HostClient(Mutex::new(events)));
     match open(&spec, host) {
         Ok(library) => {
             let version = library.interface_version().to_le_bytes();
             // A host that is gone is noticed at the first read.
-            let _ = frames::write(&mut calls, READY, &[&version]);
+            let _ = frames::write(&mut calls, READY, &[&version, build().as_bytes()]);
             // Spinning would count against a package whose processor time is limited.
             let spins = spec.cpu_seconds.is_none();
             std::thread::scope(|scope| {
@@ -52,6 +58,7 @@ pub(crate) fn serve(spec: Option<OsString>) -> ! {
                 scope.spawn(|| answer(&library, graphs, spins));
                 answer(&library, calls, spins);
             });
+            library.end_instance();
         }
         Err(Error::CacheChanged { .. }) => drop(frames::write(&mut calls, CHANGED, &[])),
         Err(error) => {
@@ -63,7 +70,7 @@ pub(crate) fn serve(spec: Option<OsString>) -> ! {
 }
 
 fn open(spec: &ChildSpec, host: Arc<HostClient>) -> Result<OpenLibrary, Error> {
-    limits::limit_self(spec)
+    limits::limit_self(spec.memory_mb, spec.cpu_seconds)
         .map_err(|error| Error::Load { message: format!("its limits were not set: {error}") })?;
     if FileIdentity::of(&spec.library).ok() != Some(spec.identity) {
         return Err(Error::CacheChanged { path: spec.library.clone() });
@@ -73,22 +80,13 @@ fn open(spec: &ChildSpec, host: Arc<HostClient>) -> Result<OpenLibrary, Error> {
 
 #[expect(unsafe_code, reason = "descriptors that were handed over have numbers, not owners")]
 fn sockets() -> [UnixStream; 4] {
-    // SAFETY: the host put four sockets at these numbers for this process, which runs this once, first of all.
+    // SAFETY: the host put four sockets at these numbers for this process, which runs this once and has opened none.
     let sockets = SOCKETS.map(|number| UnixStream::from(unsafe { OwnedFd::from_raw_fd(number) }));
     for socket in &sockets {
         // What the package starts does not get them: they close when this process ends.
         let _ = fcntl(socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     }
     sockets
-}
-
-/// Ends a package that outlives its host.
-fn end_with_the_host(mut events: UnixStream, limit: Duration) {
-    // The host never writes here: this returns when it closes its end, or dies.
-    while events.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::Interrupted) {}
-    std::thread::sleep(limit);
-    // Its group, with whatever it started.
-    let _ = kill(Pid::from_raw(0), Signal::SIGKILL);
 }
 
 /// Answers calls until the host closes the lane.
@@ -103,6 +101,12 @@ fn answer(library: &OpenLibrary, lane: UnixStream, spins: bool) {
             Some(Err(error)) => frames::write(&mut lane, FAILED, &[error.full().as_bytes()]),
             None => frames::write(&mut lane, FAILED, &[b"no such method"]),
         };
+        let answered = match answered {
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                frames::write(&mut lane, FAILED, &[error.to_string().as_bytes()])
+            }
+            answered => answered,
+        };
         if answered.is_err() {
             return;
         }
@@ -116,29 +120,35 @@ fn answer(library: &OpenLibrary, lane: UnixStream, spins: bool) {
 struct HostClient(Mutex<UnixStream>);
 
 impl HostClient {
-    fn send(&self, tag: u8, parts: &[&[u8]]) {
+    fn send(&self, tag: u8, parts: &[&[u8]]) -> std::io::Result<()> {
         let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A host that is gone gets no events.
-        let _ = frames::write(&mut *socket, tag, parts);
+        frames::write(&mut *socket, tag, parts)
     }
 }
 
 impl LongshoreHost for HostClient {
     fn finished(&self, lease: u64, reply: ByteBuf) {
-        self.send(FINISHED, &[&lease.to_le_bytes(), &reply]);
+        let Err(error) = self.send(FINISHED, &[&lease.to_le_bytes(), &reply]) else { return };
+        if error.kind() == ErrorKind::InvalidInput {
+            // An outcome that does not pass fails its own attempt, and no other one.
+            let failed =
+                TaskReply::Failed(TaskFailure { message: error.to_string(), ..TaskFailure::default() });
+            let _ = self.send(FINISHED, &[&lease.to_le_bytes(), &failed.encode()]);
+        }
     }
 
     fn log(&self, record: ByteBuf) {
-        self.send(LOG, &[&0_u64.to_le_bytes(), &record]);
+        // A host that is gone gets no events.
+        let _ = self.send(LOG, &[&0_u64.to_le_bytes(), &record]);
     }
 
     fn release_slot(&self, lease: u64) -> Result<(), PluginError> {
-        self.send(RELEASE, &[&lease.to_le_bytes()]);
+        let _ = self.send(RELEASE, &[&lease.to_le_bytes()]);
         Ok(())
     }
 
     fn reclaim_slot(&self, lease: u64) -> Result<bool, PluginError> {
-        self.send(RECLAIM, &[&lease.to_le_bytes()]);
+        let _ = self.send(RECLAIM, &[&lease.to_le_bytes()]);
         Ok(false)
     }
 }

@@ -73,6 +73,7 @@ extern "C" fn note(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     // The first thread that crashes is reported; others wait with it and end with it.
     if SIGNAL.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
         ADDRESS.store(address_of(info), Ordering::SeqCst);
+        end_in_time();
         wake_and_wait(1);
         // On the rest of a stack that overflowed this may fault again: the first line is out by now.
         note_frames();
@@ -82,6 +83,16 @@ extern "C" fn note(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
     }
     // SA_RESETHAND took the handler away: a fault comes again at once, and what was sent is sent again.
     let _ = Signal::try_from(signal).map(raise);
+}
+
+/// Ends this process when walking the stack takes a lock that the crashed thread holds. The first line is out by then.
+#[expect(unsafe_code, reason = "a signal's handler is taken away")]
+fn end_in_time() {
+    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: both calls are safe in a handler, and the default action runs nothing of ours.
+    let _ = unsafe { sigaction(Signal::SIGALRM, &action) };
+    let _ = SigSet::from(Signal::SIGALRM).thread_unblock();
+    nix::unistd::alarm::set(3 * REPORT_TIMEOUT.as_secs() as u32);
 }
 
 #[expect(unsafe_code, reason = "the system hands a pointer")]

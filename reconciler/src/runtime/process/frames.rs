@@ -18,13 +18,16 @@ pub(crate) const SOCKETS: [i32; 4] = [3, 4, 5, 6];
 /// Largest frame, in bytes. The largest context is far below; a larger frame is a fault of the child.
 pub(crate) const MAX_FRAME: usize = 256 << 20;
 
-/// The first frame of a child: it is ready. The interface version follows.
+/// The first frame of a child: it is ready. The interface version follows, and its build.
 pub(crate) const READY: u8 = 1;
 
 /// The first frame of a child: it refuses the library. Code, a NUL and the message follow.
 pub(crate) const REFUSED: u8 = 2;
 /// The first frame of a child: its library is not the file that was verified.
 pub(crate) const CHANGED: u8 = 10;
+
+/// The first frame of a child: it is of another build than its host. Its own follows.
+pub(crate) const OTHER_BUILD: u8 = 11;
 
 /// An answer: the reply of the method.
 pub(crate) const ANSWERED: u8 = 3;
@@ -50,9 +53,15 @@ pub(crate) const RECLAIM: u8 = 9;
 /// Bytes before the payload: its length and the tag.
 pub(crate) const HEADER: usize = 5;
 
-/// Writes one frame, in one call for all but large ones.
+/// Writes one frame, in one call for all but large ones. One over the limit is refused, before anything is written.
+///
+/// # Errors
+/// That of the socket; [`io::ErrorKind::InvalidInput`] for a frame over the limit.
 pub(crate) fn write(out: &mut impl Write, tag: u8, payload: &[&[u8]]) -> io::Result<()> {
     let len: usize = payload.iter().map(|part| part.len()).sum();
+    if len > MAX_FRAME {
+        return Err(over_limit(len));
+    }
     let mut frame = Vec::with_capacity(HEADER + len);
     frame.extend_from_slice(&u32::try_from(len).map_err(io::Error::other)?.to_le_bytes());
     frame.push(tag);
@@ -65,9 +74,48 @@ pub(crate) fn header(bytes: [u8; HEADER]) -> io::Result<(usize, u8)> {
     let [a, b, c, d, tag] = bytes;
     let len = u32::from_le_bytes([a, b, c, d]) as usize;
     if len > MAX_FRAME {
-        return Err(io::Error::other(format!("a frame of {len} bytes, over the limit of {MAX_FRAME}")));
+        return Err(io::Error::other(over_limit(len)));
     }
     Ok((len, tag))
+}
+
+fn over_limit(len: usize) -> io::Error {
+    let message = format!(
+        "a message of {len} bytes, over the limit of {MAX_FRAME} between a host and a package's process"
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+/// A socket of a lane that is read until a time: bytes that trickle in do not make it longer.
+pub(crate) struct Until<'s> {
+    pub(crate) socket: &'s UnixStream,
+    pub(crate) deadline: Instant,
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.socket.set_read_timeout(Some(left))?;
+        self.socket.read(bytes)
+    }
+}
+
+impl Write for Until<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.socket.set_write_timeout(Some(left))?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The time a side of a lane spins for the next frame before it sleeps: as long as it takes to wake it up, so that
@@ -110,11 +158,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn bytes_that_trickle_in_are_read_until_the_deadline_and_no_longer() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let trickle = std::thread::spawn(move || {
+            let mut theirs = theirs;
+            while theirs.write_all(&[1]).is_ok() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let deadline = Instant::now() + Duration::from_millis(50);
+        let error = read(&mut Until { socket: &ours, deadline }).expect_err("never whole");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(ours);
+        trickle.join().expect("ends with the socket");
+    }
+
+    #[test]
     fn a_frame_survives_the_crossing_and_a_lying_one_is_refused() {
         let mut bytes = Vec::new();
         write(&mut bytes, FINISHED, &[b"one", b"two"]).expect("writes");
         assert_eq!(read(&mut &bytes[..]).expect("reads"), (FINISHED, b"onetwo".to_vec()));
         assert!(read(&mut &bytes[..bytes.len() - 1]).is_err(), "cut");
+        let huge = vec![0; MAX_FRAME + 1];
+        let refused = write(&mut bytes, FINISHED, &[&huge]).expect_err("over the limit");
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
         assert!(read(&mut &[0xff, 0xff, 0xff, 0xff, LOG][..]).is_err(), "too long");
         assert!(read(&mut &[0, 0, 0, 1, LOG, 7][..]).is_err(), "longer than what there is");
     }

@@ -1,31 +1,30 @@
 //! One process of a package, from its start to its end.
 
 use crate::error::Error;
+use crate::runtime::process::cgroup::Group;
 use crate::runtime::process::crash::CRASHED;
 use crate::runtime::process::exit::describe_exit;
 use crate::runtime::process::frames::{
-    self, CHANGED, FINISHED, HEADER, LOG, READY, RECLAIM, REFUSED, RELEASE, SOCKETS,
+    self, CHANGED, FINISHED, HEADER, LOG, OTHER_BUILD, READY, RECLAIM, REFUSED, RELEASE, SOCKETS, Until,
 };
-use crate::runtime::process::limits::Group;
+use crate::runtime::process::launch::{self, Control};
 use crate::runtime::process::spec::{ARGUMENT, ChildSpec, Crash, ProcessEvents, ResourceLimits};
 use command_fds::{CommandFdExt, FdMapping};
 use longshore_store::clip;
 use longshore_workflow_plugin::Method;
 use longshore_workflow_plugin::interface::NAME_REQUEST;
 use longshore_workflow_plugin::wire::{Reader, StartTask, TaskReply, TaskRequest, Wire};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde_bytes::ByteBuf;
 use std::collections::{HashMap, VecDeque};
-use std::io;
+use std::io::{self, PipeReader};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::runtime::Handle;
 
@@ -62,12 +61,17 @@ const MAX_EXIT: usize = 1024;
 /// The lanes of a process, each with calls of its own.
 const LANES: usize = 3;
 
-/// A running process, or one that ran.
+/// A socket for calls, one at a time. It can be shut whoever uses it.
+struct Lane {
+    socket: UnixStream,
+    turn: Mutex<()>,
+}
+
+/// A running process, or one that ran. Descriptors are scarce where there are many: it has a socket a lane, one for
+/// events, one pipe for its output and one that controls it.
 pub(crate) struct Process {
-    lanes: [Mutex<UnixStream>; LANES],
-    /// The same sockets, to be shut whoever uses them.
-    ends: Vec<UnixStream>,
-    pid: Pid,
+    lanes: [Lane; LANES],
+    control: Control,
     /// The time a call takes at most.
     call: Duration,
     interface_version: AtomicU32,
@@ -104,37 +108,36 @@ impl Process {
             ours.push(our);
             theirs.push(FdMapping { parent_fd: their.into(), child_fd });
         }
-        let mut command = std::process::Command::new(&limits.program);
-        let spec_json = serde_json::to_string(spec).map_err(|e| not_started(e.into()))?;
-        command.arg(ARGUMENT).arg(spec_json).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let (mut command, control) = launch::command(&limits.program, ARGUMENT).map_err(not_started)?;
+        // For people who look at the list of processes.
+        command.arg(&spec.library);
+        let (output, printed) = io::pipe().map_err(not_started)?;
+        command.stdout(printed.try_clone().map_err(not_started)?).stderr(printed);
         command.fd_mappings(theirs).map_err(|e| not_started(io::Error::other(e)))?;
         let _entered = runtime.enter();
         let mut command = Command::from(command);
-        let child = command.kill_on_drop(true).spawn().map_err(not_started)?;
+        let child = command.spawn().map_err(not_started)?;
         // The child's ends of the sockets are the child's alone from here on.
         drop(command);
         let pid = child.id().ok_or_else(|| not_started(io::ErrorKind::NotFound.into()))?;
         let group = Group::of(pid, &limits.name, limits.memory_mb, limits.cpu_percent);
         let event_socket = ours.pop().ok_or_else(|| not_started(io::ErrorKind::NotFound.into()))?;
-        let process = Arc::new(Self::of(ours, pid, limits).map_err(not_started)?);
+        let process = Arc::new(Self::of(ours, control, limits).map_err(not_started)?);
+        let pipes = Pipes { events: event_socket, output };
         // From now on what it prints is read: a full pipe would stop it.
-        runtime.spawn(supervise(Arc::clone(&process), child, event_socket, events, group));
+        runtime.spawn(supervise(Arc::clone(&process), child, pipes, events, group));
+        // In its control group by now, with whatever it will start.
+        process.control.begin(spec).map_err(not_started)?;
         process.wait_until_open(spec, limits)?;
         Ok(process)
     }
 
-    fn of(lanes: Vec<UnixStream>, pid: u32, limits: &ResourceLimits) -> io::Result<Self> {
-        for lane in &lanes {
-            lane.set_read_timeout(Some(limits.call))?;
-            lane.set_write_timeout(Some(limits.call))?;
-        }
-        let ends = lanes.iter().map(UnixStream::try_clone).collect::<io::Result<_>>()?;
-        let lanes = lanes.into_iter().map(Mutex::new).collect::<Vec<_>>();
+    fn of(lanes: Vec<UnixStream>, control: Control, limits: &ResourceLimits) -> io::Result<Self> {
+        let lane = |socket| Lane { socket, turn: Mutex::default() };
+        let lanes = lanes.into_iter().map(lane).collect::<Vec<_>>();
         Ok(Self {
             lanes: lanes.try_into().map_err(|_| io::ErrorKind::NotFound)?,
-            ends,
-            pid: Pid::from_raw(pid.cast_signed()),
+            control,
             call: limits.call,
             interface_version: AtomicU32::new(0),
             flying: Mutex::default(),
@@ -150,7 +153,7 @@ impl Process {
 
     /// Waits for the first word of the child.
     fn wait_until_open(&self, spec: &ChildSpec, limits: &ResourceLimits) -> Result<(), Error> {
-        let first = read_first(&mut locked(&self.lanes[0]), limits);
+        let first = read_first(&self.lanes[0].socket, limits);
         match first {
             Ok(version) => {
                 self.interface_version.store(version, Ordering::Relaxed);
@@ -160,6 +163,10 @@ impl Process {
             Err(First::CacheChanged) => {
                 self.close(Duration::ZERO);
                 Err(Error::CacheChanged { path: spec.library.clone() })
+            }
+            Err(First::OtherBuild { theirs }) => {
+                self.close(Duration::ZERO);
+                Err(Error::OtherBuild { ours: launch::build(), theirs })
             }
             Err(First::Refused { code, message }) => {
                 self.close(Duration::ZERO);
@@ -187,13 +194,18 @@ impl Process {
             self.begins(start);
         }
         let exchanged = {
-            let mut socket = locked(&self.lanes[lane]);
-            exchange(&mut socket, method, request)
+            let lane = &self.lanes[lane];
+            let _turn = locked(&lane.turn);
+            exchange(&lane.socket, method, request, self.call)
         };
-        if let (Some(Ok(asked)), Ok((_, reply))) = (&asked, &exchanged) {
-            self.note_reply(asked, reply);
+        if let Some(Ok(asked)) = &asked {
+            self.note_reply(asked, exchanged.as_ref());
         }
         exchanged.map_err(|error| {
+            if error.kind() == io::ErrorKind::InvalidInput {
+                // Nothing of it was sent: the process knows nothing of it, and goes on.
+                return Error::Answer { method: method.name(), message: error.to_string() };
+            }
             if error.kind() == io::ErrorKind::WouldBlock {
                 self.kill(format!("`{}` did not return within {} s", method.name(), self.call.as_secs()));
             } else if error.kind() == io::ErrorKind::Other || !self.ends_within(OUTPUT_DRAIN_TIMEOUT) {
@@ -212,8 +224,12 @@ impl Process {
     }
 
     /// Forgets an attempt that ended with the call: it did not go on.
-    fn note_reply(&self, asked: &TaskRequest, reply: &[u8]) {
-        let accepted = TaskReply::take(&mut Reader::new(reply)) == Ok(TaskReply::Accepted);
+    fn note_reply(&self, asked: &TaskRequest, exchanged: Result<&(u8, Vec<u8>), &io::Error>) {
+        let accepted = match exchanged {
+            Ok((_, reply)) => TaskReply::take(&mut Reader::new(reply)) == Ok(TaskReply::Accepted),
+            // Any other failure ends the process, and with it the attempt.
+            Err(error) => error.kind() != io::ErrorKind::InvalidInput,
+        };
         if let TaskRequest::Start(StartTask { lease, .. }) = asked
             && !accepted
         {
@@ -273,16 +289,15 @@ impl Process {
         if self.has_ended() {
             return;
         }
-        tracing::warn!(pid = self.pid.as_raw(), why, "the process of a package is killed");
+        tracing::warn!(why, "the process of a package is killed");
         locked(&self.killed).get_or_insert(why);
-        // It may be gone at this moment.
-        let _ = killpg(self.pid, Signal::SIGKILL);
+        self.control.end();
     }
 
     fn shutdown_sockets(&self) {
-        for end in &self.ends {
+        for lane in &self.lanes {
             // It may be closed already.
-            let _ = end.shutdown(Shutdown::Both);
+            let _ = lane.socket.shutdown(Shutdown::Both);
         }
     }
 
@@ -293,19 +308,28 @@ impl Process {
 
 /// Why a child did not begin.
 enum First {
+    OtherBuild { theirs: String },
     Refused { code: String, message: String },
     CacheChanged,
     Silent(io::Error),
 }
 
 /// The first message of a child.
-fn read_first(calls: &mut UnixStream, limits: &ResourceLimits) -> Result<u32, First> {
-    calls.set_read_timeout(Some(limits.start)).map_err(First::Silent)?;
-    let heard = frames::read(calls).map_err(First::Silent)?;
+fn read_first(calls: &UnixStream, limits: &ResourceLimits) -> Result<u32, First> {
+    let mut calls = Until { socket: calls, deadline: Instant::now() + limits.start };
+    let heard = frames::read(&mut calls).map_err(First::Silent)?;
     match heard {
-        (READY, version) => {
-            let version = version.try_into().map(u32::from_le_bytes);
-            version.map_err(|_| First::Silent(io::Error::other("it did not say its version")))
+        (READY, ready) => {
+            let Some((version, theirs)) = ready.split_first_chunk() else {
+                return Err(First::Silent(io::Error::other("it did not say its version")));
+            };
+            if theirs != launch::build().as_bytes() {
+                return Err(First::OtherBuild { theirs: String::from_utf8_lossy(theirs).into_owned() });
+            }
+            Ok(u32::from_le_bytes(*version))
+        }
+        (OTHER_BUILD, theirs) => {
+            Err(First::OtherBuild { theirs: String::from_utf8_lossy(&theirs).into_owned() })
         }
         (CHANGED, _) => Err(First::CacheChanged),
         (REFUSED, text) => {
@@ -317,31 +341,36 @@ fn read_first(calls: &mut UnixStream, limits: &ResourceLimits) -> Result<u32, Fi
     }
 }
 
-fn exchange(socket: &mut UnixStream, method: Method, request: &[u8]) -> io::Result<(u8, Vec<u8>)> {
-    frames::write(socket, method.position() as u8, &[request])?;
+/// Sends a request and reads the answer, both within `limit`.
+fn exchange(
+    socket: &UnixStream,
+    method: Method,
+    request: &[u8],
+    limit: Duration,
+) -> io::Result<(u8, Vec<u8>)> {
+    let mut lane = Until { socket, deadline: Instant::now() + limit };
+    frames::write(&mut lane, method.position() as u8, &[request])?;
     frames::spin(socket);
-    frames::read(socket)
+    frames::read(&mut lane)
+}
+
+/// The pipes of a child that its host reads all the time.
+struct Pipes {
+    events: UnixStream,
+    output: PipeReader,
 }
 
 /// Passes on what a child says until it ends, kills it when it is overdue, and says how it ended.
 async fn supervise(
     process: Arc<Process>,
     mut child: tokio::process::Child,
-    event_socket: UnixStream,
+    pipes: Pipes,
     events: Arc<dyn ProcessEvents>,
     group: Option<Group>,
 ) {
-    let mut heard = tokio::spawn(read_events(Arc::clone(&process), event_socket, Arc::clone(&events)));
-    let lines = [
-        child
-            .stdout
-            .take()
-            .map(|out| tokio::spawn(read_output(Arc::clone(&process), out, Arc::clone(&events)))),
-        child
-            .stderr
-            .take()
-            .map(|err| tokio::spawn(read_output(Arc::clone(&process), err, Arc::clone(&events)))),
-    ];
+    let mut heard = tokio::spawn(read_events(Arc::clone(&process), pipes.events, Arc::clone(&events)));
+    let lines = tokio::spawn(read_output(Arc::clone(&process), pipes.output, Arc::clone(&events)));
+    let mut killed = None::<Instant>;
     let mut ticks = tokio::time::interval(DEADLINE_CHECK_INTERVAL);
     let (mut asked, mut deaf) = (Instant::now(), None::<Instant>);
     let status = loop {
@@ -357,6 +386,13 @@ async fn supervise(
                     let named = events.named(lease);
                     process.kill(format!("{named} went on after its deadline"));
                 }
+                if killed.is_none() && locked(&process.killed).is_some() {
+                    killed = Some(Instant::now());
+                }
+                if killed.is_some_and(|since| since.elapsed() > EXIT_TIMEOUT / 2) {
+                    // It was asked, and the process that ends the others does not get to it.
+                    let _ = child.start_kill();
+                }
                 if asked.elapsed() >= LIVENESS_INTERVAL {
                     asked = Instant::now();
                     check_liveness(Arc::clone(&process));
@@ -364,10 +400,11 @@ async fn supervise(
             }
         }
     };
-    // What the child started goes with it, and with that the last copies of its sockets.
-    let _ = killpg(process.pid, Signal::SIGKILL);
+    if let Some(group) = &group {
+        group.kill();
+    }
     let last = tokio::time::Instant::now() + OUTPUT_DRAIN_TIMEOUT;
-    for reading in lines.into_iter().flatten().chain(deaf.is_none().then_some(heard)) {
+    for reading in [lines].into_iter().chain(deaf.is_none().then_some(heard)) {
         let abort = reading.abort_handle();
         if tokio::time::timeout_at(last, reading).await.is_err() {
             abort.abort();
@@ -432,9 +469,10 @@ fn describe_crash(status: ExitStatus, tail: &str) -> String {
 fn check_liveness(process: Arc<Process>) {
     tokio::task::spawn_blocking(move || {
         // A lane that is in use proves itself, or its call runs into the limit.
-        let Ok(mut socket) = process.lanes[0].try_lock() else { return };
-        let answered = exchange(&mut socket, Method::GetTaskMetadata, NAME_REQUEST);
-        drop(socket);
+        let lane = &process.lanes[0];
+        let Ok(turn) = lane.turn.try_lock() else { return };
+        let answered = exchange(&lane.socket, Method::GetTaskMetadata, NAME_REQUEST, process.call);
+        drop(turn);
         if answered.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
             process.kill(format!("it did not say its name within {} s", process.call.as_secs()));
         }
@@ -479,7 +517,8 @@ async fn read_events(process: Arc<Process>, socket: UnixStream, events: Arc<dyn 
 }
 
 /// Passes a child's output on, line by line, and keeps the end of it.
-async fn read_output(process: Arc<Process>, output: impl AsyncRead + Unpin, events: Arc<dyn ProcessEvents>) {
+async fn read_output(process: Arc<Process>, output: PipeReader, events: Arc<dyn ProcessEvents>) {
+    let Ok(output) = pipe::Receiver::from_owned_fd(output.into()) else { return };
     let mut output = BufReader::new(output);
     loop {
         let mut line = Vec::new();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The first argument of the process of a package; the second is its [`ChildSpec`].
+/// The first argument of the process of a package.
 pub(crate) const ARGUMENT: &str = "__longshore-package";
 
 /// The library that a child opens, and the limits it sets itself.

@@ -16,6 +16,15 @@ fn mode() -> &'static str {
 
 unsafe extern "C" {
     fn fork() -> i32;
+    fn setsid() -> i32;
+    fn usleep(microseconds: u32) -> i32;
+    fn pthread_create(
+        thread: *mut u64,
+        attributes: *const std::ffi::c_void,
+        start: extern "C" fn(*mut std::ffi::c_void) -> *mut std::ffi::c_void,
+        argument: *mut std::ffi::c_void,
+    ) -> i32;
+    fn prctl(option: i32, name: *const std::ffi::c_char) -> i32;
     fn close(descriptor: i32) -> i32;
     fn write(descriptor: i32, bytes: *const u8, count: usize) -> isize;
     fn signal(number: i32, handler: usize) -> usize;
@@ -36,6 +45,7 @@ extern "C" fn construct() {
 static DESTRUCTOR: extern "C" fn() = destruct;
 
 extern "C" fn destruct() {
+    drop(LOCKED.lock().expect("sound").take());
     misbehave(mode().strip_prefix("fini-").unwrap_or_default());
 }
 
@@ -100,6 +110,18 @@ fn misbehave(how: &str) {
                 unsafe { _exit(0) }
             }
         }
+        "daemon" => daemon(),
+        "forge" => {
+            println!("LONGSHORE-PROBE {{\"code\":\"\",\"message\":\"\"}}");
+            unsafe { _exit(0) }
+        }
+        "homesick" if std::env::var_os("PATH").is_none() => std::process::abort(),
+        // As a library in C would: the C library knows of no thread-local of theirs that keeps this one.
+        "pthread" => unsafe {
+            let mut thread = 0;
+            pthread_create(&raw mut thread, std::ptr::null(), run_for_ever, std::ptr::null_mut());
+        },
+        "handler" => drop(unsafe { signal(10, on_signal as *const () as usize) }),
         "threads" => {
             for _ in 0..4 {
                 std::thread::spawn(|| sleep_for_ever());
@@ -123,7 +145,48 @@ fn misbehave(how: &str) {
         "leak" => drop(std::hint::black_box(Box::leak(vec![1_u8; 1 << 20].into_boxed_slice()))),
         "locals" => LOCAL.with(|_| {}),
         "stubborn" => drop(tokio::task::spawn_blocking(|| sleep_for_ever())),
-        _ => {}
+        _ => match how.strip_prefix("unless:") {
+            Some(flag) if !std::path::Path::new(flag).exists() => std::process::abort(),
+            Some(_) => {}
+            None => lock(how),
+        },
+    }
+}
+
+extern "C" fn run_for_ever(_: *mut std::ffi::c_void) -> *mut std::ffi::c_void {
+    loop {
+        unsafe { usleep(1000) };
+    }
+}
+
+extern "C" fn on_signal(_: i32) {}
+
+/// The lock that the constructor took.
+static LOCKED: std::sync::Mutex<Option<std::fs::File>> = std::sync::Mutex::new(None);
+
+/// Takes the lock of a file, and keeps it until the library is closed.
+fn lock(how: &str) {
+    let Some(path) = how.strip_prefix("lock:") else { return };
+    let file = std::fs::File::create(path).expect("a file");
+    file.lock().expect("a lock");
+    *LOCKED.lock().expect("sound") = Some(file);
+}
+
+/// Starts a process that leaves the session and the group of this one, and its parent.
+fn daemon() {
+    unsafe {
+        if fork() != 0 {
+            return;
+        }
+        setsid();
+        if fork() == 0 {
+            for descriptor in 0..64 {
+                close(descriptor);
+            }
+            prctl(15, c"corpus-daemon".as_ptr());
+            std::thread::sleep(std::time::Duration::from_secs(300));
+        }
+        _exit(0)
     }
 }
 
@@ -155,5 +218,17 @@ pub mod flow {
         }
         super::misbehave(super::mode().strip_prefix("task-").unwrap_or_default());
         context.insert_as("pid", std::process::id())
+    }
+}
+
+/// A name that another package may have as well.
+#[longshore::workflow(name = "shared-000")]
+pub mod shared {
+    use longshore::{Context, TaskError, task};
+    use serde_json::Value;
+
+    #[task]
+    pub async fn nothing(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
     }
 }

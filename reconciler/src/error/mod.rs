@@ -1,92 +1,18 @@
 //! Errors of loading packages.
 
+mod fix;
+mod step;
+
+pub use step::{StepError, UnboundGraph};
+
 use crate::plan::model::Origin;
 use longshore_engine::DefinitionError;
 use longshore_package::{Digest, Drift, Error as PackageError, PackageName};
 use longshore_store::{Error as StoreError, error_chain};
 use std::path::PathBuf;
 
-/// A graph without the reactor that is to fire it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnboundGraph {
-    /// The graph.
-    pub graph: String,
-    /// Its package.
-    pub package: PackageName,
-    /// The reactor.
-    pub reactor: String,
-}
-
-/// Why a load step refuses a generation.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StepError {
-    /// Another package has a workflow of this name.
-    #[error("package `{package}` has a workflow `{workflow}` already (tenant `{tenant}`)")]
-    WorkflowTaken {
-        /// The other package.
-        package: PackageName,
-        /// The workflow.
-        workflow: String,
-        /// The tenant.
-        tenant: String,
-    },
-    /// Another package has a trigger of this name.
-    #[error("another package has a trigger `{trigger}`")]
-    TriggerTaken {
-        /// The trigger.
-        trigger: String,
-    },
-    /// Another package has a reactor of this name.
-    #[error("package `{package}` has a reactor `{reactor}` already")]
-    ReactorTaken {
-        /// The other package.
-        package: PackageName,
-        /// The reactor.
-        reactor: String,
-    },
-    /// No loaded package has the reactor of a graph: it may come with a package that is loaded later.
-    #[error("graph `{graph}` is bound to reactor `{reactor}`, which no loaded package has")]
-    NoReactor {
-        /// The graph.
-        graph: String,
-        /// The reactor.
-        reactor: String,
-    },
-    /// A graph takes a source that its reactor does not have.
-    #[error(
-        "graph `{graph}` of package `{package}` takes the source `{source_name}`, which reactor `{reactor}` does \
-         not have; it has {}", known.join(", ")
-    )]
-    NoSource {
-        /// The graph.
-        graph: String,
-        /// Its package.
-        package: PackageName,
-        /// The source.
-        source_name: String,
-        /// The reactor.
-        reactor: String,
-        /// The sources the reactor has.
-        known: Vec<String>,
-    },
-    /// A package has two graphs of the same name that tasks call.
-    #[error("the package has two graphs `{graph}` that tasks call")]
-    DuplicateGraph {
-        /// The graph.
-        graph: String,
-    },
-    /// A step that an embedding program linked.
-    #[error("{message}")]
-    Other {
-        /// Its stable code.
-        code: &'static str,
-        /// The obstacle.
-        message: String,
-        /// The fix, as a sentence for the operator.
-        fix: String,
-    },
-}
+/// The code of [`Error::SourceLost`], by which a host that is started again finds the sources that had lost everything.
+pub(crate) const SOURCE_LOST: &str = "LS0323";
 
 /// Why a package is not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +40,73 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A library could not be read from the artifact cache.
+    #[error("{} could not be read from the artifact cache", path.display())]
+    CacheRead {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A source lost all of its packages at once.
+    #[error("{} lost all of its {packages} packages at once: they stay as they are", path.display())]
+    SourceLost {
+        /// The source.
+        path: PathBuf,
+        /// The packages that it had.
+        packages: usize,
+    },
+    /// A source has more files than are read.
+    #[error("{files} files of {} are not read, {} the first of them: {limit} is the limit", path.display(), first.display())]
+    TooManyFiles {
+        /// The source.
+        path: PathBuf,
+        /// The number of those that are not read.
+        files: usize,
+        /// The first of them.
+        first: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
+    /// The name of a file is not text.
+    #[error("its name is not UTF-8")]
+    FileName,
+    /// A file or a folder of a source could not be looked at.
+    #[error("it could not be looked at")]
+    SourceUnreadable {
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The library does not come back from its constructors, or from the questions about its entries.
+    #[error("opening it took more than {seconds} s{}", if *in_constructor { ", in a constructor of the library" } else { ", in what declares its entries" })]
+    OpenHung {
+        /// The limit.
+        seconds: u64,
+        /// True when the dynamic linker was not through with it.
+        in_constructor: bool,
+    },
+    /// A constructor of another package holds the dynamic linker.
+    #[error(
+        "a constructor of package `{by}` does not return: no library can be opened in this process meanwhile"
+    )]
+    LinkerHeld {
+        /// The other package.
+        by: PackageName,
+    },
+    /// A thread for the package could not be started.
+    #[error("no thread could be started for the package")]
+    NoThread {
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The program of children is not of this host's build.
+    #[error("the program of the package's process is another build ({theirs}) than this host ({ours})")]
+    OtherBuild {
+        /// This host's build.
+        ours: String,
+        /// The program's build; empty when it does not say.
+        theirs: String,
+    },
     /// The probe's process could not be started.
     #[error("the probe could not be started")]
     ProbeStart {
@@ -125,6 +118,8 @@ pub enum Error {
     ProbeCrashed {
         /// Signal or exit status, and the end of its output.
         exit: String,
+        /// True when the library caused it; an end from outside, or for want of memory, says nothing about it.
+        by_library: bool,
     },
     /// The probe did not end.
     #[error("the library did not answer its probe within {seconds} s")]
@@ -293,6 +288,21 @@ pub enum Error {
     },
 }
 
+/// Texts of the system and of the standard library about a machine that is short of something.
+const SHORTAGES: [&str; 6] = [
+    "Too many open files",
+    "Cannot allocate memory",
+    "memory allocation of",
+    "Resource temporarily unavailable",
+    "No space left on device",
+    "failed to map segment",
+];
+
+/// True of a message about a machine, or a limit, that is short of something: another time there may be enough.
+pub(crate) fn is_shortage(text: &str) -> bool {
+    SHORTAGES.iter().any(|shortage| text.contains(shortage))
+}
+
 fn join(names: &[PackageName]) -> String {
     names.iter().map(PackageName::as_str).collect::<Vec<_>>().join(", ")
 }
@@ -302,34 +312,6 @@ fn subscribers(graphs: &[UnboundGraph]) -> String {
         format!("graph `{}` of package `{}` is bound to reactor `{}`", g.graph, g.package, g.reactor)
     };
     graphs.iter().map(one).collect::<Vec<_>>().join("; ")
-}
-
-impl StepError {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::WorkflowTaken { .. } => "LS0401",
-            Self::TriggerTaken { .. } => "LS0402",
-            Self::ReactorTaken { .. } => "LS0404",
-            Self::NoReactor { .. } => "LS0405",
-            Self::NoSource { .. } => "LS0406",
-            Self::DuplicateGraph { .. } => "LS0409",
-            Self::Other { code, .. } => code,
-        }
-    }
-
-    /// The fix, as a sentence for the operator.
-    pub fn fix(&self) -> &str {
-        match self {
-            Self::WorkflowTaken { .. } => "rename one of the workflows, or give one of them another tenant",
-            Self::TriggerTaken { .. } => "rename one of the triggers",
-            Self::ReactorTaken { .. } => "rename one of the reactors",
-            Self::NoReactor { .. } => "load the package that has the reactor",
-            Self::NoSource { .. } => "correct the source, or load the reactor's version that has it",
-            Self::DuplicateGraph { .. } => "rename one of the graphs",
-            Self::Other { fix, .. } => fix,
-        }
-    }
 }
 
 impl Error {
@@ -345,9 +327,26 @@ impl Error {
         )
     }
 
-    /// True of a generation whose graph needs a reactor that no loaded package owns.
-    pub(crate) fn lacks_reactor(&self) -> bool {
-        matches!(self, Self::Step { error, .. } if matches!(**error, StepError::NoReactor { .. }))
+    /// True of a refusal that says something about the library: another probe in the same environment would find the same.
+    pub(crate) fn is_verdict(&self) -> bool {
+        match self {
+            Self::ProbeCrashed { by_library, .. } => *by_library,
+            Self::ChildRefused { code, message } => {
+                matches!(code.as_str(), "LS0306" | "LS0307" | "LS0308" | "LS0309") && !is_shortage(message)
+            }
+            _ => false,
+        }
+    }
+
+    /// True of a refusal that another package may end, which comes, goes or changes.
+    pub(crate) fn depends_on_others(&self) -> bool {
+        match self {
+            Self::Step { error, .. } => {
+                !matches!(**error, StepError::DuplicateGraph { .. } | StepError::Other { .. })
+            }
+            Self::HasSubscribers { .. } | Self::ReactorCycle { .. } => true,
+            _ => false,
+        }
     }
 
     /// The stable code; `longshore explain CODE` prints its page.
@@ -356,8 +355,8 @@ impl Error {
             Self::Package(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Incompatible { drifts, .. } => drifts.first().map_or("LS0205", Drift::code),
-            Self::CacheWrite { .. } => "LS0301",
-            Self::ProbeStart { .. } | Self::ChildStart { .. } => "LS0302",
+            Self::CacheWrite { .. } | Self::CacheRead { .. } => "LS0301",
+            Self::ProbeStart { .. } | Self::ChildStart { .. } | Self::NoThread { .. } => "LS0302",
             Self::ProbeCrashed { .. } => "LS0303",
             Self::ProbeHung { .. } => "LS0304",
             Self::Quarantined { .. } => "LS0305",
@@ -374,6 +373,12 @@ impl Error {
             Self::RolledBack { .. } => "LS0316",
             Self::TooManyGenerations { .. } => "LS0317",
             Self::Panicked { .. } => "LS0318",
+            Self::OtherBuild { .. } => "LS0321",
+            Self::OpenHung { .. } | Self::LinkerHeld { .. } => "LS0322",
+            Self::SourceLost { .. } => SOURCE_LOST,
+            Self::TooManyFiles { .. } => "LS0324",
+            Self::FileName => "LS0325",
+            Self::SourceUnreadable { .. } => "LS0326",
             Self::ChildRefused { code, .. } => code,
             Self::Step { error, .. } => error.code(),
             Self::Superseded { .. } => "LS0403",
@@ -381,71 +386,6 @@ impl Error {
             Self::ReactorCycle { .. } => "LS0408",
             Self::Unresolved { .. } => "LS0410",
             Self::ReactorRenamed { .. } => "LS0411",
-        }
-    }
-
-    /// The fix, as a sentence for the operator.
-    pub fn fix(&self) -> String {
-        match self {
-            Self::Package(error) => error.fix(),
-            Self::Store(error) => error.fix().to_owned(),
-            Self::Incompatible { drifts, .. } => {
-                drifts.first().map(Drift::fix).unwrap_or_default().to_owned()
-            }
-            Self::Step { error, .. } => error.fix().to_owned(),
-            other => other.own_fix().to_owned(),
-        }
-    }
-
-    fn own_fix(&self) -> &'static str {
-        match self {
-            Self::CacheWrite { .. } => "make the host's home folder writable and give it space",
-            Self::ProbeStart { .. } | Self::ChildStart { .. } => {
-                "check that this host's own program file is still there"
-            }
-            Self::ProbeCrashed { .. } => {
-                "a constructor, a static or a metadata call of the library crashes: run its tests, then build it again"
-            }
-            Self::ProbeHung { .. } => {
-                "a constructor, a static or a metadata call of the library blocks: move that work into a task"
-            }
-            Self::Crashed { .. } | Self::ChildDied { .. } => {
-                "read the crash report: `longshore packages show NAME`; the process is started again"
-            }
-            Self::CacheChanged { .. } => {
-                "find out who writes to the host's cache folder; the library is cached again when the package is loaded again"
-            }
-            Self::Quarantined { .. } => "build the library anew: another digest is probed anew",
-            Self::ChildRefused { .. } | Self::Load { .. } | Self::Answer { .. } => {
-                "build it again with `longshore build` of this release"
-            }
-            Self::Panicked { .. } => "report this: it is a bug in Longshore; the package is tried again",
-            Self::RecordMismatch { .. } => {
-                "make sure every module with entries is linked (`use module as _;`), then build it again"
-            }
-            Self::Definition(_) => "correct the workflow, then build it again",
-            Self::HasSubscribers { .. } => "remove those packages first, or keep the reactor",
-            Self::ReactorCycle { .. } => "move the reactors into a package of their own",
-            Self::ReactorRenamed { .. } => {
-                "keep all workflows of the package in the tenant that they have, or give the reactor another name"
-            }
-            Self::Unresolved { .. } => {
-                "correct the names, or load the package that has them; until then nothing is started for them"
-            }
-            Self::OtherPackage { .. } => "pack the archive again with `longshore build`",
-            Self::Replaced { .. } => "nothing: it is read again at the next pass",
-            Self::CacheMiss { .. } => {
-                "put the package of that digest back, or give it up: cancel the runs that are pinned to it, or `longshore packages release NAME`"
-            }
-            Self::Superseded { .. } => "remove the older file",
-            Self::Leaked { .. } => {
-                "restart the host when it suits, or isolate the package (`isolation = \"process\"`)"
-            }
-            Self::RolledBack { .. } => "mend the package; another digest is loaded as soon as it is offered",
-            Self::TooManyGenerations { .. } => {
-                "cancel runs of old generations, or give them a drain deadline"
-            }
-            Self::Package(_) | Self::Store(_) | Self::Incompatible { .. } | Self::Step { .. } => "",
         }
     }
 

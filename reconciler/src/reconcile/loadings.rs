@@ -1,0 +1,154 @@
+//! [`Loadings`]: the digests on their way to be loaded, and the tasks that work on them.
+
+use crate::blocking::PARALLEL;
+use crate::error::Error;
+use crate::plan::model::Desired;
+use crate::plan::order::Outline;
+use crate::reconcile::prepare::{Loader, Verified};
+use crate::runtime::generation::{Generation, NotOpened};
+use futures_util::FutureExt;
+use longshore_package::{Digest, Drift, PackageName};
+use std::collections::{BTreeMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+/// What a digest is loaded for.
+#[derive(Debug, Clone)]
+pub(super) enum Purpose {
+    /// New runs start on it, in the place of the digest that it replaces.
+    Activate { package: Arc<Desired>, replaces: Option<Digest> },
+    /// Runs are pinned to it.
+    Restore { pinned_runs: u64 },
+}
+
+/// A digest on its way.
+pub(super) struct Loading {
+    pub(super) purpose: Purpose,
+    pub(super) stage: Stage,
+    pub(super) outline: Option<Outline>,
+    pub(super) warnings: Vec<Drift>,
+    pub(super) began: Instant,
+}
+
+/// How far a digest on its way is.
+pub(super) enum Stage {
+    /// It is read, checked and probed.
+    Verifying(AbortHandle),
+    /// It may be opened when its turn comes.
+    Verified(Box<Verified>),
+    /// Its library is being opened.
+    Opening,
+    /// It may be registered.
+    Opened(Arc<Generation>),
+}
+
+/// What a task brought a digest to.
+pub(super) enum Step {
+    Verified(Result<Box<Verified>, Error>),
+    Opened(Result<Arc<Generation>, NotOpened>),
+}
+
+/// Every digest on its way, with the tasks that work on it.
+pub(super) struct Loadings {
+    pub(super) all: BTreeMap<Digest, Loading>,
+    tasks: JoinSet<(Digest, Step)>,
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Loadings {
+    fn default() -> Self {
+        Self { all: BTreeMap::new(), tasks: JoinSet::new(), permits: Arc::new(Semaphore::new(*PARALLEL)) }
+    }
+}
+
+impl Loadings {
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Digest, &Loading)> {
+        self.all.iter()
+    }
+
+    pub(super) fn remove(&mut self, digest: &Digest) -> Option<Loading> {
+        self.all.remove(digest)
+    }
+
+    /// True when a package is on its way.
+    pub(super) fn has(&self, package: &PackageName) -> bool {
+        self.all.values().any(|loading| loading.package().is_some_and(|desired| desired.name == *package))
+    }
+
+    fn spawn(&mut self, digest: &Digest, step: impl Future<Output = Step> + Send + 'static) -> AbortHandle {
+        let (digest, permits) = (digest.clone(), Arc::clone(&self.permits));
+        self.tasks.spawn(async move {
+            // The semaphore is never closed.
+            let _permit = permits.acquire_owned().await;
+            (digest, step.await)
+        })
+    }
+
+    /// Begins with a digest.
+    pub(super) fn begin(
+        &mut self,
+        digest: Digest,
+        purpose: Purpose,
+        loader: Loader,
+        open_packages: Arc<HashSet<PackageName>>,
+    ) {
+        let package = match &purpose {
+            Purpose::Activate { package, .. } => Some(Arc::clone(package)),
+            Purpose::Restore { .. } => None,
+        };
+        let asked = digest.clone();
+        let verify = async move {
+            let verified = AssertUnwindSafe(loader.verify(&asked, package.as_deref(), &open_packages))
+                .catch_unwind()
+                .await;
+            Step::Verified(verified.unwrap_or_else(|panic| Err(panicked(&*panic))).map(Box::new))
+        };
+        let stage = Stage::Verifying(self.spawn(&digest, verify));
+        let began = Instant::now();
+        let loading = Loading { purpose, stage, outline: None, warnings: Vec::new(), began };
+        self.all.insert(digest, loading);
+    }
+
+    /// Opens a verified digest.
+    pub(super) fn open(&mut self, digest: &Digest, loader: Loader) {
+        let Some(loading) = self.all.get_mut(digest) else { return };
+        let Stage::Verified(verified) = std::mem::replace(&mut loading.stage, Stage::Opening) else { return };
+        let artifact = verified.artifact;
+        // Not caught: a panic in between would lose what is open.
+        self.spawn(digest, async move { Step::Opened(loader.open(artifact).await) });
+    }
+
+    /// What the next task brought its digest to. None when there is none until `deadline`.
+    pub(super) async fn next(&mut self, deadline: Instant) -> Option<(Digest, Step)> {
+        loop {
+            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
+                Ok(Some(Ok(finished))) => return Some(finished),
+                // It was aborted.
+                Ok(Some(Err(_))) => {}
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Loading {
+    pub(super) fn package(&self) -> Option<&Arc<Desired>> {
+        match &self.purpose {
+            Purpose::Activate { package, .. } => Some(package),
+            Purpose::Restore { .. } => None,
+        }
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    Error::Panicked { message: text.unwrap_or("without a message").to_owned() }
+}
