@@ -259,3 +259,193 @@ fn a_context_over_the_limit_fails_its_task() {
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     assert!(ended.json()["error"].as_str().is_some_and(|e| e.contains("over the limit")), "{}", ended.stdout);
 }
+
+/// What a crate may write and other engines take: names that ours have inside, lifetimes, aliases, `cfg`s, macros, raw
+/// identifiers, types with commas, defaults that are expressions. Nothing of it warns.
+const CONSTRUCTS: &str = r##"
+//! Every construct.
+#![forbid(missing_docs, unsafe_code, dead_code, unused_variables, unused_qualifications, unreachable_patterns)]
+#![deny(warnings)]
+
+use longshore::{
+    Context, TaskError, TaskHandle, batch_accumulator, computation_graph, passthrough_accumulator,
+    polling_accumulator, reactor, state_accumulator, stream_accumulator, task, trigger, workflow,
+};
+use serde_json::Value;
+use std::collections::{HashMap, VecDeque};
+
+longshore::package!();
+
+/// An alias of the whole parameter.
+pub type Ctx<'a> = &'a mut Context<Value>;
+
+/// Tasks.
+#[workflow(
+    name = "constructs",
+    params(
+        seconds: u64 = 24 * 60 * 60,
+        list: Vec<u32> = vec![1, 2],
+        maybe: Option<i64> = Some(3),
+        text: String = "a text",
+        ratio: f32 = 0.5,
+        r#type: String = String::from("kind"),
+        by_name: HashMap<String, u64> = HashMap::new(),
+    )
+)]
+pub mod constructs {
+    use super::*;
+
+    /// The names that generated code has inside.
+    #[task]
+    pub async fn handle(context: &mut Context<Value>, handle: &mut TaskHandle) -> Result<(), TaskError> {
+        let _ = handle.task_execution_id();
+        let seconds: u64 = context.get_required("seconds")?;
+        let kind: String = context.get_required("type")?;
+        let maybe: Option<i64> = context.get_required("maybe")?;
+        context.insert_as("seen", format!("{seconds} {kind} {maybe:?}"))
+    }
+
+    /// As above.
+    #[task(dependencies = ["handle"], on_success = result, on_failure = error)]
+    pub async fn context(context: &mut Context<Value>) -> Result<(), TaskError> {
+        context.insert_as("context", true)
+    }
+
+    async fn result(_id: &str, _context: &Context<Value>) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn error(_id: &str, _error: &TaskError, _context: &Context<Value>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// With a lifetime of its own, and a condition that stands in a message.
+    #[task(dependencies = ["context"], retry_condition = "server", trigger_rules = context_value("context", exists, true))]
+    pub async fn named<'c>(context: &'c mut Context<Value>) -> Result<(), TaskError> {
+        context.insert_as("named", 1)
+    }
+
+    /// With an alias.
+    #[task(dependencies = ["named"])]
+    pub async fn aliased(context: Ctx<'_>) -> Result<(), TaskError> {
+        context.insert_as("aliased", 2)
+    }
+
+    /// Behind a `cfg`, twice.
+    #[cfg(unix)]
+    pub mod here {
+        use super::*;
+        /// One of two.
+        #[task(id = "either", dependencies = ["aliased"])]
+        pub fn here(context: &mut Context<Value>) -> Result<(), TaskError> {
+            context.insert_as("either", "unix")
+        }
+    }
+
+    /// The other.
+    #[cfg(not(unix))]
+    pub mod there {
+        use super::*;
+        /// Two of two.
+        #[task(id = "either", dependencies = ["aliased"])]
+        pub fn there(context: &mut Context<Value>) -> Result<(), TaskError> {
+            context.insert_as("either", "other")
+        }
+    }
+
+    /// Behind an attribute.
+    #[cfg_attr(all(), task(id = "behind", dependencies = ["either"]))]
+    pub async fn attributed(context: &mut Context<Value>) -> Result<(), TaskError> {
+        context.insert_as("behind", 3)
+    }
+
+    macro_rules! written {
+        ($name:ident, $context:ty) => {
+            /// Written by a macro.
+            #[task(dependencies = ["behind"])]
+            pub async fn $name(context: $context) -> Result<(), TaskError> {
+                context.insert_as("written", 4)
+            }
+        };
+    }
+    written!(r#match, &mut Context<Value>);
+
+    /// Waits for one that nobody sees here.
+    #[task(dependencies = ["match"])]
+    pub async fn last(context: &mut Context<Value>) -> Result<(), TaskError> {
+        context.insert_as("last", 5)
+    }
+}
+
+/// Its body is never called.
+#[trigger(on = "constructs", cron = "0 0 1 1 *")]
+fn r#yearly() {}
+
+#[passthrough_accumulator]
+async fn prices(event: f64) -> f64 {
+    event
+}
+
+#[polling_accumulator(interval = "1h")]
+fn rates() -> Option<u32> {
+    None
+}
+
+#[batch_accumulator(flush_interval = "1h", max_buffer_size = 2)]
+async fn gathered(events: Vec<u32>) -> Option<u32> {
+    events.into_iter().max()
+}
+
+#[stream_accumulator(type = "file", topic = "events.jsonl", state = HashMap<String, u64>)]
+fn counted(event: String, seen: &mut HashMap<String, u64>) -> u64 {
+    let count = seen.entry(event).or_default();
+    *count += 1;
+    *count
+}
+
+#[state_accumulator(capacity = 3)]
+fn sums() -> VecDeque<i64> {
+    VecDeque::new()
+}
+
+/// Fires for each of its sources.
+#[reactor(name = "desk", accumulators = [prices, rates, gathered, counted, sums, r#loop], criteria = when_any)]
+pub struct Desk;
+
+#[computation_graph(trigger = reactor("desk"), graph = { input(prices, r#loop) -> terminals })]
+mod r#move {
+    pub async fn input(prices: Option<&f64>, _loop: Option<&u32>) -> f64 {
+        prices.copied().unwrap_or_default()
+    }
+    pub async fn terminals(input: &f64) -> f64 {
+        *input
+    }
+}
+"##;
+
+#[test]
+fn every_construct_that_other_engines_take_compiles_without_a_warning_and_runs() {
+    for edition in ["2021", "2024"] {
+        let krate = Crate::of_source("constructs", CONSTRUCTS);
+        let path = krate.folder.path().join("Cargo.toml");
+        let manifest = std::fs::read_to_string(&path).expect("reads");
+        std::fs::write(&path, manifest.replace("edition = \"2024\"", &format!("edition = \"{edition}\"")))
+            .expect("writes");
+        let longshore = Longshore::new();
+        let ended = longshore.run(&["run", krate.path(), "--workflow", "constructs", "--json"]);
+        assert_eq!(ended.code, Some(0), "{edition}: {}{}", ended.stdout, ended.stderr);
+        assert!(!ended.stderr.contains("warning"), "{edition}: {}", ended.stderr);
+        let context = &ended.json()["context"];
+        assert_eq!(context["seen"], "86400 kind Some(3)", "{context}");
+        assert_eq!((&context["written"], &context["last"]), (&4.into(), &5.into()), "{context}");
+        // Without the feature, as its author works on it.
+        let mut clippy = std::process::Command::new(env!("CARGO"));
+        clippy
+            .args(["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"])
+            .args(["-A", "clippy::needless_lifetimes"]);
+        let checked =
+            clippy.current_dir(krate.folder.path()).envs(longshore_testing::throwaway_build()).output();
+        let checked = checked.expect("cargo starts");
+        assert!(checked.status.success(), "{edition}: {}", String::from_utf8_lossy(&checked.stderr));
+    }
+}

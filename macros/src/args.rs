@@ -114,6 +114,12 @@ impl Parse for Arg {
             return Err(syn::Error::new(key.span(), format!("write `{key} = ..`")));
         }
         input.parse::<Token![=]>()?;
+        if key == "state" {
+            // A type, in which a comma may stand: `HashMap<String, u64>`.
+            let value =
+                input.parse::<syn::Type>().map_err(|e| syn::Error::new(e.span(), "`state` takes a type"))?;
+            return Ok(Self { key, value: value.to_token_stream() });
+        }
         let mut value = TokenStream::new();
         while !input.is_empty() && !input.peek(Token![,]) {
             input.parse::<TokenTree>()?.to_tokens(&mut value);

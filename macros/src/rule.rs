@@ -86,6 +86,12 @@ fn context_rule(word: &Ident, input: ParseStream<'_>) -> syn::Result<RuleModel> 
         return Err(syn::Error::new(operator.span(), format!("no operator `{name}`{near}{all}")));
     }
     let value = if name.ends_with("exists") {
+        // A literal that other engines want there means nothing.
+        let ahead = inner.fork();
+        if ahead.parse::<Token![,]>().is_ok() && !ahead.is_empty() {
+            inner.parse::<Token![,]>()?;
+            literal(&inner)?;
+        }
         Value::Null
     } else {
         inner
@@ -147,6 +153,13 @@ mod tests {
         ]});
         assert_eq!(rule.json, expected);
         assert_eq!(rule.tasks[0].0, "a");
+    }
+
+    #[test]
+    fn a_literal_after_exists_is_ignored() {
+        let of = |text: &str| parse(text).expect("rule").json;
+        assert_eq!(of(r#"context_value("k", exists, true)"#), of(r#"context_value("k", exists)"#));
+        assert_eq!(of(r#"context_value("k", not_exists, "x",)"#), of(r#"context_value("k", not_exists,)"#));
     }
 
     #[test]

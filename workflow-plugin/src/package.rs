@@ -7,9 +7,11 @@
 #[macro_export]
 macro_rules! package {
     () => {
-        #[cfg(feature = "packaged")]
+        // A crate without the feature knows nothing of it.
+        #[allow(unexpected_cfgs)]
         #[doc(hidden)]
-        #[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications, unreachable_pub, non_upper_case_globals)]
+        const _: () = {
+        #[cfg(feature = "packaged")]
         mod __longshore_package {
             use $crate::private as __longshore;
             use __longshore::{LongshorePackage, Method, __fidius_LongshorePackage};
@@ -43,6 +45,7 @@ macro_rules! package {
             __longshore::fidius::fidius_plugin_registry!();
             $crate::__longshore_package_record!();
         }
+        };
     };
 }
 

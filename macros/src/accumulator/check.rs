@@ -12,14 +12,8 @@ pub(super) fn check(model: &AccumulatorModel, function: &Function, diag: &mut Di
     if !sig.generics.params.is_empty() {
         diag.error(sig.generics.span(), "an accumulator is called by name and cannot be generic");
     }
-    match (kind, sig.asyncness) {
-        (Kind::Polling, None) => diag.error(sig.fn_token.span(), wrong("this function is not async")),
-        (Kind::Polling, Some(_)) | (_, None) => {}
-        (_, Some(token)) => diag.error(token.span(), wrong("this function is async")),
-    }
-    if function.block.is_some() == (kind == Kind::State) {
-        let what = if kind == Kind::State { "the host keeps the values" } else { "the body is missing" };
-        diag.error(sig.ident.span(), wrong(what));
+    if function.block.is_none() && kind != Kind::State {
+        diag.error(sig.ident.span(), wrong("the body is missing"));
     }
     check_parameters(model, function, diag);
     if matches!(sig.output, ReturnType::Default) {

@@ -50,12 +50,12 @@ impl Kind {
     pub(super) fn shape(self) -> &'static str {
         match self {
             Self::Passthrough => "`fn name(event: Event) -> Out`",
-            Self::Polling => "`async fn name() -> Option<Out>`",
+            Self::Polling => "`fn name() -> Option<Out>`",
             Self::Batch => "`fn name(events: Vec<Event>) -> Option<Out>`",
             Self::Stream => {
                 "`fn name(event: Event) -> Out`, or with `state = S` on `fn name(event: Event, state: &mut S) -> Out`"
             }
-            Self::State => "`fn name() -> VecDeque<T>;`, without a body",
+            Self::State => "`fn name() -> VecDeque<T>;`",
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::model::{GraphModel, Node};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{FnArg, GenericArgument, Item, ItemMod, LitStr, PathArguments, ReturnType, Type};
 
@@ -15,12 +16,14 @@ pub(super) fn expand(model: &GraphModel, mut module: ItemMod, private: &TokenStr
     let compiled = compiled(model, &module, private);
     let entry = entry(model, private);
     let record = record(model, private);
+    let direct = format_ident!("{}_compiled", model.name.unraw());
     quote! {
         #module
         #compiled
         #[doc(hidden)]
-        #[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications)]
         const _: () = {
+            // Used, so that nobody has to allow that it is not.
+            let _ = #direct;
             #entry
             #record
         };
@@ -38,7 +41,7 @@ fn run(model: &GraphModel, private: &TokenStream) -> TokenStream {
     let order = model.order().unwrap_or_default();
     let steps = order.iter().map(|node| step(model, *node, private));
     let terminals = (0..model.nodes.len()).filter(|node| model.is_terminal(*node)).map(|node| {
-        let (value, name) = (value(node), model.nodes[node].name.to_string());
+        let (value, name) = (value(node), model.nodes[node].name.unraw().to_string());
         quote! {
             if let ::core::option::Option::Some(value) = #value {
                 __terminals.take(#name, value)?;
@@ -47,10 +50,6 @@ fn run(model: &GraphModel, private: &TokenStream) -> TokenStream {
     });
     quote! {
         #[doc(hidden)]
-        #[allow(
-            clippy::all, clippy::pedantic, missing_docs, unused_qualifications, unreachable_patterns,
-            unused_variables, unused_assignments, unused_mut
-        )]
         pub async fn __longshore_run<__Terminals: #private::Terminals>(
             __input: &#input,
             __terminals: &mut __Terminals,
@@ -79,7 +78,7 @@ fn step(model: &GraphModel, place: usize, private: &TokenStream) -> TokenStream 
     let mut sources = TokenStream::new();
     let mut arguments = Vec::new();
     for (i, source) in node.sources.iter().enumerate() {
-        let (variable, name) = (format_ident!("__source_{place}_{i}"), source.to_string());
+        let (variable, name) = (format_ident!("__source_{place}_{i}"), source.unraw().to_string());
         let ty = types.get(i).and_then(option_item);
         let read = quote_spanned!(ty.span()=> __input.get::<#ty>(#name)?);
         sources.extend(quote!(let #variable = #read;));
@@ -213,11 +212,10 @@ fn option_item(ty: &Type) -> Option<Type> {
 /// `{module}_compiled`, for direct calls.
 fn compiled(model: &GraphModel, module: &ItemMod, private: &TokenStream) -> TokenStream {
     let (name, vis, input) = (&model.name, &module.vis, input(model, private));
-    let compiled = format_ident!("{name}_compiled");
+    let compiled = format_ident!("{}_compiled", name.unraw());
     let doc = format!("Calls the graph `{name}` directly.");
     quote! {
         #[doc = #doc]
-        #[allow(dead_code, clippy::all, clippy::pedantic, unused_qualifications)]
         #vis async fn #compiled(input: &#input) -> #private::GraphResult {
             let mut terminals = #private::AnyOutputs::default();
             match #name::__longshore_run(input, &mut terminals).await {
@@ -241,17 +239,21 @@ struct Texts {
 
 impl Texts {
     fn of(model: &GraphModel) -> Self {
-        let name = |node: usize| model.nodes[node].name.to_string();
+        let name = |node: usize| model.nodes[node].name.unraw().to_string();
         let edge = |edge: &super::model::Edge| {
-            let variant = edge.variant.as_ref().map(ToString::to_string).unwrap_or_default();
+            let variant =
+                edge.variant.as_ref().map(|variant| variant.unraw().to_string()).unwrap_or_default();
             (name(edge.from), name(edge.to), variant)
         };
         let inputs = |node: &Node| {
-            let of = node.name.to_string();
-            node.sources.iter().map(move |source| (of.clone(), source.to_string())).collect::<Vec<_>>()
+            let of = node.name.unraw().to_string();
+            node.sources
+                .iter()
+                .map(move |source| (of.clone(), source.unraw().to_string()))
+                .collect::<Vec<_>>()
         };
         Self {
-            name: model.name.to_string(),
+            name: model.name.unraw().to_string(),
             reactor: model.reactor.as_ref().map(LitStr::value).unwrap_or_default(),
             nodes: (0..model.nodes.len()).map(name).collect(),
             edges: model.edges.iter().map(edge).collect(),

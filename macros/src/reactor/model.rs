@@ -17,10 +17,15 @@ pub(super) struct ReactorModel {
 
 impl ReactorModel {
     pub(super) fn new(args: &Args, unit: &ItemStruct, diag: &mut Diagnostics) -> Self {
+        let accumulators = args.value::<Sources>("accumulators", diag).map(|s| s.0).unwrap_or_default();
+        let mut criteria: Option<Criteria> = args.value("criteria", diag);
+        if let Some(criteria) = criteria.as_mut().filter(|criteria| criteria.all) {
+            criteria.sources.clone_from(&accumulators);
+        }
         Self {
             name: args.string("name", diag),
-            accumulators: args.value::<Sources>("accumulators", diag).map(|s| s.0).unwrap_or_default(),
-            criteria: args.value("criteria", diag),
+            accumulators,
+            criteria,
             input_strategy: args.string("input_strategy", diag),
             at: unit.ident.span(),
         }

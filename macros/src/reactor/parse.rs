@@ -37,19 +37,24 @@ impl crate::args::Expected for Sources {
     const WHAT: &'static str = "an array of source names, as in `[orders, prices]`";
 }
 
-/// `when_any(a, b)` or `when_all(a, b)`.
+/// `when_any(a, b)` or `when_all(a, b)`; without sources all of them are meant.
 pub(super) struct Criteria {
     pub(super) mode: Ident,
     pub(super) sources: Vec<Ident>,
+    /// True without a list.
+    pub(super) all: bool,
 }
 
 impl Parse for Criteria {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let mode = input.parse()?;
+        if input.is_empty() {
+            return Ok(Self { mode, sources: Vec::new(), all: true });
+        }
         let inner;
         parenthesized!(inner in input);
         let sources = Punctuated::<Ident, Token![,]>::parse_terminated(&inner)?.into_iter().collect();
-        Ok(Self { mode, sources })
+        Ok(Self { mode, sources, all: false })
     }
 }
 

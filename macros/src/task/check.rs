@@ -3,7 +3,7 @@
 use super::model::{Named, TaskModel};
 use crate::diag::{Diagnostics, did_you_mean};
 use syn::spanned::Spanned;
-use syn::{FnArg, ItemFn, PatType, ReturnType, Type};
+use syn::{FnArg, GenericParam, ItemFn, PatType, ReturnType, Type, TypeGroup, TypeParen};
 
 pub(super) fn check(model: &TaskModel, function: &ItemFn, diag: &mut Diagnostics) {
     identity(model, diag);
@@ -44,7 +44,7 @@ fn rule(model: &TaskModel, diag: &mut Diagnostics) {
 
 fn signature(model: &TaskModel, function: &ItemFn, diag: &mut Diagnostics) {
     let sig = &function.sig;
-    if !sig.generics.params.is_empty() {
+    if sig.generics.params.iter().any(|param| !matches!(param, GenericParam::Lifetime(_))) {
         diag.error(sig.generics.span(), "a task is called by name and cannot be generic");
     }
     if let Some(unsafety) = &sig.unsafety {
@@ -79,7 +79,20 @@ fn signature(model: &TaskModel, function: &ItemFn, diag: &mut Diagnostics) {
 }
 
 fn reference(param: &PatType, what: &str, expected: &str, diag: &mut Diagnostics) {
-    let fits = matches!(&*param.ty, Type::Reference(reference) if reference.mutability.is_some());
+    let mut ty = &*param.ty;
+    // A fragment of a macro, or brackets around a type.
+    while let Type::Group(TypeGroup { elem, .. }) | Type::Paren(TypeParen { elem, .. }) = ty {
+        ty = elem;
+    }
+    let fits = match ty {
+        Type::Reference(reference) => reference.mutability.is_some(),
+        // An alias may stand for the whole reference; the compiler knows.
+        Type::Path(path) => {
+            path.path.segments.last().is_none_or(|last| last.ident != "Context" && last.ident != "TaskHandle")
+        }
+        Type::Macro(_) => true,
+        _ => false,
+    };
     if !fits {
         diag.error(param.ty.span(), format!("the {what} parameter is `{expected}`"));
     }

@@ -4,7 +4,8 @@ use super::model::TaskModel;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{ItemFn, LitStr, PatType};
+use syn::visit_mut::VisitMut;
+use syn::{ItemFn, Lifetime, LitStr, PatType, Type, TypeReference};
 
 pub(super) fn expand(model: &TaskModel, function: &ItemFn, private: &TokenStream) -> TokenStream {
     let entry = entry(model, private);
@@ -15,7 +16,6 @@ pub(super) fn expand(model: &TaskModel, function: &ItemFn, private: &TokenStream
     quote! {
         #function
         #[doc(hidden)]
-        #[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications, single_use_lifetimes)]
         const _: () = {
             #checks
             #run
@@ -74,25 +74,27 @@ fn run(model: &TaskModel, function: &ItemFn, private: &TokenStream) -> TokenStre
     let name = &function.sig.ident;
     let handle = model.handle.is_some().then(|| {
         quote! {
-            let ::core::option::Option::Some(handle) = handle else {
+            let ::core::option::Option::Some(__longshore_handle) = __longshore_handle else {
                 return ::core::result::Result::Err(#private::missing_handle(#id));
             };
         }
     });
-    let argument = model.handle.is_some().then(|| quote!(, handle));
+    let argument = model.handle.is_some().then(|| quote!(, __longshore_handle));
     let wait = function.sig.asyncness.is_some().then(|| quote!(.await));
     let graph = graph_call(model, private);
+    let handle_name = if model.handle.is_some() { quote!(__longshore_handle) } else { quote!(_) };
     quote! {
         fn __longshore_run<'a>(
-            context: &'a mut #private::Context,
-            handle: ::core::option::Option<&'a mut #private::TaskHandle>,
+            __longshore_context: &'a mut #private::Context,
+            #handle_name: ::core::option::Option<&'a mut #private::TaskHandle>,
         ) -> #private::EntryFuture<'a, ::core::result::Result<(), #private::TaskError>> {
             ::std::boxed::Box::pin(async move {
                 #handle
-                let result: ::core::result::Result<(), #private::TaskError> =
-                    #name(&mut *context #argument)#wait.map_err(|error| #private::task_error(error, #id));
+                let __longshore_result: ::core::result::Result<(), #private::TaskError> =
+                    #name(&mut *__longshore_context #argument)#wait
+                        .map_err(|__longshore_error| #private::task_error(__longshore_error, #id));
                 #graph
-                result
+                __longshore_result
             })
         }
     }
@@ -103,19 +105,20 @@ fn callbacks(model: &TaskModel, private: &TokenStream) -> TokenStream {
     let id = &model.id.text;
     let outcome = quote!(#private::EntryFuture<'a, ::core::option::Option<::std::string::String>>);
     let on_success = model.on_success.as_ref().map(|callback| {
-        let call = quote_spanned!(callback.span()=> #callback(#id, context).await);
+        let call = quote_spanned!(callback.span()=> #callback(#id, __longshore_context).await);
         quote! {
-            fn __longshore_on_success<'a>(context: &'a #private::Context) -> #outcome {
+            fn __longshore_on_success<'a>(__longshore_context: &'a #private::Context) -> #outcome {
                 ::std::boxed::Box::pin(async move { #private::failure_of_callback(#call) })
             }
         }
     });
     let on_failure = model.on_failure.as_ref().map(|callback| {
-        let call = quote_spanned!(callback.span()=> #callback(#id, error, context).await);
+        let call =
+            quote_spanned!(callback.span()=> #callback(#id, __longshore_error, __longshore_context).await);
         quote! {
             fn __longshore_on_failure<'a>(
-                error: &'a #private::TaskError,
-                context: &'a #private::Context,
+                __longshore_error: &'a #private::TaskError,
+                __longshore_context: &'a #private::Context,
             ) -> #outcome {
                 ::std::boxed::Box::pin(async move { #private::failure_of_callback(#call) })
             }
@@ -132,18 +135,18 @@ fn invokes(model: &TaskModel) -> String {
 fn graph_call(model: &TaskModel, private: &TokenStream) -> Option<TokenStream> {
     let (id, graph) = (&model.id.text, model.invokes.as_ref()?);
     let after = model.post_invocation.as_ref().map(|callback| {
-        let call = quote_spanned!(callback.span()=> #callback(&mut *context).await);
+        let call = quote_spanned!(callback.span()=> #callback(&mut *__longshore_context).await);
         quote! {
-            let result = match result {
+            let __longshore_result = match __longshore_result {
                 ::core::result::Result::Ok(()) => #private::after_graph(#id, #call),
-                failed => failed,
+                __longshore_failed => __longshore_failed,
             };
         }
     });
     Some(quote! {
-        let result = match result {
-            ::core::result::Result::Ok(()) => #private::invoke(#id, #graph, &mut *context).await,
-            failed => failed,
+        let __longshore_result = match __longshore_result {
+            ::core::result::Result::Ok(()) => #private::invoke(#id, #graph, &mut *__longshore_context).await,
+            __longshore_failed => __longshore_failed,
         };
         #after
     })
@@ -153,13 +156,36 @@ fn graph_call(model: &TaskModel, private: &TokenStream) -> Option<TokenStream> {
 fn type_checks(model: &TaskModel, private: &TokenStream) -> TokenStream {
     let check = |param: &PatType, name: &str, expected: TokenStream| {
         let name = syn::Ident::new(name, proc_macro2::Span::call_site());
-        let ty = &param.ty;
-        let body = quote_spanned!(ty.span()=> given);
-        quote!(#[allow(dead_code)] fn #name(given: &mut #expected) -> #ty { #body })
+        let ty = without_lifetimes(&param.ty);
+        let body = quote_spanned!(ty.span()=> __longshore_given);
+        quote! {
+            fn #name(__longshore_given: &mut #expected) -> #ty { #body }
+            // Used, so that nobody has to allow that it is not.
+            let _ = #name;
+        }
     };
     let context = model.context.as_ref().map(|p| check(p, "__longshore_context", quote!(#private::Context)));
     let handle = model.handle.as_ref().map(|p| check(p, "__longshore_handle", quote!(#private::TaskHandle)));
     quote!(#context #handle)
+}
+
+/// A type whose lifetimes are left out: those of the function are not known where the type is checked.
+fn without_lifetimes(ty: &Type) -> Type {
+    struct LeaveOut;
+    impl VisitMut for LeaveOut {
+        fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
+            reference.lifetime = None;
+            syn::visit_mut::visit_type_reference_mut(self, reference);
+        }
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            if lifetime.ident != "static" {
+                *lifetime = Lifetime::new("'_", lifetime.span());
+            }
+        }
+    }
+    let mut ty = ty.clone();
+    LeaveOut.visit_type_mut(&mut ty);
+    ty
 }
 
 fn record(model: &TaskModel, private: &TokenStream) -> TokenStream {

@@ -118,14 +118,25 @@ fn condition(args: &Args, diag: &mut Diagnostics) -> String {
             "`retry_condition` is empty: write `never`, `all`, `transient`, or patterns",
         );
     }
-    // One word a letter or two away from a keyword is a typo, not a pattern.
-    if !WORDS.contains(&text.as_str()) && !text.contains(',') {
-        let near = did_you_mean(&text, WORDS);
-        if !near.is_empty() {
-            diag.error(literal.span(), format!("no retry condition `{text}`{near}"));
-        }
+    // A slip of the hand in a keyword is a typo; every other word may stand in a message.
+    if let Some(word) = WORDS.into_iter().find(|word| is_slip(&text, word)) {
+        diag.error(literal.span(), format!("no retry condition `{text}`, did you mean `{word}`?"));
     }
     text
+}
+
+/// True when two letters of a word are exchanged, or one letter after the first is missing or doubled.
+fn is_slip(text: &str, word: &str) -> bool {
+    let (text, word): (Vec<char>, Vec<char>) = (text.chars().collect(), word.chars().collect());
+    let without = |letters: &[char], at: usize| [&letters[..at], &letters[at + 1..]].concat();
+    let exchanged = |at: usize| {
+        let mut letters = word.clone();
+        letters.swap(at, at + 1);
+        letters
+    };
+    let missing = || (1..word.len()).any(|at| without(&word, at) == text);
+    let doubled = || (1..text.len()).any(|at| text[at] == text[at - 1] && without(&text, at) == word);
+    text != word && (missing() || doubled() || (0..word.len() - 1).any(|at| exchanged(at) == text))
 }
 
 /// A digest of the signature and the body, the same whatever the layout of the source.
@@ -134,4 +145,25 @@ fn fingerprint(function: &ItemFn) -> String {
     hasher.update(function.sig.to_token_stream().to_string());
     hasher.update(function.block.to_token_stream().to_string());
     hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_slip;
+
+    #[test]
+    fn slips_are_told_from_words_that_messages_have() {
+        for (text, word) in [
+            ("nevr", "never"),
+            ("nevver", "never"),
+            ("nevre", "never"),
+            ("al", "all"),
+            ("transeint", "transient"),
+        ] {
+            assert!(is_slip(text, word), "{text}");
+        }
+        for text in ["server", "call", "level", "over", "fever", "newer", "ever", "never", "all", "tall"] {
+            assert!(!is_slip(text, "never") && !is_slip(text, "all"), "{text}");
+        }
+    }
 }

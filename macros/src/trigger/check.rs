@@ -82,8 +82,9 @@ fn check_timezone(model: &TriggerModel, diag: &mut Diagnostics) {
 
 fn check_signature(model: &TriggerModel, function: &ItemFn, diag: &mut Diagnostics) {
     let sig = &function.sig;
-    if sig.asyncness.is_none() {
-        diag.error(sig.fn_token.span(), "a trigger is an async function");
+    // Only the body of a poll is ever called.
+    if sig.asyncness.is_none() && model.poll_interval.is_some() {
+        diag.error(sig.fn_token.span(), "a poll is an async function");
     }
     if !sig.generics.params.is_empty() {
         diag.error(sig.generics.span(), "a trigger is called by name and cannot be generic");

@@ -26,14 +26,13 @@ pub(super) fn expand(names: &Names, when: &When, function: &ItemFn, private: &To
     let texts = Texts::of(when);
     let Texts { cron, timezone, interval, reactor, rule } = &texts;
     let allow_text = allow_concurrent.to_string();
-    // Only the body of a poll is ever called.
-    let unused = (!matches!(when, When::Poll { .. })).then(|| quote!(#[allow(dead_code)]));
+    // Only the body of a poll is ever called; the others are used here, so that nobody has to allow that they are not.
+    let used = (!matches!(when, When::Poll { .. })).then(|| quote!(let _ = #ident;));
     quote! {
-        #unused
         #function
         #[doc(hidden)]
-        #[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications)]
         const _: () = {
+            #used
             #private::inventory::submit! {
                 #private::TriggerEntry {
                     module: ::core::module_path!(),

@@ -4,6 +4,7 @@ use crate::args::{Args, interval_ms};
 use crate::diag::Diagnostics;
 use crate::rule::RuleModel;
 use proc_macro2::Span;
+use syn::ext::IdentExt;
 use syn::{ItemFn, LitStr};
 
 /// A trigger as written.
@@ -67,7 +68,7 @@ impl TriggerModel {
         Self {
             names: Names {
                 name_at: name.as_ref().map_or_else(|| function.sig.ident.span(), LitStr::span),
-                name: name.map_or_else(|| function.sig.ident.to_string(), |name| name.value()),
+                name: name.map_or_else(|| function.sig.ident.unraw().to_string(), |name| name.value()),
                 on: args.string("on", diag),
                 allow_concurrent: args.boolean("allow_concurrent", diag).unwrap_or(false),
             },

@@ -3,6 +3,7 @@
 use super::model::{TaskRef, WorkflowModel};
 use crate::diag::{Diagnostics, did_you_mean};
 use std::collections::HashMap;
+use syn::ext::IdentExt;
 
 pub(super) fn check(model: &WorkflowModel, diag: &mut Diagnostics) {
     name(model, diag);
@@ -30,19 +31,19 @@ fn name(model: &WorkflowModel, diag: &mut Diagnostics) {
         }
         _ => {}
     }
-    if model.tasks.is_empty() && model.maybe_tasks.is_empty() {
+    if model.tasks.is_empty() && model.maybe_tasks.is_empty() && !model.has_macros {
         diag.error(model.at, "this workflow has no task: put `#[task]` on its functions");
     }
 }
 
 fn inputs(model: &WorkflowModel, diag: &mut Diagnostics) {
     for (i, param) in model.params.iter().enumerate() {
-        if model.params[..i].iter().any(|earlier| earlier.name == param.name) {
-            diag.error(param.name.span(), format!("param `{}` is declared twice", param.name));
+        if model.params[..i].iter().any(|earlier| earlier.key() == param.key()) {
+            diag.error(param.name.span(), format!("param `{}` is declared twice", param.key()));
         }
     }
     for (i, secret) in model.secrets.iter().enumerate() {
-        if model.params.iter().any(|param| param.name == *secret) {
+        if model.params.iter().any(|param| secret.unraw() == param.key()) {
             diag.error(
                 secret.span(),
                 format!("secret `{secret}` has the name of a param; rename one of them"),
@@ -66,6 +67,9 @@ fn duplicates(tasks: &[TaskRef], diag: &mut Diagnostics) {
 }
 
 fn unknown_dependencies(model: &WorkflowModel, diag: &mut Diagnostics) {
+    if model.has_macros {
+        return;
+    }
     let ids = || model.tasks.iter().map(|t| t.id.text.as_str());
     for task in &model.tasks {
         for dependency in &task.dependencies {

@@ -3,15 +3,15 @@
 use super::model::WorkflowModel;
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Expr, ItemMod, Lit, LitStr, Type, UnOp};
+use syn::{Expr, ItemMod, LitStr, Type};
 
 pub(super) fn expand(model: &WorkflowModel, mut module: ItemMod, private: &TokenStream) -> TokenStream {
     let entry = entry(model, private);
     let record = record(model, private);
     let addition = quote! {
         #[doc(hidden)]
-        #[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications)]
         const _: () = {
             #private::inventory::submit! { #entry }
             #record
@@ -28,20 +28,14 @@ fn entry(model: &WorkflowModel, private: &TokenStream) -> TokenStream {
     let tenant = tenant(model);
     let (description, author) = (&model.description, &model.author);
     let triggers = &model.triggers;
-    let secrets = model.secrets.iter().map(ToString::to_string);
+    let secrets = model.secrets.iter().map(|secret| secret.unraw().to_string());
     let params = model.params.iter().map(|param| {
-        let (name, ty) = (param.name.to_string(), &param.ty);
+        let (name, ty) = (param.key(), &param.ty);
         let (type_name, default_text) = (spelled(ty), param.default.as_ref().map(spelled).unwrap_or_default());
         let default = match &param.default {
             None => quote!(::core::option::Option::None),
             Some(value) => {
-                let converted = if is_whole_number(value) && is_integer(ty) {
-                    // A bare number takes its type from its place; converted, it would be an i32 first.
-                    quote!(#value)
-                } else {
-                    quote_spanned!(value.span()=> ::core::convert::Into::into(#value))
-                };
-                let typed = quote_spanned!(value.span()=> { let value: #ty = #converted; value });
+                let typed = typed_default(ty, value);
                 quote!(::core::option::Option::Some(|| #private::json_of::<#ty>(#typed)))
             }
         };
@@ -71,13 +65,14 @@ fn record(model: &WorkflowModel, private: &TokenStream) -> TokenStream {
     let triggers =
         serde_json::json!(model.triggers.iter().map(LitStr::value).collect::<Vec<_>>()).to_string();
     let secrets =
-        serde_json::json!(model.secrets.iter().map(ToString::to_string).collect::<Vec<_>>()).to_string();
+        serde_json::json!(model.secrets.iter().map(|secret| secret.unraw().to_string()).collect::<Vec<_>>())
+            .to_string();
     let params: Vec<_> = model
         .params
         .iter()
         .map(|param| {
             serde_json::json!({
-                "name": param.name.to_string(),
+                "name": param.key(),
                 "type": spelled(&param.ty),
                 "default": param.default.as_ref().map(spelled),
             })
@@ -113,16 +108,22 @@ fn spelled(tokens: &impl ToTokens) -> String {
     text.replace(" :: ", "::").replace(" < ", "<").replace(" >", ">").replace(" ,", ",").replace("& ", "&")
 }
 
-fn is_whole_number(value: &Expr) -> bool {
-    match value {
-        Expr::Lit(literal) => matches!(&literal.lit, Lit::Int(number) if number.suffix().is_empty()),
-        Expr::Unary(unary) => matches!(unary.op, UnOp::Neg(_)) && is_whole_number(&unary.expr),
-        _ => false,
-    }
-}
-
-fn is_integer(ty: &Type) -> bool {
-    const INTEGERS: [&str; 12] =
-        ["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize"];
-    matches!(ty, Type::Path(path) if INTEGERS.iter().any(|name| path.path.is_ident(name)))
+/// A default as a value of its type: as it is where it fits (a bare number takes its type from there), or converted.
+fn typed_default(ty: &Type, value: &Expr) -> TokenStream {
+    let get = quote_spanned!(value.span()=> __LongshoreDefault(#value).get());
+    quote! {{
+        struct __LongshoreDefault<T>(T);
+        impl __LongshoreDefault<#ty> {
+            fn get(self) -> #ty { self.0 }
+        }
+        // The method above comes first where both fit.
+        trait __LongshoreInto {
+            fn get(self) -> #ty;
+        }
+        impl<T: ::core::convert::Into<#ty>> __LongshoreInto for __LongshoreDefault<T> {
+            fn get(self) -> #ty { ::core::convert::Into::into(self.0) }
+        }
+        let typed: #ty = #get;
+        typed
+    }}
 }

@@ -21,6 +21,8 @@ pub(super) struct WorkflowModel {
     pub(super) tasks: Vec<TaskRef>,
     /// Ids of functions whose attributes may be `#[task]` under another name.
     pub(super) maybe_tasks: Vec<String>,
+    /// True when a macro may write tasks: what the workflow has is for the host to check.
+    pub(super) has_macros: bool,
     pub(super) at: Span,
 }
 
@@ -44,47 +46,65 @@ impl WorkflowModel {
             secrets: punctuated::<Ident>(args, "secrets", diag),
             tasks: Vec::new(),
             maybe_tasks: Vec::new(),
+            has_macros: false,
             at: module.ident.span(),
         };
         if let Some((_, items)) = &module.content {
-            model.collect(items);
+            model.collect(items, false);
         }
         model
     }
 
-    fn collect(&mut self, items: &[Item]) {
+    fn collect(&mut self, items: &[Item], conditional: bool) {
         for item in items {
             match item {
-                Item::Fn(function) => self.collect_function(function),
+                Item::Fn(function) => self.collect_function(function, conditional),
                 // A nested workflow keeps its own tasks.
                 Item::Mod(inner) if !inner.attrs.iter().any(|a| is(a, "workflow")) => {
+                    let conditional = conditional || inner.attrs.iter().any(|a| is(a, "cfg"));
                     if let Some((_, items)) = &inner.content {
-                        self.collect(items);
+                        self.collect(items, conditional);
                     }
                 }
+                // The definition of a macro writes nothing yet.
+                Item::Macro(call) => self.has_macros |= !call.mac.path.is_ident("macro_rules"),
                 _ => {}
             }
         }
     }
 
-    fn collect_function(&mut self, function: &ItemFn) {
-        let Some(attr) = function.attrs.iter().find(|a| is(a, "task")) else {
-            self.maybe_tasks.extend(function.attrs.iter().map(|attr| renamed_id(attr, function)));
+    fn collect_function(&mut self, function: &ItemFn, conditional: bool) {
+        let attrs = &function.attrs;
+        let plain = attrs.iter().find(|a| is(a, "task")).map(|attr| (task_tokens(&attr.meta), false));
+        let behind_cfg = || attrs.iter().find_map(task_behind_cfg).map(|tokens| (tokens, true));
+        let Some((tokens, is_conditional)) = plain.or_else(behind_cfg) else {
+            self.maybe_tasks.extend(attrs.iter().map(|attr| renamed_id(attr, function)));
             return;
         };
         // `#[task]` reports its own mistakes; here they would stand twice.
         let mut elsewhere = Diagnostics::default();
-        let args = Args::parse("task", task_tokens(attr), &TASK_ARGUMENTS, &mut elsewhere);
+        let args = Args::parse("task", tokens, &TASK_ARGUMENTS, &mut elsewhere);
         let (id, dependencies) = read_identity(&args, function, &mut elsewhere);
-        let conditional = function.attrs.iter().any(|a| is(a, "cfg"));
+        let conditional = conditional || is_conditional || attrs.iter().any(|a| is(a, "cfg"));
         self.tasks.push(TaskRef { id, dependencies, conditional });
     }
+}
+
+/// The arguments of the `task` in `#[cfg_attr(.., task(..))]`.
+fn task_behind_cfg(attr: &Attribute) -> Option<TokenStream> {
+    if !is(attr, "cfg_attr") {
+        return None;
+    }
+    let parts = attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
+    let task =
+        parts.iter().skip(1).find(|meta| meta.path().segments.last().is_some_and(|s| s.ident == "task"))?;
+    Some(task_tokens(task))
 }
 
 /// The id that a function has if the attribute is `#[task]` under another name.
 fn renamed_id(attr: &Attribute, function: &ItemFn) -> String {
     let mut elsewhere = Diagnostics::default();
-    let args = Args::parse("task", task_tokens(attr), &TASK_ARGUMENTS, &mut elsewhere);
+    let args = Args::parse("task", task_tokens(&attr.meta), &TASK_ARGUMENTS, &mut elsewhere);
     read_identity(&args, function, &mut elsewhere).0.text
 }
 
@@ -92,8 +112,8 @@ fn is(attr: &Attribute, name: &str) -> bool {
     attr.path().segments.last().is_some_and(|segment| segment.ident == name)
 }
 
-fn task_tokens(attr: &Attribute) -> TokenStream {
-    match &attr.meta {
+fn task_tokens(meta: &Meta) -> TokenStream {
+    match meta {
         Meta::List(list) => list.tokens.clone(),
         _ => TokenStream::new(),
     }

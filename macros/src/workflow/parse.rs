@@ -3,6 +3,7 @@
 use crate::args::Args;
 use crate::diag::Diagnostics;
 use proc_macro2::{Ident, TokenStream};
+use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Expr, ItemMod, Token, Type};
 
@@ -29,9 +30,17 @@ pub(super) struct Param {
     pub(super) default: Option<Expr>,
 }
 
+impl Param {
+    /// The key of the context: `type` of `r#type`.
+    pub(super) fn key(&self) -> String {
+        self.name.unraw().to_string()
+    }
+}
+
 impl Parse for Param {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let name: Ident = input.parse()?;
+        // A keyword is a key like any other.
+        let name: Ident = input.call(Ident::parse_any)?;
         let colon = input.parse::<Token![:]>();
         colon.map_err(|_| {
             syn::Error::new(name.span(), format!("write `{name}: Type` or `{name}: Type = default`"))
