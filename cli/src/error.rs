@@ -1,6 +1,6 @@
 //! Errors of the command line, and how each error is printed.
 
-use crate::output::{ExitStatus, Printer, plain};
+use crate::output::{ExitStatus, Printer, plain, write_out};
 use serde_json::json;
 use std::fmt;
 use std::path::PathBuf;
@@ -183,10 +183,9 @@ pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
     let message = chain.next().unwrap_or_default();
     let causes: Vec<String> = chain.collect();
     if printer.is_json() {
-        println!(
-            "{:#}",
-            json!({ "error": { "code": code, "message": message, "causes": causes, "fix": fix } })
-        );
+        let document = json!({ "error": { "code": code, "message": message, "causes": causes, "fix": fix } });
+        // Nobody to tell that the error could not be told.
+        let _ = write_out(&format!("{document:#}\n"));
         return ExitStatus::Failed.into();
     }
     let bracket = if code.is_empty() { String::new() } else { format!("[{code}]") };

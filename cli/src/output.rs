@@ -1,10 +1,11 @@
 //! Logs to stderr, results to stdout.
 
+use anyhow::Context;
 use chrono::{DateTime, Local};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::io::{IsTerminal, stderr};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -57,11 +58,10 @@ impl Printer {
         text: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(document)?);
+            write_out(&format!("{}\n", serde_json::to_string_pretty(document)?))
         } else {
-            print!("{}", plain(&text()));
+            write_out(&plain(&text()))
         }
-        Ok(())
     }
 
     /// A remark for people beside the result.
@@ -69,6 +69,15 @@ impl Printer {
         if !self.json {
             eprintln!("{}", plain(text));
         }
+    }
+}
+
+/// Writes to stdout. Whoever read it may have seen enough (`| head`): that is no failure of the command.
+pub(crate) fn write_out(text: &str) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written.context("the result could not be written")?),
     }
 }
 

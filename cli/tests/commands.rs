@@ -80,3 +80,18 @@ fn an_archive_that_cannot_be_written_is_named() {
     let ended = longshore.run(&["build", example, "-o", out.to_str().expect("UTF-8"), "--json"]);
     assert_eq!(ended.error_code(), "LS0102", "{}", ended.stdout);
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let longshore = Longshore::new();
+    for args in
+        [&["explain", "LS0103"][..], &["explain", "LS0103", "--json"], &["explain", "nonsense", "--json"]]
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = longshore.command(args).stdout(writer).output().expect("starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(i32::from(args[1] == "nonsense")), "{args:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+    }
+}

@@ -16,6 +16,9 @@ use longshore_store::{
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Files whose refusals are recorded in one transaction: a folder may hold thousands that are not packages.
+const FILES_AT_ONCE: usize = 256;
+
 /// Generations of a package among which the one before a restart is looked for.
 const RECENT: i64 = 64;
 
@@ -190,6 +193,46 @@ impl Journal {
         let told = format!("{} {message}", error.code());
         let event = NewEvent { subject, kind: EventKind::Refused, message: &told };
         self.note(event, conditions, error.code(), &message, digest, now).await
+    }
+
+    /// Files that are not packages, or sources that are not as they were: a transaction for many of them.
+    pub(crate) async fn refused_files(&self, refused: &[(PathBuf, Error)], now: i64) -> Result<(), Error> {
+        for chunk in refused.chunks(FILES_AT_ONCE) {
+            let texts: Vec<(String, String)> = chunk
+                .iter()
+                .map(|(_, error)| {
+                    let message = with_fix(error);
+                    (format!("{} {message}", error.code()), message)
+                })
+                .collect();
+            let conditions: Vec<_> = chunk
+                .iter()
+                .zip(&texts)
+                .map(|((path, error), (_, message))| NewCondition {
+                    subject: Subject::File(path),
+                    kind: ConditionKind::Accepted,
+                    status: ConditionStatus::False,
+                    reason: error.code(),
+                    message: message.clone(),
+                    digest: "",
+                })
+                .collect();
+            let told = texts.iter().map(|(told, _)| told);
+            let events: Vec<_> = chunk
+                .iter()
+                .zip(told)
+                .map(|((path, _), message)| NewEvent {
+                    subject: Subject::File(path),
+                    kind: EventKind::Refused,
+                    message,
+                })
+                .collect();
+            let mut tx = self.store.begin().await?;
+            NewCondition::set(&mut tx, &conditions, now).await?;
+            EventRow::append_all(&mut tx, &events, now).await?;
+            self.store.commit(tx).await?;
+        }
+        Ok(())
     }
 
     /// A package is degraded: it stays although it was to be unloaded, or leaves libraries mapped.

@@ -21,8 +21,8 @@ pub(super) fn log_failure(recorded: Result<(), Error>) {
 
 impl Reconciler {
     pub(super) async fn record_scan(&self, changes: ScanChanges, report: &mut Report) {
+        log_failure(self.journal.refused_files(&changes.refused, self.now_ms()).await);
         for (path, error) in changes.refused {
-            log_failure(self.journal.refused(Subject::File(&path), None, &error, self.now_ms()).await);
             report.outcomes.push(Outcome::Refused { name: path.display().to_string(), error });
         }
         log_failure(self.journal.clear_files(&changes.cured).await);

@@ -19,6 +19,9 @@ pub(super) async fn run(home: &Home, printer: &Printer) -> anyhow::Result<ExitSt
     Ok(if readiness.state() == ReadyState::Ready { ExitStatus::Done } else { ExitStatus::Failed })
 }
 
+/// Problems of a kind that are shown.
+const SHOWN: usize = 20;
+
 /// The readiness of the hosts of a database.
 pub(crate) async fn readiness(store: &Store) -> anyhow::Result<Readiness> {
     let now = now_ms();
@@ -38,9 +41,12 @@ pub(crate) fn text(readiness: &Readiness) -> String {
         ("warning", &readiness.warnings),
     ];
     for (word, problems) in lists {
-        for Problem { subject, code, message } in problems {
+        for Problem { subject, code, message } in problems.iter().take(SHOWN) {
             // Writing to a String does not fail.
             let _ = writeln!(out, "{word}: {}\n  {code} {message}", output::subject(subject));
+        }
+        if problems.len() > SHOWN {
+            let _ = writeln!(out, "{word}: {} more; --json has all", problems.len() - SHOWN);
         }
     }
     out

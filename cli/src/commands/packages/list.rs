@@ -11,6 +11,9 @@ use longshore_store::{
 use serde::Serialize;
 use std::fmt::Write;
 
+/// Refused files that are shown.
+const SHOWN: usize = 20;
+
 /// All packages with their conditions, generations and overrides.
 #[derive(Serialize)]
 pub(crate) struct PackageList {
@@ -46,11 +49,15 @@ pub(crate) fn text(list: &PackageList) -> String {
     };
     let of_package =
         |c: &&ConditionRow| list.packages.iter().any(|p| c.subject == Subject::Package(&p.name).to_string());
-    for condition in list.conditions.iter().filter(|c| is_problem(c) && !of_package(c)) {
+    let refused: Vec<_> = list.conditions.iter().filter(|c| is_problem(c) && !of_package(c)).collect();
+    for condition in refused.iter().take(SHOWN) {
         let subject = condition.subject.split_once('/').map_or(condition.subject.as_str(), |(_, name)| name);
         let subject = path(subject);
         // Writing to a String does not fail.
         let _ = writeln!(out, "\nrefused: {subject}\n  {} {}", condition.reason, condition.message);
+    }
+    if refused.len() > SHOWN {
+        let _ = writeln!(out, "\nrefused: {} more; --json has all", refused.len() - SHOWN);
     }
     out
 }
