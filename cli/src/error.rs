@@ -17,6 +17,7 @@ pub(crate) enum CliError {
     NoPackageCall { name: String },
     NoArtifact { name: String },
     BadParam { text: String },
+    ParamTwice { key: String },
     SeveralWorkflows { workflows: Vec<String> },
     NoWorkflow { packages: Vec<String> },
     NoDirectory { path: PathBuf },
@@ -44,7 +45,7 @@ impl CliError {
             Self::NoLibrary { .. } | Self::NoDependency { .. } => "LS0702",
             Self::CargoMissing { .. } | Self::CargoFailed { .. } | Self::NoArtifact { .. } => "LS0703",
             Self::NoPackageCall { .. } => "LS0704",
-            Self::BadParam { .. } | Self::BadState { .. } => "LS0705",
+            Self::BadParam { .. } | Self::ParamTwice { .. } | Self::BadState { .. } => "LS0705",
             Self::SeveralWorkflows { .. } | Self::NoWorkflow { .. } => "LS0706",
             Self::Exists { .. } | Self::BadName { .. } | Self::FileExists { .. } => "LS0707",
             Self::Metadata { .. } => "LS0708",
@@ -71,6 +72,7 @@ impl CliError {
             Self::NoPackageCall { .. } => "add `longshore::package!();` to src/lib.rs".into(),
             Self::NoArtifact { .. } => "see cargo's messages above".into(),
             Self::BadParam { .. } => "write --param key=value".into(),
+            Self::ParamTwice { .. } => "give it once".into(),
             Self::BadEvent { .. } => "events are JSON: quote texts, as in '\"text\"'".into(),
             Self::NoGraph { known, .. } if known.is_empty() => "no loaded package has a graph".into(),
             Self::NoGraph { known, .. } => format!("there are: {}", known.join(", ")),
@@ -118,6 +120,7 @@ impl fmt::Display for CliError {
             }
             Self::NoArtifact { name } => write!(f, "cargo built `{name}` and named no library"),
             Self::BadParam { text } => write!(f, "`{text}` is not a param"),
+            Self::ParamTwice { key } => write!(f, "param `{key}` is given twice"),
             Self::BadEvent { text } => write!(f, "`{text}` is not an event"),
             Self::NoGraph { graph, .. } => write!(f, "no loaded package has a graph `{graph}`"),
             Self::NoPackage { name, .. } => write!(f, "this home knows no package `{name}`"),
@@ -176,8 +179,50 @@ fn coded(error: &anyhow::Error) -> Option<(String, String)> {
     })
 }
 
+/// True of an error of whoever typed the command.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let of_engine = cause.downcast_ref::<longshore_engine::Error>().is_some_and(|e| e.code() == PARAMS);
+        let of_cli = cause.downcast_ref::<CliError>().is_some_and(|e| {
+            matches!(
+                e,
+                CliError::BadParam { .. }
+                    | CliError::ParamTwice { .. }
+                    | CliError::BadEvent { .. }
+                    | CliError::BadState { .. }
+                    | CliError::BadName { .. }
+                    | CliError::SeveralWorkflows { .. }
+            )
+        });
+        of_engine || of_cli
+    })
+}
+
+/// The code of params that are missing, unknown or wrong.
+const PARAMS: &str = "LS0602";
+
+/// The code of a command line that does not read.
+const USAGE: &str = "LS0714";
+
+/// Prints what is wrong with a command line, or the help that was asked for, and gives the exit code.
+pub(crate) fn report_usage(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if !error.use_stderr() || !wants_json {
+        // Nobody to tell that it could not be told.
+        let _ = error.print();
+        return if error.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Done.into() };
+    }
+    let text = error.render().to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let fix = "see `longshore --help`, and `--help` of each command";
+    let document = json!({ "error": { "code": USAGE, "message": message, "causes": [], "fix": fix } });
+    let _ = write_out(&format!("{document:#}\n"));
+    ExitStatus::Usage.into()
+}
+
 /// Prints an error with its code, its causes and what to do, and gives the exit code.
 pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
+    let status = if is_usage(error) { ExitStatus::Usage } else { ExitStatus::Failed };
     let (code, fix) = coded(error).unwrap_or_default();
     let mut chain = error.chain().map(ToString::to_string);
     let message = chain.next().unwrap_or_default();
@@ -186,7 +231,7 @@ pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
         let document = json!({ "error": { "code": code, "message": message, "causes": causes, "fix": fix } });
         // Nobody to tell that the error could not be told.
         let _ = write_out(&format!("{document:#}\n"));
-        return ExitStatus::Failed.into();
+        return status.into();
     }
     let bracket = if code.is_empty() { String::new() } else { format!("[{code}]") };
     eprintln!("error{bracket}: {}", plain(&message));
@@ -199,5 +244,5 @@ pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
     if !code.is_empty() {
         eprintln!("  more: longshore explain {code}");
     }
-    ExitStatus::Failed.into()
+    status.into()
 }

@@ -18,7 +18,10 @@ fn main() -> ExitCode {
     longshore_reconciler::run_child_if_requested();
     // Does nothing unless failpoints are compiled in, which only tests do.
     let _failpoints = fail::FailScenario::setup();
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return error::report_usage(&error),
+    };
     output::init_logs(args.verbose, args.json);
     let printer = Printer::new(args.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

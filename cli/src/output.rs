@@ -17,6 +17,8 @@ pub(crate) enum ExitStatus {
     Done,
     /// It failed, or found a problem.
     Failed,
+    /// It was not understood.
+    Usage,
     /// The run ended as failed or cancelled.
     RunFailed,
     /// It was interrupted by Ctrl-C.
@@ -28,6 +30,7 @@ impl From<ExitStatus> for ExitCode {
         Self::from(match status {
             ExitStatus::Done => 0,
             ExitStatus::Failed => 1,
+            ExitStatus::Usage => 2,
             ExitStatus::RunFailed => 3,
             // As shells count a program that SIGINT ended.
             ExitStatus::Interrupted => 130,

@@ -13,8 +13,6 @@ fn arguments_that_name_nothing_are_answered_with_a_code() {
     for (arguments, code) in [
         (&["run", "nowhere"][..], "LS0701"),
         (&["packages", "add", "nowhere.longshore"], "LS0701"),
-        (&["run", file, "--param", "broken"], "LS0705"),
-        (&["runs", "list", "--state", "resting"], "LS0705"),
         (&["packages", "pin", "nobody"], "LS0711"),
         (&["packages", "pin", "hello", "--to", "9.9.9"], "LS0711"),
         (&["serve", "/nowhere"], "LS0712"),
@@ -91,7 +89,43 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         drop(reader);
         let output = longshore.command(args).stdout(writer).output().expect("starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(i32::from(args[1] == "nonsense")), "{args:?}: {stderr}");
+        let expected = i32::from(args[1] == "nonsense");
+        assert_eq!(output.status.code(), Some(expected), "{args:?}: {stderr}");
         assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
     }
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_is_said_as_json_when_that_is_asked_for() {
+    let longshore = Longshore::new();
+    let krate = Crate::of_source(
+        "zips",
+        &one_task("zips", "let _ = context; Ok(())").replace(
+            "name = \"zips\")",
+            "name = \"zips\", params(zip: String, count: u8 = 1, note: Option<String>))",
+        ),
+    );
+    for (args, code) in [
+        (&["nonsense", "--json"][..], "LS0714"),
+        (&["serve", "--slots", "0", "--json"], "LS0714"),
+        (&["run", krate.path(), "-p", "zip", "--json"], "LS0705"),
+        (&["run", krate.path(), "-p", "zip=1", "-p", "zip=2", "--json"], "LS0705"),
+        (&["runs", "list", "--state", "odd", "--json"], "LS0705"),
+    ] {
+        let ended = longshore.run(args);
+        assert_eq!((ended.code, ended.error_code().as_str()), (Some(2), code), "{args:?}: {}", ended.stderr);
+    }
+    let ended = longshore.run(&["run", krate.path(), "-p", "zap=1", "-p", "count=x", "--json"]);
+    assert_eq!((ended.code, ended.error_code().as_str()), (Some(2), "LS0602"));
+    for part in ["`zap`", "`count`", "`zip`"] {
+        assert!(ended.stdout.contains(part), "all at once: {}", ended.stdout);
+    }
+    // The declared type decides, and an option may be left out.
+    let ended = longshore.run(&["run", krate.path(), "-p", "zip=01234", "-p", "count=7", "--json"]);
+    let context = &ended.json()["context"];
+    assert_eq!(
+        (&context["zip"], &context["count"], &context["note"]),
+        (&"01234".into(), &7.into(), &().into())
+    );
+    assert_eq!(longshore.run(&["--help"]).code, Some(0));
 }

@@ -69,6 +69,12 @@ pub enum Error {
         /// Where and why its value does not fit.
         message: String,
     },
+    /// Several params are missing, unknown or wrong.
+    #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    BadParams {
+        /// Each of them.
+        errors: Vec<Error>,
+    },
     /// The start context is over the limit.
     #[error("the start context has {bytes} bytes, over the limit of {limit}")]
     ContextTooLarge {
@@ -150,7 +156,10 @@ impl Error {
             Self::IncompleteDeadLetter { .. } => "LS0613",
             Self::StartUnknown { .. } => "LS0609",
             Self::UnknownWorkflow { .. } => "LS0601",
-            Self::MissingParam { .. } | Self::UnknownParam { .. } | Self::BadParam { .. } => "LS0602",
+            Self::MissingParam { .. }
+            | Self::UnknownParam { .. }
+            | Self::BadParam { .. }
+            | Self::BadParams { .. } => "LS0602",
             Self::UnknownRun { .. } => "LS0603",
             Self::ContextTooLarge { .. } => "LS0604",
             Self::Stopped => "LS0605",
@@ -177,6 +186,11 @@ impl Error {
             Self::MissingParam { param, .. } => format!("give it: --param {param}=.."),
             Self::UnknownParam { known, .. } if known.is_empty() => "it takes none".into(),
             Self::UnknownParam { known, .. } => format!("it takes: {}", known.join(", ")),
+            Self::BadParams { errors } => {
+                let mut fixes: Vec<String> = errors.iter().map(Self::fix).collect();
+                fixes.dedup();
+                fixes.join("; ")
+            }
             Self::BadParam { .. } => "values are JSON; a text that is not JSON counts as a string".into(),
             Self::ContextTooLarge { .. } => "pass a reference (a path, a key) instead of the data".into(),
             Self::UnknownRun { .. } => "see `longshore runs list`".into(),

@@ -103,9 +103,28 @@ pub fn diff(old: &StaticRecord, new: &StaticRecord) -> Vec<Change> {
 
 type Key = (&'static str, String);
 
+/// Entries with everything about them that may change what they do.
 fn entries(record: &StaticRecord) -> BTreeMap<Key, String> {
     let declared = Declared::of_record(record);
-    declared.into_iter().map(|e| ((e.kind, e.name), e.detail)).collect()
+    let mut entries: BTreeMap<Key, String> =
+        declared.into_iter().map(|e| ((e.kind, e.name), e.detail)).collect();
+    let mut add = |kind, name: &[&str], more: String| {
+        if let Some(detail) = entries.get_mut(&(kind, name.join("::"))) {
+            detail.push_str(&more);
+        }
+    };
+    for w in &record.workflows {
+        let defaults: Vec<_> = w.params.iter().map(|(name, _, default)| (name, default)).collect();
+        let more = format!(" {defaults:?} {:?} {:?}", w.triggers, w.secrets);
+        add("workflow", &[&w.tenant, &w.name], more);
+    }
+    for t in &record.tasks {
+        add("task", &[&t.tenant, &t.workflow, &t.id], format!(" {} {} {}", t.retry, t.rule, t.invokes));
+    }
+    for t in &record.triggers {
+        add("trigger", &[&t.name], format!(" {} {}", t.when, t.allow_concurrent));
+    }
+    entries
 }
 
 fn change(change: ChangeKind, (kind, name): &Key, breaks: Option<Breaks>) -> Change {
@@ -166,6 +185,8 @@ mod tests {
             timezone: "UTC".into(),
             poll_interval_ms: String::new(),
             reactor: String::new(),
+            when: String::new(),
+            allow_concurrent: "false".into(),
         };
         StaticRecord {
             package: PackageRecord::default(),
@@ -175,6 +196,9 @@ mod tests {
                 tenant: "public".into(),
                 description: String::new(),
                 params,
+                triggers: Vec::new(),
+                secrets: Vec::new(),
+                author: String::new(),
             }],
             tasks: Vec::new(),
             triggers: cron.into_iter().map(trigger).collect(),
@@ -203,5 +227,13 @@ mod tests {
         assert_eq!(diff(&old, &old), []);
         let moved = record(&[("a", "u64", None), ("b", "String", None)], Some("0 2 * * *"));
         assert_eq!(diff(&old, &moved)[0].to_string(), "~ trigger nightly");
+        let mut overlaps = old.clone();
+        overlaps.triggers[0].allow_concurrent = "true".into();
+        assert_eq!(diff(&old, &overlaps)[0].to_string(), "~ trigger nightly");
+        let mut subscribes = old.clone();
+        subscribes.workflows[0].triggers.push("hourly".into());
+        assert_eq!(diff(&old, &subscribes)[0].to_string(), "~ workflow public::w");
+        let other_default = record(&[("a", "u64", Some("7")), ("b", "String", None)], Some("0 1 * * *"));
+        assert_eq!(diff(&old, &other_default)[0].to_string(), "~ workflow public::w");
     }
 }

@@ -82,6 +82,12 @@ pub struct WorkflowRecord {
     pub description: String,
     /// Its inputs as (name, type, default as written).
     pub params: Vec<(String, String, Option<String>)>,
+    /// The triggers that it subscribes to.
+    pub triggers: Vec<String>,
+    /// Its secrets.
+    pub secrets: Vec<String>,
+    /// Its author.
+    pub author: String,
 }
 
 /// A task.
@@ -105,6 +111,8 @@ pub struct TaskRecord {
     pub why: String,
     /// Digest of signature and body.
     pub fingerprint: String,
+    /// The graph that it calls, or empty.
+    pub invokes: String,
 }
 
 /// A trigger.
@@ -124,6 +132,10 @@ pub struct TriggerRecord {
     pub poll_interval_ms: String,
     /// The reactor whose firings start the workflow, or empty.
     pub reactor: String,
+    /// The rule over a firing's outputs as JSON, or empty.
+    pub when: String,
+    /// `true` when it starts a run while another one of it goes on.
+    pub allow_concurrent: String,
 }
 
 /// A reactor.
@@ -316,6 +328,11 @@ fn json<T: for<'de> Deserialize<'de>>(fields: &Fields, key: &str) -> Result<T, E
     serde_json::from_str(value).map_err(|e| broken(0, format!("field `{key}`: {e}")))
 }
 
+/// A list that records of earlier releases do not have.
+fn optional_list(fields: &Fields, key: &str) -> Result<Vec<String>, Error> {
+    if fields.contains_key(key) { json(fields, key) } else { Ok(Vec::new()) }
+}
+
 fn package_record(fields: &Fields) -> PackageRecord {
     PackageRecord {
         name: text(fields, "name"),
@@ -346,6 +363,9 @@ fn workflow(fields: &Fields) -> Result<WorkflowRecord, Error> {
         tenant: text(fields, "tenant"),
         description: text(fields, "description"),
         params: params.into_iter().map(|p| (p.name, p.r#type, p.default)).collect(),
+        triggers: optional_list(fields, "triggers")?,
+        secrets: optional_list(fields, "secrets")?,
+        author: text(fields, "author"),
     })
 }
 
@@ -374,6 +394,7 @@ fn task(fields: &Fields, workflows: &ByModule<'_>) -> Result<TaskRecord, Error> 
         what: text(fields, "what"),
         why: text(fields, "why"),
         fingerprint: text(fields, "fingerprint"),
+        invokes: text(fields, "invokes"),
     })
 }
 
@@ -386,6 +407,8 @@ fn trigger(fields: &Fields) -> TriggerRecord {
         timezone: text(fields, "timezone"),
         poll_interval_ms: text(fields, "poll_interval_ms"),
         reactor: text(fields, "reactor"),
+        when: text(fields, "when"),
+        allow_concurrent: text(fields, "allow_concurrent"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! `longshore inspect`.
 
 use crate::output::{ExitStatus, Printer};
-use longshore_package::{Compatibility, Policy, StaticRecord, check_compatibility};
+use longshore_package::{
+    Compatibility, Policy, StaticRecord, TaskRecord, TriggerRecord, check_compatibility,
+};
 use longshore_reconciler::artifact::{VerifiedPackage, VerifyOptions, verify};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -39,23 +41,7 @@ fn document(verified: &VerifiedPackage, compatibility: &Compatibility) -> Value 
         "findings": compatibility.refusals.iter().map(|d| json!({
             "code": d.code(), "message": d.to_string(), "fix": d.fix(),
         })).collect::<Vec<_>>(),
-        "workflows": record.workflows.iter().map(|w| json!({
-            "tenant": w.tenant,
-            "name": w.name,
-            "description": w.description,
-            "params": w.params.iter().map(|(name, ty, default)| json!({
-                "name": name, "type": ty, "default": default,
-            })).collect::<Vec<_>>(),
-            "tasks": record.tasks.iter().filter(|t| t.workflow == w.name && t.tenant == w.tenant).map(|t| json!({
-                "id": t.id,
-                "dependencies": t.dependencies,
-                "rule": parse(&t.rule),
-                "retry": parse(&t.retry),
-                "what": t.what,
-                "why": t.why,
-                "fingerprint": t.fingerprint,
-            })).collect::<Vec<_>>(),
-        })).collect::<Vec<_>>(),
+        "workflows": workflows(record),
         "triggers": record.triggers.iter().map(|t| json!({
             "name": t.name,
             "workflow": t.workflow,
@@ -63,6 +49,8 @@ fn document(verified: &VerifiedPackage, compatibility: &Compatibility) -> Value 
             "timezone": t.timezone,
             "poll_interval_ms": t.poll_interval_ms,
             "reactor": t.reactor,
+            "when": parse(&t.when),
+            "allow_concurrent": t.allow_concurrent == "true",
         })).collect::<Vec<_>>(),
         "reactors": record.reactors.iter().map(|r| json!({
             "name": r.name,
@@ -86,6 +74,31 @@ fn document(verified: &VerifiedPackage, compatibility: &Compatibility) -> Value 
             "terminals": g.terminals,
         })).collect::<Vec<_>>(),
     })
+}
+
+fn workflows(record: &StaticRecord) -> Vec<Value> {
+    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
+    record.workflows.iter().map(|w| json!({
+            "tenant": w.tenant,
+            "name": w.name,
+            "description": w.description,
+            "author": w.author,
+            "triggers": w.triggers,
+            "secrets": w.secrets,
+            "params": w.params.iter().map(|(name, ty, default)| json!({
+                "name": name, "type": ty, "default": default,
+            })).collect::<Vec<_>>(),
+            "tasks": record.tasks.iter().filter(|t| t.workflow == w.name && t.tenant == w.tenant).map(|t| json!({
+                "id": t.id,
+                "dependencies": t.dependencies,
+                "rule": parse(&t.rule),
+                "retry": parse(&t.retry),
+                "what": t.what,
+                "why": t.why,
+                "fingerprint": t.fingerprint,
+                "invokes": t.invokes,
+            })).collect::<Vec<_>>(),
+        })).collect()
 }
 
 fn text(verified: &VerifiedPackage, compatibility: &Compatibility) -> String {
@@ -112,18 +125,48 @@ fn text(verified: &VerifiedPackage, compatibility: &Compatibility) -> String {
             let default = default.as_ref().map_or(" (required)".to_owned(), |d| format!(" = {d}"));
             let _ = writeln!(out, "  param {name}: {ty}{default}");
         }
-        for task in tasks.iter().filter(|t| t.workflow == workflow.name && t.tenant == workflow.tenant) {
-            let after = if task.dependencies.is_empty() {
-                String::new()
-            } else {
-                format!(" after {}", task.dependencies.join(", "))
-            };
-            let _ = writeln!(out, "  task {}{after}", task.id);
-            if let Some(what) = task.what.lines().next() {
-                let _ = writeln!(out, "       {what}");
+        for (word, names) in [("secret", &workflow.secrets), ("subscribes to trigger", &workflow.triggers)] {
+            for name in names {
+                let _ = writeln!(out, "  {word} {name}");
             }
         }
+        for task in tasks.iter().filter(|t| t.workflow == workflow.name && t.tenant == workflow.tenant) {
+            task_text(task, &mut out);
+        }
     }
+    triggers_text(triggers, &mut out);
+    graphs_text(&verified.record, &mut out);
+    out
+}
+
+/// The retry policy of a task that says nothing of it.
+const DEFAULT_RETRY: &str = r#"{"attempts":3,"backoff":"exponential","condition":"all","delay_ms":1000,"jitter":true,"max_delay_ms":30000}"#;
+
+/// Writing to a String does not fail.
+fn task_text(task: &TaskRecord, out: &mut String) {
+    let after = if task.dependencies.is_empty() {
+        String::new()
+    } else {
+        format!(" after {}", task.dependencies.join(", "))
+    };
+    let _ = writeln!(out, "  task {}{after}", task.id);
+    if let Some(what) = task.what.lines().next() {
+        let _ = writeln!(out, "       {what}");
+    }
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+    if parsed(&task.retry) != parsed(DEFAULT_RETRY) {
+        let _ = writeln!(out, "       retry {}", task.retry);
+    }
+    if !task.rule.is_empty() {
+        let _ = writeln!(out, "       runs when {}", task.rule);
+    }
+    if !task.invokes.is_empty() {
+        let _ = writeln!(out, "       calls graph {}", task.invokes);
+    }
+}
+
+/// Writing to a String does not fail.
+fn triggers_text(triggers: &[TriggerRecord], out: &mut String) {
     for trigger in triggers {
         let when = if !trigger.cron.is_empty() {
             format!("at {} {}", trigger.cron, trigger.timezone)
@@ -133,9 +176,13 @@ fn text(verified: &VerifiedPackage, compatibility: &Compatibility) -> String {
             format!("when a poll says so, every {} ms", trigger.poll_interval_ms)
         };
         let _ = writeln!(out, "\ntrigger {} starts {} {when}", trigger.name, trigger.workflow);
+        if !trigger.when.is_empty() {
+            let _ = writeln!(out, "  for firings with {}", trigger.when);
+        }
+        if trigger.allow_concurrent == "true" {
+            let _ = writeln!(out, "  while another run of it goes on, too");
+        }
     }
-    graphs_text(&verified.record, &mut out);
-    out
 }
 
 /// Writing to a String does not fail.

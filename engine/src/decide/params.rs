@@ -6,37 +6,43 @@ use crate::model::definition::WorkflowDef;
 use crate::model::param::ParamDef;
 use serde_json::{Map, Value};
 
-/// Puts given values and defaults together.
+/// Puts given values and defaults together. A param that is an `Option` and was not given is null.
 ///
 /// A workflow that declares params takes exactly those; one that declares none takes any key.
 ///
 /// # Errors
-/// [`Error::MissingParam`], [`Error::UnknownParam`], [`Error::BadParam`].
+/// [`Error::MissingParam`], [`Error::UnknownParam`], [`Error::BadParam`]; [`Error::BadParams`] with all of them when there
+/// are several.
 pub fn start_context(def: &WorkflowDef, given: &Map<String, Value>) -> Result<ContextMap, Error> {
     let mut context = ContextMap::default();
+    let mut errors = Vec::new();
     let declared = |name: &str| def.params.iter().find(|p| p.name == name);
     for (name, value) in given {
         match declared(name) {
-            Some(param) => check(param, value)?,
+            Some(param) => errors.extend(check(param, value).err()),
             None if def.params.is_empty() => {}
             None => {
                 let known = def.params.iter().map(|p| p.name.clone()).collect();
-                return Err(Error::UnknownParam { workflow: def.name.clone(), param: name.clone(), known });
+                errors.push(Error::UnknownParam { workflow: def.name.clone(), param: name.clone(), known });
             }
         }
         context.set(name, value.to_string());
     }
-    for param in &def.params {
-        match (given.contains_key(&param.name), &param.default) {
-            (true, _) => {}
-            (false, Some(default)) => context.set(&param.name, default.to_string()),
-            (false, None) => {
+    for param in def.params.iter().filter(|param| !given.contains_key(&param.name)) {
+        match &param.default {
+            Some(default) => context.set(&param.name, default.to_string()),
+            None if param.is_optional() => context.set(&param.name, Value::Null.to_string()),
+            None => {
                 let (workflow, param, ty) = (def.name.clone(), param.name.clone(), param.type_name.clone());
-                return Err(Error::MissingParam { workflow, param, ty });
+                errors.push(Error::MissingParam { workflow, param, ty });
             }
         }
     }
-    Ok(context)
+    match errors.len() {
+        0 => Ok(context),
+        1 => Err(errors.remove(0)),
+        _ => Err(Error::BadParams { errors }),
+    }
 }
 
 /// Compares a value with its schema.
@@ -74,6 +80,25 @@ mod tests {
     #[test]
     fn defaults_fill_what_was_not_given() {
         assert_eq!(given(&json!({"city": "Oslo"})), Ok(r#"{"city":"Oslo","days":7}"#.into()));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let error = start_context(&def(), json!({"town": 1, "days": "x"}).as_object().expect("object"));
+        let error = error.map(drop).expect_err("three mistakes");
+        let text = error.to_string();
+        for part in ["no param `town`", "param `days`", "needs", "`city`"] {
+            assert!(error.code() == "LS0602" && text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_optional_param_needs_no_default() {
+        let mut def = def();
+        def.params[0].type_name = "Option<String>".into();
+        def.params[0].schema = Schema::new(json!({ "type": ["string", "null"] })).expect("a schema");
+        let context = start_context(&def, &Map::new()).expect("it is null");
+        assert_eq!(context.to_json(), r#"{"city":null,"days":7}"#);
     }
 
     /// The error of a value for a param of this type.

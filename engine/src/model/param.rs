@@ -62,6 +62,27 @@ impl Schema {
 }
 
 impl ParamDef {
+    /// True of an `Option`, as its type is written: it need not be given.
+    pub fn is_optional(&self) -> bool {
+        let ty = self.type_name.split('<').next().unwrap_or_default();
+        ty.rsplit("::").next().is_some_and(|last| last.trim() == "Option")
+            && self.schema.check(&Value::Null).is_ok()
+    }
+
+    /// The value that somebody means who writes this text on a command line: JSON where that fits the type, or else the
+    /// text itself. What fits in neither way is refused when the run is started.
+    pub fn value_of(&self, text: &str) -> Value {
+        let json = serde_json::from_str::<Value>(text).ok();
+        let fits = |value: &Value| self.schema.check(value).is_ok();
+        match json {
+            Some(json) if fits(&json) => json,
+            json => {
+                let string = Value::from(text);
+                if fits(&string) { string } else { json.unwrap_or(string) }
+            }
+        }
+    }
+
     /// A param from a package's metadata.
     ///
     /// # Errors
@@ -77,5 +98,38 @@ impl ParamDef {
             schema.check(default).map_err(|error| format!("its default does not fit its type: {error}"))?;
         }
         Ok(Self { name: meta.name.clone(), type_name: meta.type_name.clone(), default, schema })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_workflow::private::schema_of;
+    use serde_json::json;
+
+    fn param<T: longshore_workflow::private::schemars::JsonSchema>(type_name: &str) -> ParamDef {
+        let schema = Schema::new(schema_of::<T>()).expect("a schema");
+        ParamDef { name: "p".into(), type_name: type_name.into(), default: None, schema }
+    }
+
+    #[test]
+    fn the_declared_type_decides_what_a_text_means() {
+        let text = param::<String>("String");
+        for written in ["12345", "1.10", "true", "01234", "null", "[1]", "a b"] {
+            assert_eq!(text.value_of(written), json!(written));
+        }
+        assert_eq!(text.value_of("\"quoted\""), json!("quoted"));
+        assert_eq!(param::<u64>("u64").value_of("7"), json!(7));
+        assert_eq!(param::<u64>("u64").value_of("seven"), json!("seven"), "refused when it is started");
+        assert_eq!(param::<Option<u64>>("Option<u64>").value_of("null"), json!(null));
+        assert_eq!(param::<Vec<u8>>("Vec<u8>").value_of("[1, 2]"), json!([1, 2]));
+    }
+
+    #[test]
+    fn options_are_optional_under_each_of_their_names() {
+        assert!(param::<Option<u8>>("Option<u8>").is_optional());
+        assert!(param::<Option<u8>>("std::option::Option<u8>").is_optional());
+        assert!(!param::<u8>("u8").is_optional());
+        assert!(!param::<Value>("Value").is_optional());
     }
 }

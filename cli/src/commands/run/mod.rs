@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// The workflow, when the package has several
     #[arg(short, long)]
     workflow: Option<String>,
-    /// A param of the workflow; the value is JSON, and a text that is not JSON is a string
+    /// A param of the workflow; the value is a text where the workflow wants one, and JSON otherwise
     #[arg(short, long = "param", value_name = "KEY=VALUE")]
     params: Vec<String>,
     /// Optimise when building
@@ -102,18 +102,29 @@ fn sources(args: &Args) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
     Ok((directories, Some(args.what.clone())))
 }
 
-fn params(given: &[String]) -> anyhow::Result<Map<String, Value>> {
-    given
-        .iter()
-        .map(|text| {
-            let (key, value) = text
-                .split_once('=')
-                .filter(|(key, _)| !key.is_empty())
-                .ok_or_else(|| CliError::BadParam { text: text.clone() })?;
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-            Ok((key.to_owned(), value))
-        })
-        .collect()
+/// Params as written, none of them twice.
+fn params(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let mut params: Vec<(String, String)> = Vec::new();
+    for text in given {
+        let bad = || CliError::BadParam { text: text.clone() };
+        let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(bad)?;
+        if params.iter().any(|(other, _)| other == key) {
+            return Err(CliError::ParamTwice { key: key.to_owned() }.into());
+        }
+        params.push((key.to_owned(), value.to_owned()));
+    }
+    Ok(params)
+}
+
+/// Params as the workflow means them. One that it does not declare is JSON, or a string.
+fn typed(params: Vec<(String, String)>, def: &WorkflowDef) -> Map<String, Value> {
+    let value = |(key, text): (String, String)| {
+        let declared = def.params.iter().find(|param| param.name == key);
+        let undeclared = || serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text.as_str()));
+        let value = declared.map_or_else(undeclared, |param| param.value_of(&text));
+        (key, value)
+    };
+    params.into_iter().map(value).collect()
 }
 
 /// Loads the packages. The one file that was named must load; of many, the others may be broken.
@@ -135,7 +146,7 @@ async fn run_on(
     host: &Host,
     args: &Args,
     named: Option<String>,
-    params: Map<String, Value>,
+    params: Vec<(String, String)>,
     printer: &Printer,
 ) -> anyhow::Result<Option<RunReport>> {
     let def = choose(host, args.workflow.clone().or(named))?;
@@ -143,7 +154,7 @@ async fn run_on(
     let request = StartRequest {
         tenant: def.tenant.clone(),
         workflow: def.name.clone(),
-        params,
+        params: typed(params, &def),
         ..StartRequest::default()
     };
     let run = host.engine().start(request).await?.run;
