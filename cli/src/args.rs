@@ -2,7 +2,7 @@
 
 use crate::commands::{
     build, completions, db, diff, explain, graphs, hosts, inspect, man, new, packages, plan, reactors, run,
-    runs, serve, status,
+    runs, schedules, serve, status, triggers,
 };
 use clap::{Parser, Subcommand};
 
@@ -50,11 +50,15 @@ pub(crate) enum Command {
     Plan(plan::Args),
     /// Show the differences between two packages, without running them
     Diff(diff::Args),
-    /// List, show and cancel runs
+    /// Start, list, show and cancel runs
     Runs(runs::Args),
+    /// List triggers; fire them
+    Triggers(triggers::Args),
+    /// List schedules with their next fires
+    Schedules(schedules::Args),
     /// List and show reactors; feed, fire, pause, resume and reset them
     Reactors(reactors::Args),
-    /// Show computation graphs
+    /// List and show computation graphs
     Graphs(graphs::Args),
     /// Prune, vacuum, back up and check the database
     Db(db::Args),

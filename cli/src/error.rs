@@ -1,6 +1,7 @@
 //! Errors of the command line, and how each error is printed.
 
 use crate::output::{ExitStatus, Printer, plain, write_out};
+use longshore_store::RunId;
 use serde_json::json;
 use std::fmt;
 use std::path::PathBuf;
@@ -31,7 +32,9 @@ pub(crate) enum CliError {
     NoHome { path: PathBuf },
     EngineDied,
     BadEvent { text: String },
-    Refused { code: String, message: String },
+    Refused { code: String, message: String, fix: String },
+    NoRun { prefix: String },
+    SeveralRuns { prefix: String, runs: Vec<RunId> },
     NoGraph { graph: String, known: Vec<String> },
     NoPackage { name: String, known: Vec<String> },
     NoDigest { name: String, wanted: String, known: Vec<String> },
@@ -41,6 +44,8 @@ impl CliError {
     fn code(&self) -> &str {
         match self {
             Self::Refused { code, .. } => code,
+            Self::NoRun { .. } => "LS0603",
+            Self::SeveralRuns { .. } => "LS0715",
             Self::NotACrate { .. } => "LS0701",
             Self::NoLibrary { .. } | Self::NoDependency { .. } => "LS0702",
             Self::CargoMissing { .. } | Self::CargoFailed { .. } | Self::NoArtifact { .. } => "LS0703",
@@ -97,7 +102,12 @@ impl CliError {
             Self::EngineDied => {
                 "start the host again: it finds its way from the database; report the panic above".into()
             }
-            Self::Refused { code, .. } => format!("see `longshore explain {code}`"),
+            Self::Refused { fix, .. } => fix.clone(),
+            Self::NoRun { .. } => "see `longshore runs list`".into(),
+            Self::SeveralRuns { runs, .. } => {
+                let ids: Vec<String> = runs.iter().map(ToString::to_string).collect();
+                format!("write more of it: {}", ids.join(", "))
+            }
             Self::NoPage { .. } => "codes look like LS0107; every error prints its own".into(),
         }
     }
@@ -134,6 +144,8 @@ impl fmt::Display for CliError {
             }
             Self::NoDirectory { path } => write!(f, "the directory {} is not there", path.display()),
             Self::Unreadable { path, .. } => write!(f, "the directory {} cannot be read", path.display()),
+            Self::NoRun { prefix } => write!(f, "no run begins with `{prefix}`"),
+            Self::SeveralRuns { prefix, .. } => write!(f, "several runs begin with `{prefix}`"),
             Self::Refused { message, .. } => write!(f, "the host refused: {message}"),
             Self::NoPage { code } => write!(f, "`{code}` is not an error code"),
             Self::FileExists { path } => write!(f, "{} is there already", path.display()),
@@ -184,15 +196,16 @@ fn is_usage(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let of_engine = cause.downcast_ref::<longshore_engine::Error>().is_some_and(|e| e.code() == PARAMS);
         let of_cli = cause.downcast_ref::<CliError>().is_some_and(|e| {
-            matches!(
-                e,
-                CliError::BadParam { .. }
-                    | CliError::ParamTwice { .. }
-                    | CliError::BadEvent { .. }
-                    | CliError::BadState { .. }
-                    | CliError::BadName { .. }
-                    | CliError::SeveralWorkflows { .. }
-            )
+            e.code() == PARAMS
+                || matches!(
+                    e,
+                    CliError::BadParam { .. }
+                        | CliError::ParamTwice { .. }
+                        | CliError::BadEvent { .. }
+                        | CliError::BadState { .. }
+                        | CliError::BadName { .. }
+                        | CliError::SeveralWorkflows { .. }
+                )
         });
         of_engine || of_cli
     })

@@ -9,17 +9,30 @@ use longshore_reconciler::{HostOptions, Options};
 use longshore_store::{Access, Store};
 // Registers the streams that are not files.
 use longshore_streams as _;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Where the host keeps its database and its artifact cache.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Home {
-    /// Folder of the database and the artifact cache
-    #[arg(long, global = true, env = "LONGSHORE_HOME", default_value = ".longshore")]
+    /// Folder of the database and the artifact cache; LONGSHORE_HOME says another default
+    #[arg(long, global = true, default_value_os_t = default_home())]
     pub(crate) home: PathBuf,
-    /// The database, when it is not the file in that folder: sqlite:PATH or postgres://USER@HOST/DATABASE
-    #[arg(long, global = true, value_name = "URL", env = "LONGSHORE_DATABASE", hide_env_values = true)]
+    /// The database, when it is not the file in that folder: sqlite:PATH or postgres://USER@HOST/DATABASE; or
+    /// LONGSHORE_DATABASE says so
+    #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
+}
+
+// These come from the environment by ourselves: clap would show them in usage lines as if they had been typed.
+
+fn default_home() -> PathBuf {
+    environment("LONGSHORE_HOME").map_or_else(|| PathBuf::from(".longshore"), PathBuf::from)
+}
+
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Options for checking and loading packages, of the host and of commands that plan for it.
@@ -44,10 +57,18 @@ impl LoadOptions {
     }
 }
 
+/// The time from the start of a host to the first folder of its home.
+const FOLDER_GRACE: Duration = Duration::from_millis(500);
+
 /// The time from the first folder of a home to its database.
-const START_GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+const START_GRACE: Duration = Duration::from_secs(2);
 
 impl Home {
+    fn database(&self) -> Option<String> {
+        let named = || Some(environment("LONGSHORE_DATABASE")?.to_string_lossy().into_owned());
+        self.database.clone().or_else(named)
+    }
+
     fn file(&self) -> PathBuf {
         self.home.join("longshore.db")
     }
@@ -55,8 +76,8 @@ impl Home {
     /// Options of a host in this home.
     pub(crate) fn host_options(&self) -> HostOptions {
         let mut options = HostOptions::new(&self.home);
-        if let Some(database) = &self.database {
-            options.database.clone_from(database);
+        if let Some(database) = self.database() {
+            options.database = database;
         }
         options
     }
@@ -74,8 +95,8 @@ impl Home {
 
     /// Opens the database for a command that only reads or asks.
     pub(crate) async fn open_read_only(&self) -> anyhow::Result<Store> {
-        match &self.database {
-            Some(url) => Ok(Store::open(url, Access::Client).await?),
+        match self.database() {
+            Some(url) => Ok(Store::open(&url, Access::Client).await?),
             None if !self.has_database().await => Err(CliError::NoHome { path: self.home.clone() }.into()),
             None => Ok(Store::open_file(&self.file(), Access::Client).await?),
         }
@@ -83,12 +104,13 @@ impl Home {
 
     /// True when the database is there, or comes in a moment: the host that made this home is just being started.
     async fn has_database(&self) -> bool {
-        let deadline = tokio::time::Instant::now() + START_GRACE;
+        let began = Instant::now();
         while !self.file().is_file() {
-            if !self.home.join("wake").is_dir() || tokio::time::Instant::now() > deadline {
+            let grace = if self.home.join("wake").is_dir() { START_GRACE } else { FOLDER_GRACE };
+            if began.elapsed() > grace {
                 return false;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
         true
     }

@@ -8,6 +8,7 @@ mod home;
 mod output;
 mod packaging;
 mod progress;
+mod request;
 mod view;
 
 use clap::Parser;

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use chrono::{DateTime, Local};
 use comfy_table::{Table, presets::NOTHING};
+use longshore_store::RunState;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
@@ -140,10 +141,23 @@ pub(crate) fn subject(recorded: &str) -> String {
     }
 }
 
+/// The state of a run. One that is green although work of it was skipped says so.
+pub(crate) fn state(state: RunState, skipped_tasks: i64) -> String {
+    match skipped_tasks {
+        0 => state.as_str().to_owned(),
+        n => format!("{}, {n} skipped after a failure", state.as_str()),
+    }
+}
+
 /// A time in the local zone.
 pub(crate) fn time(ms: i64) -> String {
     let utc = DateTime::from_timestamp_millis(ms).unwrap_or_default();
     utc.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A time that comes, or has passed.
+pub(crate) fn relative(until_ms: i64) -> String {
+    if until_ms < 0 { format!("{} ago", span(-until_ms)) } else { format!("in {}", span(until_ms)) }
 }
 
 /// A span of time in the unit that suits it.
@@ -152,7 +166,8 @@ pub(crate) fn span(ms: i64) -> String {
         ..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{:.1} s", ms as f64 / 1000.0),
         60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
-        _ => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+        3_600_000..86_400_000 => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+        _ => format!("{} d {} h", ms / 86_400_000, ms / 3_600_000 % 24),
     }
 }
 

@@ -128,4 +128,7 @@ fn wrong_usage_ends_with_2_and_is_said_as_json_when_that_is_asked_for() {
         (&"01234".into(), &7.into(), &().into())
     );
     assert_eq!(longshore.run(&["--help"]).code, Some(0));
+    // What the environment says is not shown as if it had been typed.
+    let ended = longshore.run(&["packages", "pin"]);
+    assert!(ended.stderr.contains("Usage: longshore packages pin <NAME>\n"), "{}", ended.stderr);
 }

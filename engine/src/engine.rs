@@ -5,6 +5,7 @@ use crate::handle::{EngineHandle, MAX_WAITING_KIB};
 use crate::options::Options;
 use crate::port::packages::Packages;
 use crate::reactors::{self, Reactors};
+use crate::requests;
 use crate::retention;
 use crate::sync::lock;
 use crate::triggers::scheduler;
@@ -58,6 +59,7 @@ impl Engine {
         }
         if options.triggers {
             tasks.push(tokio::spawn(scheduler::run(handle.clone())));
+            tasks.push(tokio::spawn(requests::run(handle.clone())));
         }
         if options.reactors {
             tasks.push(tokio::spawn(reactors::run(handle.clone(), Arc::clone(&reactors), firings)));

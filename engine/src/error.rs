@@ -107,6 +107,26 @@ pub enum Error {
         /// The sources there are.
         known: Vec<String>,
     },
+    /// No loaded package has the trigger.
+    #[error("no trigger `{trigger}`")]
+    UnknownTrigger {
+        /// The trigger.
+        trigger: String,
+        /// The triggers there are.
+        known: Vec<String>,
+    },
+    /// An earlier run of a trigger that does not overlap is still going.
+    #[error("trigger `{trigger}` does not fire: its earlier run is still going")]
+    TriggerIsBusy {
+        /// The trigger.
+        trigger: String,
+    },
+    /// A request of another program does not read.
+    #[error("the request does not read: {message}")]
+    BadRequest {
+        /// What is wrong.
+        message: String,
+    },
     /// An event cannot be taken.
     #[error("`{source_name}`: {message}")]
     BadEvent {
@@ -166,6 +186,9 @@ impl Error {
             Self::UnknownReactor { .. } => "LS0606",
             Self::UnknownSource { .. } => "LS0607",
             Self::BadEvent { .. } => "LS0608",
+            Self::UnknownTrigger { .. } => "LS0614",
+            Self::TriggerIsBusy { .. } => "LS0615",
+            Self::BadRequest { .. } => "LS0616",
         }
     }
 
@@ -182,10 +205,10 @@ impl Error {
             Self::UnknownWorkflow { known, .. } if known.is_empty() => {
                 "no workflow is loaded: see `longshore packages` for what was refused and why".into()
             }
-            Self::UnknownWorkflow { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::UnknownWorkflow { workflow, known, .. } => names(workflow, known),
             Self::MissingParam { param, .. } => format!("give it: --param {param}=.."),
             Self::UnknownParam { known, .. } if known.is_empty() => "it takes none".into(),
-            Self::UnknownParam { known, .. } => format!("it takes: {}", known.join(", ")),
+            Self::UnknownParam { param, known, .. } => names(param, known),
             Self::BadParams { errors } => {
                 let mut fixes: Vec<String> = errors.iter().map(Self::fix).collect();
                 fixes.dedup();
@@ -195,9 +218,16 @@ impl Error {
             Self::ContextTooLarge { .. } => "pass a reference (a path, a key) instead of the data".into(),
             Self::UnknownRun { .. } => "see `longshore runs list`".into(),
             Self::UnknownReactor { known, .. } if known.is_empty() => "no reactor is loaded".into(),
-            Self::UnknownReactor { known, .. } | Self::UnknownSource { known, .. } => {
-                format!("there are: {}", known.join(", "))
+            Self::UnknownReactor { reactor: name, known }
+            | Self::UnknownSource { source_name: name, known, .. } => names(name, known),
+            Self::UnknownTrigger { known, .. } if known.is_empty() => {
+                "no loaded package has a trigger".into()
             }
+            Self::UnknownTrigger { trigger, known } => names(trigger, known),
+            Self::TriggerIsBusy { trigger } => format!(
+                "wait for it or cancel it (`longshore runs list --state running`), or let `{trigger}` allow_concurrent"
+            ),
+            Self::BadRequest { .. } => "make it with a `longshore` of the version of the host".into(),
             Self::BadEvent { .. } => "events are JSON of at most 1 MiB".into(),
             Self::UnknownDeadLetter { reactor, .. } => {
                 format!("`longshore reactors show {reactor}` lists the newest")
@@ -209,5 +239,33 @@ impl Error {
             }
             Self::Stopped => "start it again; what it acknowledged is recorded".into(),
         }
+    }
+}
+
+/// Names that are listed at most.
+const MAX_NAMES: usize = 20;
+
+/// The names that there are, the one that may be meant first.
+fn names(written: &str, known: &[String]) -> String {
+    let distance = |name: &&String| strsim::damerau_levenshtein(written, name);
+    let nearest = known.iter().min_by_key(distance).filter(|name| distance(name) <= 1 + name.len() / 4);
+    let meant = nearest.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+    let listed = &known[..known.len().min(MAX_NAMES)];
+    let more = known.len() - listed.len();
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{meant}there are: {}{rest}", listed.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_that_may_be_meant_comes_first_and_few_are_listed() {
+        let known: Vec<String> = ["city", "days"].map(String::from).into();
+        assert_eq!(names("citi", &known), "did you mean `city`? there are: city, days");
+        assert_eq!(names("nothing", &known), "there are: city, days");
+        let many: Vec<String> = (0..25).map(|n| format!("workflow{n}")).collect();
+        assert!(names("x", &many).ends_with("workflow19 and 5 more"));
     }
 }

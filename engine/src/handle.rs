@@ -30,6 +30,8 @@ pub struct StartRequest {
     pub workflow: String,
     /// Its params, or any context for a workflow that declares none.
     pub params: Map<String, Value>,
+    /// Keys of its context beside the params. They may be params too, and need not be declared.
+    pub context: Map<String, Value>,
     /// Its origin, `manual` when empty.
     pub origin: String,
     /// At most one run has this key, for as long as it is kept.
@@ -80,7 +82,7 @@ impl EngineHandle {
     /// [`Error::UnknownWorkflow`], [`Error::MissingParam`] and its siblings; [`Error::NotRecorded`] when the database
     /// refused, [`Error::StartUnknown`] when it went away in the middle.
     pub async fn start(&self, request: StartRequest) -> Result<Started, Error> {
-        let def = self.find_workflow(&request)?;
+        let def = self.find_workflow(&request.tenant, &request.workflow)?;
         let run = Box::new(new_run(&def, request)?);
         let kib = bytes_of(&run).div_ceil(1024).min(MAX_WAITING_KIB) as u32;
         let _room = self.room.acquire_many(kib).await.map_err(|_| Error::Stopped)?;
@@ -108,9 +110,10 @@ impl EngineHandle {
         targets.enumerate().map(request).collect()
     }
 
-    fn find_workflow(&self, request: &StartRequest) -> Result<Arc<WorkflowDef>, Error> {
+    /// The current definition of a workflow.
+    pub(crate) fn find_workflow(&self, tenant: &TenantId, workflow: &str) -> Result<Arc<WorkflowDef>, Error> {
         let catalog = self.packages.catalog();
-        let key = (request.tenant.clone(), request.workflow.clone());
+        let key = (tenant.clone(), workflow.to_owned());
         catalog.workflows.get(&key).cloned().ok_or_else(|| {
             let (tenant, workflow) = key;
             let of_tenant = catalog.workflows.keys().filter(|(t, _)| *t == tenant);
@@ -152,7 +155,7 @@ impl EngineHandle {
     /// # Errors
     /// [`Error::Store`].
     pub async fn cancel(&self, run: RunId) -> Result<bool, Error> {
-        let requested = RunRow::request_cancel(&self.store, run, self.now_ms()).await?;
+        let requested = RunRow::request_cancel(&self.store, run, None, self.now_ms()).await?;
         let _ = self.inbox.send(Command::ScanCancelled);
         Ok(requested)
     }
@@ -200,7 +203,7 @@ fn bytes_of(run: &NewRun) -> usize {
 }
 
 fn new_run(def: &WorkflowDef, request: StartRequest) -> Result<NewRun, Error> {
-    let context = decide::start_context(def, &request.params)?;
+    let context = decide::start_context(def, &request.params, &request.context)?;
     let bytes = context.to_frame().len();
     if bytes > MAX_CONTEXT_BYTES {
         return Err(Error::ContextTooLarge { bytes, limit: MAX_CONTEXT_BYTES });

@@ -29,6 +29,7 @@ mod options;
 mod port;
 mod reactors;
 mod report;
+mod requests;
 mod retention;
 mod streams;
 mod sync;
@@ -60,6 +61,7 @@ pub use port::wire::{POLL_DEADLINE_MS, read_poll, read_reply, start_request};
 pub use reactors::Reactors;
 pub use reactors::status::{GraphStatus, Health, ReactorStatus, SourceStatus};
 pub use report::{AttemptReport, RunReport, TaskReport};
+pub use requests::Given;
 pub use retention::{Pruned, prune};
 pub use streams::{
     EVENT_STREAMS, EventStream, OpenedStream, StreamError, StreamEvent, StreamKind, StreamOpening,

@@ -13,7 +13,7 @@ pub struct Options {
     pub host_name: String,
     /// Attempts that run at the same time; a deferred attempt does not count.
     pub slots: usize,
-    /// True when schedules and polls of the catalog's triggers fire.
+    /// True when schedules and polls of the catalog's triggers fire, and what other programs ask for is started.
     pub triggers: bool,
     /// True when the catalog's reactors run.
     pub reactors: bool,

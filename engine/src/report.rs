@@ -31,6 +31,8 @@ pub struct RunReport {
     pub origin: String,
     /// Why it failed.
     pub error: Option<String>,
+    /// Tasks that were skipped because something above them failed: also a run that succeeded may have some.
+    pub skipped_tasks: i64,
     /// When it was started, in milliseconds since 1970.
     pub created_at: i64,
     /// When it ended.
@@ -98,6 +100,7 @@ impl RunReport {
             state: row.state,
             origin: row.origin,
             error: row.error,
+            skipped_tasks: row.skipped_tasks,
             created_at: row.created_at,
             finished_at: row.finished_at,
             tasks: tasks.into_iter().map(|task| task_report(task, &attempts)).collect(),

@@ -287,7 +287,7 @@ longshore_testing::on_postgres! {
         // Asked for in the database, so that the commit that breaks is that of the engine.
         let client = Store::open(database.url(), Access::Client).await.expect("opens");
         proxy.break_commit(1, Fault::LoseReply);
-        assert!(RunRow::request_cancel(&client, run, 1).await.expect("asks"));
+        assert!(RunRow::request_cancel(&client, run, None, 1).await.expect("asks"));
         engine.wake();
         assert_eq!(ended(&engine, run).await, RunState::Cancelled);
         let cancelled = tokio::time::timeout(TIMEOUT, async {

@@ -135,6 +135,8 @@ CREATE TABLE runs (
     error TEXT,
     open_tasks BIGINT NOT NULL,
     failed_tasks BIGINT NOT NULL,
+    -- Tasks that were skipped because something above them failed.
+    skipped_tasks BIGINT NOT NULL DEFAULT 0,
     cancel_requested_at BIGINT,
     deadline_at BIGINT,
     created_at BIGINT NOT NULL,
@@ -279,6 +281,26 @@ CREATE TABLE reactor_commands (
     refusal TEXT
 );
 CREATE INDEX reactor_commands_waiting ON reactor_commands (reactor, id) WHERE refusal_code IS NULL;
+
+-- Requests of other programs to the host: starts of workflows, fires of triggers.
+CREATE TABLE requests (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    -- The workflow, or the trigger.
+    name TEXT NOT NULL,
+    -- What its runs start with, as JSON.
+    payload TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    -- The answer, which whoever asked reads: the runs as JSON, or why there are none, with a code and what to do.
+    runs TEXT,
+    refusal_code TEXT,
+    refusal TEXT,
+    fix TEXT
+);
+CREATE INDEX requests_waiting ON requests (id) WHERE runs IS NULL AND refusal_code IS NULL;
 
 -- The status of each running reactor as its host last recorded it.
 CREATE TABLE reactor_status (

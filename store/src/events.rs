@@ -95,6 +95,8 @@ text_enum! {
         NotStarted = "not_started",
         /// Entries of a package name what no loaded package has.
         Unresolved = "unresolved",
+        /// Another program asked for a run, or to cancel it.
+        Requested = "requested",
         /// A host took over what a dead one left running.
         TookOver = "took_over",
     }

@@ -7,6 +7,13 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use uuid::Uuid;
 
+/// A text that comes before the ids that are made at a time or later, in milliseconds since 1970, and after all others: ids
+/// begin with their time, in hexadecimal.
+pub(crate) fn first_id_of(ms: i64) -> String {
+    let ms = ms.max(0);
+    format!("{:08x}-{:04x}", ms >> 16, ms & 0xffff)
+}
+
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident, $what:literal) => {
         $(#[$meta])*

@@ -2,7 +2,8 @@
 
 use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, Param, in_json, json_of};
 use crate::error::Error;
-use crate::ids::{QueueId, RunId};
+use crate::events::{EventKind, EventRow, Subject};
+use crate::ids::{QueueId, RunId, first_id_of};
 use crate::keys::TaskKey;
 use crate::lease::Claim;
 use crate::open::{Store, Tx};
@@ -99,6 +100,8 @@ pub struct RunRow {
     pub input: String,
     /// Why it failed.
     pub error: Option<String>,
+    /// Its tasks that were skipped because something above them failed: also a run that succeeded may have some.
+    pub skipped_tasks: i64,
     /// When somebody asked to cancel it.
     pub cancel_requested_at: Option<i64>,
     /// When it is cancelled if it still runs.
@@ -107,6 +110,19 @@ pub struct RunRow {
     pub created_at: i64,
     /// When it ended.
     pub finished_at: Option<i64>,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedRun {
+    /// The run.
+    pub run: RunId,
+    /// Its end state.
+    pub state: RunState,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Its tasks that were skipped because something above them failed.
+    pub skipped_tasks: i64,
 }
 
 /// The rest of a run.
@@ -119,7 +135,7 @@ pub struct RunCounts {
 }
 
 const COLUMNS: &str = "id, tenant, workflow, package, version, digest, state, origin, input, error, \
-     cancel_requested_at, deadline_at, created_at, finished_at";
+     skipped_tasks, cancel_requested_at, deadline_at, created_at, finished_at";
 
 /// Runs that were asked to stop, then those past their deadline: one index for each.
 const TO_CANCEL: &str = "SELECT * FROM (SELECT id, cancel_requested_at FROM runs \
@@ -129,17 +145,37 @@ const TO_CANCEL: &str = "SELECT * FROM (SELECT id, cancel_requested_at FROM runs
      AND deadline_at IS NOT NULL AND deadline_at <= $1 AND cancel_requested_at IS NULL AND state = 'running' \
      ORDER BY deadline_at LIMIT 1000) AS late";
 
-/// A text for each state: the indexes are partial, and a parameter would hide them.
-fn newest_sql(state: Option<RunState>) -> String {
-    let filter = match state {
-        None => "",
-        Some(RunState::Running) => "WHERE finished_at IS NULL AND state = 'running'",
-        Some(RunState::Cancelling) => "WHERE finished_at IS NULL AND state = 'cancelling'",
-        Some(RunState::Succeeded) => "WHERE state = 'succeeded'",
-        Some(RunState::Failed) => "WHERE state = 'failed'",
-        Some(RunState::Cancelled) => "WHERE state = 'cancelled'",
-    };
-    format!("SELECT {COLUMNS} FROM runs {filter} ORDER BY id DESC LIMIT $1")
+/// Which runs are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// In this state.
+    pub state: Option<RunState>,
+    /// Of this workflow, in any tenant.
+    pub workflow: Option<String>,
+    /// Started at this time or later, in milliseconds since 1970.
+    pub since: Option<i64>,
+}
+
+impl From<Option<RunState>> for RunFilter {
+    fn from(state: Option<RunState>) -> Self {
+        Self { state, ..Self::default() }
+    }
+}
+
+impl RunFilter {
+    /// A text for each state: the indexes are partial, and a parameter would hide them.
+    fn sql(&self) -> String {
+        let state = match self.state {
+            None => "",
+            Some(RunState::Running) => "AND finished_at IS NULL AND state = 'running'",
+            Some(RunState::Cancelling) => "AND finished_at IS NULL AND state = 'cancelling'",
+            Some(RunState::Succeeded) => "AND state = 'succeeded'",
+            Some(RunState::Failed) => "AND state = 'failed'",
+            Some(RunState::Cancelled) => "AND state = 'cancelled'",
+        };
+        let workflow = if self.workflow.is_some() { "AND workflow = $3" } else { "" };
+        format!("SELECT {COLUMNS} FROM runs WHERE id >= $2 {state} {workflow} ORDER BY id DESC LIMIT $1")
+    }
 }
 
 /// The runs whose dedup keys are among some.
@@ -166,9 +202,9 @@ static COUNT_DOWN: BatchStatement = BatchStatement::new(
 );
 
 static FINISH: BatchStatement = BatchStatement::new(
-    "WITH v(id, state, error, at) AS (VALUES ",
-    &[Text, Text, Text, Int],
-    ") UPDATE runs SET state = v.state, error = v.error, finished_at = v.at \
+    "WITH v(id, state, error, skipped, at) AS (VALUES ",
+    &[Text, Text, Text, Int, Int],
+    ") UPDATE runs SET state = v.state, error = v.error, skipped_tasks = v.skipped, finished_at = v.at \
      FROM v WHERE runs.id = v.id AND runs.state IN ('running', 'cancelling')",
 );
 
@@ -280,14 +316,11 @@ impl RunRow {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn finish(
-        tx: &mut Tx,
-        runs: &[(RunId, RunState, Option<String>)],
-        now: i64,
-    ) -> Result<(), Error> {
-        for chunk in runs.chunks(MAX_ROWS) {
-            let rows = chunk.iter().flat_map(|(id, state, error)| {
-                [id.to_string().into(), state.as_str().into(), error.clone().into(), now.into()]
+    pub async fn finish(tx: &mut Tx, ends: &[EndedRun], now: i64) -> Result<(), Error> {
+        for chunk in ends.chunks(MAX_ROWS) {
+            let rows = chunk.iter().flat_map(|EndedRun { run, state, error, skipped_tasks }| {
+                let (run, state) = (run.to_string().into(), state.as_str().into());
+                [run, state, error.clone().into(), (*skipped_tasks).into(), now.into()]
             });
             let query = FINISH.query(tx, rows.collect());
             query.execute(&mut **tx).await.map_err(|e| Error::of("finish runs", e))?;
@@ -335,11 +368,16 @@ impl RunRow {
         rows.iter().map(|row| Ok((RunId::parse(&get::<String>(row, "id")?)?, get(row, "state")?))).collect()
     }
 
-    /// Records that somebody asked to cancel a run. False when it is not running.
+    /// Records that somebody asked to cancel a run: who, and why. False when it is not running.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn request_cancel(store: &Store, id: RunId, now: i64) -> Result<bool, Error> {
+    pub async fn request_cancel(
+        store: &Store,
+        id: RunId,
+        by: Option<(&str, &str)>,
+        now: i64,
+    ) -> Result<bool, Error> {
         let mut tx = store.begin().await?;
         let done = sqlx::query(
             "UPDATE runs SET cancel_requested_at = $1 \
@@ -350,8 +388,13 @@ impl RunRow {
         .execute(&mut *tx)
         .await
         .map_err(|e| Error::of("request cancel", e))?;
+        let requested = done.rows_affected() == 1;
+        if requested && let Some((actor, reason)) = by {
+            let message = format!("to cancel it, by {actor}: {reason}");
+            EventRow::append(&mut tx, Subject::Run(id), EventKind::Requested, &message, now).await?;
+        }
         store.commit(tx).await?;
-        Ok(done.rows_affected() == 1)
+        Ok(requested)
     }
 
     /// Running runs that are to be cancelled: asked for, or past their deadline.
@@ -410,14 +453,32 @@ impl RunRow {
         Ok(read_rows("runs", "id", &rows)?.pop())
     }
 
-    /// The newest runs, newest first.
+    /// Up to `limit` runs, the newest first.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
-    pub async fn newest(store: &Store, state: Option<RunState>, limit: i64) -> Result<Vec<Self>, Error> {
-        let query = sqlx::query(AssertSqlSafe(newest_sql(state))).bind(limit);
+    pub async fn newest(store: &Store, filter: impl Into<RunFilter>, limit: i64) -> Result<Vec<Self>, Error> {
+        let filter = filter.into();
+        let since = filter.since.map(first_id_of).unwrap_or_default();
+        let mut query = sqlx::query(AssertSqlSafe(filter.sql())).bind(limit).bind(since);
+        if let Some(workflow) = &filter.workflow {
+            query = query.bind(workflow.clone());
+        }
         let rows = query.fetch_all(store.reader()).await.map_err(|e| Error::of("list runs", e))?;
         read_rows("runs", "id", &rows)
+    }
+
+    /// The first runs whose ids begin with a text, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn by_prefix(store: &Store, prefix: &str, limit: i64) -> Result<Vec<RunId>, Error> {
+        // No digit of an id is greater.
+        let end = format!("{prefix}g");
+        let query = sqlx::query("SELECT id FROM runs WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3");
+        let rows = query.bind(prefix).bind(end).bind(limit).fetch_all(store.reader()).await;
+        let rows = rows.map_err(|e| Error::of("find runs", e))?;
+        rows.iter().map(|row| RunId::parse(&get::<String>(row, "id")?)).collect()
     }
 
     /// True when a run has this dedup key.
@@ -547,11 +608,12 @@ mod tests {
     async fn lists_and_scans_go_by_an_index_and_sort_nothing() {
         let folder = tempfile::tempdir().expect("folder");
         let store = Store::open_file(&folder.path().join("test.db"), Access::Owner).await.expect("opens");
+        let newest = |state| RunFilter::from(Some(state)).sql();
         let expected = [
-            (newest_sql(Some(RunState::Failed)), "SCAN runs USING INDEX runs_failed"),
-            (newest_sql(Some(RunState::Cancelled)), "SCAN runs USING INDEX runs_cancelled"),
-            (newest_sql(Some(RunState::Running)), "SCAN runs USING INDEX runs_open"),
-            (newest_sql(Some(RunState::Cancelling)), "SCAN runs USING INDEX runs_open"),
+            (newest(RunState::Failed), "SEARCH runs USING INDEX runs_failed (id>?)"),
+            (newest(RunState::Cancelled), "SEARCH runs USING INDEX runs_cancelled (id>?)"),
+            (newest(RunState::Running), "SEARCH runs USING INDEX runs_open (id>?)"),
+            (newest(RunState::Cancelling), "SEARCH runs USING INDEX runs_open (id>?)"),
             (PASS_INPUTS.to_owned(), "SCAN runs USING COVERING INDEX runs_open"),
             (
                 dedup_sql("IN (SELECT value FROM json_each($1))"),

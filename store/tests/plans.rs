@@ -11,7 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 /// Tables that grow with what was run, or with the hosts and packages that ever were.
-const GROWING: [&str; 12] = [
+const GROWING: [&str; 13] = [
     "runs",
     "tasks",
     "attempts",
@@ -24,11 +24,13 @@ const GROWING: [&str; 12] = [
     "verdicts",
     "entries",
     "hosts",
+    "requests",
 ];
 
 /// Indexes of what is open, waits or failed. They are small however long the history is: walking through one is no scan.
-const OF_WHAT_IS_OPEN: [&str; 9] = [
+const OF_WHAT_IS_OPEN: [&str; 10] = [
     "hosts_running",
+    "requests_waiting",
     "runs_open",
     "runs_to_cancel",
     "runs_to_end",
@@ -95,6 +97,8 @@ async fn executed(fresh: impl Fn(&str) -> Backend) -> BTreeSet<String> {
     suites::what_moves_with_the_clock_and_what_is_cancelled(fresh("9")).await;
     suites::a_verdict_holds_for_its_environment_and_a_refusal_until_a_retry(fresh("10")).await;
     suites::a_host_that_died_lived_until_it_was_seen_last(fresh("11")).await;
+    suites::requests_are_answered_once_and_forgotten(fresh("12")).await;
+    suites::runs_are_listed_by_what_they_are(fresh("13")).await;
     let data = |text: &String| {
         ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].iter().any(|verb| text.starts_with(verb))
     };
@@ -109,16 +113,16 @@ fn series(count: u32) -> String {
     )
 }
 
-/// Finished runs, dead hosts, packages that are gone; and a little that is open.
-async fn fill(backend: &Backend, store: &Store) {
+/// Statements that insert finished runs, dead hosts, packages that are gone; and a little that is open.
+fn inserts() -> Vec<String> {
     let id = |i: &str| format!("'019a0000-0000-7000-8000-' || CAST(100000000000 + {i} AS TEXT)");
     let run = id("i");
     let ended = "CASE WHEN i < 30100 THEN i END";
     let runs = "CASE WHEN i >= 30100 THEN 'running' WHEN i % 1000 = 0 THEN 'failed' ELSE 'succeeded' END";
     let tasks = "CASE WHEN i >= 30100 THEN 'ready' ELSE 'succeeded' END";
-    let statements = [
+    vec![
         format!(
-            "INSERT INTO runs SELECT {run}, 'public', 'w', 'p', '1', 'd' || (i % 50), {runs}, 'manual', 'key' || i, '{{}}', NULL, 0, 0, NULL, NULL, i, {ended} FROM {}",
+            "INSERT INTO runs SELECT {run}, 'public', 'w', 'p', '1', 'd' || (i % 50), {runs}, 'manual', 'key' || i, '{{}}', NULL, 0, 0, 0, NULL, NULL, i, {ended} FROM {}",
             series(30_200)
         ),
         format!(
@@ -161,11 +165,18 @@ async fn fill(backend: &Backend, store: &Store) {
             "INSERT INTO verdicts SELECT 'd' || i, 'e', 'p' || (i % 100), 'sound', NULL, NULL, i FROM {}",
             series(10_000)
         ),
+        format!(
+            "INSERT INTO requests SELECT {run}, 'start', 'public', 'w', '{{}}', 'a', 'r', i, '[]', NULL, NULL, NULL FROM {}",
+            series(30_000)
+        ),
         format!("INSERT INTO entries SELECT 'd' || i, 'task', 't', '{{}}' FROM {}", series(10_000)),
-    ];
+    ]
+}
+
+async fn fill(backend: &Backend, store: &Store) {
     let blob = if backend.url().starts_with("sqlite") { "BLOB" } else { "BYTEA" };
     let mut tx = store.begin().await.expect("begins");
-    for sql in statements {
+    for sql in inserts() {
         let sql = sql.replace("{blob}", blob);
         sqlx::query(AssertSqlSafe(sql.clone()))
             .execute(&mut *tx)
@@ -234,9 +245,10 @@ longshore_testing::on_postgres! {
     }
 }
 
-/// True of a statement that reads the first rows of a table by its key, and no more than it was asked for.
+/// True of a statement that reads the first rows of a table by its key or by an index, and no more than it was asked for.
 fn is_a_page(sql: &str) -> bool {
-    !sql.contains(" WHERE ") && sql.contains(" ORDER BY id ") && sql.contains(" LIMIT ")
+    let in_order = [" ORDER BY id ", " FROM hosts ORDER BY seen_at "].iter().any(|order| sql.contains(order));
+    !sql.contains(" WHERE ") && in_order && sql.contains(" LIMIT ")
 }
 
 /// The steps of a plan that read a table that grows without a key.

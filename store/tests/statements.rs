@@ -13,7 +13,8 @@ use suites::{
     a_run_is_started_claimed_and_ended, a_task_that_is_put_back_is_claimable_when_it_is_due,
     a_verdict_holds_for_its_environment_and_a_refusal_until_a_retry, claim,
     dead_letters_are_recorded_once_and_forgotten, new_run, overrides_are_recorded_and_released,
-    packages_and_their_generations_are_recorded, reactors_and_their_inputs_are_recorded, start,
+    packages_and_their_generations_are_recorded, reactors_and_their_inputs_are_recorded,
+    requests_are_answered_once_and_forgotten, runs_are_listed_by_what_they_are, start,
     what_has_ended_is_deleted_and_nothing_else, what_moves_with_the_clock_and_what_is_cancelled,
 };
 
@@ -29,6 +30,8 @@ longshore_testing::for_each_backend!(
     what_moves_with_the_clock_and_what_is_cancelled,
     dead_letters_are_recorded_once_and_forgotten,
     reactors_and_their_inputs_are_recorded,
+    requests_are_answered_once_and_forgotten,
+    runs_are_listed_by_what_they_are,
 );
 
 longshore_testing::on_postgres! {

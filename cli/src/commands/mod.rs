@@ -16,5 +16,7 @@ pub(crate) mod plan;
 pub(crate) mod reactors;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod triggers;

@@ -1,5 +1,7 @@
 //! Values that commands show, as text or as JSON.
 
 pub(crate) mod changes;
+pub(crate) mod entries;
 pub(crate) mod packages;
 pub(crate) mod plan;
+pub(crate) mod run;

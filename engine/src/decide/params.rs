@@ -6,29 +6,36 @@ use crate::model::definition::WorkflowDef;
 use crate::model::param::ParamDef;
 use serde_json::{Map, Value};
 
-/// Puts given values and defaults together. A param that is an `Option` and was not given is null.
+/// Puts params, the context beside them and defaults together. A param that is an `Option` and was not given is null.
 ///
-/// A workflow that declares params takes exactly those; one that declares none takes any key.
+/// A workflow that declares params takes exactly those as params, one that declares none takes any. A context brings params
+/// too, and whatever else it has passes.
 ///
 /// # Errors
 /// [`Error::MissingParam`], [`Error::UnknownParam`], [`Error::BadParam`]; [`Error::BadParams`] with all of them when there
 /// are several.
-pub fn start_context(def: &WorkflowDef, given: &Map<String, Value>) -> Result<ContextMap, Error> {
+pub fn start_context(
+    def: &WorkflowDef,
+    params: &Map<String, Value>,
+    beside: &Map<String, Value>,
+) -> Result<ContextMap, Error> {
     let mut context = ContextMap::default();
     let mut errors = Vec::new();
     let declared = |name: &str| def.params.iter().find(|p| p.name == name);
-    for (name, value) in given {
-        match declared(name) {
-            Some(param) => errors.extend(check(param, value).err()),
-            None if def.params.is_empty() => {}
-            None => {
-                let known = def.params.iter().map(|p| p.name.clone()).collect();
-                errors.push(Error::UnknownParam { workflow: def.name.clone(), param: name.clone(), known });
-            }
+    for (name, value) in beside.iter().chain(params) {
+        if let Some(param) = declared(name) {
+            errors.extend(check(param, value).err());
         }
         context.set(name, value.to_string());
     }
-    for param in def.params.iter().filter(|param| !given.contains_key(&param.name)) {
+    if !def.params.is_empty() {
+        for name in params.keys().filter(|name| declared(name).is_none()) {
+            let known = def.params.iter().map(|p| p.name.clone()).collect();
+            errors.push(Error::UnknownParam { workflow: def.name.clone(), param: name.clone(), known });
+        }
+    }
+    let is_given = |name: &str| params.contains_key(name) || beside.contains_key(name);
+    for param in def.params.iter().filter(|param| !is_given(&param.name)) {
         match &param.default {
             Some(default) => context.set(&param.name, default.to_string()),
             None if param.is_optional() => context.set(&param.name, Value::Null.to_string()),
@@ -74,7 +81,7 @@ mod tests {
 
     fn given(value: &Value) -> Result<String, &'static str> {
         let map = value.as_object().expect("object");
-        start_context(&def(), map).map(|c| c.to_json()).map_err(|e| e.code())
+        start_context(&def(), map, &Map::new()).map(|c| c.to_json()).map_err(|e| e.code())
     }
 
     #[test]
@@ -84,7 +91,8 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_is_said_at_once() {
-        let error = start_context(&def(), json!({"town": 1, "days": "x"}).as_object().expect("object"));
+        let given = json!({"town": 1, "days": "x"});
+        let error = start_context(&def(), given.as_object().expect("object"), &Map::new());
         let error = error.map(drop).expect_err("three mistakes");
         let text = error.to_string();
         for part in ["no param `town`", "param `days`", "needs", "`city`"] {
@@ -93,11 +101,23 @@ mod tests {
     }
 
     #[test]
+    fn a_context_brings_params_and_whatever_else_it_has() {
+        let beside = |value: Value| {
+            let context = start_context(&def(), &Map::new(), value.as_object().expect("object"));
+            context.map(|c| c.to_json()).map_err(|e| e.code())
+        };
+        let context = beside(json!({"city": "Oslo", "scheduled_at": 5}));
+        assert_eq!(context, Ok(r#"{"city":"Oslo","days":7,"scheduled_at":5}"#.into()));
+        assert_eq!(beside(json!({"city": 5})), Err("LS0602"), "a param has its type wherever it comes from");
+        assert_eq!(beside(json!({"scheduled_at": 5})), Err("LS0602"), "the city is missing");
+    }
+
+    #[test]
     fn an_optional_param_needs_no_default() {
         let mut def = def();
         def.params[0].type_name = "Option<String>".into();
         def.params[0].schema = Schema::new(json!({ "type": ["string", "null"] })).expect("a schema");
-        let context = start_context(&def, &Map::new()).expect("it is null");
+        let context = start_context(&def, &Map::new(), &Map::new()).expect("it is null");
         assert_eq!(context.to_json(), r#"{"city":null,"days":7}"#);
     }
 

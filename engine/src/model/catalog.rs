@@ -53,8 +53,14 @@ impl Catalog {
         def.triggers.iter().any(means)
     }
 
+    /// A trigger by its name on this host.
+    pub fn trigger(&self, name: &str) -> Option<&Arc<TriggerDef>> {
+        let found = self.triggers.binary_search_by(|trigger| trigger.name.as_str().cmp(name)).ok()?;
+        self.triggers.get(found)
+    }
+
     fn has_trigger(&self, name: &str) -> bool {
-        self.triggers.binary_search_by(|trigger| trigger.name.as_str().cmp(name)).is_ok()
+        self.trigger(name).is_some()
     }
 
     fn has_reactor(&self, name: &str) -> bool {
@@ -106,6 +112,18 @@ pub struct TriggerDef {
     pub allow_concurrent: bool,
     /// When it fires.
     pub when: TriggerWhen,
+}
+
+impl TriggerDef {
+    /// The origin of the runs that it starts.
+    pub fn origin(&self) -> String {
+        let kind = match self.when {
+            TriggerWhen::Cron { .. } => "cron",
+            TriggerWhen::Poll { .. } => "poll",
+            TriggerWhen::Reactor { .. } => "reactor",
+        };
+        format!("{kind}:{}", self.name)
+    }
 }
 
 /// When a trigger fires.

@@ -62,9 +62,11 @@ impl Reactors {
             return self.push_once(engine.store(), &command, event).await;
         };
         let tenant = letter.tenant.map(TenantId::from).unwrap_or_default();
-        let params = parsed(&letter.source, &letter.payload)?;
+        let context = parsed(&letter.source, &letter.payload)?;
         let (origin, dedup_key) = (subscriptions::origin(&letter.source), letter.dedup_key);
-        engine.start(StartRequest { tenant, workflow, params, origin, dedup_key }).await.map(drop)
+        let request =
+            StartRequest { tenant, workflow, context, origin, dedup_key, ..StartRequest::default() };
+        engine.start(request).await.map(drop)
     }
 
     /// Does what other programs asked of a reactor, of one class.

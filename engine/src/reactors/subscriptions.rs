@@ -32,10 +32,10 @@ pub(crate) async fn start(
     if subscriptions.is_empty() || outputs.is_empty() {
         return Ok(());
     }
-    let params = params(outputs);
-    let context = values(&params);
+    let context = context(outputs);
+    let values = values(&context);
     for subscription in subscriptions {
-        if subscription.when.as_ref().is_some_and(|rule| !holds_over(rule, &context)) {
+        if subscription.when.as_ref().is_some_and(|rule| !holds_over(rule, &values)) {
             continue;
         }
         let Subscription { trigger, tenant, workflow, .. } = subscription;
@@ -43,13 +43,13 @@ pub(crate) async fn start(
         let key = format!("{origin}:{key}");
         for request in engine.requests((trigger, tenant, workflow), &origin, &key) {
             let wanted = request.clone();
-            match engine.start(StartRequest { params: params.clone(), ..request }).await {
+            match engine.start(StartRequest { context: context.clone(), ..request }).await {
                 Ok(_) => {}
                 Err(error) if error.is_transient() => return Err(error),
                 // It was noted when the firing was tried before.
                 Err(_) if letters.iter().any(|known| known.dedup_key == wanted.dedup_key) => {}
                 Err(error) => {
-                    let wanted = StartRequest { params: params.clone(), ..wanted };
+                    let wanted = StartRequest { context: context.clone(), ..wanted };
                     letters.push(dead_letter(reactor, trigger, wanted, &error, engine.now_ms()));
                     let (code, error) = (error.code(), &error as &dyn std::error::Error);
                     tracing::warn!(reactor, trigger, code, error, "a firing did not start its workflow");
@@ -73,7 +73,7 @@ fn dead_letter(reactor: &str, trigger: &str, request: StartRequest, error: &Erro
         position: String::new(),
         field: String::new(),
         message: format!("{}: {error}", error.code()),
-        payload: Value::from(request.params).to_string(),
+        payload: Value::from(request.context).to_string(),
         resendable: 1,
         tenant: Some(request.tenant.into()),
         workflow: Some(request.workflow),
@@ -114,9 +114,9 @@ async fn serve_one(engine: &EngineHandle, fired: &Fired, letters: &mut Vec<DeadL
 
 /// The values that predicates look at: those of the terminals, and the fields of those that are objects as
 /// `terminal.field`.
-fn values(params: &Map<String, Value>) -> ContextMap {
+fn values(outputs: &Map<String, Value>) -> ContextMap {
     let mut values = ContextMap::default();
-    for (terminal, value) in params {
+    for (terminal, value) in outputs {
         values.set(terminal, value.to_string());
         for (field, value) in value.as_object().into_iter().flatten() {
             values.set(&format!("{terminal}.{field}"), value.to_string());
@@ -126,7 +126,7 @@ fn values(params: &Map<String, Value>) -> ContextMap {
 }
 
 /// The terminals' values, by terminal.
-fn params(outputs: &Outputs) -> Map<String, Value> {
+fn context(outputs: &Outputs) -> Map<String, Value> {
     let json = |bytes: &[u8]| longshore_workflow::deserialize(bytes).unwrap_or_default();
     outputs.iter().map(|(terminal, value)| (terminal.to_string(), json(value))).collect()
 }

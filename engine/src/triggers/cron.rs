@@ -136,12 +136,12 @@ impl Entry<'_> {
 
     /// Starts the workflows for an instant. Returns why some were not started.
     async fn start(&self, instant: i64) -> Result<Vec<(EventKind, String)>, Error> {
-        let origin = format!("cron:{}", self.trigger.name);
-        let key = format!("{origin}:{instant}");
-        Ok(match fire::start(self.engine, self.trigger, &origin, &key, &Map::new()).await? {
+        let key = format!("{}:{instant}", self.trigger.origin());
+        Ok(match fire::start(self.engine, self.trigger, &key, &Map::new()).await? {
             Fired::Skipped => vec![(EventKind::Skipped, "its earlier run is still going".to_owned())],
-            Fired::Started { refused } => {
-                refused.into_iter().map(|why| (EventKind::NotStarted, why)).collect()
+            Fired::Started { refused, .. } => {
+                let why = |error: &Error| format!("{}: {error}", error.code());
+                refused.iter().map(|error| (EventKind::NotStarted, why(error))).collect()
             }
         })
     }

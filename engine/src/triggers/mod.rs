@@ -1,5 +1,5 @@
 //! Triggers that fire without an event.
 
 mod cron;
-mod fire;
+pub(crate) mod fire;
 pub(crate) mod scheduler;

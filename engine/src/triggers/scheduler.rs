@@ -118,10 +118,9 @@ async fn start_polled(
         Ok(patch) => context.apply(&patch),
         Err(error) => tracing::warn!(trigger = trigger.name, %error, "a trigger's context does not read"),
     }
-    let params: Map<String, Value> = serde_json::from_str(&context.to_json()).unwrap_or_default();
-    let origin = format!("poll:{}", trigger.name);
-    match fire::start(engine, trigger, &origin, key, &params).await? {
-        Fired::Started { refused } => note_not_started(engine, &trigger.name, &refused).await,
+    let context: Map<String, Value> = serde_json::from_str(&context.to_json()).unwrap_or_default();
+    match fire::start(engine, trigger, key, &context).await? {
+        Fired::Started { refused, .. } => note_not_started(engine, &trigger.name, &refused).await,
         // No event: it may be asked many times a second.
         Fired::Skipped => {
             tracing::debug!(trigger = trigger.name, "skipped: its earlier run is still going");
@@ -130,15 +129,16 @@ async fn start_polled(
     }
 }
 
-async fn note_not_started(engine: &EngineHandle, trigger: &str, notes: &[String]) -> Result<(), Error> {
-    if notes.is_empty() {
+async fn note_not_started(engine: &EngineHandle, trigger: &str, refused: &[Error]) -> Result<(), Error> {
+    if refused.is_empty() {
         return Ok(());
     }
     let (subject, kind) = (Subject::Schedule(trigger), EventKind::NotStarted);
     let mut tx = engine.store().begin().await?;
-    for message in notes {
+    for error in refused {
+        let message = format!("{}: {error}", error.code());
         tracing::warn!(trigger, message, "a fire did not start a workflow");
-        EventRow::append(&mut tx, subject, kind, message, engine.now_ms()).await?;
+        EventRow::append(&mut tx, subject, kind, &message, engine.now_ms()).await?;
     }
     Ok(engine.store().commit(tx).await?)
 }

@@ -3,8 +3,8 @@
 use super::lease_table::HeldLease;
 use crate::model::attempt::{Attempt, AttemptOutcome};
 use longshore_store::{
-    Error as StoreError, EventKind, EventRow, RunId, RunRow, RunState, Subject, TaskKey, TaskRow, TaskState,
-    Tx,
+    EndedRun, Error as StoreError, EventKind, EventRow, RunId, RunRow, RunState, Subject, TaskKey, TaskRow,
+    TaskState, Tx,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -74,7 +74,8 @@ impl RunEnd {
             RunRow::begin_cancel(tx, *run, running.len() as i64, error.as_deref()).await?;
         } else {
             TaskRow::cancel_running(tx, *run, now).await?;
-            RunRow::finish(tx, &[(*run, *state, error.clone())], now).await?;
+            let end = EndedRun { run: *run, state: *state, error: error.clone(), skipped_tasks: 0 };
+            RunRow::finish(tx, &[end], now).await?;
         }
         let message = error.as_deref().unwrap_or("on request");
         EventRow::append(tx, Subject::Run(*run), *kind, message, now).await?;

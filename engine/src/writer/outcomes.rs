@@ -9,8 +9,8 @@ use crate::decide::{AfterFailure, RunVerdict, after_failure, after_loss, pause_a
 use crate::model::attempt::{AttemptFailure, AttemptOutcome};
 use crate::model::context::Patch;
 use longshore_store::{
-    Claim, EventKind, EventRow, Lease, Losses, NewAttempt, NewEvent, Resolution, RunCounts, RunId, RunRow,
-    RunState, Subject, Success, TaskKey, TaskState, TaskUpdate, Tx, clip,
+    Claim, EndedRun, EventKind, EventRow, Lease, Losses, NewAttempt, NewEvent, Resolution, RunCounts, RunId,
+    RunRow, RunState, Subject, Success, TaskKey, TaskState, TaskUpdate, Tx, clip,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -297,7 +297,8 @@ impl Writer {
                 let verdict = run.map_or(unknown, CachedRun::end);
                 notes.extend(skipped_message(&verdict.skipped).map(|m| (*id, EventKind::SkippedTasks, m)));
                 ended = verdict.state;
-                failed.push((*id, verdict.state, verdict.error));
+                let skipped_tasks = verdict.skipped.len() as i64;
+                failed.push(EndedRun { run: *id, state: verdict.state, error: verdict.error, skipped_tasks });
             }
             effects.finished.push((*id, ended));
             let conflicts = conflict_messages(&run.map(CachedRun::conflicts).unwrap_or_default());

@@ -10,8 +10,8 @@ use super::run_cache::CachedRun;
 use super::{CANCEL_SCAN_INTERVAL, HEARTBEAT_INTERVAL, MAX_BATCH, Writer};
 use crate::model::attempt::AttemptOutcome;
 use longshore_store::{
-    Claim, Error as StoreError, EventKind, FencingToken, Lease, NewRun, RecordedClaims, RunId, RunRow,
-    RunState, Store, TaskKey, TaskRow, Tx,
+    Claim, EndedRun, Error as StoreError, EventKind, FencingToken, Lease, NewRun, RecordedClaims, RunId,
+    RunRow, RunState, Store, TaskKey, TaskRow, Tx,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -175,7 +175,9 @@ impl Writer {
             run.ready(start.run.id).for_each(|key| self.ready.push(start.def.queue, key));
             self.runs.insert(start.run.id, run);
             if start.def.tasks.is_empty() {
-                RunRow::finish(tx, &[(start.run.id, RunState::Succeeded, None)], claim.now).await?;
+                let (run, state) = (start.run.id, RunState::Succeeded);
+                RunRow::finish(tx, &[EndedRun { run, state, error: None, skipped_tasks: 0 }], claim.now)
+                    .await?;
                 effects.finished.push((start.run.id, RunState::Succeeded));
             }
         }

@@ -2,13 +2,14 @@
 
 use longshore_store::{
     ArtifactRow, AttemptResult, AttemptRow, Claim, CommandAnswer, CommandClass, CommandRow, ConditionKind,
-    ConditionRow, ConditionStatus, DeadLetter, DeadLetterId, Digest, EntryKind, EntryRow, EventKind,
-    EventRow, FencingToken, GenerationId, GenerationRow, GenerationState, HostId, HostRow, InputRow, Lease,
-    Log, Losses, NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRun, NewTask, OutputRow, Override,
-    OverrideKind, PackageName, PackageRow, PackageState, PassInputs, PositionRow, QueueId, ReactorCommand,
-    ReactorRow, Recorded, RecordedClaims, Resolution, RunAge, RunCounts, RunId, RunPage, RunRow, RunState,
-    ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx,
-    Verdict, VerdictRow,
+    ConditionRow, ConditionStatus, DeadLetter, DeadLetterId, Digest, EndedRun, EntryKind, EntryRow,
+    EventKind, EventRow, FencingToken, GenerationId, GenerationRow, GenerationState, HostId, HostRow,
+    InputRow, Lease, Log, Losses, NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRequest, NewRun,
+    NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow, PackageState, PassInputs,
+    PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded, RecordedClaims, RequestAnswer, RequestKind,
+    RequestRow, Resolution, RunAge, RunCounts, RunFilter, RunId, RunPage, RunRow, RunState, ScheduleRow,
+    StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict,
+    VerdictRow,
 };
 use longshore_testing::Backend;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,6 +20,10 @@ pub(crate) fn digest() -> Digest {
 
 fn package() -> PackageName {
     "p".into()
+}
+
+fn end(run: RunId, state: RunState) -> EndedRun {
+    EndedRun { run, state, error: None, skipped_tasks: 0 }
 }
 
 pub(crate) fn new_run(dedup_key: Option<&str>) -> NewRun {
@@ -62,7 +67,7 @@ pub(crate) async fn what_has_ended_is_deleted_and_nothing_else(backend: Backend)
     let store = &backend.open().await;
     let (ended, open) = (start(store, None).await, start(store, None).await);
     let mut tx = store.begin().await.expect("begins");
-    RunRow::finish(&mut tx, &[(ended, RunState::Failed, None)], 20).await.expect("ends");
+    RunRow::finish(&mut tx, &[end(ended, RunState::Failed)], 20).await.expect("ends");
     EventRow::append(&mut tx, Subject::Run(ended), EventKind::Cancelled, "its own", 20).await.expect("notes");
     EventRow::append(&mut tx, Subject::Run(open), EventKind::Cancelled, "not its own", 20)
         .await
@@ -151,12 +156,12 @@ pub(crate) async fn a_run_is_started_claimed_and_ended(backend: Backend) {
     assert_eq!(tasks.expect("read").len(), 2);
     store.commit(tx).await.expect("commits");
 
-    assert!(RunRow::request_cancel(store, run, 17).await.expect("asks"));
+    assert!(RunRow::request_cancel(store, run, Some(("anna", "a test")), 17).await.expect("asks"));
     let mut tx = store.begin().await.expect("begins");
     assert_eq!(RunRow::to_cancel(&mut tx, 18).await.expect("looks"), [(run, true)]);
     assert_eq!(TaskRow::cancel_waiting(&mut tx, run, 18).await.expect("cancels"), [second]);
     TaskRow::cancel_running(&mut tx, run, 18).await.expect("cancels");
-    RunRow::finish(&mut tx, &[(run, RunState::Cancelled, None)], 18).await.expect("finishes");
+    RunRow::finish(&mut tx, &[end(run, RunState::Cancelled)], 18).await.expect("finishes");
     store.commit(tx).await.expect("commits");
 
     let row = RunRow::find(store, run).await.expect("finds").expect("is there");
@@ -543,4 +548,73 @@ pub(crate) async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
     StatusRow::forget(&mut tx, "r").await.expect("forgets");
     ReactorRow::forget(&mut tx, "r").await.expect("forgets");
     store.commit(tx).await.expect("commits");
+}
+
+pub(crate) async fn runs_are_listed_by_what_they_are(backend: Backend) {
+    let store = &backend.open().await;
+    let run = start(store, None).await;
+    let of = |workflow: &str, since| RunFilter {
+        state: None,
+        workflow: Some(workflow.into()),
+        since: Some(since),
+    };
+    let began = run.time_ms();
+    for (filter, found) in [(of("flow", began), 1), (of("flow", began + 60_000), 0), (of("other", began), 0)]
+    {
+        let listed = RunRow::newest(store, filter.clone(), 5).await.expect("lists");
+        assert_eq!(listed.iter().filter(|row| row.id == run).count(), found, "{filter:?}");
+    }
+    let text = run.to_string();
+    assert_eq!(RunRow::by_prefix(store, &text[..30], 3).await.expect("finds"), [run]);
+    assert!(RunRow::by_prefix(store, "ffff", 3).await.expect("finds").is_empty());
+}
+
+pub(crate) async fn requests_are_answered_once_and_forgotten(backend: Backend) {
+    let store = &backend.open().await;
+    let new = |kind, name: &str| NewRequest {
+        kind,
+        tenant: "public".into(),
+        name: name.to_owned(),
+        payload: "{}".to_owned(),
+        actor: "anna".to_owned(),
+        reason: "a test".to_owned(),
+    };
+    let start = new(RequestKind::Start, "w").insert(store, 1).await.expect("asks");
+    let fire = new(RequestKind::Fire, "t").insert(store, 1).await.expect("asks");
+    let waiting = RequestRow::waiting(store, "", 10).await.expect("lists");
+    assert_eq!(waiting.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), [&start, &fire]);
+    let first = waiting[0].1.as_ref().expect("reads");
+    assert_eq!((first.kind, first.name.as_str(), first.actor.as_str()), (RequestKind::Start, "w", "anna"));
+    assert_eq!(RequestRow::waiting(store, &start, 10).await.expect("lists").len(), 1);
+    assert_eq!(RequestRow::answer(store, &start).await.expect("looks"), RequestAnswer::Waiting);
+    let strange = new(RequestKind::Start, "strange").insert(store, 1).await.expect("asks");
+    let mut tx = store.begin().await.expect("begins");
+    sqlx::query("UPDATE requests SET kind = 'odd' WHERE id = $1")
+        .bind(&strange)
+        .execute(&mut *tx)
+        .await
+        .expect("updates");
+    store.commit(tx).await.expect("commits");
+    let waiting = RequestRow::waiting(store, "", 10).await.expect("lists the others all the same");
+    assert!(waiting[..2].iter().all(|(_, read)| read.is_ok()) && waiting[2].1.is_err());
+    let run = RunId::new();
+    let mut tx = store.begin().await.expect("begins");
+    RequestRow::refuse(&mut tx, &strange, "LS0507", "it does not read", "").await.expect("refuses");
+    assert!(RequestRow::started(&mut tx, &start, &[run]).await.expect("answers"));
+    RequestRow::refuse(&mut tx, &start, "LS0601", "too late", "").await.expect("leaves it");
+    RequestRow::refuse(&mut tx, &fire, "LS0614", "no such trigger", "look").await.expect("refuses");
+    assert!(!RequestRow::started(&mut tx, &fire, &[run]).await.expect("leaves it"));
+    RequestRow::forget_answered(&mut tx, run.time_ms() - 60_000).await.expect("forgets those before");
+    store.commit(tx).await.expect("commits");
+    let started = RequestAnswer::Started { runs: vec![run] };
+    assert_eq!(RequestRow::answer(store, &start).await.expect("looks"), started);
+    let (code, message, fix) = ("LS0614".to_owned(), "no such trigger".to_owned(), "look".to_owned());
+    let refused = RequestAnswer::Refused { code, message, fix };
+    assert_eq!(RequestRow::answer(store, &fire).await.expect("looks"), refused);
+    assert!(RequestRow::waiting(store, "", 10).await.expect("lists").is_empty());
+    let mut tx = store.begin().await.expect("begins");
+    RequestRow::forget_answered(&mut tx, run.time_ms() + 60_000).await.expect("forgets");
+    store.commit(tx).await.expect("commits");
+    let gone = RequestAnswer::Started { runs: Vec::new() };
+    assert_eq!(RequestRow::answer(store, &fire).await.expect("looks"), gone);
 }

@@ -1,5 +1,6 @@
 //! `longshore graphs`.
 
+mod list;
 mod show;
 
 use crate::home::Home;
@@ -10,16 +11,20 @@ pub(crate) struct Args {
     #[command(flatten)]
     home: Home,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
+    /// List the graphs of all packages
+    List,
     /// Show the topology of a graph of a loaded package
     Show(show::Args),
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let Verb::Show(show) = args.verb;
-    show::run(&args.home, show, printer).await
+    match args.verb.unwrap_or(Verb::List) {
+        Verb::List => list::run(&args.home, printer).await,
+        Verb::Show(show) => show::run(&args.home, show, printer).await,
+    }
 }

@@ -3,9 +3,10 @@
 use crate::error::CliError;
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
+use crate::view::entries::entries;
 use layout::backends::svg::SVGWriter;
 use layout::gv::{DotParser, GraphBuilder};
-use longshore_store::{EntryKind, EntryRow, PackageRow, PackageState, Store};
+use longshore_store::{EntryKind, Store};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -50,18 +51,11 @@ pub(super) async fn run(home: &Home, args: Args, printer: &Printer) -> anyhow::R
 
 /// The graph of this name in the desired packages, with its package.
 async fn find(store: &Store, graph: &str) -> anyhow::Result<(String, Value)> {
-    let mut known = Vec::new();
-    for package in PackageRow::all(store).await?.iter().filter(|p| p.state == PackageState::Desired) {
-        for entry in
-            EntryRow::of(store, &package.digest).await?.into_iter().filter(|e| e.kind == EntryKind::Graph)
-        {
-            if entry.name == graph {
-                return Ok((package.name.to_string(), serde_json::from_str(&entry.detail)?));
-            }
-            known.push(entry.name);
-        }
-    }
-    Err(CliError::NoGraph { graph: graph.to_owned(), known }.into())
+    let graphs = entries(store, EntryKind::Graph).await?;
+    let known = graphs.iter().map(|entry| entry.name.clone()).collect();
+    let found = graphs.into_iter().find(|entry| entry.name == graph);
+    let found = found.ok_or_else(|| CliError::NoGraph { graph: graph.to_owned(), known })?;
+    Ok((found.package.to_string(), found.detail))
 }
 
 fn as_text(graph: &str, package: &str, topology: &Topology) -> String {

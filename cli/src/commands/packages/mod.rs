@@ -8,7 +8,7 @@ mod show;
 
 use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
-use overrides::Decision;
+use crate::request::decision::Decision;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]

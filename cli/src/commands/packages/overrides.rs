@@ -4,22 +4,12 @@ use super::known::{Known, find, require_known_or_refused};
 use crate::error::CliError;
 use crate::home::{Home, LoadOptions, now_ms};
 use crate::output::{ExitStatus, Printer};
+use crate::request::decision::Decision;
 use longshore_package::PackageName;
 use longshore_reconciler::take_in;
 use longshore_store::{ArtifactRow, Override, OverrideKind, Store, VerdictRow};
 use serde_json::json;
 use std::path::Path;
-
-/// Whose decision an override is, and why.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct Decision {
-    /// Whose decision it is
-    #[arg(long, env = "USER", default_value = "operator")]
-    actor: String,
-    /// Why: it is recorded, and shown with the package
-    #[arg(long, default_value = "no reason given")]
-    reason: String,
-}
 
 pub(super) async fn add(
     home: &Home,

@@ -103,7 +103,8 @@ async fn ask(
         let mut tx = store.begin().await?;
         CommandRow::done(&mut tx, &id).await?;
         store.commit(tx).await?;
-        return Err(CliError::Refused { code, message }.into());
+        let fix = format!("see `longshore explain {code}`");
+        return Err(CliError::Refused { code, message, fix }.into());
     }
     let done = answer == CommandAnswer::Done;
     let document = json!({ "reactor": reactor, "command": command.as_str(), "asked": true, "done": done });

@@ -4,15 +4,15 @@ mod replay;
 
 use crate::error::CliError;
 use crate::home::{Home, LoadOptions};
-use crate::output::{ExitStatus, Printer, span};
+use crate::output::{ExitStatus, Printer};
 use crate::packaging::{BuildOptions, build, is_crate};
 use crate::progress::Progress;
-use longshore_engine::{Packages, RunReport, StartRequest, WorkflowDef};
+use crate::request::given::GivenOptions;
+use crate::view::run::{status_of, text};
+use longshore_engine::{Given, Packages, RunReport, WorkflowDef};
 use longshore_reconciler::source::directory;
 use longshore_reconciler::{Host, HostOptions, Outcome};
-use longshore_store::{RunId, RunState, TaskState};
-use serde_json::{Map, Value};
-use std::fmt::Write;
+use longshore_store::RunId;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +23,6 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 /// Attempts of one run that run at the same time.
 const SLOTS: usize = 256;
 
-/// Longest value of a context key that is printed, in bytes.
-const MAX_VALUE: usize = 100;
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A crate's folder, a package file, or the name of a workflow in LONGSHORE_PATH
@@ -33,9 +30,8 @@ pub(crate) struct Args {
     /// The workflow, when the package has several
     #[arg(short, long)]
     workflow: Option<String>,
-    /// A param of the workflow; the value is a text where the workflow wants one, and JSON otherwise
-    #[arg(short, long = "param", value_name = "KEY=VALUE")]
-    params: Vec<String>,
+    #[command(flatten)]
+    given: GivenOptions,
     /// Optimise when building
     #[arg(long)]
     release: bool,
@@ -46,7 +42,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let params = params(&args.params)?;
+    let given = args.given.read()?;
     let (directories, named) = sources(&args)?;
     let host = Host::open(host_options(&args, directories, named.is_some())).await?;
     load(&host, named.is_some()).await?;
@@ -56,11 +52,11 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         return status;
     }
     let database = host.engine().store().url().to_owned();
-    let result = run_on(&host, &args, named, params, printer).await;
+    let result = run_on(&host, &args, named, &given, printer).await;
     host.shutdown(Duration::ZERO).await;
     let Some(report) = result? else { return Ok(ExitStatus::Interrupted) };
     printer.print(&report, || text(&report, &database))?;
-    Ok(if report.state == RunState::Succeeded { ExitStatus::Done } else { ExitStatus::RunFailed })
+    Ok(status_of(&report))
 }
 
 /// A host without triggers and schedules; its reactors start anew.
@@ -102,31 +98,6 @@ fn sources(args: &Args) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
     Ok((directories, Some(args.what.clone())))
 }
 
-/// Params as written, none of them twice.
-fn params(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
-    let mut params: Vec<(String, String)> = Vec::new();
-    for text in given {
-        let bad = || CliError::BadParam { text: text.clone() };
-        let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(bad)?;
-        if params.iter().any(|(other, _)| other == key) {
-            return Err(CliError::ParamTwice { key: key.to_owned() }.into());
-        }
-        params.push((key.to_owned(), value.to_owned()));
-    }
-    Ok(params)
-}
-
-/// Params as the workflow means them. One that it does not declare is JSON, or a string.
-fn typed(params: Vec<(String, String)>, def: &WorkflowDef) -> Map<String, Value> {
-    let value = |(key, text): (String, String)| {
-        let declared = def.params.iter().find(|param| param.name == key);
-        let undeclared = || serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text.as_str()));
-        let value = declared.map_or_else(undeclared, |param| param.value_of(&text));
-        (key, value)
-    };
-    params.into_iter().map(value).collect()
-}
-
 /// Loads the packages. The one file that was named must load; of many, the others may be broken.
 async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
     for outcome in host.settle().await?.outcomes {
@@ -146,18 +117,12 @@ async fn run_on(
     host: &Host,
     args: &Args,
     named: Option<String>,
-    params: Vec<(String, String)>,
+    given: &Given,
     printer: &Printer,
 ) -> anyhow::Result<Option<RunReport>> {
     let def = choose(host, args.workflow.clone().or(named))?;
     let mut events = host.engine().progress();
-    let request = StartRequest {
-        tenant: def.tenant.clone(),
-        workflow: def.name.clone(),
-        params: typed(params, &def),
-        ..StartRequest::default()
-    };
-    let run = host.engine().start(request).await?.run;
+    let run = host.engine().start(given.request(&def)).await?.run;
     let WorkflowDef { name, package, version, digest, .. } = &*def;
     printer.remark(&format!("{name} {run} of {package} {version} ({})", digest.short()));
     let mut progress = Progress::new(&def, printer.is_json());
@@ -222,29 +187,4 @@ async fn interrupted(host: &Host, run: RunId) {
 /// The names of the loaded packages.
 fn packages(host: &Host) -> Vec<String> {
     host.packages().into_iter().map(|package| package.name.to_string()).collect()
-}
-
-/// Writing to a String does not fail.
-fn text(report: &RunReport, database: &str) -> String {
-    let mut out = String::new();
-    let took = report.finished_at.map(|end| span(end - report.created_at)).unwrap_or_default();
-    let _ = writeln!(out, "{} {} in {took}", report.workflow, report.state.as_str());
-    if let Some(error) = &report.error {
-        let _ = writeln!(out, "  {error}");
-    }
-    for task in report.tasks.iter().filter(|t| t.state == TaskState::Failed) {
-        let backtrace =
-            task.history.last().and_then(|a| a.error.as_ref()?.get("backtrace")?.as_str().map(str::to_owned));
-        if let Some(backtrace) = backtrace {
-            let _ = writeln!(out, "  backtrace of {}:\n{backtrace}", task.id);
-        }
-    }
-    let context: Map<String, Value> = serde_json::from_str(report.context.get()).unwrap_or_default();
-    for (key, value) in context {
-        let text = value.to_string();
-        let cut = text.floor_char_boundary(MAX_VALUE);
-        let _ = writeln!(out, "  {key} = {}{}", &text[..cut], if cut < text.len() { " .." } else { "" });
-    }
-    let _ = writeln!(out, "record: run {} in {}", report.run_id, database.trim_start_matches("sqlite:"));
-    out
 }

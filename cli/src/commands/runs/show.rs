@@ -1,9 +1,10 @@
 //! `longshore runs show`.
 
+use super::find::find;
 use crate::home::Home;
-use crate::output::{ExitStatus, Printer, span, table, time};
+use crate::output::{ExitStatus, Printer, span, state, table, time};
 use longshore_engine::{RunReport, TaskReport};
-use longshore_store::{EventRow, RunId, Subject};
+use longshore_store::{EventRow, Subject};
 use std::fmt::Write;
 
 /// Events of a run that are shown: cancelled, timed out, keys that two tasks changed.
@@ -11,7 +12,7 @@ const EVENTS: i64 = 100;
 
 pub(super) async fn run(home: &Home, run: &str, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
-    let report = RunReport::load(&store, RunId::parse(run)?).await?;
+    let report = RunReport::load(&store, find(&store, run).await?).await?;
     let events = EventRow::newest(&store, Subject::Run(report.run_id), EVENTS).await?;
     let mut document = serde_json::to_value(&report)?;
     document["events"] = serde_json::to_value(&events)?;
@@ -22,10 +23,11 @@ pub(super) async fn run(home: &Home, run: &str, printer: &Printer) -> anyhow::Re
 /// Writing to a String does not fail.
 fn text(report: &RunReport, events: &[EventRow]) -> String {
     let mut out = String::new();
-    let RunReport { run_id, workflow, package, version, digest, state, origin, .. } = report;
+    let RunReport { run_id, workflow, package, version, digest, origin, .. } = report;
+    let state = state(report.state, report.skipped_tasks);
     let _ = writeln!(out, "run      {run_id}");
     let _ = writeln!(out, "workflow {workflow} of {package} {version} ({})", digest.short());
-    let _ = writeln!(out, "state    {}, started {} by {origin}", state.as_str(), time(report.created_at));
+    let _ = writeln!(out, "state    {state}, started {} by {origin}", time(report.created_at));
     if let Some(error) = &report.error {
         let _ = writeln!(out, "error    {error}");
     }

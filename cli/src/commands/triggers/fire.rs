@@ -1,0 +1,27 @@
+//! `longshore triggers fire`.
+
+use crate::home::Home;
+use crate::output::{ExitStatus, Printer};
+use crate::request::decision::Decision;
+use crate::request::given::GivenContext;
+use crate::request::{ask, patience, print_started};
+use longshore_store::{RequestKind, TenantId};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The trigger; `tenant/name` for tenants other than public
+    trigger: String,
+    #[command(flatten)]
+    context: GivenContext,
+    #[command(flatten)]
+    decision: Decision,
+}
+
+pub(super) async fn run(home: &Home, args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let given = args.context.read()?;
+    let store = home.open_read_only().await?;
+    let patience = patience(&store).await?;
+    let target = (RequestKind::Fire, TenantId::default(), args.trigger.as_str());
+    let runs = ask(&store, target, &given, &args.decision, Some(patience)).await?;
+    print_started(runs.as_deref(), patience, printer)
+}
