@@ -23,6 +23,18 @@ pub use longshore_engine as engine;
 #[cfg(feature = "embedded")]
 pub use longshore_store as store;
 
+/// The types of computation graphs, by the path that crates written for other engines name.
+pub mod computation_graph {
+    pub use longshore_workflow::{
+        GraphError, GraphResult, InputCache, SourceName, Terminal, deserialize, serialize,
+    };
+
+    /// The same.
+    pub mod types {
+        pub use super::*;
+    }
+}
+
 /// A host inside a program: package files are loaded, swapped and unloaded while it runs. Reactors are fed by files,
 /// HTTP and NATS.
 #[cfg(feature = "host")]
@@ -39,3 +51,8 @@ pub use longshore_workflow_plugin::private;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So is that of the book.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/book/coming-from-cloacina.md")]
+struct ComingFromCloacina;

@@ -8,6 +8,7 @@
 //! and [`stamps`] here, so that both ways of building give the same library.
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 
 /// Makes the linker emit what a host looks for, and stamps the library with how it was built.
@@ -17,14 +18,33 @@ pub fn configure() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(feature, values(\"packaged\"))");
     let target = env::var("TARGET").unwrap_or_default();
-    for argument in linker_arguments(&target) {
-        println!("cargo::rustc-cdylib-link-arg={argument}");
+    // Cargo warns about these where there is no such library. `longshore build`, which makes one of any crate, brings them.
+    if is_cdylib(&manifest()) {
+        for argument in linker_arguments(&target) {
+            println!("cargo::rustc-cdylib-link-arg={argument}");
+        }
     }
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let profile = env::var("PROFILE").unwrap_or_default();
     for (name, value) in stamps(&target, &rustc, &profile, &enabled_features()) {
         println!("cargo::rustc-env={name}={value}");
     }
+}
+
+fn manifest() -> String {
+    let folder = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    std::fs::read_to_string(Path::new(&folder).join("Cargo.toml")).unwrap_or_default()
+}
+
+/// True of a manifest that asks for a cdylib.
+fn is_cdylib(manifest: &str) -> bool {
+    let mut lines = manifest.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let mut is_list = false;
+    lines.any(|line| {
+        let key = line.split('=').next().unwrap_or_default().trim();
+        is_list = matches!(key, "crate-type" | "crate_type") || is_list && !line.contains('=');
+        is_list && (line.contains("\"cdylib\"") || line.contains("'cdylib'"))
+    })
 }
 
 /// Linker arguments of a package for a target.
@@ -78,6 +98,14 @@ mod tests {
             stamps.iter().all(|(name, value)| name.starts_with("LONGSHORE_") && !value.is_empty()),
             "{stamps:?}"
         );
+    }
+
+    #[test]
+    fn a_manifest_that_asks_for_a_cdylib_is_told() {
+        assert!(is_cdylib("[lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n"));
+        assert!(is_cdylib("[lib]\ncrate-type = [\n  'rlib',\n  'cdylib', # for hosts\n]\n"));
+        assert!(!is_cdylib("[lib]\ncrate-type = [\"rlib\"]\nname = \"cdylib\"\n# \"cdylib\"\n"));
+        assert!(!is_cdylib(""));
     }
 
     #[test]

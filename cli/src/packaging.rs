@@ -133,13 +133,12 @@ fn cargo(package: &Package, manifest_path: &Path, options: &BuildOptions) -> any
         rustc.extend(["--check-cfg".into(), "cfg(feature, values(\"packaged\"))".into()]);
     }
     let configured = package.dependencies.iter().any(|d| d.name == "longshore-build");
+    let target = options.target.clone().unwrap_or_else(host_target);
+    if !configured || !package.targets.iter().any(|t| t.crate_types.contains(&CrateType::CDyLib)) {
+        let arguments = longshore_build::linker_arguments(&target);
+        rustc.extend(arguments.iter().flat_map(|a| ["-C".into(), format!("link-arg={a}")]));
+    }
     if !configured {
-        let target = options.target.clone().unwrap_or_else(host_target);
-        rustc.extend(
-            longshore_build::linker_arguments(&target)
-                .iter()
-                .flat_map(|a| ["-C".into(), format!("link-arg={a}")]),
-        );
         let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
         let profile = if options.release { "release" } else { "debug" };
         cargo.envs(longshore_build::stamps(&target, &compiler, profile, &["packaged".into()]));

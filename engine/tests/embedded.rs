@@ -133,6 +133,41 @@ mod defers {
     }
 }
 
+/// Attempts that saw that they were cancelled.
+static TIDIED: AtomicUsize = AtomicUsize::new(0);
+
+#[longshore_workflow::workflow(name = "tidies")]
+mod tidies {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, TaskHandle, task};
+
+    #[task]
+    async fn waits_for_it(_context: &mut Context<Value>, handle: &mut TaskHandle) -> Result<(), TaskError> {
+        SLEEPING.fetch_add(1, Ordering::SeqCst);
+        handle.cancelled().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        TIDIED.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    #[task]
+    async fn asks(_context: &mut Context<Value>, handle: &mut TaskHandle) -> Result<(), TaskError> {
+        SLEEPING.fetch_add(1, Ordering::SeqCst);
+        while !handle.is_cancelled() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        TIDIED.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    #[task]
+    async fn goes_on(_context: &mut Context<Value>, handle: &mut TaskHandle) -> Result<(), TaskError> {
+        handle.is_cancelled();
+        SLEEPING.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+}
+
 #[longshore_workflow::workflow(name = "opens")]
 mod opens {
     use super::*;
@@ -204,6 +239,7 @@ longshore_testing::for_each_backend!(
     a_failure_that_is_taken_up_does_not_fail_the_run,
     a_panic_is_a_failed_attempt_with_its_place,
     a_cancelled_run_stops_and_a_deferred_task_frees_its_slot,
+    a_task_that_looks_out_for_its_cancellation_has_time_to_tidy_up,
     a_second_start_with_the_same_key_finds_the_first_run,
     bad_starts_are_refused_with_what_there_is,
     a_second_host_on_the_same_database_is_refused_and_a_stopped_one_leaves_its_work,
@@ -298,6 +334,22 @@ async fn a_cancelled_run_stops_and_a_deferred_task_frees_its_slot(backend: Backe
     let report = engine.wait(deferred.run).await.expect("ends");
     assert_eq!(report.state, RunState::Succeeded);
     assert!(report.context.get().contains(&format!("{}/waiter", report.run_id)));
+}
+
+async fn a_task_that_looks_out_for_its_cancellation_has_time_to_tidy_up(backend: Backend) {
+    let _alone = alone().await;
+    let engine = engine(&backend, 8).await;
+    let (before, tidied) = (SLEEPING.load(Ordering::SeqCst), TIDIED.load(Ordering::SeqCst));
+    let started = engine.start(request("tidies", json!({}))).await.expect("starts");
+    while SLEEPING.load(Ordering::SeqCst) < before + 3 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(engine.cancel(started.run).await.expect("asks"));
+    // The one that does not stop by itself is ended all the same.
+    let report = engine.wait(started.run).await.expect("ends");
+    assert_eq!(report.state, RunState::Cancelled);
+    assert_eq!(TIDIED.load(Ordering::SeqCst), tidied + 2);
+    engine.shutdown(Duration::from_secs(5)).await;
 }
 
 async fn a_second_start_with_the_same_key_finds_the_first_run(backend: Backend) {

@@ -7,7 +7,8 @@ use std::path::Path;
 use syn::Ident;
 
 /// Crates that re-export the `private` module, in the order they are looked for.
-const HOMES: [&str; 3] = ["longshore-workflow", "longshore", "longshore-workflow-plugin"];
+const HOMES: [&str; 4] =
+    ["longshore-workflow", "longshore", "longshore-workflow-plugin", "longshore-computation-graph"];
 
 /// The path of `longshore_workflow::private` in the author's crate, whatever the dependency is called there.
 ///

@@ -1,6 +1,6 @@
 //! Answers the nine methods.
 
-use crate::attempts::Attempts;
+use crate::attempts::{Attempts, Cancelled};
 use crate::failure::{failure_of, full_text};
 use crate::graphs;
 use crate::index::IndexedTask;
@@ -9,6 +9,7 @@ use crate::invoke::{Attempt, Ended, poll_trigger, reply};
 use crate::panics;
 use crate::project;
 use crate::shell::Shell;
+use crate::signals::Signals;
 use crate::wire::{
     PollReply, PollRequest, Reader, StartTask, TaskFailure, TaskReply, TaskRequest, Wire, WireError,
 };
@@ -18,7 +19,9 @@ use serde_bytes::ByteBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+
+/// The time that an attempt which looks out for its cancellation gets to stop by itself.
+const STOP_GRACE: Duration = Duration::from_secs(4);
 
 impl Shell {
     /// Answers a method. Every position of the vtable ends here.
@@ -50,7 +53,7 @@ impl Shell {
                 let context_at = reader.position();
                 self.start(start, request, context_at)
             }
-            Ok(TaskRequest::Cancel { lease }) => reply(&found(self.attempts.cancel(lease)), &[]),
+            Ok(TaskRequest::Cancel { lease }) => reply(&found(self.cancel(lease)), &[]),
             Ok(TaskRequest::Resume { lease }) => reply(&found(self.attempts.resume(lease)), &[]),
             Err(error) => reply(&TaskReply::Failed(malformed(&error)), &[]),
         }
@@ -69,7 +72,7 @@ impl Shell {
             Err(failure) => return reply(&TaskReply::Failed(failure), &[]),
         };
         if !start.detached {
-            let attempt = Attempt { task: *task, start, context, host: &self.host, resume: None };
+            let attempt = Attempt { task: *task, start, context, host: &self.host, signals: None };
             let Ended { reply, callback } = attempt.run_here(runtime);
             callback.map(|callback| runtime.spawn(callback.call()));
             return reply;
@@ -78,10 +81,31 @@ impl Shell {
         reply(&TaskReply::Accepted, &[])
     }
 
+    /// Tells an attempt to stop. One that looks out for that has some time to, and is then ended at its next await. False
+    /// when it is not running.
+    fn cancel(&self, lease: u64) -> bool {
+        match self.attempts.cancel(lease) {
+            Cancelled::NotRunning => return false,
+            Cancelled::Aborted => {}
+            Cancelled::Told => {
+                let attempts = Arc::clone(&self.attempts);
+                let later = async move {
+                    tokio::time::sleep(STOP_GRACE).await;
+                    attempts.abort(lease);
+                };
+                match self.runtime() {
+                    Ok(runtime) => drop(runtime.spawn(later)),
+                    Err(_) => self.attempts.abort(lease),
+                }
+            }
+        }
+        true
+    }
+
     fn spawn(&self, task: IndexedTask, start: StartTask, context: Context, runtime: &Handle) {
         let lease = start.lease;
-        let resume = Arc::new(Notify::new());
-        self.attempts.enter(lease, Arc::clone(&resume));
+        let signals = Arc::new(Signals::default());
+        self.attempts.enter(lease, Arc::clone(&signals));
         let (attempts, host) = (Arc::clone(&self.attempts), Arc::clone(&self.host));
         let watchdog = Arc::clone(&self.watchdog);
         let end = End { lease, attempts, host: Arc::clone(&host), outcome: None };
@@ -90,7 +114,7 @@ impl Shell {
             let mut end = end;
             let deadline_ms = start.deadline_ms;
             let watch = (deadline_ms > 0).then(|| watchdog.watch(lease, Duration::from_millis(deadline_ms)));
-            let attempt = Attempt { task, start, context, host: &host, resume: Some(resume) };
+            let attempt = Attempt { task, start, context, host: &host, signals: Some(signals) };
             // Guarded once more: author code that is dropped at its deadline may panic outside its own polls.
             let ended = match &watch {
                 Some(watch) => panics::Guarded::new(lease, watch.around(attempt.run())).await,

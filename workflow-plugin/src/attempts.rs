@@ -1,15 +1,26 @@
 //! Attempts that run detached, by lease.
 
+use crate::signals::Signals;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// The controls of a running attempt.
 struct Running {
     abort: Option<AbortHandle>,
     cancelled: bool,
-    resume: Arc<Notify>,
+    signals: Arc<Signals>,
+}
+
+/// What became of a request to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// The attempt is not running.
+    NotRunning,
+    /// It stops at its next await.
+    Aborted,
+    /// It looks out for that, and was told. Whoever cancels aborts it when it takes too long.
+    Told,
 }
 
 /// The attempts that run right now.
@@ -20,8 +31,8 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// Enters an attempt before it is spawned; it may end before [`Attempts::spawned`] is called.
-    pub(crate) fn enter(&self, lease: u64, resume: Arc<Notify>) {
-        self.lock().insert(lease, Running { abort: None, cancelled: false, resume });
+    pub(crate) fn enter(&self, lease: u64, signals: Arc<Signals>) {
+        self.lock().insert(lease, Running { abort: None, cancelled: false, signals });
     }
 
     /// Keeps the means to cancel an entered attempt, which may have been cancelled before.
@@ -46,20 +57,30 @@ impl Attempts {
         true
     }
 
-    /// Tells an attempt to stop, which it does at its next await. False when it is not running.
-    pub(crate) fn cancel(&self, lease: u64) -> bool {
-        let mut running = self.lock();
-        let Some(running) = running.get_mut(&lease) else { return false };
-        running.cancelled = true;
-        if let Some(abort) = &running.abort {
-            abort.abort();
+    /// Tells an attempt to stop.
+    pub(crate) fn cancel(&self, lease: u64) -> Cancelled {
+        let looks_out = match self.lock().get(&lease) {
+            None => return Cancelled::NotRunning,
+            Some(running) => running.signals.tell(),
+        };
+        if looks_out {
+            return Cancelled::Told;
         }
-        true
+        self.abort(lease);
+        Cancelled::Aborted
+    }
+
+    /// Ends an attempt at its next await, when it is still running.
+    pub(crate) fn abort(&self, lease: u64) {
+        if let Some(running) = self.lock().get_mut(&lease) {
+            running.cancelled = true;
+            running.abort.iter().for_each(AbortHandle::abort);
+        }
     }
 
     /// Wakes an attempt that waits for its slot. False when it is not running.
     pub(crate) fn resume(&self, lease: u64) -> bool {
-        self.lock().get(&lease).map(|running| running.resume.notify_one()).is_some()
+        self.lock().get(&lease).map(|running| running.signals.resume()).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Running>> {

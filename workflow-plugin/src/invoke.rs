@@ -6,6 +6,7 @@ use crate::failure::{failure_of, full_text};
 use crate::index::IndexedTask;
 use crate::interface::LongshoreHost;
 use crate::panics::{Guarded, guarded};
+use crate::signals::Signals;
 use crate::watchdog::Overdue;
 use crate::wire::{PollReply, RetryAdvice, StartTask, TaskFailure, TaskReply, Wire};
 use longshore_workflow::private::{EntryFuture, Slot};
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Notify;
 
 /// A reply with its payload: what `execute_task` returns and `finished` carries.
 pub(crate) fn reply(reply: &TaskReply, payload: &[u8]) -> Vec<u8> {
@@ -33,8 +33,8 @@ pub(crate) struct Attempt<'h> {
     pub(crate) start: StartTask,
     pub(crate) context: Context,
     pub(crate) host: &'h Arc<dyn LongshoreHost>,
-    /// Wakes an attempt that waits for its slot; none for one that is called and not detached.
-    pub(crate) resume: Option<Arc<Notify>>,
+    /// What it is told while it runs; none for one that is called and not detached.
+    pub(crate) signals: Option<Arc<Signals>>,
 }
 
 /// An attempt that ended: its reply, and what is called once that was given.
@@ -89,8 +89,8 @@ impl Attempt<'_> {
         if !self.task.entry.requires_handle {
             return None;
         }
-        let (lease, host, resume) = (self.start.lease, Arc::clone(self.host), self.resume.clone());
-        let slot = HostSlot { lease, host, resume };
+        let (lease, host, signals) = (self.start.lease, Arc::clone(self.host), self.signals.clone());
+        let slot = HostSlot { lease, host, signals };
         let run = hyphenated(&self.start.run);
         Some(TaskHandle::new(format!("{run}/{}", self.task.entry.id), Arc::new(slot)))
     }
@@ -230,7 +230,7 @@ pub(crate) async fn poll_trigger(
 struct HostSlot {
     lease: u64,
     host: Arc<dyn LongshoreHost>,
-    resume: Option<Arc<Notify>>,
+    signals: Option<Arc<Signals>>,
 }
 
 impl Slot for HostSlot {
@@ -241,8 +241,8 @@ impl Slot for HostSlot {
     fn reclaim(&self) -> EntryFuture<'_, Result<(), TaskError>> {
         Box::pin(async {
             let held = self.host.reclaim_slot(self.lease).map_err(|e| TaskError::failed(e.message))?;
-            if let Some(resume) = self.resume.as_ref().filter(|_| !held) {
-                resume.notified().await;
+            if let Some(signals) = self.signals.as_ref().filter(|_| !held) {
+                signals.resumed().await;
             }
             Ok(())
         })
@@ -250,6 +250,19 @@ impl Slot for HostSlot {
 
     fn sleep(&self, duration: Duration) -> EntryFuture<'_, ()> {
         Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.signals.as_ref().is_some_and(|signals| signals.is_told())
+    }
+
+    fn cancelled(&self) -> EntryFuture<'_, ()> {
+        Box::pin(async {
+            match &self.signals {
+                Some(signals) => signals.told().await,
+                None => std::future::pending().await,
+            }
+        })
     }
 }
 

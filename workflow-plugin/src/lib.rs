@@ -29,9 +29,11 @@ mod panics;
 pub mod private;
 mod project;
 mod shell;
+mod signals;
 mod watchdog;
 pub mod wire;
 
 pub use graphs::Outputs;
 pub use interface::{INTERFACE_VERSION, LongshoreHost, LongshorePackage, Method};
+pub use longshore_workflow::TaskHandle;
 pub use shell::Shell;

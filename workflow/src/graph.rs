@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The name of a source that feeds a reactor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +49,17 @@ impl From<String> for SourceName {
 pub struct InputCache {
     /// Few sources: looking through them is faster than hashing a name.
     entries: Vec<(SourceName, Arc<[u8]>)>,
+    copied: Copied,
+}
+
+/// All values in a map, made when somebody asks for it.
+#[derive(Debug, Default)]
+struct Copied(OnceLock<HashMap<SourceName, Vec<u8>>>);
+
+impl Clone for Copied {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl InputCache {
@@ -63,6 +75,7 @@ impl InputCache {
 
     #[doc(hidden)]
     pub fn put(&mut self, source: SourceName, bytes: Arc<[u8]>) {
+        self.copied = Copied::default();
         match self.entries.iter_mut().find(|(name, _)| *name == source) {
             Some((_, value)) => *value = bytes,
             None => self.entries.push((source, bytes)),
@@ -71,6 +84,7 @@ impl InputCache {
 
     #[doc(hidden)]
     pub fn remove(&mut self, source: &str) {
+        self.copied = Copied::default();
         self.entries.retain(|(name, _)| name.as_str() != source);
     }
 
@@ -84,17 +98,39 @@ impl InputCache {
         self.entries.iter().find(|(source, _)| source.as_str() == name).map(|(_, bytes)| &**bytes)
     }
 
-    /// The value of a source, none when it has none.
-    ///
-    /// # Errors
-    /// [`GraphError::BadInput`] when the bytes are not a `T`.
-    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, GraphError> {
-        let Some(bytes) = self.get_raw(name) else { return Ok(None) };
-        decode(bytes).map(Some).map_err(|error| GraphError::BadInput {
+    /// The value of a source, none when it has none; [`GraphError::BadInput`] when its bytes are not a `T`.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<Result<T, GraphError>> {
+        let value = decode(self.get_raw(name)?);
+        Some(value.map_err(|error| GraphError::BadInput {
             source_name: name.to_owned(),
             field: error.field,
             message: error.message,
-        })
+        }))
+    }
+
+    /// All values as they are now: a clone.
+    pub fn snapshot(&self) -> Self {
+        self.clone()
+    }
+
+    /// Replaces all values by those of another cache.
+    pub fn replace_all(&mut self, other: Self) {
+        *self = other;
+    }
+
+    /// All bytes by source. They are copied the first time after a change.
+    pub fn entries_raw(&self) -> &HashMap<SourceName, Vec<u8>> {
+        let copied = || self.entries.iter().map(|(name, bytes)| (name.clone(), bytes.to_vec())).collect();
+        self.copied.0.get_or_init(copied)
+    }
+
+    /// All values as JSON texts, for a person who asks; bytes that are no value in hexadecimal digits.
+    pub fn entries_as_json(&self) -> HashMap<String, String> {
+        let text = |bytes: &[u8]| match decode::<Value>(bytes) {
+            Ok(value) => value.to_string(),
+            Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        self.entries.iter().map(|(name, bytes)| (name.0.clone(), text(bytes))).collect()
     }
 
     /// The number of sources that have a value.
@@ -161,11 +197,20 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError
 }
 
 /// A terminal of a graph that delivered.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Terminal {
-    /// The node's name.
+    /// The node's name; empty in a result that was put together by hand.
     pub name: &'static str,
-    pub(crate) json: fn(&(dyn Any + Send)) -> Value,
+    pub(crate) json: TerminalJson,
+}
+
+/// The JSON of a terminal's value.
+#[derive(Clone)]
+pub(crate) enum TerminalJson {
+    /// Made when somebody asks.
+    Of(fn(&(dyn Any + Send)) -> Value),
+    /// Given.
+    Is(Value),
 }
 
 impl fmt::Debug for Terminal {
@@ -189,6 +234,23 @@ pub enum GraphResult {
 }
 
 impl GraphResult {
+    /// A result of values without names.
+    pub fn completed(outputs: Vec<Box<dyn Any + Send>>) -> Self {
+        let nulls = vec![Value::Null; outputs.len()];
+        Self::completed_with_json(outputs, nulls)
+    }
+
+    /// A result of values without names, each with its JSON.
+    pub fn completed_with_json(outputs: Vec<Box<dyn Any + Send>>, outputs_json: Vec<Value>) -> Self {
+        let terminal = |json| Terminal { name: "", json: TerminalJson::Is(json) };
+        Self::Completed { outputs, terminals: outputs_json.into_iter().map(terminal).collect() }
+    }
+
+    /// A result of an error.
+    pub fn error(error: GraphError) -> Self {
+        Self::Error(error)
+    }
+
     /// True when the graph completed.
     pub fn is_completed(&self) -> bool {
         matches!(self, Self::Completed { .. })
@@ -202,7 +264,11 @@ impl GraphResult {
     /// The terminals with their values as JSON, for a person who asks; empty when the graph failed.
     pub fn outputs_json(&self) -> Vec<(&'static str, Value)> {
         let Self::Completed { outputs, terminals } = self else { return Vec::new() };
-        outputs.iter().zip(terminals).map(|(value, t)| (t.name, (t.json)(&**value))).collect()
+        let json = |(value, terminal): (&Box<dyn Any + Send>, &Terminal)| match &terminal.json {
+            TerminalJson::Of(make) => (terminal.name, make(&**value)),
+            TerminalJson::Is(json) => (terminal.name, json.clone()),
+        };
+        outputs.iter().zip(terminals).map(json).collect()
     }
 }
 
@@ -261,9 +327,18 @@ mod tests {
         let mut cache = InputCache::new();
         let wrong = serde_json::json!({"bid": 1.0, "levels": [1, "two"]});
         cache.update("book".into(), serialize(&wrong).expect("serializes"));
-        let error = cache.get::<Quote>("book").expect_err("a text among numbers").to_string();
+        let error =
+            cache.get::<Quote>("book").expect("a value").expect_err("a text among numbers").to_string();
         assert!(error.starts_with("source `book`, field `levels[1]`: invalid type: string"), "{error}");
-        assert_eq!(cache.get::<Quote>("other").expect("no value"), None);
+        assert!(cache.get::<Quote>("other").is_none());
+    }
+
+    #[test]
+    fn a_result_that_was_put_together_has_its_values_and_their_json() {
+        let result = GraphResult::completed_with_json(vec![Box::new(7_u8)], vec![serde_json::json!(7)]);
+        assert_eq!(result.outputs_json(), [("", serde_json::json!(7))]);
+        assert!(GraphResult::completed(Vec::new()).is_completed());
+        assert!(GraphResult::error(GraphError::MissingInput("a".into())).is_error());
     }
 
     #[test]
@@ -274,5 +349,15 @@ mod tests {
         cache.update("a".into(), vec![3]);
         assert_eq!((cache.len(), cache.get_raw("a")), (2, Some(&[3_u8][..])));
         assert_eq!(cache.sources(), [&SourceName::new("a"), &SourceName::new("b")]);
+        assert_eq!(cache.entries_raw()[&SourceName::new("a")], [3]);
+        let before = cache.snapshot();
+        cache.update("b".into(), vec![0xc1]);
+        assert_eq!(
+            (cache.entries_as_json()["a"].as_str(), cache.entries_as_json()["b"].as_str()),
+            ("3", "c1")
+        );
+        assert_eq!(cache.entries_raw()[&SourceName::new("b")], [0xc1], "what was copied is forgotten");
+        cache.replace_all(before);
+        assert_eq!(cache.get_raw("b"), Some(&[2_u8][..]));
     }
 }

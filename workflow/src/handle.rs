@@ -19,6 +19,10 @@ pub trait Slot: Send + Sync {
     fn reclaim(&self) -> BoxFuture<'_, Result<(), TaskError>>;
     /// Waits without holding a thread.
     fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()>;
+    /// True once the attempt was told to stop. Whoever asks is given time to do so by itself.
+    fn is_cancelled(&self) -> bool;
+    /// Waits until the attempt is told to stop. Whoever waits is given time to do so by itself.
+    fn cancelled(&self) -> BoxFuture<'_, ()>;
 }
 
 /// A running task's line to its host.
@@ -46,6 +50,19 @@ impl TaskHandle {
         self.held
     }
 
+    /// True once this attempt was told to stop: its run was cancelled, or its host stops.
+    ///
+    /// A task is stopped at its next await. One that has asked here, or waits for [`TaskHandle::cancelled`], is given four
+    /// seconds to stop by itself first.
+    pub fn is_cancelled(&self) -> bool {
+        self.slot.is_cancelled()
+    }
+
+    /// Completes once this attempt is told to stop; see [`TaskHandle::is_cancelled`].
+    pub async fn cancelled(&self) {
+        self.slot.cancelled().await;
+    }
+
     /// Waits until `condition` is true, looking every `poll_interval`.
     ///
     /// The concurrency slot is given back while it waits, so that other tasks run in it, and taken again
@@ -67,8 +84,11 @@ impl TaskHandle {
         }
         self.slot.release().await?;
         self.held = false;
-        while !condition().await {
+        loop {
             self.slot.sleep(poll_interval).await;
+            if condition().await {
+                break;
+            }
         }
         self.slot.reclaim().await?;
         self.held = true;

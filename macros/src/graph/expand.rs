@@ -80,7 +80,7 @@ fn step(model: &GraphModel, place: usize, private: &TokenStream) -> TokenStream 
     for (i, source) in node.sources.iter().enumerate() {
         let (variable, name) = (format_ident!("__source_{place}_{i}"), source.unraw().to_string());
         let ty = types.get(i).and_then(option_item);
-        let read = quote_spanned!(ty.span()=> __input.get::<#ty>(#name)?);
+        let read = quote_spanned!(ty.span()=> __input.get::<#ty>(#name).transpose()?);
         sources.extend(quote!(let #variable = #read;));
         arguments.push(quote!(#variable.as_ref()));
     }

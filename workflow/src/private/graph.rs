@@ -4,7 +4,7 @@ use super::entry::{Boundary, EventError, GraphCall, GraphEntry};
 use crate::context::Context;
 use crate::context::finite::non_finite_in;
 use crate::error::TaskError;
-use crate::graph::{self, GraphError, GraphResult, Terminal};
+use crate::graph::{self, GraphError, GraphResult, Terminal, TerminalJson};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -46,7 +46,7 @@ impl Terminals for AnyOutputs {
         let json = |value: &(dyn Any + Send)| {
             value.downcast_ref::<T>().and_then(|v| serde_json::to_value(v).ok()).unwrap_or_default()
         };
-        self.terminals.push(Terminal { name, json });
+        self.terminals.push(Terminal { name, json: TerminalJson::Of(json) });
         self.outputs.push(Box::new(value));
         Ok(())
     }

@@ -27,8 +27,20 @@ pub use serde_json;
 
 use serde_json::Value;
 
+/// A type that a param may have.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the type of a param: it has no JSON Schema of schemars 1",
+    label = "derive `JsonSchema` for it",
+    note = "add `schemars = \"1\"` to the dependencies and `#[derive(schemars::JsonSchema)]` to the type; what schemars 0.8 \
+            derives is another trait of the same name"
+)]
+pub trait ParamType: schemars::JsonSchema {}
+
+#[diagnostic::do_not_recommend]
+impl<T: schemars::JsonSchema> ParamType for T {}
+
 /// The JSON Schema of a parameter's type.
-pub fn schema_of<T: schemars::JsonSchema>() -> Value {
+pub fn schema_of<T: ParamType>() -> Value {
     schemars::schema_for!(T).to_value()
 }
 
