@@ -11,10 +11,12 @@ use std::process::ExitCode;
 #[derive(Debug)]
 pub(crate) enum CliError {
     NotACrate { path: PathBuf },
+    Workspace { path: PathBuf, members: Vec<String> },
     NoLibrary { name: String },
     NoDependency { name: String },
     CargoMissing { source: std::io::Error },
     CargoFailed { name: String },
+    CargoMetadata { message: String },
     NoPackageCall { name: String },
     NoArtifact { name: String },
     BadParam { text: String },
@@ -26,6 +28,8 @@ pub(crate) enum CliError {
     NoPage { code: String },
     Exists { path: PathBuf },
     BadName { name: String },
+    CargoNew { name: String, message: String },
+    NoCheckout { path: PathBuf },
     FileExists { path: PathBuf },
     Metadata { message: String },
     BadState { text: String },
@@ -46,13 +50,20 @@ impl CliError {
             Self::Refused { code, .. } => code,
             Self::NoRun { .. } => "LS0603",
             Self::SeveralRuns { .. } => "LS0715",
-            Self::NotACrate { .. } => "LS0701",
+            Self::NotACrate { .. } | Self::Workspace { .. } => "LS0701",
             Self::NoLibrary { .. } | Self::NoDependency { .. } => "LS0702",
-            Self::CargoMissing { .. } | Self::CargoFailed { .. } | Self::NoArtifact { .. } => "LS0703",
+            Self::CargoMissing { .. }
+            | Self::CargoFailed { .. }
+            | Self::CargoMetadata { .. }
+            | Self::NoArtifact { .. } => "LS0703",
             Self::NoPackageCall { .. } => "LS0704",
             Self::BadParam { .. } | Self::ParamTwice { .. } | Self::BadState { .. } => "LS0705",
             Self::SeveralWorkflows { .. } | Self::NoWorkflow { .. } => "LS0706",
-            Self::Exists { .. } | Self::BadName { .. } | Self::FileExists { .. } => "LS0707",
+            Self::Exists { .. }
+            | Self::BadName { .. }
+            | Self::CargoNew { .. }
+            | Self::NoCheckout { .. }
+            | Self::FileExists { .. } => "LS0707",
             Self::Metadata { .. } => "LS0708",
             Self::NoHome { .. } => "LS0709",
             Self::EngineDied => "LS0611",
@@ -70,9 +81,11 @@ impl CliError {
                 "name the folder of a crate, a .longshore file, or a workflow; `longshore new` makes a crate"
                     .into()
             }
+            Self::Workspace { members, .. } => format!("name one of its crates: {}", members.join(", ")),
             Self::NoLibrary { .. } => "a package is a library: add src/lib.rs".into(),
             Self::NoDependency { .. } => "run `cargo add longshore`".into(),
             Self::CargoMissing { .. } => "install Rust, and make sure `cargo` is on the PATH".into(),
+            Self::CargoMetadata { .. } => "mend the manifest: cargo's message says where".into(),
             Self::CargoFailed { .. } => "cargo's own message is above".into(),
             Self::NoPackageCall { .. } => "add `longshore::package!();` to src/lib.rs".into(),
             Self::NoArtifact { .. } => "see cargo's messages above".into(),
@@ -93,7 +106,12 @@ impl CliError {
             }
             Self::FileExists { .. } => "name a file that is not there yet".into(),
             Self::Exists { .. } => "name a folder that is not there yet".into(),
-            Self::BadName { .. } => "use ASCII letters, digits, `-` and `_`, a letter first".into(),
+            Self::BadName { .. } => {
+                "use ASCII letters, digits, `-` and `_`, a letter first, and no name of a crate that packages depend on"
+                    .into()
+            }
+            Self::CargoNew { .. } => "give the folder another name".into(),
+            Self::NoCheckout { .. } => "name a checkout with --longshore: the crates are not published yet".into(),
             Self::Metadata { .. } => "correct [package.metadata.longshore] in Cargo.toml".into(),
             Self::BadState { .. } => "states are running, cancelling, succeeded, failed, cancelled".into(),
             Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
@@ -119,11 +137,15 @@ impl fmt::Display for CliError {
             Self::NotACrate { path } => {
                 write!(f, "{} is not a crate, a package file, or a known workflow", path.display())
             }
+            Self::Workspace { path, .. } => {
+                write!(f, "{} is a workspace of several crates, and none itself", path.display())
+            }
             Self::NoLibrary { name } => write!(f, "crate `{name}` has no library"),
             Self::NoDependency { name } => {
                 write!(f, "crate `{name}` does not depend on longshore: it is not a package")
             }
             Self::CargoMissing { .. } => f.write_str("cargo could not be started"),
+            Self::CargoMetadata { message } => write!(f, "cargo does not read the crate: {message}"),
             Self::CargoFailed { name } => write!(f, "cargo could not build `{name}`"),
             Self::NoPackageCall { name } => {
                 write!(f, "crate `{name}` never calls `package!()`: its library has no static record")
@@ -150,7 +172,9 @@ impl fmt::Display for CliError {
             Self::NoPage { code } => write!(f, "`{code}` is not an error code"),
             Self::FileExists { path } => write!(f, "{} is there already", path.display()),
             Self::Exists { path } => write!(f, "{} is there already", path.display()),
-            Self::BadName { name } => write!(f, "`{name}` is not a crate name"),
+            Self::BadName { name } => write!(f, "`{name}` is not a name for a new crate"),
+            Self::CargoNew { name, message } => write!(f, "cargo makes no crate `{name}`: {message}"),
+            Self::NoCheckout { path } => write!(f, "{} is not a checkout of Longshore", path.display()),
             Self::Metadata { message } => write!(f, "[package.metadata.longshore]: {message}"),
             Self::BadState { text } => write!(f, "`{text}` is not a state of a run"),
             Self::EngineDied => f.write_str("the engine of this host died: nothing is recorded any more"),
@@ -204,6 +228,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
                         | CliError::BadEvent { .. }
                         | CliError::BadState { .. }
                         | CliError::BadName { .. }
+                        | CliError::CargoNew { .. }
                         | CliError::SeveralWorkflows { .. }
                 )
         });

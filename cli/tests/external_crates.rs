@@ -140,19 +140,6 @@ fn a_crate_of_three_renamed_dependencies_and_several_modules_builds_and_runs() {
 }
 
 #[test]
-fn a_new_crate_builds_and_runs() {
-    let longshore = Longshore::new();
-    let root = support::repository();
-    let made = longshore.run(&["new", "my-flow", "--longshore", root.to_str().expect("UTF-8")]);
-    assert_eq!(made.code, Some(0), "{}", made.stderr);
-    std::fs::copy(root.join("Cargo.lock"), longshore.home.path().join("my-flow/Cargo.lock")).expect("copies");
-    let ended = longshore.run(&["run", "my-flow", "-p", "name=Ada", "--json"]);
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(ended.json()["context"]["greeting"], "Hello, Ada!");
-    assert_eq!(longshore.run(&["new", "my-flow", "--json"]).error_code(), "LS0707");
-}
-
-#[test]
 fn crates_that_are_no_packages_say_what_is_missing() {
     let longshore = Longshore::new();
     let code = |krate: &Crate| longshore.run(&["build", krate.path(), "--json"]).error_code();

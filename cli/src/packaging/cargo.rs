@@ -1,0 +1,211 @@
+//! Cargo, with what a crate does not say itself.
+
+use crate::error::CliError;
+use anyhow::Context;
+use cargo_metadata::{Artifact, CrateType, Message, Package, TargetKind};
+use longshore_package::{Digest, host_target};
+use sha2::{Digest as _, Sha256};
+use std::ffi::OsString;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Crates of ours that a package depends on, with the feature each needs.
+const OURS: [&str; 2] = ["longshore", "longshore-workflow"];
+
+/// A library that was built.
+pub(super) struct Library {
+    pub(super) file: PathBuf,
+    pub(super) bytes: Vec<u8>,
+    /// The triple it was built for.
+    pub(super) target: String,
+}
+
+/// Builds the library of a crate.
+pub(super) fn compile(
+    package: &Package,
+    target_directory: &Path,
+    release: bool,
+    target: Option<&str>,
+) -> anyhow::Result<Library> {
+    let name = package.name.to_string();
+    let is_library = |kind: &TargetKind| {
+        matches!(kind, TargetKind::Lib | TargetKind::CDyLib | TargetKind::RLib | TargetKind::DyLib)
+    };
+    if !package.targets.iter().any(|target| target.kind.iter().any(is_library)) {
+        return Err(CliError::NoLibrary { name }.into());
+    }
+    let build = Build { package, target_directory, release };
+    let named = target
+        .map(str::to_owned)
+        .or_else(|| std::env::var("CARGO_BUILD_TARGET").ok().filter(|t| !t.is_empty()));
+    let assumed = named.clone().unwrap_or_else(host_target);
+    let library = build.library(&assumed, named.is_some())?;
+    // A configuration of cargo may name a target too: cargo has put the library below its name.
+    match build.target_of(&library.file) {
+        Some(target) if target != assumed => build.library(&target, true),
+        _ => Ok(library),
+    }
+}
+
+/// A build of a crate.
+struct Build<'p> {
+    package: &'p Package,
+    target_directory: &'p Path,
+    release: bool,
+}
+
+impl Build<'_> {
+    /// The library, surely of this crate: several crates of one name may share a target folder, in which cargo gives them
+    /// one file and takes it for theirs all.
+    fn library(&self, target: &str, is_named: bool) -> anyhow::Result<Library> {
+        let (file, is_fresh) = self.run(target, is_named)?;
+        let library = self.read(file, target)?;
+        let stamp = self.stamp(target);
+        if is_fresh && !std::fs::read_to_string(&stamp).is_ok_and(|sum| sum == sum_of(&library.bytes)) {
+            self.clean(target, is_named)?;
+            let (file, _) = self.run(target, is_named)?;
+            let library = self.read(file, target)?;
+            self.write_stamp(&stamp, &library)?;
+            return Ok(library);
+        }
+        self.write_stamp(&stamp, &library)?;
+        Ok(library)
+    }
+
+    fn read(&self, file: PathBuf, target: &str) -> anyhow::Result<Library> {
+        let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(Library { file, bytes, target: target.to_owned() })
+    }
+
+    /// The file that says what was built last of this crate.
+    fn stamp(&self, target: &str) -> PathBuf {
+        let what = format!("{}\0{target}\0{}", self.package.manifest_path, self.release);
+        self.target_directory.join("longshore").join(".built").join(sum_of(what.as_bytes()))
+    }
+
+    fn write_stamp(&self, stamp: &Path, library: &Library) -> anyhow::Result<()> {
+        let made = stamp.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let written = made.and_then(|()| std::fs::write(stamp, sum_of(&library.bytes)));
+        written.with_context(|| format!("cannot write {}", stamp.display()))
+    }
+
+    /// The triple below whose name a library stands; none when cargo was told no target.
+    fn target_of(&self, library: &Path) -> Option<String> {
+        let below = library.strip_prefix(self.target_directory).ok()?;
+        let parts: Vec<_> = below.components().collect();
+        (parts.len() > 2).then(|| parts[0].as_os_str().to_string_lossy().into_owned())
+    }
+
+    /// Runs cargo. Returns the library, and whether cargo found it as it is.
+    fn run(&self, target: &str, is_named: bool) -> anyhow::Result<(PathBuf, bool)> {
+        let name = self.package.name.to_string();
+        let mut cargo = self.command(target, is_named)?;
+        let mut child =
+            cargo.stdout(Stdio::piped()).spawn().map_err(|source| CliError::CargoMissing { source })?;
+        let stdout = child.stdout.take().context("cargo has no output")?;
+        let ending = if target.contains("windows") { "dll" } else { std::env::consts::DLL_EXTENSION };
+        let is_ours = |artifact: &Artifact| {
+            artifact.package_id == self.package.id && artifact.target.crate_types.contains(&CrateType::CDyLib)
+        };
+        let mut library = None;
+        for message in Message::parse_stream(BufReader::new(stdout)) {
+            if let Message::CompilerArtifact(artifact) = message?
+                && is_ours(&artifact)
+            {
+                let file = artifact.filenames.iter().find(|file| file.extension() == Some(ending));
+                library = file.map(|file| (file.clone().into_std_path_buf(), artifact.fresh)).or(library);
+            }
+        }
+        if !child.wait()?.success() {
+            return Err(CliError::CargoFailed { name }.into());
+        }
+        library.ok_or_else(|| CliError::NoArtifact { name }.into())
+    }
+
+    /// The cargo command: crate type, feature, linker arguments and stamps, as far as the crate lacks them.
+    fn command(&self, target: &str, is_named: bool) -> anyhow::Result<Command> {
+        let package = self.package;
+        let ours = package
+            .dependencies
+            .iter()
+            .find(|d| OURS.contains(&d.name.as_str()) && d.kind == cargo_metadata::DependencyKind::Normal);
+        let Some(ours) = ours else {
+            return Err(CliError::NoDependency { name: package.name.to_string() }.into());
+        };
+        let mut cargo = self.cargo("rustc", target, is_named);
+        cargo.args(["--lib", "--crate-type", "cdylib", "--message-format", "json-render-diagnostics"]);
+        let has_feature = package.features.contains_key("packaged");
+        if has_feature {
+            cargo.args(["--features", "packaged"]);
+        } else {
+            let dependency = ours.rename.as_ref().unwrap_or(&ours.name);
+            cargo.arg("--features").arg(format!("{dependency}/packaged"));
+        }
+        let mut rustc: Vec<String> = Vec::new();
+        if !has_feature {
+            rustc.extend(["--cfg".into(), "feature=\"packaged\"".into()]);
+            rustc.extend(["--check-cfg".into(), "cfg(feature, values(\"packaged\"))".into()]);
+        }
+        let configured = package.dependencies.iter().any(|d| d.name == "longshore-build");
+        if !configured || !package.targets.iter().any(|t| t.crate_types.contains(&CrateType::CDyLib)) {
+            let arguments = longshore_build::linker_arguments(target);
+            rustc.extend(arguments.iter().flat_map(|a| ["-C".into(), format!("link-arg={a}")]));
+        }
+        if !configured {
+            let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+            let profile = if self.release { "release" } else { "debug" };
+            cargo.envs(longshore_build::stamps(target, &compiler, profile, &["packaged".into()]));
+        }
+        if !rustc.is_empty() {
+            cargo.arg("--").args(rustc);
+        }
+        Ok(cargo)
+    }
+
+    /// Lets cargo forget what it built of this crate.
+    fn clean(&self, target: &str, is_named: bool) -> anyhow::Result<()> {
+        let cleaned = self.cargo("clean", target, is_named).stderr(Stdio::null()).status();
+        let status = cleaned.map_err(|source| CliError::CargoMissing { source })?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(CliError::CargoFailed { name: self.package.name.to_string() }.into())
+        }
+    }
+
+    /// Cargo in the folder of the crate, where it reads its configuration.
+    fn cargo(&self, command: &str, target: &str, is_named: bool) -> Command {
+        let manifest = &self.package.manifest_path;
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .arg(command)
+            .arg("--manifest-path")
+            .arg(manifest)
+            .arg("--package")
+            .arg(self.package.id.to_string());
+        if let Some(folder) = manifest.parent() {
+            cargo.current_dir(folder);
+        }
+        if let Some(folder) = absolute_target_folder() {
+            cargo.env("CARGO_TARGET_DIR", folder);
+        }
+        if self.release {
+            cargo.arg("--release");
+        }
+        if is_named {
+            cargo.args(["--target", target]);
+        }
+        cargo
+    }
+}
+
+/// The target folder of the environment: cargo is started elsewhere.
+pub(super) fn absolute_target_folder() -> Option<OsString> {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty())?;
+    Some(std::path::absolute(folder).ok()?.into_os_string())
+}
+
+fn sum_of(bytes: &[u8]) -> String {
+    Digest::from_sha256(Sha256::digest(bytes).into()).as_str().to_owned()
+}

@@ -1,0 +1,77 @@
+//! Which crate a path means.
+
+use super::cargo::absolute_target_folder;
+use crate::error::CliError;
+use cargo_metadata::{MetadataCommand, Package};
+use std::path::{Path, PathBuf};
+
+/// Sources that are looked through for a call of `package!()`.
+const MAX_SOURCES: usize = 10_000;
+
+/// The Cargo.toml of the crate that a path is in, as cargo finds it: here, or in a folder above.
+pub(super) fn manifest_of(path: &Path) -> Option<PathBuf> {
+    if path.is_file() {
+        return path.file_name().is_some_and(|name| name == "Cargo.toml").then(|| path.to_owned());
+    }
+    let folder = path.canonicalize().ok().filter(|path| path.is_dir())?;
+    folder.ancestors().map(|above| above.join("Cargo.toml")).find(|manifest| manifest.is_file())
+}
+
+/// The crate that a path means, and cargo's target folder.
+pub(super) fn find_package(path: &Path) -> anyhow::Result<(Package, PathBuf)> {
+    let not_a_crate = || CliError::NotACrate { path: path.to_owned() };
+    let manifest = manifest_of(path).ok_or_else(not_a_crate)?.canonicalize()?;
+    let mut command = MetadataCommand::new();
+    if let Some(folder) = absolute_target_folder() {
+        command.env("CARGO_TARGET_DIR", folder);
+    }
+    let metadata = command
+        .manifest_path(&manifest)
+        // Cargo reads its configuration from there.
+        .current_dir(manifest.parent().unwrap_or(Path::new(".")))
+        .no_deps()
+        .exec()
+        .map_err(|error| CliError::CargoMetadata { message: error.to_string() })?;
+    let is_it =
+        |package: &&Package| package.manifest_path.as_std_path().canonicalize().is_ok_and(|p| p == manifest);
+    let target_directory = metadata.target_directory.clone().into_std_path_buf();
+    match metadata.packages.iter().find(is_it) {
+        Some(package) => Ok((package.clone(), target_directory)),
+        None => {
+            let folder = |package: &Package| package.manifest_path.parent().map(ToString::to_string);
+            let mut members: Vec<String> = metadata.packages.iter().filter_map(folder).collect();
+            members.sort();
+            Err(CliError::Workspace { path: path.to_owned(), members }.into())
+        }
+    }
+}
+
+/// False when no source of a crate calls `package!()`: nothing needs to be built to tell.
+pub(super) fn calls_package(package: &Package) -> bool {
+    let Some(folder) = package.manifest_path.parent() else { return true };
+    let mut folders = vec![folder.join("src").into_std_path_buf()];
+    let mut looked_at = 0;
+    while let Some(folder) = folders.pop() {
+        // What cannot be read, cargo will tell.
+        let Ok(entries) = std::fs::read_dir(folder) else { return true };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            looked_at += 1;
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read(&path).unwrap_or_default();
+                // Files from elsewhere may have the call.
+                let may_call = ["package!", "include!", "#[path"].iter().any(|word| contains(&text, word));
+                if may_call || looked_at > MAX_SOURCES {
+                    return true;
+                }
+            }
+        }
+    }
+    // A library that stands elsewhere.
+    !folder.join("src").is_dir()
+}
+
+fn contains(text: &[u8], word: &str) -> bool {
+    text.windows(word.len()).any(|window| window == word.as_bytes())
+}

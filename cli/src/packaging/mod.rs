@@ -1,0 +1,77 @@
+//! A crate to a package file: cargo with what the crate does not say itself, then the archive.
+
+mod cargo;
+mod find;
+mod metadata;
+
+use crate::error::CliError;
+use cargo::{Library, compile};
+use cargo_metadata::Package;
+use find::{calls_package, find_package};
+use longshore_package::{Digest, PackageName, PackageSection, StaticRecord, pack, target_path};
+use metadata::{check_leftovers, check_metadata, manifest};
+use std::path::{Path, PathBuf};
+
+/// A package file that was made.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) file: PathBuf,
+    pub(crate) name: PackageName,
+    pub(crate) version: String,
+    pub(crate) digest: Digest,
+    pub(crate) bytes: u64,
+}
+
+/// Options of a build.
+#[derive(Debug, Default)]
+pub(crate) struct BuildOptions {
+    pub(crate) release: bool,
+    pub(crate) target: Option<String>,
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// True when a path is a crate: a folder in one, or its Cargo.toml.
+pub(crate) fn is_crate(path: &Path) -> bool {
+    find::manifest_of(path).is_some()
+}
+
+/// Builds the crate in a folder into a package file.
+pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built> {
+    let (package, target_directory) = find_package(path)?;
+    check_metadata(&package)?;
+    check_leftovers(&package)?;
+    let no_call = || CliError::NoPackageCall { name: package.name.to_string() };
+    if !calls_package(&package) {
+        return Err(no_call().into());
+    }
+    let library = compile(&package, &target_directory, options.release, options.target.as_deref())?;
+    let record = StaticRecord::of_library(&library.bytes).map_err(|error| match error {
+        longshore_package::Error::NoRecord => anyhow::Error::from(no_call()),
+        other => other.into(),
+    })?;
+    let folder = options.out.clone().unwrap_or_else(|| target_directory.join("longshore"));
+    archive(&package, &record, library, &folder)
+}
+
+fn archive(
+    package: &Package,
+    record: &StaticRecord,
+    library: Library,
+    folder: &Path,
+) -> anyhow::Result<Built> {
+    let manifest = manifest(package, record)?;
+    let Library { file, target, bytes } = library;
+    let file_name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let (digest, archive) = pack(&manifest, &[(target_path(&target, &file_name), bytes)])?;
+    let PackageSection { name, version, .. } = manifest.package;
+    let file = folder.join(format!("{name}-{version}.longshore"));
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        // A host that watches this folder sees the old file or the new one, never a part.
+        let temporary = folder.join(format!(".{name}-{version}.{}", std::process::id()));
+        std::fs::write(&temporary, &archive)?;
+        std::fs::rename(&temporary, &file)
+    };
+    write().map_err(|source| longshore_package::Error::Write { path: file.clone(), source })?;
+    Ok(Built { file, name, version, digest, bytes: archive.len() as u64 })
+}

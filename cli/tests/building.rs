@@ -1,0 +1,137 @@
+//! `longshore new` and `build` where people call them: in workspaces, below crates, through links, with configurations of
+//! cargo, with target folders that crates share.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use support::{Crate, Ended, Longshore, one_task, repository};
+
+fn lock(folder: &Path) {
+    std::fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).expect("copies");
+}
+
+/// What a command says when it is called in a folder.
+fn run_in(longshore: &Longshore, folder: &Path, args: &[&str]) -> Ended {
+    Ended::of(&longshore.command(args).current_dir(folder).output().expect("starts"))
+}
+
+#[test]
+fn a_new_crate_builds_and_runs() {
+    let longshore = Longshore::new();
+    let root = repository();
+    let made = longshore.run(&["new", "my-flow", "--longshore", root.to_str().expect("UTF-8")]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let folder = longshore.home.path().join("my-flow");
+    lock(&folder);
+    let ended = longshore.run(&["run", "my-flow", "-p", "name=Ada", "--json"]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(ended.json()["context"]["greeting"], "Hello, Ada!");
+    let ignored = std::fs::read_to_string(folder.join(".gitignore")).expect("reads");
+    assert_eq!(ignored, "/target\n/.longshore/\n");
+    // From a folder below it, and through a link to it.
+    let below = run_in(&longshore, &folder.join("src"), &["build", ".", "--json"]);
+    assert_eq!(below.code, Some(0), "{}{}", below.stdout, below.stderr);
+    std::os::unix::fs::symlink(&folder, longshore.home.path().join("link")).expect("links");
+    let linked = longshore.run(&["build", "link", "--json"]);
+    assert_eq!(linked.json()["digest"], below.json()["digest"], "{}", linked.stderr);
+}
+
+#[test]
+fn names_that_cannot_be_are_refused_and_leave_nothing() {
+    let longshore = Longshore::new();
+    for name in ["fn", "std", "test", "serde_json", "longshore", "longshore_workflow", "1st", "sp ace", ".."]
+    {
+        let ended = longshore.run(&["new", name, "--json"]);
+        assert_eq!(
+            (ended.error_code().as_str(), ended.code),
+            ("LS0707", Some(2)),
+            "{name}: {}",
+            ended.stdout
+        );
+        assert!(name == ".." || !longshore.home.path().join(name).exists(), "{name}");
+    }
+    assert_eq!(longshore.run(&["new", "flow", "--longshore", "/nowhere", "--json"]).error_code(), "LS0707");
+    // Without a checkout that is named it is that of this program.
+    assert_eq!(longshore.run(&["new", "flow"]).code, Some(0));
+    assert_eq!(longshore.run(&["new", "flow", "--json"]).error_code(), "LS0707");
+}
+
+#[test]
+fn a_new_crate_in_a_workspace_is_a_member_of_it() {
+    let longshore = Longshore::new();
+    let workspace = Crate::new(&[
+        (
+            "Cargo.toml",
+            "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\"]\n\n[profile.dev]\ndebug = false\n",
+        ),
+        ("crates/old/Cargo.toml", "[package]\nname = \"old\"\nversion = \"0.1.0\"\nedition = \"2024\"\n"),
+        ("crates/old/src/lib.rs", ""),
+    ]);
+    let folder = workspace.folder.path();
+    let made = run_in(&longshore, folder, &["new", "crates/fresh"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let mut cargo = Command::new(env!("CARGO"));
+    let metadata =
+        cargo.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(folder).output();
+    let metadata = metadata.expect("cargo starts");
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    assert!(String::from_utf8_lossy(&metadata.stdout).contains("\"name\":\"fresh\""));
+    let built = run_in(&longshore, folder, &["build", "crates/fresh", "--json"]);
+    assert_eq!(built.code, Some(0), "{}{}", built.stdout, built.stderr);
+    // The workspace itself is no crate, and names those that are.
+    let refused = run_in(&longshore, folder, &["build", ".", "--json"]);
+    assert_eq!(refused.error_code(), "LS0701");
+    assert!(
+        refused.stdout.contains("crates/fresh") && refused.stdout.contains("crates/old"),
+        "{}",
+        refused.stdout
+    );
+}
+
+#[test]
+fn two_crates_of_one_name_in_one_target_folder_run_their_own_code() {
+    let longshore = Longshore::new();
+    let says = |word: &str| {
+        Crate::of_source("twin", &one_task("twin", &format!("context.insert_as(\"says\", \"{word}\")")))
+    };
+    let (first, second) = (says("first"), says("second"));
+    // All crates of these tests are built in one target folder.
+    let said = |krate: &Crate| {
+        let ended = longshore.run(&["run", krate.path(), "--json"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.json()["context"]["says"].as_str().expect("a text").to_owned()
+    };
+    for _ in 0..2 {
+        assert_eq!((said(&first).as_str(), said(&second).as_str()), ("first", "second"));
+    }
+}
+
+#[test]
+fn a_configuration_of_cargo_beside_the_crate_counts() {
+    let longshore = Longshore::new();
+    let body = "context.insert_as(\"said\", env!(\"SAID_BY_CONFIGURATION\"))";
+    let krate = Crate::of_source("configured", &one_task("configured", body));
+    let folder = krate.folder.path().join(".cargo");
+    std::fs::create_dir(&folder).expect("folder");
+    let config = format!("[build]\ntarget = \"{}\"\n\n[env]\nSAID_BY_CONFIGURATION = \"yes\"\n", target());
+    std::fs::write(folder.join("config.toml"), config).expect("writes");
+    // From elsewhere.
+    let ended = longshore.run(&["run", krate.path(), "--json"]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(ended.json()["context"]["said"], "yes");
+}
+
+/// The triple of this machine.
+fn target() -> String {
+    let output = Command::new("rustc").args(["--print", "host-tuple"]).output().expect("rustc starts");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn a_crate_that_calls_no_package_is_told_so_before_it_is_built() {
+    let krate = Crate::of_source("silent", "fn broken() -> u32 { \"text\" }\n");
+    let ended = Longshore::new().run(&["build", krate.path(), "--json"]);
+    assert_eq!(ended.error_code(), "LS0704", "{}", ended.stderr);
+    assert!(!ended.stderr.contains("Compiling"), "{}", ended.stderr);
+}
