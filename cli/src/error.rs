@@ -16,6 +16,7 @@ pub(crate) enum CliError {
     NoDependency { name: String },
     CargoMissing { source: std::io::Error },
     CargoFailed { name: String },
+    Overridden { name: String, decision: String },
     CargoMetadata { message: String },
     NoPackageCall { name: String },
     NoArtifact { name: String },
@@ -50,6 +51,7 @@ impl CliError {
             Self::Refused { code, .. } => code,
             Self::NoRun { .. } => "LS0603",
             Self::SeveralRuns { .. } => "LS0715",
+            Self::Overridden { .. } => "LS0716",
             Self::NotACrate { .. } | Self::Workspace { .. } => "LS0701",
             Self::NoLibrary { .. } | Self::NoDependency { .. } => "LS0702",
             Self::CargoMissing { .. }
@@ -86,6 +88,9 @@ impl CliError {
             Self::NoDependency { .. } => "run `cargo add longshore`".into(),
             Self::CargoMissing { .. } => "install Rust, and make sure `cargo` is on the PATH".into(),
             Self::CargoMetadata { .. } => "mend the manifest: cargo's message says where".into(),
+            Self::Overridden { name, .. } => format!(
+                "run it in a home of its own (`--home DIR`), or take the decision back: `longshore packages release {name}`"
+            ),
             Self::CargoFailed { .. } => "cargo's own message is above".into(),
             Self::NoPackageCall { .. } => "add `longshore::package!();` to src/lib.rs".into(),
             Self::NoArtifact { .. } => "see cargo's messages above".into(),
@@ -146,6 +151,9 @@ impl fmt::Display for CliError {
             }
             Self::CargoMissing { .. } => f.write_str("cargo could not be started"),
             Self::CargoMetadata { message } => write!(f, "cargo does not read the crate: {message}"),
+            Self::Overridden { name, decision } => {
+                write!(f, "`{name}` was not run: in this home the package is {decision}")
+            }
             Self::CargoFailed { name } => write!(f, "cargo could not build `{name}`"),
             Self::NoPackageCall { name } => {
                 write!(f, "crate `{name}` never calls `package!()`: its library has no static record")

@@ -9,6 +9,7 @@ mod output;
 mod packaging;
 mod progress;
 mod request;
+mod stops;
 mod view;
 
 use clap::Parser;

@@ -21,6 +21,7 @@ struct Line {
     id: String,
     depth: usize,
     began: Option<Instant>,
+    is_running: bool,
 }
 
 impl Progress {
@@ -28,16 +29,22 @@ impl Progress {
         let mut lines: Vec<Line> = Vec::with_capacity(def.tasks.len());
         for task in &def.tasks {
             let depth = task.dependencies.iter().map(|d| lines[*d].depth + 1).max().unwrap_or(0);
-            lines.push(Line { id: task.id.clone(), depth, began: None });
+            lines.push(Line { id: task.id.clone(), depth, began: None, is_running: false });
         }
         let live = !quiet && stderr().is_terminal() && lines.len() <= MAX_LINES;
         let bars = live.then(|| bars(&lines));
         Self { lines, bars, quiet }
     }
 
+    /// The tasks that run right now.
+    pub(crate) fn running(&self) -> Vec<&str> {
+        self.lines.iter().filter(|line| line.is_running).map(|line| line.id.as_str()).collect()
+    }
+
     pub(crate) fn show(&mut self, event: &ProgressEvent) {
         let Some(line) = self.lines.get_mut(event.idx) else { return };
-        if event.state == TaskState::Running {
+        line.is_running = event.state == TaskState::Running;
+        if line.is_running {
             line.began = Some(Instant::now());
         }
         let took =

@@ -15,6 +15,8 @@ pub struct Options {
     pub slots: usize,
     /// True when schedules and polls of the catalog's triggers fire, and what other programs ask for is started.
     pub triggers: bool,
+    /// True when runs go on that were started before this engine; otherwise they are left as they are.
+    pub resume: bool,
     /// True when the catalog's reactors run.
     pub reactors: bool,
     /// The time a graph may take for a firing.
@@ -41,6 +43,7 @@ impl Default for Options {
             host_name: "local".to_owned(),
             slots: 512,
             triggers: true,
+            resume: true,
             reactors: true,
             graph_deadline: Duration::from_secs(30),
             replay: false,

@@ -624,7 +624,10 @@ mod tests {
             (claims::stale_claims_sql(), "SCAN tasks USING INDEX tasks_running"),
             (claims::claims_of_sql(), "SEARCH tasks USING INDEX tasks_running (host_id=?)"),
             (tasks::NEXT_DUE.to_owned(), "SEARCH tasks USING COVERING INDEX tasks_delayed (due_at>?)"),
-            (tasks::CLAIMABLE.to_owned(), "SEARCH tasks USING COVERING INDEX tasks_claimable (queue=?)"),
+            (
+                tasks::CLAIMABLE.to_owned(),
+                "SEARCH tasks USING COVERING INDEX tasks_claimable (queue=? AND run_id>?)",
+            ),
         ];
         for (sql, step) in expected {
             let plan = plan(&store, &sql).await;

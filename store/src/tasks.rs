@@ -170,7 +170,7 @@ pub(crate) const NEXT_DUE: &str = "SELECT MIN(due_at) FROM tasks WHERE state = '
 
 /// The first claimable tasks of a queue.
 pub(crate) const CLAIMABLE: &str = "SELECT run_id, idx FROM tasks \
-     WHERE queue = $1 AND state = 'ready' AND due_at = 0 \
+     WHERE queue = $1 AND state = 'ready' AND due_at = 0 AND run_id >= $3 \
      ORDER BY queue, run_id, idx LIMIT $2";
 
 /// The key in a row.
@@ -267,14 +267,20 @@ impl TaskRow {
         rows.map_err(|e| Error::of("look for claimable tasks", e))
     }
 
-    /// The first claimable tasks of a queue, oldest run first.
+    /// The first claimable tasks of a queue, oldest run first; those of runs before `first` do not count.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn claimable(tx: &mut Tx, queue: QueueId, limit: i64) -> Result<Vec<TaskKey>, Error> {
+    pub async fn claimable(
+        tx: &mut Tx,
+        queue: QueueId,
+        first: Option<RunId>,
+        limit: i64,
+    ) -> Result<Vec<TaskKey>, Error> {
         let rows = sqlx::query(CLAIMABLE)
             .bind(queue.get())
             .bind(limit)
+            .bind(first.map(|run| run.to_string()).unwrap_or_default())
             .fetch_all(&mut **tx)
             .await
             .map_err(|e| Error::of("look for claimable tasks", e))?;

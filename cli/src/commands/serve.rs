@@ -4,6 +4,7 @@ use crate::commands::keep::KeepOptions;
 use crate::error::CliError;
 use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
+use crate::stops::Stops;
 use longshore_reconciler::plan::model::DrainPolicy;
 use longshore_reconciler::source::directory;
 use longshore_reconciler::{Host, HostOptions, Outcome, Report};
@@ -44,23 +45,32 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let directories = directories(&args.directories, &args.home)?;
     // Before anything is opened: a signal to stop from now on closes what was opened.
-    let mut terminate = terminations()?;
+    let mut stops = Stops::new()?;
     let shown: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
     let host = Host::open(host_options(&args, directories)).await?;
     let (directories, database) = (shown.join(", "), host.engine().store().url());
     tracing::info!(target: "longshore::serve", directories, database, "serving");
     printer.remark(&format!("serving {directories}; Ctrl-C stops"));
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate.next() => {}
+        () = stops.next() => {}
         // Without its writer a host records nothing: whoever restarts it has to see that.
         () = host.engine().stopped() => return Err(CliError::EngineDied.into()),
     }
-    eprintln!("stopping: running tasks get {} s to end; Ctrl-C again stops at once", args.grace);
+    let (running, grace) = (running(&host).await, args.grace);
+    eprintln!("stopping: {running} running tasks get {grace} s to end; Ctrl-C again stops at once");
     tokio::select! {
-        () = host.shutdown(Duration::from_secs(args.grace)) => Ok(ExitStatus::Done),
-        _ = tokio::signal::ctrl_c() => Ok(ExitStatus::Interrupted),
+        () = host.shutdown(Duration::from_secs(grace)) => Ok(ExitStatus::Done),
+        () = stops.next() => Ok(ExitStatus::Interrupted),
     }
+}
+
+/// The number of attempts that run right now.
+async fn running(host: &Host) -> usize {
+    let mut running = 0;
+    for package in host.packages() {
+        running += host.engine().in_flight(&package.digest).await;
+    }
+    running
 }
 
 /// The directories that packages come from: those that were named, or the usual ones.
@@ -139,35 +149,5 @@ fn log(report: &Report) {
                 tracing::info!(target: "longshore::serve", package = %name, %result, "unloaded");
             }
         }
-    }
-}
-
-#[cfg(unix)]
-struct Terminations(tokio::signal::unix::Signal);
-
-#[cfg(unix)]
-fn terminations() -> anyhow::Result<Terminations> {
-    Ok(Terminations(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?))
-}
-
-#[cfg(unix)]
-impl Terminations {
-    async fn next(&mut self) {
-        self.0.recv().await;
-    }
-}
-
-#[cfg(not(unix))]
-struct Terminations;
-
-#[cfg(not(unix))]
-fn terminations() -> anyhow::Result<Terminations> {
-    Ok(Terminations)
-}
-
-#[cfg(not(unix))]
-impl Terminations {
-    async fn next(&mut self) {
-        std::future::pending::<()>().await;
     }
 }

@@ -103,6 +103,16 @@ impl Longshore {
         Running(command.spawn().expect("starts"))
     }
 
+    /// As [`Longshore::spawn`], as `nohup` does it.
+    pub fn spawn_ignoring_hangup(&self, args: &[&str]) -> Running {
+        let log = std::fs::File::create(self.home.path().join("log")).expect("log");
+        let mut command = Command::new("nohup");
+        command.arg(env!("CARGO_BIN_EXE_longshore")).args(args).env("LONGSHORE_HOME", self.home.path());
+        command.env_remove("LONGSHORE_PATH").current_dir(self.home.path()).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(log);
+        Running(command.spawn().expect("starts"))
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
@@ -129,7 +139,7 @@ impl Longshore {
 pub struct Running(pub Child);
 
 impl Running {
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()));
     }
@@ -146,8 +156,13 @@ impl Running {
         self.0.wait().expect("waits");
     }
 
-    pub fn stop(mut self) -> Option<i32> {
+    pub fn stop(self) -> Option<i32> {
         self.signal("-TERM");
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self) -> Option<i32> {
         self.0.wait().expect("waits").code()
     }
 }

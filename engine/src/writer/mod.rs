@@ -107,6 +107,8 @@ pub(crate) struct Writer {
     ready: ReadyQueue,
     runs: RunCache,
     max_cached_bytes: usize,
+    /// Runs with earlier ids are left as they are.
+    first_run: Option<RunId>,
     batching: Batching,
     timers: Timers,
     token: FencingToken,
@@ -155,6 +157,8 @@ impl Writer {
             ready: ReadyQueue::new(),
             runs: RunCache::default(),
             max_cached_bytes: options.max_cached_bytes,
+            // Ids are made in order.
+            first_run: (!options.resume).then(RunId::new),
             batching: Batching::new(),
             timers: Timers { last_heartbeat: uptime, last_cancel_scan: uptime, scan_cancelled: true },
             // Later than every token of an earlier host on this database, as its clock ran.

@@ -65,7 +65,10 @@ impl Reconciler {
                 in_flight.insert(digest.clone(), self.engine.in_flight(digest).await as u64);
             }
         }
-        let PassInputs { pins, overrides, retries } = pass_inputs(&self.journal.store).await?;
+        let PassInputs { mut pins, overrides, retries } = pass_inputs(&self.journal.store).await?;
+        if !self.restore {
+            pins.retain(|digest, _| self.tracked.contains_key(digest));
+        }
         let pinned = |digest: &Digest| {
             let recorded = pins.get(digest).copied().unwrap_or(0);
             recorded.max(in_flight.get(digest).copied().unwrap_or(0))

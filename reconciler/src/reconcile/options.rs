@@ -26,6 +26,8 @@ pub struct Options {
     pub log_level: u8,
     /// Longest time between passes: what file events miss is found then.
     pub interval: Duration,
+    /// True when a digest is opened for the runs that are pinned to it, whatever the sources offer.
+    pub restore: bool,
     /// The time replaced and retired generations keep their runs.
     pub drain: DrainPolicy,
     /// The observation of a generation that replaced another; none to keep it whatever happens.
@@ -67,6 +69,7 @@ impl Options {
             probe: Some(ProbeOptions::default()),
             log_level: 3,
             interval: Duration::from_secs(5),
+            restore: true,
             drain: DrainPolicy::default(),
             health: Some(HealthPolicy::default()),
             leaks: LeakPolicy::default(),

@@ -179,7 +179,8 @@ pub(crate) async fn a_task_that_is_put_back_is_claimable_when_it_is_due(backend:
     let (queue, first) = (QueueId::of(&digest(), &"public".into(), "flow"), TaskKey { run, idx: 0 });
     let mut tx = store.begin().await.expect("begins");
     assert_eq!(TaskRow::claimable_queues(&mut tx).await.expect("looks"), [queue]);
-    assert_eq!(TaskRow::claimable(&mut tx, queue, 10).await.expect("looks"), [first]);
+    assert_eq!(TaskRow::claimable(&mut tx, queue, None, 10).await.expect("looks"), [first]);
+    assert_eq!(TaskRow::claimable(&mut tx, queue, Some(RunId::new()), 10).await.expect("looks"), []);
     let claimed = Lease::claim(&mut tx, claim(host, 6, 15), &[first]).await.expect("claims");
     assert_eq!(claimed, [claim(host, 6, 15).lease(first, 1, 0)]);
     let later = TaskUpdate { attempt_reverted: 1, ..update(first, 6, TaskState::Ready) };

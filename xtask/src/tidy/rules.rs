@@ -179,7 +179,11 @@ const CLI: House = House {
         ("progress.rs", &["output.rs"]),
         ("view", &["output.rs"]),
         ("request", &["error.rs", "home.rs", "output.rs"]),
-        ("commands", &["error.rs", "home.rs", "output.rs", "packaging", "progress.rs", "request", "view"]),
+        ("stops.rs", &[]),
+        (
+            "commands",
+            &["error.rs", "home.rs", "output.rs", "packaging", "progress.rs", "request", "stops.rs", "view"],
+        ),
         ("args.rs", &["commands"]),
         ("dispatch.rs", &["args.rs", "commands", "output.rs"]),
         ("main.rs", &["args.rs", "dispatch.rs", "error.rs", "output.rs"]),

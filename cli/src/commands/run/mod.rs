@@ -1,5 +1,6 @@
 //! `longshore run`.
 
+mod interrupted;
 mod replay;
 
 use crate::error::CliError;
@@ -8,11 +9,13 @@ use crate::output::{ExitStatus, Printer};
 use crate::packaging::{BuildOptions, build, is_crate};
 use crate::progress::Progress;
 use crate::request::given::GivenOptions;
+use crate::stops::Stops;
 use crate::view::run::{status_of, text};
 use longshore_engine::{Given, Packages, RunReport, WorkflowDef};
+use longshore_reconciler::plan::model::Deferred;
 use longshore_reconciler::source::directory;
 use longshore_reconciler::{Host, HostOptions, Outcome};
-use longshore_store::RunId;
+use longshore_store::Override;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +35,9 @@ pub(crate) struct Args {
     workflow: Option<String>,
     #[command(flatten)]
     given: GivenOptions,
+    /// Go on with the runs of this package that were interrupted, instead of starting one
+    #[arg(long, conflicts_with_all = ["params", "context"])]
+    resume: bool,
     /// Optimise when building
     #[arg(long)]
     release: bool,
@@ -44,18 +50,41 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let given = args.given.read()?;
     let (directories, named) = sources(&args)?;
+    let mut stops = Stops::new()?;
     let host = Host::open(host_options(&args, directories, named.is_some())).await?;
-    load(&host, named.is_some()).await?;
-    if args.workflow.is_none() && named.is_none() && replay::is_wanted(&host) {
-        let status = replay::run(&host, printer).await;
-        host.shutdown(Duration::ZERO).await;
-        return status;
-    }
-    let database = host.engine().store().url().to_owned();
-    let result = run_on(&host, &args, named, &given, printer).await;
+    let status = run_on(&host, &args, (named, &given), &mut stops, printer).await;
     host.shutdown(Duration::ZERO).await;
-    let Some(report) = result? else { return Ok(ExitStatus::Interrupted) };
-    printer.print(&report, || text(&report, &database))?;
+    status
+}
+
+/// Does what was asked for on a host that was opened for it.
+async fn run_on(
+    host: &Host,
+    args: &Args,
+    (named, given): (Option<String>, &Given),
+    stops: &mut Stops,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
+    load(host, named.is_some()).await?;
+    if args.workflow.is_none() && named.is_none() && replay::is_wanted(host) {
+        return replay::run(host, stops, printer).await;
+    }
+    let wanted = args.workflow.clone().or(named);
+    let interrupted = interrupted::interrupted(host, wanted.as_deref()).await?;
+    if args.resume {
+        return tokio::select! {
+            status = interrupted::resume(host, &interrupted, printer) => status,
+            () = stops.next() => {
+                stop(host, &[], stops).await;
+                Ok(ExitStatus::Interrupted)
+            }
+        };
+    }
+    interrupted::remark(&interrupted, &args.what, printer);
+    let Some(report) = start(host, args, (wanted, given), stops, printer).await? else {
+        return Ok(ExitStatus::Interrupted);
+    };
+    printer.print(&report, || text(&report, host.engine().store().url()))?;
     Ok(status_of(&report))
 }
 
@@ -65,6 +94,9 @@ fn host_options(args: &Args, directories: Vec<PathBuf>, named: bool) -> HostOpti
     options.follow = false;
     options.engine.slots = SLOTS;
     options.engine.triggers = false;
+    // What was interrupted here stays so, unless somebody asks for it: it may do again what it did.
+    options.engine.resume = args.resume;
+    options.reconciler.restore = args.resume;
     // What is kept in this home, its host says.
     options.engine.retention = None;
     options.engine.reactors = args.workflow.is_none() && !named;
@@ -98,9 +130,17 @@ fn sources(args: &Args) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
     Ok((directories, Some(args.what.clone())))
 }
 
-/// Loads the packages. The one file that was named must load; of many, the others may be broken.
+/// Loads the packages. The one file that was named must load, and no other version in its place; of many, the others may be
+/// broken.
 async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
-    for outcome in host.settle().await?.outcomes {
+    let report = host.settle().await?;
+    let overridden = report.deferred.iter().find(|deferred| matches!(deferred, Deferred::Overridden { .. }));
+    if let Some(Deferred::Overridden { package, by }) = overridden.filter(|_| !many) {
+        let Override { kind, actor, reason, .. } = &**by;
+        let decision = format!("{} by {actor}: {reason}", kind.participle());
+        return Err(CliError::Overridden { name: package.name.to_string(), decision }.into());
+    }
+    for outcome in report.outcomes {
         match outcome {
             Outcome::Refused { error, .. } if !many => return Err(error.into()),
             Outcome::Refused { name, error } => {
@@ -112,15 +152,15 @@ async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts, follows. `None` when it was interrupted.
-async fn run_on(
+/// Starts a run and follows it. `None` when it was interrupted.
+async fn start(
     host: &Host,
     args: &Args,
-    named: Option<String>,
-    given: &Given,
+    (wanted, given): (Option<String>, &Given),
+    stops: &mut Stops,
     printer: &Printer,
 ) -> anyhow::Result<Option<RunReport>> {
-    let def = choose(host, args.workflow.clone().or(named))?;
+    let def = choose(host, wanted)?;
     let mut events = host.engine().progress();
     let run = host.engine().start(given.request(&def)).await?.run;
     let WorkflowDef { name, package, version, digest, .. } = &*def;
@@ -145,8 +185,12 @@ async fn run_on(
                 }
                 return Ok(Some(report?));
             }
-            _ = tokio::signal::ctrl_c() => {
-                interrupted(host, run).await;
+            () = stops.next() => {
+                stop(host, &progress.running(), stops).await;
+                let what = &args.what;
+                eprintln!(
+                    "run {run} is not over; `longshore run {what} --resume` goes on with it, and so does a host that serves it"
+                );
                 return Ok(None);
             }
         }
@@ -174,14 +218,14 @@ fn choose(host: &Host, wanted: Option<String>) -> anyhow::Result<Arc<WorkflowDef
     }
 }
 
-/// The first Ctrl-C lets running attempts end, the second one does not wait for them.
-async fn interrupted(host: &Host, run: RunId) {
-    eprintln!("stopping: running tasks may end; press Ctrl-C again to stop at once");
+/// The first signal lets running attempts end, the second one does not wait for them.
+async fn stop(host: &Host, running: &[&str], stops: &mut Stops) {
+    let which = if running.is_empty() { "running tasks".to_owned() } else { running.join(", ") };
+    eprintln!("stopping: {which} may end; press Ctrl-C again to stop at once");
     tokio::select! {
         () = host.stop_engine(SHUTDOWN_GRACE) => {}
-        _ = tokio::signal::ctrl_c() => {}
+        () = stops.next() => {}
     }
-    eprintln!("run {run} is not over; it goes on when this package is run or served again");
 }
 
 /// The names of the loaded packages.

@@ -2,6 +2,7 @@
 
 use crate::home::now_ms;
 use crate::output::{ExitStatus, Printer};
+use crate::stops::Stops;
 use longshore_engine::{AccumulatorKind, Packages, ReactorDef, ReactorStatus};
 use longshore_reconciler::Host;
 use longshore_store::{RunRow, RunState};
@@ -27,7 +28,7 @@ fn reads_stream(def: &ReactorDef) -> bool {
 }
 
 /// Follows the reactors until their streams are read and the runs they started are over.
-pub(super) async fn run(host: &Host, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(host: &Host, stops: &mut Stops, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let began = now_ms();
     let wanted = host.loaded().catalog().reactors.len();
     let reactors = host.reactors();
@@ -41,7 +42,7 @@ pub(super) async fn run(host: &Host, printer: &Printer) -> anyhow::Result<ExitSt
                 tokio::time::sleep(DRAINED_INTERVAL).await;
             }
         } => {}
-        _ = tokio::signal::ctrl_c() => return Ok(ExitStatus::Interrupted),
+        () = stops.next() => return Ok(ExitStatus::Interrupted),
     }
     let runs = started(host, began).await?;
     report(host, &reactors.list(), &runs, printer)

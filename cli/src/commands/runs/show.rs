@@ -1,33 +1,76 @@
 //! `longshore runs show`.
 
 use super::find::find;
-use crate::home::Home;
+use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, span, state, table, time};
 use longshore_engine::{RunReport, TaskReport};
-use longshore_store::{EventRow, Subject};
+use longshore_store::{EventRow, HostRow, RunRow, Store, Subject};
 use std::fmt::Write;
 
 /// Events of a run that are shown: cancelled, timed out, keys that two tasks changed.
 const EVENTS: i64 = 100;
 
+/// Hosts among which one that runs is looked for.
+const HOSTS: i64 = 20;
+
 pub(super) async fn run(home: &Home, run: &str, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
     let report = RunReport::load(&store, find(&store, run).await?).await?;
+    let pending = if report.state.is_terminal() { None } else { Some(Pending::load(&store, &report).await?) };
     let events = EventRow::newest(&store, Subject::Run(report.run_id), EVENTS).await?;
     let mut document = serde_json::to_value(&report)?;
     document["events"] = serde_json::to_value(&events)?;
-    printer.print(&document, || text(&report, &events))?;
+    if let Some(pending) = &pending {
+        document["cancel_requested_at"] = pending.cancel_requested_at.into();
+        document["host"] = pending.host.as_ref().map(|host| host.id.to_string()).into();
+    }
+    printer.print(&document, || text(&report, pending.as_ref(), &events))?;
     Ok(ExitStatus::Done)
 }
 
+/// What a run waits for that is not over.
+struct Pending {
+    cancel_requested_at: Option<i64>,
+    /// The host that runs on the database.
+    host: Option<HostRow>,
+}
+
+impl Pending {
+    async fn load(store: &Store, report: &RunReport) -> anyhow::Result<Self> {
+        let row = RunRow::find(store, report.run_id).await?;
+        let hosts = HostRow::newest(store, HOSTS).await?;
+        Ok(Self {
+            cancel_requested_at: row.and_then(|row| row.cancel_requested_at),
+            host: hosts.into_iter().find(|host| host.is_alive(now_ms())),
+        })
+    }
+
+    /// Writing to a String does not fail.
+    fn write(&self, out: &mut String) {
+        if let Some(at) = self.cancel_requested_at {
+            let _ = writeln!(out, "cancel   requested {}", time(at));
+        }
+        let _ = match &self.host {
+            Some(host) => writeln!(out, "host     {} ({}), process {}", host.name, host.id, host.pid),
+            None => writeln!(
+                out,
+                "host     none runs: one that serves the package goes on, or `longshore run .. --resume`"
+            ),
+        };
+    }
+}
+
 /// Writing to a String does not fail.
-fn text(report: &RunReport, events: &[EventRow]) -> String {
+fn text(report: &RunReport, pending: Option<&Pending>, events: &[EventRow]) -> String {
     let mut out = String::new();
     let RunReport { run_id, workflow, package, version, digest, origin, .. } = report;
     let state = state(report.state, report.skipped_tasks);
     let _ = writeln!(out, "run      {run_id}");
     let _ = writeln!(out, "workflow {workflow} of {package} {version} ({})", digest.short());
     let _ = writeln!(out, "state    {state}, started {} by {origin}", time(report.created_at));
+    if let Some(pending) = pending {
+        pending.write(&mut out);
+    }
     if let Some(error) = &report.error {
         let _ = writeln!(out, "error    {error}");
     }

@@ -5,6 +5,7 @@ use crate::output::{ExitStatus, Printer};
 use crate::request::decision::Decision;
 use crate::request::given::GivenOptions;
 use crate::request::{LOOK_INTERVAL, ask, patience, print_started};
+use crate::stops::Stops;
 use crate::view::run::{status_of, text};
 use longshore_engine::{Error as EngineError, Given, RunReport};
 use longshore_store::{RequestKind, RunId, RunRow, Store, TenantId};
@@ -32,9 +33,10 @@ pub(super) async fn run(home: &Home, args: Args, printer: &Printer) -> anyhow::R
     let given = Given { key: args.key.clone(), ..args.given.read()? };
     let store = home.open_read_only().await?;
     if args.wait {
+        let mut stops = Stops::new()?;
         return tokio::select! {
             ended = wait(&store, &args, &given, printer) => ended,
-            _ = tokio::signal::ctrl_c() => {
+            () = stops.next() => {
                 printer.remark("the run goes on without this command: see `longshore runs list`");
                 Ok(ExitStatus::Interrupted)
             }
