@@ -1,6 +1,7 @@
 //! Errors of the command line, and how each error is printed.
 
 use crate::output::{ExitStatus, Printer, plain, write_out};
+use crate::stdio::errln;
 use longshore_store::RunId;
 use serde_json::json;
 use std::fmt;
@@ -280,15 +281,15 @@ pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
         return status.into();
     }
     let bracket = if code.is_empty() { String::new() } else { format!("[{code}]") };
-    eprintln!("error{bracket}: {}", plain(&message));
+    errln!("error{bracket}: {}", plain(&message));
     for cause in causes {
-        eprintln!("  because: {}", plain(&cause));
+        errln!("  because: {}", plain(&cause));
     }
     if !fix.is_empty() {
-        eprintln!("  fix: {}", plain(&fix));
+        errln!("  fix: {}", plain(&fix));
     }
     if !code.is_empty() {
-        eprintln!("  more: longshore explain {code}");
+        errln!("  more: longshore explain {code}");
     }
     status.into()
 }

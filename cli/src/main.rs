@@ -9,6 +9,7 @@ mod output;
 mod packaging;
 mod progress;
 mod request;
+mod stdio;
 mod stops;
 mod view;
 
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     longshore_reconciler::run_child_if_requested();
+    stdio::say_if_requested();
     // Does nothing unless failpoints are compiled in, which only tests do.
     let _failpoints = fail::FailScenario::setup();
     let args = match args::Args::try_parse() {

@@ -1,12 +1,13 @@
 //! Logs to stderr, results to stdout.
 
+use crate::stdio::{self, errln};
 use anyhow::Context;
 use chrono::{DateTime, Local};
 use comfy_table::{Table, presets::NOTHING};
 use longshore_store::RunState;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -71,15 +72,14 @@ impl Printer {
     /// A remark for people beside the result.
     pub(crate) fn remark(&self, text: &str) {
         if !self.json {
-            eprintln!("{}", plain(text));
+            errln!("{}", plain(text));
         }
     }
 }
 
 /// Writes to stdout. Whoever read it may have seen enough (`| head`): that is no failure of the command.
 pub(crate) fn write_out(text: &str) -> anyhow::Result<()> {
-    let mut out = stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match stdio::write_out(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written.context("the result could not be written")?),
     }
@@ -109,12 +109,19 @@ pub(crate) fn init_logs(verbose: u8, json: bool) {
         _ => "debug,longshore=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stdio::Err::default);
     if json {
         logs.json().flatten_event(true).init();
     } else {
-        logs.with_ansi(stderr().is_terminal()).with_target(false).compact().init();
+        logs.with_ansi(shows_colors()).with_target(false).compact().init();
     }
+}
+
+/// True of a terminal that shows colors, unless somebody wants none.
+fn shows_colors() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stdio::Err::is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// Aligned columns under their heads.

@@ -1,10 +1,10 @@
 //! A run as it goes: a tree of tasks on a terminal, plain lines elsewhere.
 
 use crate::output::span;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use crate::stdio::{self, errln};
+use indicatif::{ProgressBar, ProgressStyle};
 use longshore_engine::{ProgressEvent, WorkflowDef};
 use longshore_store::TaskState;
-use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 /// Most tasks that get a line of their own on a terminal; beyond that plain lines are clearer.
@@ -31,8 +31,9 @@ impl Progress {
             let depth = task.dependencies.iter().map(|d| lines[*d].depth + 1).max().unwrap_or(0);
             lines.push(Line { id: task.id.clone(), depth, began: None, is_running: false });
         }
-        let live = !quiet && stderr().is_terminal() && lines.len() <= MAX_LINES;
-        let bars = live.then(|| bars(&lines));
+        // A block that is higher than the terminal scrolls away at each change.
+        let fits = lines.len() <= MAX_LINES && lines.len() + 2 <= stdio::height();
+        let bars = if quiet || !fits { None } else { bars(&lines) };
         Self { lines, bars, quiet }
     }
 
@@ -60,15 +61,25 @@ impl Progress {
                     bar.finish();
                 }
             }
-            None if !self.quiet && event.state != TaskState::Running => eprintln!("  {:24} {text}", line.id),
+            None if !self.quiet && event.state != TaskState::Running => errln!("  {:24} {text}", line.id),
             None => {}
         }
     }
 }
 
-fn bars(lines: &[Line]) -> Vec<ProgressBar> {
-    let all = MultiProgress::new();
-    let style = ProgressStyle::with_template("{prefix} {spinner} {msg}")
+impl Drop for Progress {
+    /// Leaves the lines as they are now.
+    fn drop(&mut self) {
+        for bar in self.bars.iter().flatten().filter(|bar| !bar.is_finished()) {
+            bar.abandon();
+        }
+        stdio::end_bars();
+    }
+}
+
+fn bars(lines: &[Line]) -> Option<Vec<ProgressBar>> {
+    let all = stdio::begin_bars()?;
+    let style = ProgressStyle::with_template("{prefix} {spinner} {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
     let style = style.tick_strings(&["◐", "◓", "◑", "◒", " "]);
     let width = lines.iter().map(|l| l.depth * 2 + l.id.chars().count()).max().unwrap_or(0);
@@ -79,7 +90,7 @@ fn bars(lines: &[Line]) -> Vec<ProgressBar> {
         bar.tick();
         bar
     };
-    lines.iter().map(bar).collect()
+    Some(lines.iter().map(bar).collect())
 }
 
 fn describe(event: &ProgressEvent, took: Option<&str>) -> String {

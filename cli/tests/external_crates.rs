@@ -146,7 +146,10 @@ fn crates_that_are_no_packages_say_what_is_missing() {
     let plain = "[package]\nname = \"plain\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n";
     assert_eq!(code(&Crate::new(&[("Cargo.toml", plain), ("src/lib.rs", "")])), "LS0702");
     assert_eq!(code(&Crate::of_source("silent", "//! Never calls the macro.\n")), "LS0704");
-    assert_eq!(code(&Crate::of_source("broken", "fn f() -> u32 { \"text\" }\n")), "LS0703");
+    assert_eq!(
+        code(&Crate::of_source("broken", "longshore::package!();\nfn f() -> u32 { \"text\" }\n")),
+        "LS0703"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::commands::keep::KeepOptions;
 use crate::error::CliError;
 use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
+use crate::stdio::{self, errln};
 use crate::stops::Stops;
 use longshore_reconciler::plan::model::DrainPolicy;
 use longshore_reconciler::source::directory;
@@ -47,7 +48,9 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     // Before anything is opened: a signal to stop from now on closes what was opened.
     let mut stops = Stops::new()?;
     let shown: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
+    let captured = stdio::capture()?;
     let host = Host::open(host_options(&args, directories)).await?;
+    captured.follow(host.engine());
     let (directories, database) = (shown.join(", "), host.engine().store().url());
     tracing::info!(target: "longshore::serve", directories, database, "serving");
     printer.remark(&format!("serving {directories}; Ctrl-C stops"));
@@ -57,7 +60,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         () = host.engine().stopped() => return Err(CliError::EngineDied.into()),
     }
     let (running, grace) = (running(&host).await, args.grace);
-    eprintln!("stopping: {running} running tasks get {grace} s to end; Ctrl-C again stops at once");
+    errln!("stopping: {running} running tasks get {grace} s to end; Ctrl-C again stops at once");
     tokio::select! {
         () = host.shutdown(Duration::from_secs(grace)) => Ok(ExitStatus::Done),
         () = stops.next() => Ok(ExitStatus::Interrupted),

@@ -2,7 +2,7 @@
 
 use crate::error::CliError;
 use anyhow::Context;
-use cargo_metadata::{Artifact, CrateType, Message, Package, TargetKind};
+use cargo_metadata::{Artifact, CrateType, Dependency, DependencyKind, Message, Package, TargetKind};
 use longshore_package::{Digest, host_target};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
@@ -21,6 +21,25 @@ pub(super) struct Library {
     pub(super) target: String,
 }
 
+/// Refuses a crate that can be no package: it has no library, or does not know us.
+pub(super) fn check_crate(package: &Package) -> Result<(), CliError> {
+    let name = package.name.to_string();
+    let is_library = |kind: &TargetKind| {
+        matches!(kind, TargetKind::Lib | TargetKind::CDyLib | TargetKind::RLib | TargetKind::DyLib)
+    };
+    if !package.targets.iter().any(|target| target.kind.iter().any(is_library)) {
+        return Err(CliError::NoLibrary { name });
+    }
+    our_dependency(package).map(drop)
+}
+
+/// The crate of ours that a package depends on.
+fn our_dependency(package: &Package) -> Result<&Dependency, CliError> {
+    let is_ours = |d: &&Dependency| OURS.contains(&d.name.as_str()) && d.kind == DependencyKind::Normal;
+    let ours = package.dependencies.iter().find(is_ours);
+    ours.ok_or_else(|| CliError::NoDependency { name: package.name.to_string() })
+}
+
 /// Builds the library of a crate.
 pub(super) fn compile(
     package: &Package,
@@ -28,13 +47,6 @@ pub(super) fn compile(
     release: bool,
     target: Option<&str>,
 ) -> anyhow::Result<Library> {
-    let name = package.name.to_string();
-    let is_library = |kind: &TargetKind| {
-        matches!(kind, TargetKind::Lib | TargetKind::CDyLib | TargetKind::RLib | TargetKind::DyLib)
-    };
-    if !package.targets.iter().any(|target| target.kind.iter().any(is_library)) {
-        return Err(CliError::NoLibrary { name }.into());
-    }
     let build = Build { package, target_directory, release };
     let named = target
         .map(str::to_owned)
@@ -126,13 +138,7 @@ impl Build<'_> {
     /// The cargo command: crate type, feature, linker arguments and stamps, as far as the crate lacks them.
     fn command(&self, target: &str, is_named: bool) -> anyhow::Result<Command> {
         let package = self.package;
-        let ours = package
-            .dependencies
-            .iter()
-            .find(|d| OURS.contains(&d.name.as_str()) && d.kind == cargo_metadata::DependencyKind::Normal);
-        let Some(ours) = ours else {
-            return Err(CliError::NoDependency { name: package.name.to_string() }.into());
-        };
+        let ours = our_dependency(package)?;
         let mut cargo = self.cargo("rustc", target, is_named);
         cargo.args(["--lib", "--crate-type", "cdylib", "--message-format", "json-render-diagnostics"]);
         let has_feature = package.features.contains_key("packaged");

@@ -5,7 +5,7 @@ mod find;
 mod metadata;
 
 use crate::error::CliError;
-use cargo::{Library, compile};
+use cargo::{Library, check_crate, compile};
 use cargo_metadata::Package;
 use find::{calls_package, find_package};
 use longshore_package::{Digest, PackageName, PackageSection, StaticRecord, pack, target_path};
@@ -38,6 +38,7 @@ pub(crate) fn is_crate(path: &Path) -> bool {
 /// Builds the crate in a folder into a package file.
 pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built> {
     let (package, target_directory) = find_package(path)?;
+    check_crate(&package)?;
     check_metadata(&package)?;
     check_leftovers(&package)?;
     let no_call = || CliError::NoPackageCall { name: package.name.to_string() };

@@ -1,5 +1,6 @@
 //! Values that commands show, as text or as JSON.
 
+pub(crate) mod backtrace;
 pub(crate) mod changes;
 pub(crate) mod entries;
 pub(crate) mod packages;

@@ -1,6 +1,7 @@
 //! A run that has ended.
 
 use crate::output::{ExitStatus, span, state};
+use crate::view::backtrace::of_author;
 use longshore_engine::RunReport;
 use longshore_store::{RunState, TaskState};
 use serde_json::{Map, Value};
@@ -12,6 +13,19 @@ const MAX_VALUE: usize = 100;
 /// The exit status of a command whose run this is.
 pub(crate) fn status_of(report: &RunReport) -> ExitStatus {
     if report.state == RunState::Succeeded { ExitStatus::Done } else { ExitStatus::RunFailed }
+}
+
+/// Writing to a String does not fail.
+fn write_backtrace(out: &mut String, report: &RunReport, task: &str, backtrace: &str) {
+    let (own, others) = of_author(backtrace);
+    for frame in own {
+        let _ = writeln!(out, "    in {frame}");
+    }
+    let run = report.run_id;
+    let _ = writeln!(
+        out,
+        "    {others} more frames of `{task}` are not the package's: `longshore runs show {run} --json`"
+    );
 }
 
 /// What became of it, and where it is recorded.
@@ -28,7 +42,7 @@ pub(crate) fn text(report: &RunReport, database: &str) -> String {
         let backtrace =
             task.history.last().and_then(|a| a.error.as_ref()?.get("backtrace")?.as_str().map(str::to_owned));
         if let Some(backtrace) = backtrace {
-            let _ = writeln!(out, "  backtrace of {}:\n{backtrace}", task.id);
+            write_backtrace(&mut out, report, &task.id, &backtrace);
         }
     }
     let context: Map<String, Value> = serde_json::from_str(report.context.get()).unwrap_or_default();

@@ -13,15 +13,21 @@ const MAX_RUNS: i64 = 10_000;
 /// Runs that are named.
 const MAX_NAMED: usize = 3;
 
-/// The runs of the loaded packages that are not over, the oldest first; with a workflow only those of it.
-pub(super) async fn interrupted(host: &Host, workflow: Option<&str>) -> anyhow::Result<Vec<RunRow>> {
+/// The runs that are not over, the oldest first; with a workflow only those of it. Before a package is loaded: what is gone
+/// on with may end soon.
+pub(super) async fn unfinished(host: &Host, workflow: Option<&str>) -> anyhow::Result<Vec<RunRow>> {
     let workflow = workflow.map(str::to_owned);
     let filter = RunFilter { state: Some(RunState::Running), workflow, since: None };
     let mut runs = RunRow::newest(host.engine().store(), filter, MAX_RUNS).await?;
-    let packages = host.packages();
-    runs.retain(|run| packages.iter().any(|package| package.name == run.package));
     runs.reverse();
     Ok(runs)
+}
+
+/// Those of the packages that are loaded now.
+pub(super) fn of_loaded(host: &Host, mut runs: Vec<RunRow>) -> Vec<RunRow> {
+    let packages = host.packages();
+    runs.retain(|run| packages.iter().any(|package| package.name == run.package));
+    runs
 }
 
 /// Says that there are some, and what can be done about them.

@@ -9,6 +9,7 @@ use crate::output::{ExitStatus, Printer};
 use crate::packaging::{BuildOptions, build, is_crate};
 use crate::progress::Progress;
 use crate::request::given::GivenOptions;
+use crate::stdio::{self, errln};
 use crate::stops::Stops;
 use crate::view::run::{status_of, text};
 use longshore_engine::{Given, Packages, RunReport, WorkflowDef};
@@ -51,7 +52,9 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let given = args.given.read()?;
     let (directories, named) = sources(&args)?;
     let mut stops = Stops::new()?;
+    let captured = stdio::capture()?;
     let host = Host::open(host_options(&args, directories, named.is_some())).await?;
+    captured.follow(host.engine());
     let status = run_on(&host, &args, (named, &given), &mut stops, printer).await;
     host.shutdown(Duration::ZERO).await;
     status
@@ -65,12 +68,13 @@ async fn run_on(
     stops: &mut Stops,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
+    let wanted = args.workflow.clone().or_else(|| named.clone());
+    let unfinished = interrupted::unfinished(host, wanted.as_deref()).await?;
     load(host, named.is_some()).await?;
     if args.workflow.is_none() && named.is_none() && replay::is_wanted(host) {
         return replay::run(host, stops, printer).await;
     }
-    let wanted = args.workflow.clone().or(named);
-    let interrupted = interrupted::interrupted(host, wanted.as_deref()).await?;
+    let interrupted = interrupted::of_loaded(host, unfinished);
     if args.resume {
         return tokio::select! {
             status = interrupted::resume(host, &interrupted, printer) => status,
@@ -188,7 +192,7 @@ async fn start(
             () = stops.next() => {
                 stop(host, &progress.running(), stops).await;
                 let what = &args.what;
-                eprintln!(
+                errln!(
                     "run {run} is not over; `longshore run {what} --resume` goes on with it, and so does a host that serves it"
                 );
                 return Ok(None);
@@ -221,7 +225,7 @@ fn choose(host: &Host, wanted: Option<String>) -> anyhow::Result<Arc<WorkflowDef
 /// The first signal lets running attempts end, the second one does not wait for them.
 async fn stop(host: &Host, running: &[&str], stops: &mut Stops) {
     let which = if running.is_empty() { "running tasks".to_owned() } else { running.join(", ") };
-    eprintln!("stopping: {which} may end; press Ctrl-C again to stop at once");
+    errln!("stopping: {which} may end; press Ctrl-C again to stop at once");
     tokio::select! {
         () = host.stop_engine(SHUTDOWN_GRACE) => {}
         () = stops.next() => {}

@@ -2,6 +2,7 @@
 
 use crate::home::now_ms;
 use crate::output::{ExitStatus, Printer};
+use crate::stdio::errln;
 use crate::stops::Stops;
 use longshore_engine::{AccumulatorKind, Packages, ReactorDef, ReactorStatus};
 use longshore_reconciler::Host;
@@ -36,7 +37,7 @@ pub(super) async fn run(host: &Host, stops: &mut Stops, printer: &Printer) -> an
         () = async {
             while reactors.list().len() < wanted || !reactors.is_drained() {
                 if let Some(problem) = problem(&reactors.list()) {
-                    eprintln!("waiting: {problem}; Ctrl-C stops");
+                    errln!("waiting: {problem}; Ctrl-C stops");
                     tokio::time::sleep(Duration::from_secs(2)).await;
                 }
                 tokio::time::sleep(DRAINED_INTERVAL).await;

@@ -1,0 +1,159 @@
+//! The command's own stdout and stderr, apart from what packages print.
+//!
+//! A package that is loaded into this process writes to the same descriptors as the command. Before a host is opened the
+//! command keeps duplicates of them for itself ([`capture`]), and whatever still goes to descriptors 1 and 2 becomes log
+//! lines: a document on stdout stays whole, `| head` fails no task, and no line is lost between progress bars.
+
+mod last_words;
+mod lines;
+
+pub(crate) use last_words::say_if_requested;
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use lines::Printed;
+use longshore_engine::EngineHandle;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// The descriptors that this command keeps for itself.
+struct Kept {
+    out: File,
+    err: File,
+}
+
+static KEPT: OnceLock<Kept> = OnceLock::new();
+
+/// Bars on the terminal, above which everything else is written.
+static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// What packages print, from [`capture`] to its end.
+pub(crate) struct Captured(Option<Printed>);
+
+/// Sends what is printed from now on to the log, but for what this command prints itself.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn capture() -> io::Result<Captured> {
+    let duplicate = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from);
+    let kept = Kept { out: duplicate(io::stdout().as_fd())?, err: duplicate(io::stderr().as_fd())? };
+    let printed = Printed::begin(&kept.err)?;
+    // It is set once: a command captures once.
+    let _ = KEPT.set(kept);
+    Ok(Captured(Some(printed)))
+}
+
+impl Captured {
+    /// Names the runs that lines may be of.
+    pub(crate) fn follow(&self, engine: &EngineHandle) {
+        if let Some(printed) = &self.0 {
+            printed.follow(engine);
+        }
+    }
+}
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        if let (Some(printed), Some(kept)) = (self.0.take(), KEPT.get()) {
+            printed.end(&kept.out, &kept.err);
+        }
+    }
+}
+
+/// Writes to stdout.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn write_out(bytes: &[u8]) -> io::Result<()> {
+    let write = |mut out: &mut dyn Write| -> io::Result<()> {
+        out.write_all(bytes)?;
+        (&mut out).flush()
+    };
+    match KEPT.get() {
+        Some(Kept { out, .. }) => write(&mut &*out),
+        None => write(&mut io::stdout().lock()),
+    }
+}
+
+/// The command's stderr.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Err;
+
+impl Err {
+    pub(crate) fn is_terminal() -> bool {
+        KEPT.get().map_or_else(|| io::stderr().is_terminal(), |kept| kept.err.is_terminal())
+    }
+
+    fn write_now(bytes: &[u8]) -> io::Result<()> {
+        match KEPT.get() {
+            Some(Kept { err, .. }) => (&*err).write_all(bytes),
+            None => io::stderr().lock().write_all(bytes),
+        }
+    }
+}
+
+impl Write for Err {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bars = bars();
+        match &*bars {
+            Some(bars) => bars.suspend(|| Self::write_now(bytes))?,
+            None => Self::write_now(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn bars() -> MutexGuard<'static, Option<MultiProgress>> {
+    BARS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bars on the terminal of stderr; none where there is no terminal, or a dumb one.
+pub(crate) fn begin_bars() -> Option<MultiProgress> {
+    let target = match KEPT.get() {
+        Some(kept) => {
+            let (read, write) = (kept.err.try_clone().ok()?, kept.err.try_clone().ok()?);
+            ProgressDrawTarget::term(console::Term::read_write_pair(read, write), 20)
+        }
+        None => ProgressDrawTarget::stderr(),
+    };
+    let all = MultiProgress::with_draw_target(target);
+    if all.is_hidden() {
+        return None;
+    }
+    *bars() = Some(all.clone());
+    Some(all)
+}
+
+/// From now on nothing is drawn any more.
+pub(crate) fn end_bars() {
+    *bars() = None;
+}
+
+/// The height of the terminal of stderr in lines.
+pub(crate) fn height() -> usize {
+    let size = match KEPT.get() {
+        Some(kept) => kept
+            .err
+            .try_clone()
+            .and_then(|read| Ok((read, kept.err.try_clone()?)))
+            .ok()
+            .map(|(read, write)| console::Term::read_write_pair(read, write).size()),
+        None => Some(console::Term::stderr().size()),
+    };
+    size.map_or(0, |(height, _)| usize::from(height))
+}
+
+/// A line on stderr. Nobody may be there to read it: that is no failure.
+macro_rules! errln {
+    ($($text:tt)*) => {{
+        let line = format!("{}\n", format_args!($($text)*));
+        let _ = std::io::Write::write_all(&mut $crate::stdio::Err, line.as_bytes());
+    }};
+}
+
+pub(crate) use errln;
