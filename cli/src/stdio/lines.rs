@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 
 /// Longest line, in bytes: a longer one is several.
@@ -22,16 +22,76 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(300);
 /// Most runs that a line names.
 const MAX_RUNS: usize = 8;
 
-/// Attempts that run right now in this process.
-type Running = Arc<Mutex<BTreeSet<(RunId, usize)>>>;
+/// The time that the news of an attempt may take, which a line of it can outrun.
+const NEWS_TIMEOUT: Duration = Duration::from_millis(20);
 
-fn locked(running: &Mutex<BTreeSet<(RunId, usize)>>) -> MutexGuard<'_, BTreeSet<(RunId, usize)>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+/// The time in which news are not waited for again.
+const VAIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// The time after the end of an attempt in which a line is taken for its.
+const TAIL: Duration = Duration::from_millis(100);
+
+/// Attempts that run in this process, as it hears of them.
+#[derive(Default)]
+struct Running {
+    now: Mutex<Attempts>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Attempts {
+    running: BTreeSet<(RunId, usize)>,
+    /// The run of the attempt that ended last, and when.
+    last: Option<(RunId, Instant)>,
+    /// When news were waited for in vain.
+    in_vain: Option<Instant>,
+}
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, Attempts> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, event: &ProgressEvent) {
+        let ProgressEvent { run, idx, state, .. } = event;
+        let mut now = self.lock();
+        if *state == TaskState::Running {
+            now.running.insert((*run, *idx));
+        } else if now.running.remove(&(*run, *idx)) {
+            now.last = Some((*run, Instant::now()));
+        }
+        self.changed.notify_all();
+    }
+
+    /// The runs that a line may be of which was printed now.
+    fn runs(&self) -> String {
+        let mut now = self.lock();
+        if now.running.is_empty() && now.tail().is_none() && now.may_wait() {
+            let (woken, waited) =
+                self.changed.wait_timeout(now, NEWS_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
+            now = woken;
+            now.in_vain = waited.timed_out().then(Instant::now);
+        }
+        let running: BTreeSet<RunId> = now.running.iter().map(|(run, _)| *run).take(MAX_RUNS).collect();
+        let runs = if running.is_empty() { now.tail().into_iter().collect() } else { running };
+        runs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Attempts {
+    /// False when no attempt printed what was printed last: whoever prints much is not kept waiting.
+    fn may_wait(&self) -> bool {
+        self.in_vain.is_none_or(|at| at.elapsed() > VAIN_PAUSE)
+    }
+
+    fn tail(&self) -> Option<RunId> {
+        self.last.filter(|(_, ended)| ended.elapsed() < TAIL).map(|(run, _)| run)
+    }
 }
 
 /// What goes to descriptors 1 and 2, on its way to the log.
 pub(super) struct Printed {
-    running: Running,
+    running: Arc<Running>,
     ended: Receiver<()>,
     _last_words: Option<LastWords>,
 }
@@ -41,7 +101,7 @@ impl Printed {
     pub(super) fn begin(err: &File) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
         let last_words = LastWords::begin(&reader, err);
-        let running = Running::default();
+        let running = Arc::new(Running::default());
         let (tell, ended) = channel();
         let of_lines = Arc::clone(&running);
         std::thread::Builder::new().name("printed lines".to_owned()).spawn(move || {
@@ -61,16 +121,9 @@ impl Printed {
         tokio::spawn(async move {
             loop {
                 match events.recv().await {
-                    Ok(ProgressEvent { run, idx, state, .. }) => {
-                        let mut running = locked(&running);
-                        if state == TaskState::Running {
-                            running.insert((run, idx))
-                        } else {
-                            running.remove(&(run, idx))
-                        };
-                    }
+                    Ok(event) => running.note(&event),
                     // Better no run than a wrong one.
-                    Err(RecvError::Lagged(_)) => locked(&running).clear(),
+                    Err(RecvError::Lagged(_)) => running.lock().running.clear(),
                     Err(RecvError::Closed) => return,
                 }
             }
@@ -131,8 +184,7 @@ fn log_lines(pending: &mut Vec<u8>, running: &Running) {
 
 fn log_line(line: &[u8], running: &Running) {
     let text = String::from_utf8_lossy(line);
-    let runs: BTreeSet<RunId> = locked(running).iter().map(|(run, _)| *run).take(MAX_RUNS).collect();
-    let runs = runs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let runs = running.runs();
     // A printed line carries no attempt: with one that runs it is that one's, with several some are named.
     tracing::info!(target: "longshore::package", runs, "{}", text.trim_end_matches(['\n', '\r']));
 }
