@@ -14,7 +14,7 @@ fn chatty() -> &'static str {
     let (_, file) = BUILT.get_or_init(|| {
         let body = "println!(\"said on stdout\");\n        eprintln!(\"said on stderr\");\n        \
                     let _ = std::process::Command::new(\"echo\").arg(\"said by a child\").status();\n        \
-                    match context.get_as::<Option<String>>(\"then\")?.flatten().as_deref() {\n            \
+                    match context.get_as::<String>(\"then\")?.as_deref() {\n            \
                     Some(\"abort\") => {\n                eprintln!(\"its last words\");\n                std::process::abort();\n            }\n            \
                     Some(\"panic\") => breaks(3),\n            _ => {}\n        }\n        Ok(())";
         let source = one_task("chatty", body).replace("name = \"chatty\")", "name = \"chatty\", params(then: Option<String>))")
@@ -50,6 +50,28 @@ fn what_tasks_print_is_logged_with_their_run_and_the_document_stays_whole() {
     let ended = longshore.run(&["run", chatty()]);
     assert!(!ended.stdout.contains("said"), "{}", ended.stdout);
     assert!(ended.stderr.contains("said on stdout"), "{}", ended.stderr);
+}
+
+#[test]
+fn lines_of_the_crate_log_come_with_their_run_and_task() {
+    let longshore = Longshore::new();
+    let krate = Crate::of_source(
+        "logs",
+        &one_task("logs", "let _ = context;\n        log::warn!(\"said {}\", 7);\n        Ok(())"),
+    );
+    let path = krate.folder.path().join("Cargo.toml");
+    let manifest = std::fs::read_to_string(&path).expect("reads");
+    std::fs::write(&path, manifest.replace("serde_json = \"1\"\n", "serde_json = \"1\"\nlog = \"0.4\"\n"))
+        .expect("writes");
+    let ended = longshore.run(&["run", krate.path(), "--json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let line = line(&ended.stderr, "said 7").unwrap_or_else(|| panic!("{}", ended.stderr));
+    let run = ended.json()["run_id"].clone();
+    assert_eq!(
+        (&line["level"], &line["run"], &line["task"]),
+        (&"WARN".into(), &run, &"only".into()),
+        "{line}"
+    );
 }
 
 #[test]

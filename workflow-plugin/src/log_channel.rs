@@ -25,14 +25,57 @@ pub(crate) struct LogChannel {
 }
 
 impl LogChannel {
-    /// Becomes the default subscriber of this library image. Does nothing when author code already set one.
+    /// Becomes the default subscriber of this library image, and its logger of the crate `log`. Does nothing where author
+    /// code already set one.
     pub(crate) fn install(host: Arc<dyn LongshoreHost>, most_verbose: u8) {
         if most_verbose > 0 {
+            let lines = LogLines { host: Arc::clone(&host), most_verbose };
             let channel = Self { host, most_verbose, spans: AtomicU64::new(1) };
-            // An error means that author code set a subscriber: it gets what it asked for.
+            // An error means that author code set a subscriber, or a logger: it gets what it asked for.
             let _ = tracing::subscriber::set_global_default(channel);
+            if log::set_boxed_logger(Box::new(lines)).is_ok() {
+                log::set_max_level(log::LevelFilter::Trace);
+            }
         }
     }
+}
+
+/// Sends lines of the crate `log` to the host.
+struct LogLines {
+    host: Arc<dyn LongshoreHost>,
+    most_verbose: u8,
+}
+
+impl log::Log for LogLines {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        // Both count from errors, 1, to traces, 5.
+        metadata.level() as u8 <= self.most_verbose
+    }
+
+    fn log(&self, line: &log::Record<'_>) {
+        if !self.enabled(line.metadata()) {
+            return;
+        }
+        let record = LogRecord {
+            lease: current_lease(),
+            level: line.level() as u8,
+            target: line.target().to_owned(),
+            message: cut(line.args().to_string()),
+            ..LogRecord::default()
+        };
+        self.host.log(ByteBuf::from(record.encode()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// A text of a length that is sent.
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.push_str(" [cut]");
+    }
+    text
 }
 
 fn number(level: Level) -> u8 {
@@ -87,11 +130,8 @@ impl Visit for Fields<'_> {
 }
 
 impl Fields<'_> {
-    fn keep(&mut self, name: &str, mut value: String) {
-        if value.len() > MAX_TEXT {
-            value.truncate(value.floor_char_boundary(MAX_TEXT));
-            value.push_str(" [cut]");
-        }
+    fn keep(&mut self, name: &str, value: String) {
+        let value = cut(value);
         if name == "message" {
             self.0.message = value;
         } else if self.0.fields.len() < MAX_FIELDS {

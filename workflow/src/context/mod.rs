@@ -267,15 +267,20 @@ fn copy_of<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
 }
 
 impl Context<Value> {
-    /// The value of a key as `V`, or `None` when the key is absent.
+    /// The value of a key as `V`, or `None` when the key is absent, or null and a `V` is not: an optional param that was
+    /// not given.
     ///
     /// # Errors
     /// [`TaskError::ValidationFailed`] naming the key and the type when the value is not a `V`.
     pub fn get_as<V: DeserializeOwned>(&self, key: &str) -> Result<Option<V>, TaskError> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        V::deserialize(value).map(Some).map_err(|e| TaskError::ValidationFailed {
-            message: format!("context key `{key}` is not a {}: {e}", std::any::type_name::<V>()),
-        })
+        match V::deserialize(value) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) if value.is_null() => Ok(None),
+            Err(error) => Err(TaskError::ValidationFailed {
+                message: format!("context key `{key}` is not a {}: {error}", std::any::type_name::<V>()),
+            }),
+        }
     }
 
     /// The value of a key as `V`.
@@ -284,7 +289,11 @@ impl Context<Value> {
     /// [`TaskError::ValidationFailed`] when the key is absent or its value is not a `V`.
     pub fn get_required<V: DeserializeOwned>(&self, key: &str) -> Result<V, TaskError> {
         self.get_as(key)?.ok_or_else(|| TaskError::ValidationFailed {
-            message: format!("context key `{key}` is missing (expected a {})", std::any::type_name::<V>()),
+            message: format!(
+                "context key `{key}` is {} (expected a {})",
+                if self.get(key).is_some() { "null" } else { "missing" },
+                std::any::type_name::<V>()
+            ),
         })
     }
 
@@ -360,6 +369,17 @@ mod tests {
     #[test]
     fn an_untouched_context_has_no_patch() {
         assert!(arrived(&[("a", "1")]).patch().expect("patch").is_empty());
+    }
+
+    #[test]
+    fn null_is_none_for_whoever_wants_no_null() {
+        let context = arrived(&[("count", "\"x\""), ("note", "null")]);
+        assert_eq!(context.get_as::<String>("note").expect("reads"), None);
+        assert_eq!(context.get_as::<Option<String>>("note").expect("reads"), Some(None));
+        assert_eq!(context.get_required::<Option<u8>>("note").expect("reads"), None);
+        let missing = context.get_required::<u8>("note").expect_err("is null").to_string();
+        assert!(missing.contains("key `note` is null (expected a u8)"), "{missing}");
+        assert!(context.get_as::<u8>("count").is_err());
     }
 
     #[test]
