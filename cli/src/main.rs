@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return error::report_usage(&error),
     };
-    output::init_logs(args.verbose, args.json);
+    let is_host = matches!(args.command, args::Command::Serve(_));
+    output::init_logs(args.verbose, args.json, is_host);
     let printer = Printer::new(args.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

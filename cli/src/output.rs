@@ -101,10 +101,12 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escape).collect())
 }
 
-/// Log lines go to stderr: text for a terminal, JSON for programs that asked for JSON.
-pub(crate) fn init_logs(verbose: u8, json: bool) {
+/// Log lines go to stderr: text for a terminal, JSON for programs that asked for JSON. A host tells of its runs.
+pub(crate) fn init_logs(verbose: u8, json: bool, is_host: bool) {
     let level = match verbose {
-        0 => "warn,longshore::package=info,longshore::serve=info",
+        0 if is_host => "warn,longshore::package=info,longshore::run=info,longshore::serve=info",
+        // It shows the run itself.
+        0 => "warn,longshore::package=info,longshore::run=off",
         1 => "info,longshore=debug",
         _ => "debug,longshore=trace",
     };

@@ -56,6 +56,12 @@ fn a_serving_host_starts_and_fires_what_it_is_asked_for() {
         assert!(ended.stdout.contains(fix), "{args:?}: {}", ended.stdout);
     }
 
+    let log = longshore.log();
+    for told in ["started run=", "a task failed run=", "task=\"only\"", "failed run=", "succeeded run="] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+    assert!(log.contains(&id), "{log}");
+
     let triggers = longshore.run(&["triggers", "--json"]).json();
     assert_eq!(triggers["triggers"][0]["when"]["cron"], "30 4 1 1 *");
     let listed = longshore.run(&["triggers"]).stdout;

@@ -34,6 +34,7 @@ mod refusals;
 mod run_cache;
 mod search;
 mod slots;
+mod tell;
 mod transaction;
 
 use crate::backoff::Backoff;
