@@ -14,10 +14,12 @@ mod dispatch;
     reason = "fidius generates the vtable, its shims and its clients beside the trait"
 )]
 mod echo;
+mod edit;
 mod floor;
 mod graphs;
 mod history;
 mod host;
+mod hostile;
 mod isolate;
 mod latency;
 mod load;
@@ -26,6 +28,7 @@ mod package;
 mod peers;
 mod process;
 mod row;
+mod source;
 mod steps;
 mod swap;
 mod waiting;
@@ -73,6 +76,12 @@ enum What {
     Wide,
     /// Ten million finished runs
     History,
+    /// Archives that claim to have ten million entries
+    HostileArchive,
+    /// A pass over ten thousand files without a change
+    Source,
+    /// From a changed line to the result of `longshore run`
+    EditRun,
     /// Everything that can happen to a host, for minutes; then what it promises is checked
     Chaos(chaos::Args),
 }
@@ -91,6 +100,9 @@ impl What {
             Self::Backlog => "backlog",
             Self::Wide => "wide",
             Self::History => "history",
+            Self::HostileArchive => "hostile-archive",
+            Self::Source => "source",
+            Self::EditRun => "edit-run",
             Self::Chaos(_) => "chaos",
         }
     }
@@ -114,6 +126,9 @@ fn main() -> anyhow::Result<()> {
         What::Backlog => runtime.block_on(backlog::run(args.smoke))?,
         What::Wide => runtime.block_on(wide::run(args.smoke))?,
         What::History => runtime.block_on(history::run(args.smoke))?,
+        What::HostileArchive => hostile::run(args.smoke)?,
+        What::Source => runtime.block_on(source::run(args.smoke))?,
+        What::EditRun => edit::run(args.smoke)?,
         What::Chaos(chaos) => runtime.block_on(chaos::run(chaos, args.smoke))?,
     };
     if args.peers {

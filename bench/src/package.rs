@@ -39,17 +39,7 @@ pub(crate) fn build_small() -> anyhow::Result<PathBuf> {
 
 /// Builds a package of this source and returns its archive.
 pub(crate) fn build_crate(name: &str, source: &str) -> anyhow::Result<PathBuf> {
-    let folder = repository().join("target/bench-packages").join(name);
-    std::fs::create_dir_all(folder.join("src"))?;
-    let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
-         longshore = {{ path = {:?} }}\nserde_json = \"1\"\ntokio = {{ version = \"1\", features = [\"time\"] }}\n\n\
-         [workspace]\n\n[profile.release]\ndebug = false\n",
-        repository()
-    );
-    write_if_changed(&folder.join("Cargo.toml"), &manifest)?;
-    write_if_changed(&folder.join("src/lib.rs"), source)?;
-    std::fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    let folder = crate_folder(name, source)?;
     let output = Command::new("cargo")
         .args(["run", "--release", "--quiet", "-p", "longshore-cli", "--", "build", "--release", "--json"])
         .arg(&folder)
@@ -61,6 +51,30 @@ pub(crate) fn build_crate(name: &str, source: &str) -> anyhow::Result<PathBuf> {
     }
     let built: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     Ok(built["file"].as_str().context("no file was named")?.into())
+}
+
+/// The command line, built in release.
+pub(crate) fn command_line() -> anyhow::Result<PathBuf> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--quiet", "-p", "longshore-cli"]).current_dir(repository());
+    anyhow::ensure!(cargo.status()?.success(), "the command line does not build");
+    Ok(target().join("release/longshore"))
+}
+
+/// Writes a crate of this source and returns its folder.
+pub(crate) fn crate_folder(name: &str, source: &str) -> anyhow::Result<PathBuf> {
+    let folder = repository().join("target/bench-packages").join(name);
+    std::fs::create_dir_all(folder.join("src"))?;
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         longshore = {{ path = {:?} }}\nserde_json = \"1\"\ntokio = {{ version = \"1\", features = [\"time\"] }}\n\n\
+         [workspace]\n\n[profile.release]\ndebug = false\n",
+        repository()
+    );
+    write_if_changed(&folder.join("Cargo.toml"), &manifest)?;
+    write_if_changed(&folder.join("src/lib.rs"), source)?;
+    std::fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    Ok(folder)
 }
 
 /// Two archives of one package: the same code under digests of their own.

@@ -158,10 +158,10 @@ pub(crate) fn state(state: RunState, skipped_tasks: i64) -> String {
     }
 }
 
-/// A time in the local zone.
+/// A time in the local zone, which it names.
 pub(crate) fn time(ms: i64) -> String {
     let utc = DateTime::from_timestamp_millis(ms).unwrap_or_default();
-    utc.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string()
+    utc.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
 /// A time that comes, or has passed.

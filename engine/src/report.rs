@@ -33,9 +33,11 @@ pub struct RunReport {
     pub error: Option<String>,
     /// Tasks that were skipped because something above them failed: also a run that succeeded may have some.
     pub skipped_tasks: i64,
-    /// When it was started, in milliseconds since 1970.
+    /// When it was started, in milliseconds since 1970; times are ISO 8601 in JSON.
+    #[serde(serialize_with = "longshore_store::iso::time")]
     pub created_at: i64,
     /// When it ended.
+    #[serde(serialize_with = "longshore_store::iso::maybe")]
     pub finished_at: Option<i64>,
     /// Its tasks, in topological order.
     pub tasks: Vec<TaskReport>,
@@ -55,8 +57,10 @@ pub struct TaskReport {
     /// Why it failed or was skipped.
     pub error: Option<String>,
     /// When the last attempt began.
+    #[serde(serialize_with = "longshore_store::iso::maybe")]
     pub started_at: Option<i64>,
     /// When it ended.
+    #[serde(serialize_with = "longshore_store::iso::maybe")]
     pub finished_at: Option<i64>,
     /// Every attempt that ended.
     pub history: Vec<AttemptReport>,
@@ -72,8 +76,10 @@ pub struct AttemptReport {
     /// The host it ran on.
     pub host: HostId,
     /// When it began.
+    #[serde(serialize_with = "longshore_store::iso::time")]
     pub started_at: i64,
     /// When it ended.
+    #[serde(serialize_with = "longshore_store::iso::time")]
     pub finished_at: i64,
     /// Message, causes and backtrace.
     pub error: Option<Value>,

@@ -44,6 +44,7 @@ pub struct DeadLetter {
     /// The dedup key of the start.
     pub dedup_key: Option<String>,
     /// When.
+    #[serde(serialize_with = "crate::iso::time")]
     pub at: i64,
 }
 

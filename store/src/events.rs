@@ -106,6 +106,7 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct EventRow {
     /// When.
+    #[serde(serialize_with = "crate::iso::time")]
     pub at: i64,
     /// The subject as text: `package/NAME`, `run/ID`, `schedule/NAME`, `host/ID`, `file/PATH`, `digest/DIGEST`.
     pub subject: String,
@@ -178,6 +179,7 @@ pub struct ConditionRow {
     /// The digest this was observed of.
     pub digest: String,
     /// Since when the status is what it is.
+    #[serde(serialize_with = "crate::iso::time")]
     pub since: i64,
 }
 

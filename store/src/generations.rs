@@ -61,12 +61,15 @@ pub struct GenerationRow {
     /// The number of the six load steps that are done.
     pub step: i64,
     /// When loading began.
+    #[serde(serialize_with = "crate::iso::time")]
     pub loaded_at: i64,
     /// When it was unloaded.
+    #[serde(serialize_with = "crate::iso::maybe")]
     pub unloaded_at: Option<i64>,
     /// Result of the unload: `unmapped`, or `still mapped` with bytes.
     pub unload_result: Option<String>,
     /// When it began to only finish what it has.
+    #[serde(serialize_with = "crate::iso::maybe")]
     pub drained_at: Option<i64>,
 }
 

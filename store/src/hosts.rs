@@ -17,10 +17,13 @@ pub struct HostRow {
     /// The number of its process there.
     pub pid: i64,
     /// When it started.
+    #[serde(serialize_with = "crate::iso::time")]
     pub started_at: i64,
     /// When it was there last.
+    #[serde(serialize_with = "crate::iso::time")]
     pub seen_at: i64,
     /// When it ended; none while it runs, or died and no other host came after it.
+    #[serde(serialize_with = "crate::iso::maybe")]
     pub stopped_at: Option<i64>,
     /// 1 when it ended without saying so.
     pub died: i64,

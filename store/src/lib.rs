@@ -23,6 +23,7 @@ mod events;
 mod generations;
 mod hosts;
 mod ids;
+pub mod iso;
 mod keys;
 mod lease;
 mod lock;

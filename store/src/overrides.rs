@@ -60,6 +60,7 @@ pub struct Override {
     /// Why.
     pub reason: String,
     /// When.
+    #[serde(serialize_with = "crate::iso::time")]
     pub updated_at: i64,
 }
 

@@ -39,6 +39,7 @@ pub struct PackageRow {
     /// Why.
     pub reason: String,
     /// When that was.
+    #[serde(serialize_with = "crate::iso::time")]
     pub updated_at: i64,
 }
 

@@ -59,6 +59,7 @@ pub struct StatusRow {
     /// Everything else, as JSON.
     pub status: String,
     /// When.
+    #[serde(serialize_with = "crate::iso::time")]
     pub updated_at: i64,
 }
 

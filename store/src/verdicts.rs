@@ -37,6 +37,7 @@ pub struct VerdictRow {
     /// The message of a refusal.
     pub message: Option<String>,
     /// When it was probed.
+    #[serde(serialize_with = "crate::iso::time")]
     pub probed_at: i64,
 }
 

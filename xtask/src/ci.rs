@@ -35,9 +35,21 @@ const CHECKS: [(&str, Check); 11] = [
 ];
 
 /// Benchmarks that run in small: what they measure works. `chaos` takes minutes to say anything: it is run before a release.
-const BENCHMARKS: [&str; 11] = [
-    "dispatch", "waiting", "steps", "latency", "load", "graphs", "swap", "isolate", "backlog", "wide",
+const BENCHMARKS: [&str; 14] = [
+    "dispatch",
+    "waiting",
+    "steps",
+    "latency",
+    "load",
+    "graphs",
+    "swap",
+    "isolate",
+    "backlog",
+    "wide",
     "history",
+    "hostile-archive",
+    "source",
+    "edit-run",
 ];
 
 /// The names of the checks.

@@ -3,7 +3,7 @@
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, relative, table, time};
 use longshore_engine::decide::Schedule;
-use longshore_store::ScheduleRow;
+use longshore_store::{ScheduleRow, iso};
 use serde_json::{Value, json};
 
 /// Coming fires that are told.
@@ -42,7 +42,7 @@ fn document(row: &ScheduleRow) -> Value {
         "workflow": row.workflow,
         "cron": row.expression,
         "timezone": row.timezone,
-        "next": fires(row),
+        "next": fires(row).into_iter().map(iso::text).collect::<Vec<_>>(),
     })
 }
 

@@ -5,7 +5,7 @@ use crate::view::changes;
 use longshore_package::Digest;
 use longshore_reconciler::plan::model::{Action, Deferred, Desired, Origin};
 use longshore_reconciler::{Preview, Step};
-use longshore_store::Override;
+use longshore_store::{Override, iso};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -69,7 +69,7 @@ fn action(action: &Action) -> Value {
 fn deferred(deferred: &Deferred) -> Value {
     match deferred {
         Deferred::BackingOff { name, digest, retry_at } => {
-            json!({ "reason": "backing_off", "name": name, "digest": digest, "retry_at": retry_at })
+            json!({ "reason": "backing_off", "name": name, "digest": digest, "retry_at": iso::text(*retry_at) })
         }
         Deferred::Draining { name, digest, pinned_runs } => {
             json!({ "reason": "draining", "name": name, "digest": digest, "pinned_runs": pinned_runs })

@@ -84,8 +84,18 @@ impl Longshore {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
-        command.args(args).env("LONGSHORE_HOME", self.home.path()).env_remove("LONGSHORE_PATH");
+        self.command_through(&[], args)
+    }
+
+    /// The command, started by another program.
+    fn command_through(&self, starter: &[&str], args: &[&str]) -> Command {
+        let program = [starter, &[env!("CARGO_BIN_EXE_longshore")]].concat();
+        let mut command = Command::new(program[0]);
+        command
+            .args(&program[1..])
+            .args(args)
+            .env("LONGSHORE_HOME", self.home.path())
+            .env_remove("LONGSHORE_PATH");
         command.envs(throwaway_build());
         command.current_dir(self.home.path()).stdin(Stdio::null());
         command
@@ -97,20 +107,20 @@ impl Longshore {
 
     /// Starts a command that goes on until it is stopped.
     pub fn spawn(&self, args: &[&str], environment: &[(&str, &str)]) -> Running {
+        // Whoever runs the tests may have ignored the signal for all that they start.
+        self.spawn_through(&["env", "--default-signal=HUP"], args, environment)
+    }
+
+    fn spawn_through(&self, starter: &[&str], args: &[&str], environment: &[(&str, &str)]) -> Running {
         let log = std::fs::File::create(self.home.path().join("log")).expect("log");
-        let mut command = self.command(args);
+        let mut command = self.command_through(starter, args);
         command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(log);
         Running(command.spawn().expect("starts"))
     }
 
     /// As [`Longshore::spawn`], as `nohup` does it.
     pub fn spawn_ignoring_hangup(&self, args: &[&str]) -> Running {
-        let log = std::fs::File::create(self.home.path().join("log")).expect("log");
-        let mut command = Command::new("nohup");
-        command.arg(env!("CARGO_BIN_EXE_longshore")).args(args).env("LONGSHORE_HOME", self.home.path());
-        command.env_remove("LONGSHORE_PATH").current_dir(self.home.path()).stdin(Stdio::null());
-        command.stdout(Stdio::null()).stderr(log);
-        Running(command.spawn().expect("starts"))
+        self.spawn_through(&["nohup"], args, &[])
     }
 
     pub fn log(&self) -> String {

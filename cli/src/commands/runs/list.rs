@@ -3,7 +3,7 @@
 use crate::error::CliError;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, span, state, table, time};
-use longshore_store::{RunFilter, RunRow, RunState};
+use longshore_store::{RunFilter, RunRow, RunState, iso};
 use serde_json::{Value, json};
 use std::time::UNIX_EPOCH;
 
@@ -68,8 +68,8 @@ fn document(run: &RunRow) -> Value {
         "origin": run.origin,
         "error": run.error,
         "skipped_tasks": run.skipped_tasks,
-        "created_at": run.created_at,
-        "finished_at": run.finished_at,
+        "created_at": iso::text(run.created_at),
+        "finished_at": run.finished_at.map(iso::text),
     })
 }
 

@@ -4,7 +4,7 @@ use super::find::find;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, span, state, table, time};
 use longshore_engine::{RunReport, TaskReport};
-use longshore_store::{EventRow, HostRow, RunRow, Store, Subject};
+use longshore_store::{EventRow, HostRow, RunRow, Store, Subject, iso};
 use std::fmt::Write;
 
 /// Events of a run that are shown: cancelled, timed out, keys that two tasks changed.
@@ -21,7 +21,7 @@ pub(super) async fn run(home: &Home, run: &str, printer: &Printer) -> anyhow::Re
     let mut document = serde_json::to_value(&report)?;
     document["events"] = serde_json::to_value(&events)?;
     if let Some(pending) = &pending {
-        document["cancel_requested_at"] = pending.cancel_requested_at.into();
+        document["cancel_requested_at"] = pending.cancel_requested_at.map(iso::text).into();
         document["host"] = pending.host.as_ref().map(|host| host.id.to_string()).into();
     }
     printer.print(&document, || text(&report, pending.as_ref(), &events))?;

@@ -1,0 +1,58 @@
+//! From a changed line to the result of `longshore run`.
+
+use crate::package::{command_line, crate_folder};
+use crate::row::{Row, median};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// The source, whose answer is another one in each round.
+fn source(answer: usize) -> String {
+    format!(
+        "longshore::package!();\n\n#[longshore::workflow(name = \"edited\")]\npub mod edited {{\n    \
+         use longshore::{{Context, TaskError, task}};\n    use serde_json::Value;\n\n    #[task]\n    \
+         pub async fn only(context: &mut Context<Value>) -> Result<(), TaskError> {{\n        \
+         context.insert_as(\"answer\", {answer}_u64)\n    }}\n}}\n"
+    )
+}
+
+pub(crate) fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
+    let rounds = if smoke { 1 } else { 10 };
+    let longshore = command_line()?;
+    let folder = crate_folder("edited", &source(0))?;
+    let home = tempfile::tempdir()?;
+    run_once(&longshore, &folder, home.path(), 0)?;
+    let (mut runs, mut builds) = (Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        std::fs::write(folder.join("src/lib.rs"), source(round))?;
+        runs.push(run_once(&longshore, &folder, home.path(), round)?);
+        // What cargo alone takes for such a change.
+        std::fs::write(folder.join("src/lib.rs"), source(round + 1_000_000))?;
+        builds.push(build_once(&folder)?);
+    }
+    Ok(vec![Row::new("edit_run", "s", median(runs)).floor(median(builds), "cargo build of the same change")])
+}
+
+fn run_once(longshore: &Path, folder: &Path, home: &Path, answer: usize) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let output = Command::new(longshore)
+        .args(["run", "--json", "--home"])
+        .arg(home)
+        .arg(folder)
+        .stderr(Stdio::null())
+        .output()?;
+    let taken = began.elapsed().as_secs_f64();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    anyhow::ensure!(report["context"]["answer"] == answer, "{report}");
+    Ok(taken)
+}
+
+/// The same library as `longshore run` lets cargo build.
+fn build_once(folder: &Path) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let mut cargo = Command::new("cargo");
+    cargo.args(["rustc", "--quiet", "--lib", "--crate-type", "cdylib", "--features", "longshore/packaged"]);
+    let status = cargo.current_dir(folder).status()?;
+    anyhow::ensure!(status.success(), "cargo: {status}");
+    Ok(began.elapsed().as_secs_f64())
+}
