@@ -116,3 +116,35 @@ fn a_host_outlives_a_terminal_when_it_was_started_to() {
     assert_eq!(host.wait(), Some(0), "without that a closed terminal ends it in order");
     assert!(longshore.log().contains("stopping: 0 running tasks get 30 s"), "{}", longshore.log());
 }
+
+#[test]
+fn what_was_only_run_is_no_package_of_the_hosts_and_leaves_one_copy() {
+    let longshore = Longshore::new();
+    let says = |word: &str| {
+        let body = format!("context.insert_as(\"says\", \"{word}\")");
+        let krate = Crate::of_source("passing", &one_task("passing", &body));
+        build_into(&krate, &longshore.home.path().join(word)).to_str().expect("UTF-8").to_owned()
+    };
+    let (first, second) = (says("first"), says("second"));
+    for file in [&first, &second, &first] {
+        assert_eq!(longshore.run(&["run", file]).code, Some(0));
+    }
+    let cached = || {
+        let entries = std::fs::read_dir(longshore.home.path().join("cache")).expect("a cache");
+        entries.flatten().filter(|entry| entry.file_name().len() == 64).count()
+    };
+    assert_eq!(cached(), 1, "each gives way to the next");
+    let listed = longshore.run(&["packages"]).stdout;
+    assert!(listed.starts_with("no packages\n") && listed.contains("1 that were only run"), "{listed}");
+    assert!(longshore.run(&["packages", "list", "--all"]).stdout.contains("passing"));
+    // Once a host has it, it is one of its packages, also after it was run again.
+    let packages = longshore.home.path().join("packages");
+    std::fs::create_dir(&packages).expect("folder");
+    std::fs::copy(&first, packages.join("passing.longshore")).expect("copies");
+    let host = longshore.spawn(&["serve"], &[]);
+    longshore.wait_until("it is listed", || longshore.run(&["packages"]).stdout.contains("passing"));
+    assert_eq!(host.stop(), Some(0));
+    assert_eq!(longshore.run(&["run", &second]).code, Some(0));
+    assert!(longshore.run(&["packages"]).stdout.contains("passing"));
+    assert_eq!(cached(), 2, "what a host may go back to stays");
+}

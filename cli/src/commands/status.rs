@@ -23,7 +23,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let hosts = hosts::newest(&store, HOSTS).await?;
     let packages = list::PackageList::load(&store).await?;
     let unfinished: u64 = PassInputs::load(&store).await?.pins.values().sum();
-    let count = packages.packages.len();
+    let count = packages.served();
     let document = json!({
         "ready": readiness.is_ready(),
         "state": readiness.state(),
@@ -33,7 +33,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         "unfinished_runs": unfinished,
     });
     printer.print(&document, || {
-        let (check, hosts, packages) = (check::text(&readiness), hosts::text(&hosts), list::text(&packages));
+        let (check, hosts, packages) =
+            (check::text(&readiness), hosts::text(&hosts), list::text(&packages, false));
         format!("{check}\n{hosts}\n{packages}\n{count} packages, {unfinished} unfinished runs\n")
     })?;
     Ok(if readiness.state() == ReadyState::Ready { ExitStatus::Done } else { ExitStatus::Failed })

@@ -20,14 +20,32 @@ impl Reconciler {
     pub(super) async fn collect_cache(&self, package: &PackageName) -> Result<(), Error> {
         let store = &self.journal.store;
         let older = ArtifactRow::cached_beyond(store, package, CACHED_PER_PACKAGE, GC_BATCH).await?;
-        if older.is_empty() {
+        self.evict_unneeded(older).await
+    }
+
+    /// Evicts what was run before of packages that are only run.
+    pub(super) async fn evict_earlier_runs(&mut self) -> Result<(), Error> {
+        if !self.transient {
             return Ok(());
         }
+        let mut only_run = std::mem::take(&mut self.only_run);
+        let earlier: Vec<Digest> =
+            only_run.extract_if(|name, _| self.active(name).is_some()).map(|(_, digest)| digest).collect();
+        self.only_run = only_run;
+        self.evict_unneeded(earlier).await
+    }
+
+    /// Evicts those of the artifacts that nobody needs: they are not loaded, pinned or overridden to.
+    async fn evict_unneeded(&self, artifacts: Vec<Digest>) -> Result<(), Error> {
+        if artifacts.is_empty() {
+            return Ok(());
+        }
+        let store = &self.journal.store;
         let inputs = pass_inputs(store).await?;
         let mut in_use: HashSet<&Digest> = inputs.pins.keys().chain(self.tracked.keys()).collect();
         in_use.extend(inputs.overrides.iter().filter_map(|row| row.digest.as_ref()));
         in_use.extend(self.tracked.values().filter_map(|tracked| Some(&tracked.rollout()?.before.0)));
-        let surplus: Vec<Digest> = older.into_iter().filter(|digest| !in_use.contains(digest)).collect();
+        let surplus: Vec<Digest> = artifacts.into_iter().filter(|digest| !in_use.contains(digest)).collect();
         if surplus.is_empty() {
             return Ok(());
         }

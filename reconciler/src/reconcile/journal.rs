@@ -31,6 +31,8 @@ pub(crate) struct Registered {
     pub(crate) generation: Arc<Generation>,
     pub(crate) replaced: Option<Arc<Generation>>,
     pub(crate) warnings: Vec<Drift>,
+    /// Whose decision it is.
+    pub(crate) actor: String,
     /// True when the roll-back of its package ends with it.
     pub(crate) ends_rollback: bool,
 }
@@ -485,7 +487,7 @@ struct LoadedRows<'a> {
 
 impl<'a> LoadedRows<'a> {
     fn add(&mut self, registered: &'a Registered, message: &'a str, now: i64) {
-        let Registered { package, generation, replaced, warnings, .. } = registered;
+        let Registered { package, generation, replaced, warnings, actor, .. } = registered;
         let (subject, digest) = (Subject::Package(&package.name), generation.digest().as_str());
         self.states.push((generation.id(), GenerationState::Active, last_number().into()));
         self.states.extend(replaced.iter().map(|old| (old.id(), GenerationState::Draining, 0)));
@@ -495,7 +497,7 @@ impl<'a> LoadedRows<'a> {
             digest: generation.digest().clone(),
             source: source_of(package),
             state: PackageState::Desired,
-            actor: package.actor().to_owned(),
+            actor: actor.clone(),
             reason: package.reason(),
             updated_at: now,
         });

@@ -6,6 +6,8 @@ use crate::observer::PackagePhase;
 use crate::plan::model::{Desired, Origin};
 use crate::reconcile::journal::Registered;
 use crate::reconcile::loadings::{Purpose, Stage};
+use crate::reconcile::notes::log_failure;
+use crate::reconcile::options::RUN_ACTOR;
 use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler, Tracked, Transition};
 use crate::runtime::generation::Generation;
@@ -312,6 +314,7 @@ impl Reconciler {
         }
         self.unrecorded.extend(registered);
         self.record_registered().await?;
+        log_failure(self.evict_earlier_runs().await);
         for digest in retired {
             self.retire(&digest, None, report).await?;
         }
@@ -320,7 +323,11 @@ impl Reconciler {
 
     fn registered(&self, candidate: Candidate) -> Registered {
         let Candidate { package, generation, leaving, replaces, warnings } = candidate;
+        let name = &package.name;
+        let is_known = self.recorded.contains_key(name) && !self.only_run.contains_key(name);
+        let is_run = self.transient && !is_known && package.overridden_by.is_none();
         Registered {
+            actor: if is_run { RUN_ACTOR } else { package.actor() }.to_owned(),
             ends_rollback: package.overridden_by.is_none() && self.rolled_back.contains(&package.name),
             replaced: leaving.into_iter().next().filter(|_| replaces),
             package,

@@ -3,6 +3,7 @@
 use crate::error::{Error, SOURCE_LOST};
 use crate::plan::model::{Desired, Drain, Observed, Origin};
 use crate::readiness::is_problem;
+use crate::reconcile::options::RUN_ACTOR;
 use crate::reconcile::state::{Phase, Reconciler, Tracked};
 use longshore_engine::embedded;
 use longshore_package::{Digest, PackageName};
@@ -52,6 +53,8 @@ impl Reconciler {
             lost.iter().any(|c| c.subject == subject && c.reason == SOURCE_LOST && is_problem(c))
         };
         self.offers.remember(packages.iter().filter_map(of_file), is_lost);
+        let only_run = packages.iter().filter(|row| row.actor == RUN_ACTOR);
+        self.only_run = only_run.map(|row| (row.name.clone(), row.digest.clone())).collect();
         self.recorded = packages.into_iter().map(|row| (row.name, row.digest)).collect();
         self.knows_recorded = true;
         Ok(())

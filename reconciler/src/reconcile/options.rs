@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Whose decision it was that a package is there which was only run.
+pub const RUN_ACTOR: &str = "run";
+
 /// Options of a reconciler.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -28,6 +31,9 @@ pub struct Options {
     pub interval: Duration,
     /// True when a digest is opened for the runs that are pinned to it, whatever the sources offer.
     pub restore: bool,
+    /// True for a host that is there for a run: a package that no other host has taken in is recorded as [run](RUN_ACTOR), and
+    /// what was cached of its version before goes.
+    pub transient: bool,
     /// The time replaced and retired generations keep their runs.
     pub drain: DrainPolicy,
     /// The observation of a generation that replaced another; none to keep it whatever happens.
@@ -70,6 +76,7 @@ impl Options {
             log_level: 3,
             interval: Duration::from_secs(5),
             restore: true,
+            transient: false,
             drain: DrainPolicy::default(),
             health: Some(HealthPolicy::default()),
             leaks: LeakPolicy::default(),

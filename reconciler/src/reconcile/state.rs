@@ -121,6 +121,7 @@ pub struct Reconciler {
     pub(super) rng: Arc<dyn Rng>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) restore: bool,
+    pub(super) transient: bool,
     pub(super) drain: DrainPolicy,
     pub(super) health: Option<HealthPolicy>,
     pub(super) leaks: LeakPolicy,
@@ -147,6 +148,8 @@ pub struct Reconciler {
     pub(super) unpublished: Vec<Unpublished>,
     /// The digests that hosts before this one had loaded last, of packages that this one has not loaded yet.
     pub(super) recorded: HashMap<PackageName, Digest>,
+    /// The packages that were only run, with what was run last of them.
+    pub(super) only_run: HashMap<PackageName, Digest>,
     pub(super) knows_recorded: bool,
     /// True when files were being written at the last pass.
     pub(super) unsettled: bool,
@@ -202,6 +205,7 @@ impl Reconciler {
             rng: options.rng,
             observer: options.observer,
             restore: options.restore,
+            transient: options.transient,
             drain: options.drain,
             health: options.health,
             leaks: options.leaks,
@@ -216,6 +220,7 @@ impl Reconciler {
             loadings: Loadings::default(),
             unpublished: Vec::new(),
             recorded: HashMap::new(),
+            only_run: HashMap::new(),
             knows_recorded: false,
             unsettled: true,
             noted: None,

@@ -4,6 +4,7 @@ use crate::home::Home;
 use crate::output::{ExitStatus, Printer, path, table, time};
 use crate::view::packages::state_of;
 use crate::view::plan::short;
+use longshore_reconciler::RUN_ACTOR;
 use longshore_reconciler::readiness::is_problem;
 use longshore_store::{
     ConditionRow, GenerationRow, GenerationState, Override, PackageRow, PassInputs, Store, Subject,
@@ -34,14 +35,24 @@ impl PackageList {
     }
 }
 
-pub(super) async fn run(home: &Home, printer: &Printer) -> anyhow::Result<ExitStatus> {
+impl PackageList {
+    /// The number of packages that were not only run.
+    pub(crate) fn served(&self) -> usize {
+        self.packages.iter().filter(|package| !is_only_run(self, package)).count()
+    }
+}
+
+pub(super) async fn run(home: &Home, all: bool, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let list = PackageList::load(&home.open_read_only().await?).await?;
-    printer.print(&list, || text(&list))?;
+    printer.print(&list, || text(&list, all))?;
     Ok(ExitStatus::Done)
 }
 
-pub(crate) fn text(list: &PackageList) -> String {
-    let rows = rows(list);
+/// All packages, or those that were not only run.
+pub(crate) fn text(list: &PackageList, all: bool) -> String {
+    let is_shown = |package: &PackageRow| all || !is_only_run(list, package);
+    let hidden = list.packages.iter().filter(|package| !is_shown(package)).count();
+    let rows = rows(list, is_shown);
     let mut out = if rows.is_empty() {
         "no packages\n".to_owned()
     } else {
@@ -56,16 +67,24 @@ pub(crate) fn text(list: &PackageList) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(out, "\nrefused: {subject}\n  {} {}", condition.reason, condition.message);
     }
+    if hidden > 0 {
+        let _ = writeln!(out, "\n{hidden} that were only run are not shown: `longshore packages list --all`");
+    }
     if refused.len() > SHOWN {
         let _ = writeln!(out, "\nrefused: {} more; --json has all", refused.len() - SHOWN);
     }
     out
 }
 
+/// True of a package that no host has served, and nobody has decided about.
+fn is_only_run(list: &PackageList, package: &PackageRow) -> bool {
+    package.actor == RUN_ACTOR && list.overrides.iter().all(|row| row.name != package.name)
+}
+
 /// A line for each package, and below it its override and its problems.
-fn rows(list: &PackageList) -> Vec<Vec<String>> {
+fn rows(list: &PackageList, is_shown: impl Fn(&PackageRow) -> bool) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    for package in &list.packages {
+    for package in list.packages.iter().filter(|package| is_shown(package)) {
         let subject = Subject::Package(&package.name).to_string();
         let source =
             if package.source.is_empty() { "artifact cache".to_owned() } else { path(&package.source) };

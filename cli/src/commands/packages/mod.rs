@@ -21,8 +21,12 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// List all packages
-    List,
+    /// List the packages of hosts
+    List {
+        /// Those as well that were only run
+        #[arg(long)]
+        all: bool,
+    },
     /// Check that a host runs and every desired package is loaded as wanted; exit code 1 when not
     Check,
     /// Show one package: state, conditions with what to do, generations, entries, events
@@ -91,8 +95,8 @@ enum Verb {
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let home = &args.home;
-    match args.verb.unwrap_or(Verb::List) {
-        Verb::List => list::run(home, printer).await,
+    match args.verb.unwrap_or(Verb::List { all: false }) {
+        Verb::List { all } => list::run(home, all, printer).await,
         Verb::Check => check::run(home, printer).await,
         Verb::Show { name } => show::run(home, &name, printer).await,
         Verb::Add { file, load, decision } => overrides::add(home, &file, &load, decision, printer).await,

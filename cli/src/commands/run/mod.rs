@@ -101,6 +101,7 @@ fn host_options(args: &Args, directories: Vec<PathBuf>, named: bool) -> HostOpti
     // What was interrupted here stays so, unless somebody asks for it: it may do again what it did.
     options.engine.resume = args.resume;
     options.reconciler.restore = args.resume;
+    options.reconciler.transient = true;
     // What is kept in this home, its host says.
     options.engine.retention = None;
     options.engine.reactors = args.workflow.is_none() && !named;
