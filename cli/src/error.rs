@@ -2,6 +2,8 @@
 
 use crate::output::{ExitStatus, Printer, plain, write_out};
 use crate::stdio::errln;
+use clap::error::ErrorKind;
+use longshore_package::INTERFACE_VERSION;
 use longshore_store::RunId;
 use serde_json::json;
 use std::fmt;
@@ -253,7 +255,14 @@ const USAGE: &str = "LS0714";
 
 /// Prints what is wrong with a command line, or the help that was asked for, and gives the exit code.
 pub(crate) fn report_usage(error: &clap::Error) -> ExitCode {
-    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    let is_given = |wanted: &[&str]| {
+        std::env::args_os().any(|argument| argument.to_str().is_some_and(|it| wanted.contains(&it)))
+    };
+    if error.kind() == ErrorKind::DisplayVersion && is_given(&["--verbose", "-v", "-vv"]) {
+        let _ = write_out(&version());
+        return ExitStatus::Done.into();
+    }
+    let wants_json = is_given(&["--json"]);
     if !error.use_stderr() || !wants_json {
         // Nobody to tell that it could not be told.
         let _ = error.print();
@@ -265,6 +274,15 @@ pub(crate) fn report_usage(error: &clap::Error) -> ExitCode {
     let document = json!({ "error": { "code": USAGE, "message": message, "causes": [], "fix": fix } });
     let _ = write_out(&format!("{document:#}\n"));
     ExitStatus::Usage.into()
+}
+
+/// The version, and what it was built of and for.
+fn version() -> String {
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("LONGSHORE_COMMIT"));
+    let (compiler, target) = (env!("LONGSHORE_RUSTC"), env!("LONGSHORE_TRIPLE"));
+    format!(
+        "longshore {version}\ncommit     {commit}\ncompiler   {compiler}\ntarget     {target}\ninterface  {INTERFACE_VERSION}\n"
+    )
 }
 
 /// Prints an error with its code, its causes and what to do, and gives the exit code.

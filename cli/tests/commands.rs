@@ -128,6 +128,11 @@ fn wrong_usage_ends_with_2_and_is_said_as_json_when_that_is_asked_for() {
         (&"01234".into(), &7.into(), &().into())
     );
     assert_eq!(longshore.run(&["--help"]).code, Some(0));
+    let version = longshore.run(&["--version", "--verbose"]);
+    assert_eq!(version.code, Some(0));
+    for part in ["longshore 0.1.0\n", "\ncommit ", "\ncompiler   rustc 1.", "\ninterface  2\n"] {
+        assert!(version.stdout.contains(part), "{part}: {}", version.stdout);
+    }
     // What the environment says is not shown as if it had been typed.
     let ended = longshore.run(&["packages", "pin"]);
     assert!(ended.stderr.contains("Usage: longshore packages pin <NAME>\n"), "{}", ended.stderr);

@@ -96,3 +96,20 @@ fn a_serving_host_starts_and_fires_what_it_is_asked_for() {
     assert_eq!((again["runs"].as_array().map(Vec::len), of(&[])), (Some(1), 4));
     assert_eq!(host.stop(), Some(0), "{}", longshore.log());
 }
+
+#[test]
+fn a_schedule_for_a_workflow_that_nobody_has_is_told_wherever_one_looks() {
+    let longshore = Longshore::new();
+    let source = one_task("orphans", "let _ = context;\n        Ok(())")
+        + "\n#[longshore::trigger(on = \"nobody\", cron = \"* * * * * *\")]\npub fn every_second() {}\n";
+    build_into(&Crate::of_source("orphans", &source), &longshore.home.path().join("packages"));
+    let host = longshore.spawn(&["serve"], &[]);
+    longshore.wait_until("a fire that started nothing is listed", || {
+        longshore.run(&["schedules"]).stdout.contains("every_second: not_started")
+    });
+    let listed = longshore.run(&["schedules"]).stdout;
+    assert!(listed.contains("LS0601: no loaded package has a workflow `nobody`"), "{listed}");
+    longshore.wait_until("the package says so", || longshore.run(&["packages"]).stdout.contains("LS0410"));
+    assert!(longshore.log().contains("not_started"), "{}", longshore.log());
+    assert_eq!(host.stop(), Some(0));
+}

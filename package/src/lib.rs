@@ -25,6 +25,7 @@ pub use diff::{Breaks, Change, ChangeKind, diff};
 pub use digest::{digest_of_files, sha256_hex};
 pub use error::Error;
 pub use longshore_workflow::names::{Digest, PackageName};
+pub use longshore_workflow_plugin::INTERFACE_VERSION;
 pub use manifest::{Isolation, Limits, Manifest, OnUpgrade, PackageSection};
 pub use record::{
     AccumulatorRecord, GraphRecord, PackageRecord, ReactorRecord, StaticRecord, TaskRecord, TriggerRecord,

@@ -3,8 +3,12 @@
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, relative, table, time};
 use longshore_engine::decide::Schedule;
-use longshore_store::{ScheduleRow, iso};
+use longshore_store::{EventRow, ScheduleRow, Subject, iso};
 use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Events of a schedule that are told: fires that were skipped, missed, or started nothing.
+const EVENTS: i64 = 3;
 
 /// Coming fires that are told.
 const FIRES: usize = 3;
@@ -25,25 +29,43 @@ enum Verb {
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let Verb::List = args.verb.unwrap_or(Verb::List);
-    let rows = ScheduleRow::all(&args.home.open_read_only().await?).await?;
-    let documents: Vec<Value> = rows.iter().map(document).collect();
-    printer.print(&json!({ "schedules": documents }), || {
-        if rows.is_empty() {
-            return "no schedules\n".to_owned();
-        }
-        table(&["SCHEDULE", "STARTS", "AT", "ZONE", "NEXT", ""], rows.iter().map(row).collect())
-    })?;
+    let store = args.home.open_read_only().await?;
+    let mut schedules = Vec::new();
+    for row in ScheduleRow::all(&store).await? {
+        let events = EventRow::newest(&store, Subject::Schedule(&row.name), EVENTS).await?;
+        schedules.push((row, events));
+    }
+    let documents: Vec<Value> = schedules.iter().map(|(row, events)| document(row, events)).collect();
+    printer.print(&json!({ "schedules": documents }), || text(&schedules))?;
     Ok(ExitStatus::Done)
 }
 
-fn document(row: &ScheduleRow) -> Value {
+fn document(row: &ScheduleRow, events: &[EventRow]) -> Value {
     json!({
         "name": row.name,
         "workflow": row.workflow,
         "cron": row.expression,
         "timezone": row.timezone,
         "next": fires(row).into_iter().map(iso::text).collect::<Vec<_>>(),
+        "events": events,
     })
+}
+
+/// A table, and below it what was last out of the ordinary.
+///
+/// Writing to a String does not fail.
+fn text(schedules: &[(ScheduleRow, Vec<EventRow>)]) -> String {
+    if schedules.is_empty() {
+        return "no schedules\n".to_owned();
+    }
+    let rows = schedules.iter().map(|(schedule, _)| row(schedule)).collect();
+    let mut out = table(&["SCHEDULE", "STARTS", "AT", "ZONE", "NEXT", ""], rows);
+    for (schedule, events) in schedules {
+        if let Some(EventRow { at, kind, message, .. }) = events.first() {
+            let _ = write!(out, "\n{}: {} {}\n  {message}\n", schedule.name, kind.as_str(), time(*at));
+        }
+    }
+    out
 }
 
 /// The coming fires, the recorded one first.

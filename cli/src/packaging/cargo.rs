@@ -3,8 +3,7 @@
 use crate::error::CliError;
 use anyhow::Context;
 use cargo_metadata::{Artifact, CrateType, Dependency, DependencyKind, Message, Package, TargetKind};
-use longshore_package::{Digest, host_target};
-use sha2::{Digest as _, Sha256};
+use longshore_package::{host_target, sha256_hex};
 use std::ffi::OsString;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -74,7 +73,7 @@ impl Build<'_> {
         let (file, is_fresh) = self.run(target, is_named)?;
         let library = self.read(file, target)?;
         let stamp = self.stamp(target);
-        if is_fresh && !std::fs::read_to_string(&stamp).is_ok_and(|sum| sum == sum_of(&library.bytes)) {
+        if is_fresh && !std::fs::read_to_string(&stamp).is_ok_and(|sum| sum == sha256_hex(&library.bytes)) {
             self.clean(target, is_named)?;
             let (file, _) = self.run(target, is_named)?;
             let library = self.read(file, target)?;
@@ -93,12 +92,12 @@ impl Build<'_> {
     /// The file that says what was built last of this crate.
     fn stamp(&self, target: &str) -> PathBuf {
         let what = format!("{}\0{target}\0{}", self.package.manifest_path, self.release);
-        self.target_directory.join("longshore").join(".built").join(sum_of(what.as_bytes()))
+        self.target_directory.join("longshore").join(".built").join(sha256_hex(what.as_bytes()))
     }
 
     fn write_stamp(&self, stamp: &Path, library: &Library) -> anyhow::Result<()> {
         let made = stamp.parent().map_or(Ok(()), std::fs::create_dir_all);
-        let written = made.and_then(|()| std::fs::write(stamp, sum_of(&library.bytes)));
+        let written = made.and_then(|()| std::fs::write(stamp, sha256_hex(&library.bytes)));
         written.with_context(|| format!("cannot write {}", stamp.display()))
     }
 
@@ -210,8 +209,4 @@ impl Build<'_> {
 pub(super) fn absolute_target_folder() -> Option<OsString> {
     let folder = std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty())?;
     Some(std::path::absolute(folder).ok()?.into_os_string())
-}
-
-fn sum_of(bytes: &[u8]) -> String {
-    Digest::from_sha256(Sha256::digest(bytes).into()).as_str().to_owned()
 }

@@ -158,7 +158,11 @@ impl Entry<'_> {
         let now = self.engine.now_ms();
         let mut tx = self.engine.store().begin().await?;
         for (kind, message) in notes {
-            tracing::info!(trigger = self.trigger.name, kind = kind.as_str(), message);
+            let (trigger, what) = (&self.trigger.name, kind.as_str());
+            match kind {
+                EventKind::NotStarted => tracing::warn!(trigger, message, "{what}"),
+                _ => tracing::info!(trigger, message, "{what}"),
+            }
             EventRow::append(&mut tx, Subject::Schedule(&self.trigger.name), *kind, message, now).await?;
         }
         row.put(&mut tx, now).await?;
