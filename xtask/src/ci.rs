@@ -1,5 +1,6 @@
 //! Everything that has to pass, in the order in which it fails fastest.
 
+use crate::dist::dist;
 use crate::features::combinations;
 use crate::shell::{output, run};
 use crate::tidy;
@@ -12,7 +13,7 @@ use std::time::Instant;
 type Check = fn(&Path) -> anyhow::Result<()>;
 
 /// The checks by name. `.ci/setup` installs what they need.
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("format", |root| run(root, "cargo fmt --all --check", &[])),
     ("tidy", tidy::check),
     // Advisories need GitHub, which not every machine that runs this reaches.
@@ -29,6 +30,7 @@ const CHECKS: [(&str, Check); 11] = [
         run(root, line, &[("LONGSHORE_TEST_ISOLATED", "1")])
     }),
     ("benchmarks", benchmarks),
+    ("distribution", dist),
     ("documentation", |root| {
         run(root, "cargo doc -q --workspace --no-deps", &[("RUSTDOCFLAGS", "-D warnings")])
     }),

@@ -1,6 +1,7 @@
 //! The project's own tasks: `cargo xtask`. Not published.
 
 pub mod ci;
+pub mod dist;
 mod features;
 pub mod pairs;
 mod shell;

@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
-use xtask::{bless, ci, pairs, tidy};
+use xtask::{bless, ci, dist, pairs, tidy};
 
 /// The project's own tasks
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ enum Task {
     Tidy,
     /// Record the snapshots of the macros anew; read the difference
     Bless,
+    /// Build the command to give away: stripped, with its debug information beside it
+    Dist,
     /// Run benchmarks of another checkout and of this one in turn, and print the ratios
     Pairs {
         /// The other checkout, its benchmarks built with `--release`
@@ -44,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Task::Ci { only } => ci::check(root, &only),
         Task::Tidy => tidy::check(root),
         Task::Bless => bless(root),
+        Task::Dist => dist::dist(root),
         Task::Pairs { before, benches, rounds } => pairs::pairs(&before, root, rounds, &benches),
     }
 }
