@@ -2,7 +2,7 @@
 
 use crate::commands::{
     build, completions, db, diff, explain, graphs, hosts, inspect, man, new, packages, plan, reactors, run,
-    runs, schedules, serve, status, triggers,
+    runs, schedules, serve, status, triggers, workflows,
 };
 use clap::{Parser, Subcommand};
 
@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Diff(diff::Args),
     /// Start, list, show and cancel runs
     Runs(runs::Args),
+    /// List and show workflows
+    Workflows(workflows::Args),
     /// List triggers; fire them
     Triggers(triggers::Args),
     /// List schedules with their next fires

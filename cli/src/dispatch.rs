@@ -3,7 +3,7 @@
 use crate::args::Command;
 use crate::commands::{
     build, completions, db, diff, explain, graphs, hosts, inspect, man, new, packages, plan, reactors, run,
-    runs, schedules, serve, status, triggers,
+    runs, schedules, serve, status, triggers, workflows,
 };
 use crate::output::{ExitStatus, Printer};
 
@@ -20,6 +20,7 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
         Command::Plan(args) => plan::run(args, printer).await,
         Command::Diff(args) => diff::run(&args, printer),
         Command::Runs(args) => runs::run(args, printer).await,
+        Command::Workflows(args) => workflows::run(args, printer).await,
         Command::Triggers(args) => triggers::run(args, printer).await,
         Command::Schedules(args) => schedules::run(args, printer).await,
         Command::Db(args) => db::run(args, printer).await,

@@ -43,7 +43,7 @@ pub(crate) enum CliError {
     Refused { code: String, message: String, fix: String },
     NoRun { prefix: String },
     SeveralRuns { prefix: String, runs: Vec<RunId> },
-    NoGraph { graph: String, known: Vec<String> },
+    NoEntry { kind: &'static str, name: String, known: Vec<String> },
     NoPackage { name: String, known: Vec<String> },
     NoDigest { name: String, wanted: String, known: Vec<String> },
 }
@@ -75,7 +75,7 @@ impl CliError {
             Self::NoDirectory { .. } | Self::Unreadable { .. } => "LS0712",
             Self::NoPage { .. } => "LS0713",
             Self::BadEvent { .. } => "LS0705",
-            Self::NoGraph { .. } => "LS0710",
+            Self::NoEntry { .. } => "LS0710",
             Self::NoPackage { .. } | Self::NoDigest { .. } => "LS0711",
         }
     }
@@ -100,8 +100,8 @@ impl CliError {
             Self::BadParam { .. } => "write --param key=value".into(),
             Self::ParamTwice { .. } => "give it once".into(),
             Self::BadEvent { .. } => "events are JSON: quote texts, as in '\"text\"'".into(),
-            Self::NoGraph { known, .. } if known.is_empty() => "no loaded package has a graph".into(),
-            Self::NoGraph { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::NoEntry { kind, known, .. } if known.is_empty() => format!("no loaded package has a {kind}"),
+            Self::NoEntry { known, .. } => format!("there are: {}", known.join(", ")),
             Self::NoPackage { known, .. } | Self::NoDigest { known, .. } if known.is_empty() => {
                 "take one in: `longshore packages add FILE`".into()
             }
@@ -165,7 +165,7 @@ impl fmt::Display for CliError {
             Self::BadParam { text } => write!(f, "`{text}` is not a param"),
             Self::ParamTwice { key } => write!(f, "param `{key}` is given twice"),
             Self::BadEvent { text } => write!(f, "`{text}` is not an event"),
-            Self::NoGraph { graph, .. } => write!(f, "no loaded package has a graph `{graph}`"),
+            Self::NoEntry { kind, name, .. } => write!(f, "no loaded package has a {kind} `{name}`"),
             Self::NoPackage { name, .. } => write!(f, "this home knows no package `{name}`"),
             Self::NoDigest { name, wanted, .. } => write!(f, "package `{name}` has no {wanted}"),
             Self::SeveralWorkflows { workflows } => {

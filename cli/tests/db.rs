@@ -26,7 +26,10 @@ fn a_database_is_checked_copied_pruned_and_vacuumed() {
     assert_eq!(listed["runs"].as_array().map(Vec::len), Some(2));
 
     assert_eq!(longshore.run(&["db", "prune", "--keep-all", "--json"]).json()["runs"], 0);
-    assert_eq!(longshore.run(&["db", "prune", "--keep-newest", "1", "--json"]).json()["runs"], 1);
+    let prune = ["db", "prune", "--keep-newest", "1", "--actor", "alice", "--reason", "the disk", "--json"];
+    assert_eq!(longshore.run(&prune).json()["runs"], 1);
+    let checked = longshore.run(&["db", "check"]).stdout;
+    assert!(checked.contains("deleted 1 runs,") && checked.contains("for alice: the disk"), "{checked}");
     assert_eq!(longshore.runs().len(), 1);
     let vacuumed = longshore.run(&["db", "vacuum", "--json"]);
     assert_eq!(vacuumed.code, Some(0), "{}{}", vacuumed.stdout, vacuumed.stderr);

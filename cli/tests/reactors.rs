@@ -64,13 +64,22 @@ async fn a_replay_of_the_example_fires_as_a_direct_computation_does() {
     assert_eq!(shown["reactor"]["fired"], expected.len());
     let text = longshore.run(&["graphs", "show", "making"]).stdout;
     assert!(text.contains("decide(order_book, pricing)") && text.contains("Quote -> place_quote"), "{text}");
+    let svg = longshore.run(&["graphs", "show", "making", "--svg"]).stdout;
+    assert!(svg.starts_with("<?xml") && svg.contains("place_quote</tspan>"), "{svg}");
     assert_eq!(longshore.run(&["graphs", "show", "nobody", "--json"]).error_code(), "LS0710");
+    assert_eq!(longshore.run(&["workflows", "show", "nobody", "--json"]).error_code(), "LS0710");
     assert_eq!(longshore.run(&["reactors", "fire", "nobody", "--json"]).error_code(), "LS0606");
     assert_eq!(
         longshore.run(&["reactors", "push", "market", "nobody", "1", "--json"]).error_code(),
         "LS0607"
     );
-    assert_eq!(longshore.run(&["reactors", "fire", "market", "--json"]).error_code(), "LS0608");
+    assert_eq!(longshore.run(&["reactors", "fire", "market", "--json"]).error_code(), "LS0617");
+
+    let why = ["--actor", "alice", "--reason", "the feed is wrong"];
+    let asked = longshore.run(&[&["reactors", "pause", "market"][..], &why].concat());
+    assert!(asked.stdout.starts_with("recorded"), "{}{}", asked.stdout, asked.stderr);
+    let text = longshore.run(&["reactors", "show", "market"]).stdout;
+    assert!(text.contains("pause asked by alice: the feed is wrong"), "{text}");
 }
 
 /// The effects of a sequential reactor, each before it dies there.

@@ -62,6 +62,11 @@ fn a_serving_host_starts_and_fires_what_it_is_asked_for() {
     }
     assert!(log.contains(&id), "{log}");
 
+    let workflows = longshore.run(&["workflows"]).stdout;
+    assert!(workflows.contains("zips      zips     zip, count, note"), "{workflows}");
+    assert_eq!(longshore.run(&["workflows", "show", "zips"]).stdout, "workflow zips of zips\n  only\n");
+    let dot = longshore.run(&["workflows", "show", "zips", "--dot"]).stdout;
+    assert_eq!(dot, "digraph \"zips\" {\n  rankdir=TB;\n  \"only\" [shape=box, peripheries=2];\n}\n");
     let triggers = longshore.run(&["triggers", "--json"]).json();
     assert_eq!(triggers["triggers"][0]["when"]["cron"], "30 4 1 1 *");
     let listed = longshore.run(&["triggers"]).stdout;

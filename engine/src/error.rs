@@ -130,10 +130,16 @@ pub enum Error {
     /// An event cannot be taken.
     #[error("`{source_name}`: {message}")]
     BadEvent {
-        /// The source, or the reactor.
+        /// The source.
         source_name: String,
         /// The fault.
         message: String,
+    },
+    /// A sequential reactor was asked to fire without an input.
+    #[error("reactor `{reactor}` is sequential: it fires once for each of its inputs, and not for values")]
+    Sequential {
+        /// The reactor.
+        reactor: String,
     },
     /// A reactor has no such dead letter.
     #[error("reactor `{reactor}` has no dead letter `{letter}`")]
@@ -189,6 +195,7 @@ impl Error {
             Self::UnknownTrigger { .. } => "LS0614",
             Self::TriggerIsBusy { .. } => "LS0615",
             Self::BadRequest { .. } => "LS0616",
+            Self::Sequential { .. } => "LS0617",
         }
     }
 
@@ -229,6 +236,9 @@ impl Error {
             ),
             Self::BadRequest { .. } => "make it with a `longshore` of the version of the host".into(),
             Self::BadEvent { .. } => "events are JSON of at most 1 MiB".into(),
+            Self::Sequential { reactor } => {
+                format!("push an event: `longshore reactors push {reactor} SOURCE EVENT`")
+            }
             Self::UnknownDeadLetter { reactor, .. } => {
                 format!("`longshore reactors show {reactor}` lists the newest")
             }

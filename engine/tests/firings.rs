@@ -3,7 +3,7 @@
 
 use longshore_engine::{Engine, Options, ReactorStatus};
 use longshore_store::{
-    CommandAnswer, CommandRow, DeadLetter, InputRow, ReactorCommand, RunRow, RunState, Store,
+    CommandAnswer, CommandRow, DeadLetter, InputRow, NewCommand, ReactorCommand, RunRow, RunState, Store,
 };
 use longshore_testing::{Backend, open_embedded};
 use longshore_workflow::{
@@ -143,7 +143,20 @@ async fn letters(store: &Store, count: usize) -> Vec<DeadLetter> {
 
 async fn resend(store: &Store, letter: &DeadLetter) -> CommandAnswer {
     let (source, id) = (letter.source.as_str(), letter.id.to_string());
-    let command = CommandRow::ask(store, TICKS, ReactorCommand::Resend, source, &id, 1).await.expect("asks");
+    let command = CommandRow::ask(
+        store,
+        &NewCommand {
+            reactor: TICKS,
+            command: ReactorCommand::Resend,
+            source,
+            payload: &id,
+            actor: "alice",
+            reason: "a test",
+        },
+        1,
+    )
+    .await
+    .expect("asks");
     for _ in 0..1000 {
         let answer = CommandRow::answer(store, &command).await.expect("looks");
         if answer != CommandAnswer::Waiting {

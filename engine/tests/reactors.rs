@@ -4,8 +4,8 @@
 use longshore_engine::clock::{Clock, System};
 use longshore_engine::{Engine, Health, Options, ReactorStatus};
 use longshore_store::{
-    CommandAnswer, CommandRow, DeadLetter, InputRow, OutputRow, PositionRow, ReactorCommand, ReactorRow,
-    RunRow, RunState,
+    CommandAnswer, CommandRow, DeadLetter, InputRow, NewCommand, OutputRow, PositionRow, ReactorCommand,
+    ReactorRow, RunRow, RunState,
 };
 use longshore_testing::{Backend, Unloadable, open_embedded};
 use longshore_workflow::{
@@ -457,7 +457,13 @@ async fn a_command_that_waits_keeps_no_other_waiting(backend: Backend) {
     until(&engine, "ledger", |status| status.pending >= LEFT as u64).await;
     let store = engine.store().clone();
     let ask = async |reactor: &str, command, source: &str, event: &str| {
-        CommandRow::ask(&store, reactor, command, source, event, 1).await.expect("asks")
+        CommandRow::ask(
+            &store,
+            &NewCommand { reactor, command, source, payload: event, actor: "alice", reason: "a test" },
+            1,
+        )
+        .await
+        .expect("asks")
     };
     let full = ask("ledger", ReactorCommand::Push, "right", "2").await;
     ask("desk", ReactorCommand::Push, "doubled", r#"{"value": 1.0}"#).await;
@@ -476,7 +482,20 @@ async fn a_command_is_kept_until_everything_is_loaded_and_then_done_or_refused(b
         Engine::open(backend.open().await, packages.clone(), Options::default()).await.expect("starts");
     let store = engine.store().clone();
     let ask = async |reactor: &str| {
-        CommandRow::ask(&store, reactor, ReactorCommand::Pause, "", "", System.now_ms()).await.expect("asks")
+        CommandRow::ask(
+            &store,
+            &NewCommand {
+                reactor,
+                command: ReactorCommand::Pause,
+                source: "",
+                payload: "",
+                actor: "alice",
+                reason: "a test",
+            },
+            System.now_ms(),
+        )
+        .await
+        .expect("asks")
     };
     let answered = async |id: &str| loop {
         match CommandRow::answer(&store, id).await.expect("looks") {
@@ -516,7 +535,20 @@ async fn an_event_of_another_program_is_recorded_once_even_when_the_host_died_be
     let engine = engine(&backend).await;
     let store = engine.store().clone();
     let ask = async |event: &str| {
-        CommandRow::ask(&store, "ledger", ReactorCommand::Push, "right", event, 1).await.expect("asks")
+        CommandRow::ask(
+            &store,
+            &NewCommand {
+                reactor: "ledger",
+                command: ReactorCommand::Push,
+                source: "right",
+                payload: event,
+                actor: "alice",
+                reason: "a test",
+            },
+            1,
+        )
+        .await
+        .expect("asks")
     };
     let none_waits = async || {
         while !CommandRow::waiting(&store).await.expect("looks").is_empty() {

@@ -32,6 +32,10 @@ pub enum Subject<'a> {
     Schedule(&'a str),
     /// A host.
     Host(HostId),
+    /// A reactor.
+    Reactor(&'a str),
+    /// The database itself.
+    Database,
 }
 
 impl Subject<'_> {
@@ -50,6 +54,8 @@ impl fmt::Display for Subject<'_> {
             Self::Run(run) => write!(f, "run/{run}"),
             Self::Schedule(name) => write!(f, "schedule/{name}"),
             Self::Host(host) => write!(f, "host/{host}"),
+            Self::Reactor(name) => write!(f, "reactor/{name}"),
+            Self::Database => f.write_str("database"),
         }
     }
 }
@@ -95,8 +101,10 @@ text_enum! {
         NotStarted = "not_started",
         /// Entries of a package name what no loaded package has.
         Unresolved = "unresolved",
-        /// Another program asked for a run, or to cancel it.
+        /// Another program asked for a run, to cancel it, or something of a reactor.
         Requested = "requested",
+        /// An operator deleted what is not kept.
+        Pruned = "pruned",
         /// A host took over what a dead one left running.
         TookOver = "took_over",
     }
@@ -108,7 +116,8 @@ pub struct EventRow {
     /// When.
     #[serde(serialize_with = "crate::iso::time")]
     pub at: i64,
-    /// The subject as text: `package/NAME`, `run/ID`, `schedule/NAME`, `host/ID`, `file/PATH`, `digest/DIGEST`.
+    /// The subject as text: `package/NAME`, `run/ID`, `schedule/NAME`, `host/ID`, `file/PATH`, `digest/DIGEST`,
+    /// `reactor/NAME`, `database`.
     pub subject: String,
     /// The kind.
     pub kind: EventKind,

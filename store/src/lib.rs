@@ -61,7 +61,7 @@ pub use longshore_workflow::names::{Digest, PackageName, TenantId};
 pub use open::{Access, Store, Tx};
 pub use overrides::{Override, OverrideKind, PassInputs};
 pub use packages::{ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState};
-pub use reactor_commands::{CommandAnswer, CommandClass, CommandRow, ReactorCommand};
+pub use reactor_commands::{CommandAnswer, CommandClass, CommandRow, NewCommand, ReactorCommand};
 pub use reactors::{InputRow, OutputRow, PositionRow, ReactorRow, StatusRow};
 pub use requests::{NewRequest, RequestAnswer, RequestKind, RequestRow};
 pub use retention::{Log, RunAge, RunPage};

@@ -1,6 +1,7 @@
 //! Commands of other programs to the reactors of a host.
 
 use crate::error::Error;
+use crate::events::{EventKind, EventRow, Subject};
 use crate::open::{Store, Tx};
 use crate::row::{get, read_rows};
 use crate::text_enum::text_enum;
@@ -52,6 +53,23 @@ pub struct CommandRow {
     pub payload: String,
 }
 
+/// A request to make.
+#[derive(Debug, Clone, Copy)]
+pub struct NewCommand<'a> {
+    /// The reactor.
+    pub reactor: &'a str,
+    /// The action.
+    pub command: ReactorCommand,
+    /// The source of an event, else empty.
+    pub source: &'a str,
+    /// The event as JSON, the id of a dead letter, or empty.
+    pub payload: &'a str,
+    /// Whose decision it is.
+    pub actor: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
 /// The answer to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandAnswer {
@@ -69,18 +87,12 @@ pub enum CommandAnswer {
 }
 
 impl CommandRow {
-    /// Asks something of a reactor. Returns the id of the command.
+    /// Asks something of a reactor, and records whose decision it is. Returns the id of the command.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn ask(
-        store: &Store,
-        reactor: &str,
-        command: ReactorCommand,
-        source: &str,
-        payload: &str,
-        now: i64,
-    ) -> Result<String, Error> {
+    pub async fn ask(store: &Store, command: &NewCommand<'_>, now: i64) -> Result<String, Error> {
+        let NewCommand { reactor, command, source, payload, actor, reason } = *command;
         let id = Uuid::now_v7().to_string();
         let mut tx = store.begin().await?;
         sqlx::query(
@@ -96,6 +108,8 @@ impl CommandRow {
         .execute(&mut *tx)
         .await
         .map_err(|e| Error::of("ask a reactor", e))?;
+        let message = format!("{} asked by {actor}: {reason}", command.as_str());
+        EventRow::append(&mut tx, Subject::Reactor(reactor), EventKind::Requested, &message, now).await?;
         store.commit(tx).await?;
         Ok(id)
     }

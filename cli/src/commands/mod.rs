@@ -20,3 +20,4 @@ pub(crate) mod schedules;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod triggers;
+pub(crate) mod workflows;

@@ -131,13 +131,11 @@ impl Reactors {
     /// Fires with the values there are, and with these on top. Only for `latest`.
     ///
     /// # Errors
-    /// [`Error::UnknownReactor`], [`Error::UnknownSource`], [`Error::BadEvent`] for a reactor whose inputs are
-    /// recorded: push an event instead.
+    /// [`Error::UnknownReactor`], [`Error::UnknownSource`], [`Error::BadEvent`], [`Error::Sequential`].
     pub fn fire(&self, reactor: &str, values: &[(String, Value)]) -> Result<(), Error> {
         let running = self.input(reactor)?;
         if running.sequential.is_some() {
-            let message = "a sequential reactor fires for its inputs: push one".to_owned();
-            return Err(Error::BadEvent { source_name: reactor.to_owned(), message });
+            return Err(Error::Sequential { reactor: reactor.to_owned() });
         }
         let mut events = Vec::with_capacity(values.len());
         for (source, value) in values {

@@ -4,12 +4,12 @@ use longshore_store::{
     ArtifactRow, AttemptResult, AttemptRow, Claim, CommandAnswer, CommandClass, CommandRow, ConditionKind,
     ConditionRow, ConditionStatus, DeadLetter, DeadLetterId, Digest, EndedRun, EntryKind, EntryRow,
     EventKind, EventRow, FencingToken, GenerationId, GenerationRow, GenerationState, HostId, HostRow,
-    InputRow, Lease, Log, Losses, NewArtifact, NewAttempt, NewCondition, NewGeneration, NewRequest, NewRun,
-    NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow, PackageState, PassInputs,
-    PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded, RecordedClaims, RequestAnswer, RequestKind,
-    RequestRow, Resolution, RunAge, RunCounts, RunFilter, RunId, RunPage, RunRow, RunState, ScheduleRow,
-    StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx, Verdict,
-    VerdictRow,
+    InputRow, Lease, Log, Losses, NewArtifact, NewAttempt, NewCommand, NewCondition, NewGeneration,
+    NewRequest, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow, PackageState,
+    PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded, RecordedClaims, RequestAnswer,
+    RequestKind, RequestRow, Resolution, RunAge, RunCounts, RunFilter, RunId, RunPage, RunRow, RunState,
+    ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx,
+    Verdict, VerdictRow,
 };
 use longshore_testing::Backend;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -502,7 +502,20 @@ pub(crate) async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
         updated_at: 1,
     };
     let position = PositionRow { stream: "file x".into(), position: "10".into() };
-    let id = CommandRow::ask(store, "r", ReactorCommand::Push, "s", "{}", 1).await.expect("asks");
+    let id = CommandRow::ask(
+        store,
+        &NewCommand {
+            reactor: "r",
+            command: ReactorCommand::Push,
+            source: "s",
+            payload: "{}",
+            actor: "alice",
+            reason: "a test",
+        },
+        1,
+    )
+    .await
+    .expect("asks");
     assert_eq!(CommandRow::waiting(store).await.expect("lists"), [("r".to_owned(), CommandClass::Events)]);
     let command = CommandRow::of(store, "r", CommandClass::Events, 10).await.expect("lists").remove(0);
     assert!(CommandRow::of(store, "r", CommandClass::Control, 10).await.expect("lists").is_empty());
@@ -533,7 +546,22 @@ pub(crate) async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
     assert_eq!(StatusRow::all(store).await.expect("lists"), [status]);
     assert!(CommandRow::waiting(store).await.expect("lists").is_empty());
     assert_eq!(CommandRow::answer(store, &id).await.expect("looks"), CommandAnswer::Done);
-    let refused = CommandRow::ask(store, "r", ReactorCommand::Reset, "", "", 1).await.expect("asks");
+    let refused = CommandRow::ask(
+        store,
+        &NewCommand {
+            reactor: "r",
+            command: ReactorCommand::Reset,
+            source: "",
+            payload: "",
+            actor: "alice",
+            reason: "a test",
+        },
+        1,
+    )
+    .await
+    .expect("asks");
+    let asked = EventRow::newest(store, Subject::Reactor("r"), 1).await.expect("lists").remove(0);
+    assert_eq!(asked.message, "reset asked by alice: a test");
     let mut tx = store.begin().await.expect("begins");
     CommandRow::refuse(&mut tx, &refused, "LS0606", "no such reactor").await.expect("refuses");
     CommandRow::forget_refused(&mut tx, 1).await.expect("forgets those before");

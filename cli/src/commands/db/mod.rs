@@ -20,7 +20,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Delete runs, events and dead letters that are not kept any more; a host does it every hour
-    Prune(super::keep::KeepOptions),
+    Prune(prune::Args),
     /// Give the space of what was deleted back to the disk; on SQLite nobody can write meanwhile
     Vacuum,
     /// Copy the database into a new file, also while a host runs; for PostgreSQL there is pg_dump
@@ -35,7 +35,7 @@ enum Verb {
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let store = args.home.open_read_only().await?;
     match args.verb {
-        Verb::Prune(keep) => prune::run(&store, &keep, printer).await,
+        Verb::Prune(args) => prune::run(&store, &args, printer).await,
         Verb::Vacuum => vacuum::run(&store, printer).await,
         Verb::Backup { file } => backup::run(&store, &file, printer).await,
         Verb::Check => check::run(&store, printer).await,

@@ -3,24 +3,20 @@
 use crate::error::CliError;
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
+use crate::view::drawing::{Drawing, Format, Shape};
 use crate::view::entries::entries;
-use layout::backends::svg::SVGWriter;
-use layout::gv::{DotParser, GraphBuilder};
 use longshore_store::{EntryKind, Store};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The graph: the name of its module
     graph: String,
-    /// In the language of Graphviz
-    #[arg(long)]
-    dot: bool,
-    /// As a drawing
-    #[arg(long, conflicts_with = "dot")]
-    svg: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
 /// A graph as it is recorded with its package.
@@ -34,18 +30,12 @@ struct Topology {
 }
 
 pub(super) async fn run(home: &Home, args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let Args { graph, dot, svg } = args;
+    let Args { graph, format } = args;
     let store = home.open_read_only().await?;
     let (package, detail) = find(&store, &graph).await?;
     let topology: Topology = serde_json::from_value(detail.clone())?;
-    let text = if dot {
-        as_dot(&graph, &topology)
-    } else if svg {
-        as_svg(&as_dot(&graph, &topology))? + "\n"
-    } else {
-        as_text(&graph, &package, &topology)
-    };
-    printer.print(&json!({ "graph": graph, "package": package, "topology": detail }), || text)?;
+    let text = || format.print(&drawing(&topology), &graph, || as_text(&graph, &package, &topology));
+    printer.print(&json!({ "graph": graph, "package": package, "topology": detail }), text)?;
     Ok(ExitStatus::Done)
 }
 
@@ -54,7 +44,7 @@ async fn find(store: &Store, graph: &str) -> anyhow::Result<(String, Value)> {
     let graphs = entries(store, EntryKind::Graph).await?;
     let known = graphs.iter().map(|entry| entry.name.clone()).collect();
     let found = graphs.into_iter().find(|entry| entry.name == graph);
-    let found = found.ok_or_else(|| CliError::NoGraph { graph: graph.to_owned(), known })?;
+    let found = found.ok_or_else(|| CliError::NoEntry { kind: "graph", name: graph.to_owned(), known })?;
     Ok((found.package.to_string(), found.detail))
 }
 
@@ -80,37 +70,25 @@ fn as_text(graph: &str, package: &str, topology: &Topology) -> String {
     out
 }
 
-fn as_dot(graph: &str, topology: &Topology) -> String {
-    let mut out = format!("digraph \"{graph}\" {{\n  rankdir=TB;\n");
-    let mut sources: Vec<&String> = topology.inputs.iter().map(|(_, source)| source).collect();
-    sources.sort();
-    sources.dedup();
+fn drawing(topology: &Topology) -> Drawing {
+    let mut drawing = Drawing::default();
+    let sources: BTreeSet<&String> = topology.inputs.iter().map(|(_, source)| source).collect();
+    // A node may have the name of a source.
+    let named = |source: &str| format!("source {source}");
     for source in sources {
-        // Writing to a String does not fail.
-        let _ = writeln!(out, "  \"source {source}\" [label=\"{source}\", shape=ellipse];");
+        drawing.node(&named(source), Shape::Source);
     }
     for node in &topology.nodes {
-        let shape = if topology.terminals.contains(node) { "doublecircle" } else { "box" };
-        let _ = writeln!(out, "  \"{node}\" [label=\"{node}\", shape={shape}];");
+        let last = topology.terminals.contains(node);
+        drawing.node(node, if last { Shape::Last } else { Shape::Step });
     }
     for (node, source) in &topology.inputs {
-        let _ = writeln!(out, "  \"source {source}\" -> \"{node}\";");
+        drawing.arrow(&named(source), node, "");
     }
     for (from, to, variant) in &topology.edges {
-        let _ = writeln!(out, "  \"{from}\" -> \"{to}\" [label=\"{variant}\"];");
+        drawing.arrow(from, to, variant);
     }
-    out.push_str("}\n");
-    out
-}
-
-fn as_svg(dot: &str) -> anyhow::Result<String> {
-    let parsed = DotParser::new(dot).process();
-    let parsed = parsed.map_err(|error| anyhow::anyhow!("the drawing failed: {error}"))?;
-    let mut builder = GraphBuilder::new();
-    builder.visit_graph(&parsed);
-    let mut writer = SVGWriter::new();
-    builder.get().do_it(false, false, false, &mut writer);
-    Ok(writer.finalize())
+    drawing
 }
 
 #[cfg(test)]
@@ -129,14 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn a_topology_reads_as_text_and_draws() {
+    fn a_topology_reads_as_text() {
         let text = as_text("desk", "p", &topology());
         assert_eq!(
             text,
             "graph desk of p, fired by reactor r\n  decide(price)\n    Buy -> order\n    Wait -> note\n  \
              order  terminal\n  note  terminal\n"
         );
-        let svg = as_svg(&as_dot("desk", &topology())).expect("draws");
-        assert!(svg.contains("<svg") && svg.contains("decide") && svg.contains("Buy"), "{svg}");
     }
 }

@@ -1,11 +1,15 @@
 //! `longshore reactors push`, `resend`, `fire`, `pause`, `resume`, `reset`: requests to the host of a reactor.
 
+use super::One;
 use super::status::{document, find, text};
 use crate::error::CliError;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer};
+use crate::request::decision::Decision;
 use longshore_engine::Error as EngineError;
-use longshore_store::{CommandAnswer, CommandRow, DeadLetter, DeadLetterId, ReactorCommand, Store};
+use longshore_store::{
+    CommandAnswer, CommandRow, DeadLetter, DeadLetterId, NewCommand, ReactorCommand, Store,
+};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
@@ -14,7 +18,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn push(
     home: &Home,
-    reactor: &str,
+    one: &One,
     source: &str,
     event: Option<String>,
     printer: &Printer,
@@ -22,24 +26,25 @@ pub(super) async fn push(
     let payload = event.unwrap_or_else(|| "null".to_owned());
     serde_json::from_str::<Value>(&payload).map_err(|_| CliError::BadEvent { text: payload.clone() })?;
     let store = home.open_read_only().await?;
-    let status = document(&find(&store, reactor).await?);
+    let status = document(&find(&store, &one.reactor).await?);
     let sources = status["sources"].as_array().into_iter().flatten();
     let known: Vec<String> = sources.map(|s| text(s, "name").to_owned()).collect();
     if !known.iter().any(|name| name == source) {
-        let (reactor, source_name) = (reactor.to_owned(), source.to_owned());
+        let (reactor, source_name) = (one.reactor.clone(), source.to_owned());
         return Err(EngineError::UnknownSource { reactor, source_name, known }.into());
     }
-    ask(&store, reactor, ReactorCommand::Push, source, &payload, printer).await
+    ask(&store, one, ReactorCommand::Push, source, &payload, printer).await
 }
 
 pub(super) async fn resend(
     home: &Home,
-    reactor: &str,
+    one: &One,
     letter: &str,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
-    find(&store, reactor).await?;
+    find(&store, &one.reactor).await?;
+    let reactor = one.reactor.as_str();
     let unknown =
         || EngineError::UnknownDeadLetter { reactor: reactor.to_owned(), letter: letter.to_owned() };
     let id = DeadLetterId::parse(letter).map_err(|_| unknown())?;
@@ -47,34 +52,33 @@ pub(super) async fn resend(
     if found.resendable != 1 {
         return Err(EngineError::IncompleteDeadLetter { reactor: reactor.to_owned(), letter: id }.into());
     }
-    ask(&store, reactor, ReactorCommand::Resend, &found.source, &id.to_string(), printer).await
+    ask(&store, one, ReactorCommand::Resend, &found.source, &id.to_string(), printer).await
 }
 
 pub(super) async fn fire(
     home: &Home,
-    reactor: &str,
+    one: &One,
     values: &[String],
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let payload = fire_values(values)?.to_string();
     let store = home.open_read_only().await?;
-    if document(&find(&store, reactor).await?)["strategy"] == "sequential" {
-        let message = "a sequential reactor fires for its inputs: push one".to_owned();
-        return Err(EngineError::BadEvent { source_name: reactor.to_owned(), message }.into());
+    if document(&find(&store, &one.reactor).await?)["strategy"] == "sequential" {
+        return Err(EngineError::Sequential { reactor: one.reactor.clone() }.into());
     }
-    ask(&store, reactor, ReactorCommand::Fire, "", &payload, printer).await
+    ask(&store, one, ReactorCommand::Fire, "", &payload, printer).await
 }
 
 /// Asks a reactor for what takes no value: pause, resume or reset.
 pub(super) async fn command(
     home: &Home,
-    reactor: &str,
+    one: &One,
     command: ReactorCommand,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
-    find(&store, reactor).await?;
-    ask(&store, reactor, command, "", "", printer).await
+    find(&store, &one.reactor).await?;
+    ask(&store, one, command, "", "", printer).await
 }
 
 fn fire_values(given: &[String]) -> anyhow::Result<Value> {
@@ -90,13 +94,15 @@ fn fire_values(given: &[String]) -> anyhow::Result<Value> {
 
 async fn ask(
     store: &Store,
-    reactor: &str,
+    one: &One,
     command: ReactorCommand,
     source: &str,
     payload: &str,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    let id = CommandRow::ask(store, reactor, command, source, payload, now_ms()).await?;
+    let One { reactor, decision: Decision { actor, reason } } = one;
+    let asked = NewCommand { reactor, command, source, payload, actor, reason };
+    let id = CommandRow::ask(store, &asked, now_ms()).await?;
     let runs = store.has_host(now_ms()).await?;
     let answer = if runs { answer(store, &id).await? } else { CommandAnswer::Waiting };
     if let CommandAnswer::Refused { code, message } = answer {

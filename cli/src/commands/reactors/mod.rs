@@ -7,6 +7,7 @@ mod status;
 
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
+use crate::request::decision::Decision;
 use longshore_store::ReactorCommand;
 
 #[derive(Debug, clap::Args)]
@@ -31,8 +32,8 @@ enum Verb {
     },
     /// Give a source an event
     Push {
-        /// The reactor; `tenant/name` for tenants other than public
-        reactor: String,
+        #[command(flatten)]
+        one: One,
         /// The source
         source: String,
         /// The event as JSON
@@ -40,34 +41,34 @@ enum Verb {
     },
     /// Send a dead letter again, once: an event to its source, a start to its workflow
     Resend {
-        /// The reactor; `tenant/name` for tenants other than public
-        reactor: String,
+        #[command(flatten)]
+        one: One,
         /// Id of the dead letter, as `reactors show` prints it
         letter: String,
     },
     /// Fire with the values there are
     Fire {
-        /// The reactor; `tenant/name` for tenants other than public
-        reactor: String,
+        #[command(flatten)]
+        one: One,
         /// A value to fire with; JSON, and a text that is not JSON is a string
         #[arg(value_name = "SOURCE=VALUE")]
         values: Vec<String>,
     },
     /// Stop firing; events wait, or give way to newer ones
-    Pause {
-        /// The reactor; `tenant/name` for tenants other than public
-        reactor: String,
-    },
+    Pause(One),
     /// Go on
-    Resume {
-        /// The reactor; `tenant/name` for tenants other than public
-        reactor: String,
-    },
+    Resume(One),
     /// Close the circuits of graphs that failed too often in a row: the next firing calls them
-    Reset {
-        /// The reactor; `tenant/name` for tenants other than public
-        reactor: String,
-    },
+    Reset(One),
+}
+
+/// The reactor that is asked, and who asks.
+#[derive(Debug, clap::Args)]
+struct One {
+    /// The reactor; `tenant/name` for tenants other than public
+    reactor: String,
+    #[command(flatten)]
+    decision: Decision,
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
@@ -75,11 +76,11 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     match args.verb.unwrap_or(Verb::List) {
         Verb::List => list::run(home, printer).await,
         Verb::Show { reactor, after } => show::run(home, &reactor, after, printer).await,
-        Verb::Push { reactor, source, event } => ask::push(home, &reactor, &source, event, printer).await,
-        Verb::Resend { reactor, letter } => ask::resend(home, &reactor, &letter, printer).await,
-        Verb::Fire { reactor, values } => ask::fire(home, &reactor, &values, printer).await,
-        Verb::Pause { reactor } => ask::command(home, &reactor, ReactorCommand::Pause, printer).await,
-        Verb::Resume { reactor } => ask::command(home, &reactor, ReactorCommand::Resume, printer).await,
-        Verb::Reset { reactor } => ask::command(home, &reactor, ReactorCommand::Reset, printer).await,
+        Verb::Push { one, source, event } => ask::push(home, &one, &source, event, printer).await,
+        Verb::Resend { one, letter } => ask::resend(home, &one, &letter, printer).await,
+        Verb::Fire { one, values } => ask::fire(home, &one, &values, printer).await,
+        Verb::Pause(one) => ask::command(home, &one, ReactorCommand::Pause, printer).await,
+        Verb::Resume(one) => ask::command(home, &one, ReactorCommand::Resume, printer).await,
+        Verb::Reset(one) => ask::command(home, &one, ReactorCommand::Reset, printer).await,
     }
 }

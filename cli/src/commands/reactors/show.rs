@@ -3,12 +3,15 @@
 use super::status::{document, find, text};
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer, time};
-use longshore_store::{DeadLetter, OutputRow, StatusRow};
+use longshore_store::{DeadLetter, EventRow, OutputRow, StatusRow, Subject};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Dead letters that are shown.
 const DEAD_LETTERS: i64 = 20;
+
+/// Requests of operators that are shown.
+const REQUESTS: i64 = 5;
 
 /// Outputs that are shown.
 const OUTPUTS: i64 = 1000;
@@ -27,9 +30,11 @@ pub(super) async fn run(
         None => Vec::new(),
     };
     let outputs: Vec<Value> = outputs.iter().map(output_json).collect();
+    let requests = EventRow::newest(&store, Subject::Reactor(reactor), REQUESTS).await?;
     let status = document(&row);
-    let json = json!({ "reactor": status, "dead_letters": letters, "outputs": outputs });
-    printer.print(&json, || as_text(&row, &status, &letters))?;
+    let json =
+        json!({ "reactor": status, "dead_letters": letters, "requests": requests, "outputs": outputs });
+    printer.print(&json, || as_text(&row, &status, &letters) + &requests_text(&requests))?;
     Ok(ExitStatus::Done)
 }
 
@@ -79,6 +84,10 @@ fn as_text(row: &StatusRow, status: &Value, letters: &[DeadLetter]) -> String {
     }
     letters.iter().for_each(|letter| out.push_str(&letter_line(letter)));
     out
+}
+
+fn requests_text(requests: &[EventRow]) -> String {
+    requests.iter().map(|request| format!("request  {} {}\n", time(request.at), request.message)).collect()
 }
 
 fn letter_line(letter: &DeadLetter) -> String {

@@ -1,0 +1,101 @@
+//! `longshore workflows show`.
+
+use super::shown;
+use crate::error::CliError;
+use crate::home::Home;
+use crate::output::{ExitStatus, Printer};
+use crate::view::drawing::{Drawing, Format, Shape};
+use crate::view::entries::{Entry, entries};
+use longshore_store::{EntryKind, Store};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The workflow; `tenant/name` for tenants other than public
+    workflow: String,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// A task as it is recorded with its package.
+#[derive(Deserialize, Serialize)]
+struct Task {
+    #[serde(default)]
+    id: String,
+    dependencies: Vec<String>,
+    rule: Value,
+    what: String,
+}
+
+pub(super) async fn run(home: &Home, args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let store = home.open_read_only().await?;
+    let workflow = find(&store, &args.workflow).await?;
+    let tasks = tasks(&store, &workflow).await?;
+    let document = json!({ "workflow": args.workflow, "package": workflow.package, "tasks": serde_json::to_value(&tasks)? });
+    printer.print(&document, || {
+        args.format.print(&drawing(&tasks), &args.workflow, || as_text(&args.workflow, &workflow, &tasks))
+    })?;
+    Ok(ExitStatus::Done)
+}
+
+/// The workflow of this name in the desired packages.
+async fn find(store: &Store, name: &str) -> anyhow::Result<Entry> {
+    let workflows = entries(store, EntryKind::Workflow).await?;
+    let known = workflows.iter().map(|entry| shown(&entry.name)).collect();
+    let found = workflows.into_iter().find(|entry| shown(&entry.name) == name);
+    Ok(found.ok_or_else(|| CliError::NoEntry { kind: "workflow", name: name.to_owned(), known })?)
+}
+
+/// The tasks of a workflow, each after those that it waits for.
+async fn tasks(store: &Store, workflow: &Entry) -> anyhow::Result<Vec<Task>> {
+    let within = format!("{}::", workflow.name);
+    let mut left = Vec::new();
+    for entry in entries(store, EntryKind::Task).await? {
+        if let Some(id) = entry.name.strip_prefix(&within).filter(|_| entry.package == workflow.package) {
+            left.push(Task { id: id.to_owned(), ..serde_json::from_value(entry.detail)? });
+        }
+    }
+    let mut ordered: Vec<Task> = Vec::new();
+    while !left.is_empty() {
+        let is_next = |task: &Task| task.dependencies.iter().all(|id| ordered.iter().any(|t| t.id == *id));
+        // A package with a circle is not loaded; should one be recorded, its tasks come last.
+        let at = left.iter().position(is_next).unwrap_or(0);
+        ordered.push(left.remove(at));
+    }
+    Ok(ordered)
+}
+
+fn as_text(name: &str, workflow: &Entry, tasks: &[Task]) -> String {
+    let mut out = format!("workflow {name} of {}\n", workflow.package);
+    for task in tasks {
+        let after = match task.dependencies.as_slice() {
+            [] => String::new(),
+            dependencies => format!(" after {}", dependencies.join(", ")),
+        };
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "  {}{after}", task.id);
+        if let Some(what) = task.what.lines().next() {
+            let _ = writeln!(out, "      {what}");
+        }
+        if !task.rule.is_null() {
+            let _ = writeln!(out, "      runs when {}", task.rule);
+        }
+    }
+    out
+}
+
+fn drawing(tasks: &[Task]) -> Drawing {
+    let mut drawing = Drawing::default();
+    for task in tasks {
+        let waited_for = tasks.iter().any(|other| other.dependencies.contains(&task.id));
+        drawing.node(&task.id, if waited_for { Shape::Step } else { Shape::Last });
+    }
+    for task in tasks {
+        for dependency in &task.dependencies {
+            drawing.arrow(dependency, &task.id, "");
+        }
+    }
+    drawing
+}
