@@ -54,6 +54,7 @@ pub use model::reactor_def::{
 };
 pub use model::retention::{Keep, Retention};
 pub use model::tenancy::PackageTenants;
+pub use model::typed::json_of;
 pub use options::Options;
 pub use port::graph_calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
 pub use port::packages::{AttemptReports, Packages, PollOutcome, Refused};

@@ -6,6 +6,7 @@
 use crate::error::Error;
 use crate::handle::{EngineHandle, StartRequest};
 use crate::model::definition::WorkflowDef;
+use crate::model::typed::json_of;
 use crate::triggers::fire::{self, Fired};
 use futures_util::{StreamExt, stream};
 use longshore_store::{Error as StoreError, EventKind, EventRow, RequestKind, RequestRow, RunId, Subject};
@@ -57,7 +58,7 @@ impl Given {
 fn typed(values: &BTreeMap<String, String>, def: Option<&WorkflowDef>) -> Map<String, Value> {
     let value = |(key, text): (&String, &String)| {
         let declared = def.and_then(|def| def.params.iter().find(|param| param.name == *key));
-        let undeclared = || serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
+        let undeclared = || json_of(text).unwrap_or_else(|| Value::from(text.as_str()));
         let value = declared.map_or_else(undeclared, |param| param.value_of(text));
         (key.clone(), value)
     };

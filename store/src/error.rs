@@ -94,6 +94,12 @@ pub enum Error {
         /// Where it was opened.
         path: PathBuf,
     },
+    /// SQLite's locks on the database are gone, although it is open.
+    #[error("the locks on {} are gone: something in this process opened the file and closed it", path.display())]
+    Unlocked {
+        /// The file.
+        path: PathBuf,
+    },
     /// The last writes to a database on a read-only disk cannot be read.
     #[error("the last writes are in {}, which cannot be read on a read-only disk", path.display())]
     UnreadLog {
@@ -172,6 +178,7 @@ impl Error {
             Self::NoCopy => "LS0517",
             Self::Moved { .. } => "LS0518",
             Self::UnreadLog { .. } => "LS0519",
+            Self::Unlocked { .. } => "LS0520",
         }
     }
 
@@ -204,6 +211,10 @@ impl Error {
                 "the row was changed by hand or by a newer program: restore it from a backup"
             }
             Self::Moved { .. } => "put it back and start the host again, or start the host where it is now",
+            Self::Unlocked { .. } => {
+                "start the host again, and isolate packages that read this file or bring their own SQLite: \
+                 `longshore serve --isolate NAME`"
+            }
             Self::UnreadLog { .. } => "copy the home to a disk that is writable, and look at the copy",
             Self::NoCopy => "use pg_dump, and pg_restore for the way back",
             Self::Query { .. } => "see the cause below; this is likely a bug in Longshore",

@@ -11,8 +11,16 @@ use std::sync::OnceLock;
 pub(crate) struct HostLock {
     _file: File,
     database: PathBuf,
-    /// The database file that was opened under that name.
-    opened: OnceLock<FileId>,
+    /// What was opened under that name.
+    opened: OnceLock<Opened>,
+}
+
+/// The database file as it was opened.
+#[derive(Debug)]
+struct Opened {
+    file: FileId,
+    /// SQLite's own locks were seen on it. They are not where the system does not list them.
+    locks_seen: bool,
 }
 
 impl HostLock {
@@ -30,10 +38,11 @@ impl HostLock {
         }
     }
 
-    /// The database was opened: from now on its name has to lead to the same file.
+    /// The database was opened: from now on its name has to lead to the same file, and SQLite has locks on that.
     pub(crate) fn opened(&self) {
         if let Ok(metadata) = std::fs::metadata(&self.database) {
-            let _ = self.opened.set(file_id(&metadata));
+            let file = file_id(&metadata);
+            let _ = self.opened.set(Opened { file, locks_seen: has_locks(file) });
         }
     }
 
@@ -42,12 +51,36 @@ impl HostLock {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Some(opened) = self.opened.get() else { return Ok(()) };
         let is_there = match std::fs::metadata(&self.database) {
-            Ok(metadata) => file_id(&metadata) == *opened,
+            Ok(metadata) => file_id(&metadata) == opened.file,
             // A disk that does not answer says nothing about the file.
             Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
         };
         if is_there { Ok(()) } else { Err(Error::Moved { path: self.database.clone() }) }
     }
+
+    /// Looks whether SQLite's locks on the database are gone although it is open. The system takes them from a whole
+    /// process when anything in it closes the file: a package with an SQLite of its own, or one that reads the file.
+    pub(crate) fn check_locks(&self) -> Result<(), Error> {
+        match self.opened.get() {
+            Some(opened) if opened.locks_seen && !has_locks(opened.file) => {
+                Err(Error::Unlocked { path: self.database.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// True when the system lists a lock of SQLite's kind that this process has on the file.
+fn has_locks((_, inode): FileId) -> bool {
+    let (process, file) = (std::process::id().to_string(), format!(":{inode}"));
+    // A line: number, kind, mode, access, process, device and inode, range.
+    let is_ours = |line: &str| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next() == Some("POSIX")
+            && fields.nth(2) == Some(&process)
+            && fields.next().is_some_and(|field| field.ends_with(&file))
+    };
+    std::fs::read_to_string("/proc/locks").is_ok_and(|locks| locks.lines().any(is_ours))
 }
 
 /// Device and inode of a file.

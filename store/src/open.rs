@@ -216,10 +216,17 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::SecondHost`] when another host came while the server was away, [`Error::Moved`] when the file is not where
-    /// it was opened: this host has to end.
+    /// it was opened, [`Error::Unlocked`] when SQLite's locks on it are gone: this host has to end.
     pub async fn keep_lock(&self) -> Result<(), Error> {
         if let Some(lock) = &self.lock {
             lock.check()?;
+            if lock.check_locks().is_err() {
+                // There are none either while the pools open their connections anew: now one of them is open.
+                let tx = self.begin().await?;
+                let checked = lock.check_locks();
+                self.roll_back(tx).await?;
+                checked?;
+            }
         }
         match &self.session {
             Some(session) => session.keep().await,

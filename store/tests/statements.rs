@@ -117,6 +117,20 @@ async fn a_database_that_is_not_where_it_was_opened_is_told() {
     store.keep_lock().await.expect("it is there again");
 }
 
+#[tokio::test]
+async fn locks_that_a_neighbour_in_the_process_dropped_are_missed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("test.db");
+    let store = Store::open_file(&file, Access::Owner).await.expect("opens");
+    let reader = Store::open_file(&file, Access::Client).await.expect("opens");
+    store.keep_lock().await.expect("it has them");
+    reader.close().await;
+    store.keep_lock().await.expect("SQLite closes with care");
+    drop(std::fs::File::open(&file).expect("opens"));
+    let error = store.keep_lock().await.expect_err("the system took them");
+    assert_eq!(error.code(), "LS0520", "{error}");
+}
+
 longshore_testing::on_postgres! {
     async fn a_deadlock_is_told_apart_and_one_of_the_two_goes_on() {
         let store = Backend::postgres("statements::deadlock").open().await;

@@ -54,7 +54,7 @@ pub fn start_context(
 
 /// Compares a value with its schema.
 fn check(param: &ParamDef, value: &Value) -> Result<(), Error> {
-    param.schema.check(value).map_err(|message| {
+    param.check(value).map_err(|message| {
         let (param, ty) = (param.name.clone(), param.type_name.clone());
         Error::BadParam { param, ty, message }
     })

@@ -8,3 +8,4 @@ pub(crate) mod param;
 pub(crate) mod reactor_def;
 pub(crate) mod retention;
 pub(crate) mod tenancy;
+pub(crate) mod typed;

@@ -1,5 +1,6 @@
 //! The inputs of a workflow: what they are called, what they take when nothing is given, and what is checked.
 
+use super::typed::json_of;
 use longshore_workflow_plugin::wire::ParamMeta;
 use serde_json::Value;
 use std::fmt;
@@ -72,15 +73,32 @@ impl ParamDef {
     /// The value that somebody means who writes this text on a command line: JSON where that fits the type, or else the
     /// text itself. What fits in neither way is refused when the run is started.
     pub fn value_of(&self, text: &str) -> Value {
-        let json = serde_json::from_str::<Value>(text).ok();
         let fits = |value: &Value| self.schema.check(value).is_ok();
+        let (json, string) = (json_of(text), Value::from(text));
         match json {
             Some(json) if fits(&json) => json,
-            json => {
-                let string = Value::from(text);
-                if fits(&string) { string } else { json.unwrap_or(string) }
-            }
+            _ if fits(&string) => string,
+            Some(json) => json,
+            None => self.rounded(text).unwrap_or(string),
         }
+    }
+
+    /// The number nearest to one that is too long, for a type of such numbers.
+    fn rounded(&self, text: &str) -> Option<Value> {
+        let takes_fractions = self.schema.check(&Value::from(0.5)).is_ok();
+        serde_json::from_str::<Value>(text).ok().filter(|value| value.is_f64() && takes_fractions)
+    }
+
+    /// Checks a value that a run is to start with.
+    ///
+    /// # Errors
+    /// Where and why it does not fit.
+    pub fn check(&self, value: &Value) -> Result<(), String> {
+        let is_too_long = |text: &str| json_of(text).is_none() && serde_json::from_str::<Value>(text).is_ok();
+        self.schema.check(value).map_err(|message| match value.as_str() {
+            Some(text) if is_too_long(text) => format!("{message}; whole numbers have at most 64 bits"),
+            _ => message,
+        })
     }
 
     /// A param from a package's metadata.
@@ -121,6 +139,12 @@ mod tests {
         assert_eq!(text.value_of("\"quoted\""), json!("quoted"));
         assert_eq!(param::<u64>("u64").value_of("7"), json!(7));
         assert_eq!(param::<u64>("u64").value_of("seven"), json!("seven"), "refused when it is started");
+        let long = "123456789012345678901234567890";
+        assert_eq!(text.value_of(long), json!(long));
+        assert_eq!(param::<f64>("f64").value_of(long), json!(123456789012345678901234567890.0));
+        let whole = param::<u128>("u128");
+        let refused = whole.check(&whole.value_of(long)).expect_err("it would be rounded");
+        assert!(refused.ends_with("at most 64 bits"), "{refused}");
         assert_eq!(param::<Option<u64>>("Option<u64>").value_of("null"), json!(null));
         assert_eq!(param::<Vec<u8>>("Vec<u8>").value_of("[1, 2]"), json!([1, 2]));
     }

@@ -291,7 +291,10 @@ impl Writer {
             "a transaction failed; outcomes are kept and tried again"
         );
         self.failures += 1;
-        self.displaced = matches!(error, StoreError::SecondHost { .. } | StoreError::Moved { .. });
+        self.displaced = matches!(
+            error,
+            StoreError::SecondHost { .. } | StoreError::Moved { .. } | StoreError::Unlocked { .. }
+        );
         if matches!(error, StoreError::CommitUnknown { .. }) {
             self.starts.iter_mut().for_each(|start| start.uncertain = true);
         }

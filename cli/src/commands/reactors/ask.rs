@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer};
 use crate::request::decision::Decision;
-use longshore_engine::Error as EngineError;
+use longshore_engine::{Error as EngineError, json_of};
 use longshore_store::{
     CommandAnswer, CommandRow, DeadLetter, DeadLetterId, NewCommand, ReactorCommand, Store,
 };
@@ -86,7 +86,7 @@ fn fire_values(given: &[String]) -> anyhow::Result<Value> {
     for text in given {
         let bad = || CliError::BadParam { text: text.clone() };
         let (source, value) = text.split_once('=').ok_or_else(bad)?;
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        let value = json_of(value).unwrap_or_else(|| Value::from(value));
         values.insert(source.to_owned(), value);
     }
     Ok(Value::from(values))
