@@ -5,9 +5,6 @@ use crate::error::CliError;
 use cargo_metadata::{MetadataCommand, Package};
 use std::path::{Path, PathBuf};
 
-/// Sources that are looked through for a call of `package!()`.
-const MAX_SOURCES: usize = 10_000;
-
 /// The Cargo.toml of the crate that a path is in, as cargo finds it: here, or in a folder above.
 pub(super) fn manifest_of(path: &Path) -> Option<PathBuf> {
     if path.is_file() {
@@ -44,34 +41,4 @@ pub(super) fn find_package(path: &Path) -> anyhow::Result<(Package, PathBuf)> {
             Err(CliError::Workspace { path: path.to_owned(), members }.into())
         }
     }
-}
-
-/// False when no source of a crate calls `package!()`: nothing needs to be built to tell.
-pub(super) fn calls_package(package: &Package) -> bool {
-    let Some(folder) = package.manifest_path.parent() else { return true };
-    let mut folders = vec![folder.join("src").into_std_path_buf()];
-    let mut looked_at = 0;
-    while let Some(folder) = folders.pop() {
-        // What cannot be read, cargo will tell.
-        let Ok(entries) = std::fs::read_dir(folder) else { return true };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            looked_at += 1;
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let text = std::fs::read(&path).unwrap_or_default();
-                // Files from elsewhere may have the call.
-                let may_call = ["package!", "include!", "#[path"].iter().any(|word| contains(&text, word));
-                if may_call || looked_at > MAX_SOURCES {
-                    return true;
-                }
-            }
-        }
-    }
-    // A library that stands elsewhere.
-    !folder.join("src").is_dir()
-}
-
-fn contains(text: &[u8], word: &str) -> bool {
-    text.windows(word.len()).any(|window| window == word.as_bytes())
 }

@@ -1,13 +1,15 @@
 //! A crate to a package file: cargo with what the crate does not say itself, then the archive.
 
+mod calls;
 mod cargo;
 mod find;
 mod metadata;
 
 use crate::error::CliError;
+use calls::calls_package;
 use cargo::{Library, check_crate, compile};
 use cargo_metadata::Package;
-use find::{calls_package, find_package};
+use find::find_package;
 use longshore_package::{Digest, PackageName, PackageSection, StaticRecord, pack, target_path};
 use metadata::{check_leftovers, check_metadata, manifest};
 use std::path::{Path, PathBuf};

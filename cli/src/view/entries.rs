@@ -22,3 +22,9 @@ pub(crate) async fn entries(store: &Store, kind: EntryKind) -> anyhow::Result<Ve
     }
     Ok(found)
 }
+
+/// The name of a workflow as it is given on the command line. `tenant::name` is recorded.
+pub(crate) fn workflow_name(recorded: &str) -> String {
+    let (tenant, name) = recorded.split_once("::").unwrap_or(("public", recorded));
+    if tenant == "public" { name.to_owned() } else { format!("{tenant}/{name}") }
+}

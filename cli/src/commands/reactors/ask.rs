@@ -1,6 +1,6 @@
 //! `longshore reactors push`, `resend`, `fire`, `pause`, `resume`, `reset`: requests to the host of a reactor.
 
-use super::One;
+use super::one::One;
 use super::status::{document, find, text};
 use crate::error::CliError;
 use crate::home::{Home, now_ms};

@@ -2,13 +2,14 @@
 
 mod ask;
 mod list;
+mod one;
 mod show;
 mod status;
 
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
-use crate::request::decision::Decision;
 use longshore_store::ReactorCommand;
+use one::One;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -60,15 +61,6 @@ enum Verb {
     Resume(One),
     /// Close the circuits of graphs that failed too often in a row: the next firing calls them
     Reset(One),
-}
-
-/// The reactor that is asked, and who asks.
-#[derive(Debug, clap::Args)]
-struct One {
-    /// The reactor; `tenant/name` for tenants other than public
-    reactor: String,
-    #[command(flatten)]
-    decision: Decision,
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {

@@ -1,9 +1,8 @@
 //! `longshore workflows list`.
 
-use super::shown;
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer, table};
-use crate::view::entries::{Entry, entries};
+use crate::view::entries::{Entry, entries, workflow_name};
 use longshore_store::EntryKind;
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ pub(super) async fn run(home: &Home, printer: &Printer) -> anyhow::Result<ExitSt
     let workflows = entries(&home.open_read_only().await?, EntryKind::Workflow).await?;
     let document = |entry: &Entry| {
         json!({
-            "name": shown(&entry.name),
+            "name": workflow_name(&entry.name),
             "package": entry.package,
             "description": entry.detail["description"],
             "params": entry.detail["params"],
@@ -32,5 +31,5 @@ fn row(entry: &Entry) -> Vec<String> {
     let names: Vec<&str> = params.iter().filter_map(|param| param["name"].as_str()).collect();
     let what = entry.detail["description"].as_str().unwrap_or_default();
     let what = what.lines().next().unwrap_or_default();
-    vec![shown(&entry.name), entry.package.to_string(), names.join(", "), what.to_owned()]
+    vec![workflow_name(&entry.name), entry.package.to_string(), names.join(", "), what.to_owned()]
 }

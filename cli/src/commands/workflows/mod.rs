@@ -28,9 +28,3 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         Verb::Show(show) => show::run(&args.home, show, printer).await,
     }
 }
-
-/// The name as it is given on the command line: `tenant::name` is recorded.
-fn shown(recorded: &str) -> String {
-    let (tenant, name) = recorded.split_once("::").unwrap_or(("public", recorded));
-    if tenant == "public" { name.to_owned() } else { format!("{tenant}/{name}") }
-}

@@ -1,11 +1,10 @@
 //! `longshore workflows show`.
 
-use super::shown;
 use crate::error::CliError;
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
 use crate::view::drawing::{Drawing, Format, Shape};
-use crate::view::entries::{Entry, entries};
+use crate::view::entries::{Entry, entries, workflow_name};
 use longshore_store::{EntryKind, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -43,8 +42,8 @@ pub(super) async fn run(home: &Home, args: Args, printer: &Printer) -> anyhow::R
 /// The workflow of this name in the desired packages.
 async fn find(store: &Store, name: &str) -> anyhow::Result<Entry> {
     let workflows = entries(store, EntryKind::Workflow).await?;
-    let known = workflows.iter().map(|entry| shown(&entry.name)).collect();
-    let found = workflows.into_iter().find(|entry| shown(&entry.name) == name);
+    let known = workflows.iter().map(|entry| workflow_name(&entry.name)).collect();
+    let found = workflows.into_iter().find(|entry| workflow_name(&entry.name) == name);
     Ok(found.ok_or_else(|| CliError::NoEntry { kind: "workflow", name: name.to_owned(), known })?)
 }
 

@@ -1,0 +1,12 @@
+//! Which reactor a request is to, and whose.
+
+use crate::request::decision::Decision;
+
+/// The reactor that is asked, and who asks.
+#[derive(Debug, clap::Args)]
+pub(super) struct One {
+    /// The reactor; `tenant/name` for tenants other than public
+    pub(super) reactor: String,
+    #[command(flatten)]
+    pub(super) decision: Decision,
+}

@@ -1,0 +1,133 @@
+//! Whether a crate calls `package!()`, told from its sources.
+
+use cargo_metadata::Package;
+
+/// Sources that are looked through.
+const MAX_SOURCES: usize = 10_000;
+
+/// Macros that write no items of a package. Any other one may call `package!()` for the crate.
+const PLAIN_MACROS: [&str; 14] = [
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "debug_assert",
+    "eprintln",
+    "format",
+    "macro_rules",
+    "matches",
+    "panic",
+    "print",
+    "println",
+    "todo",
+    "vec",
+    "write",
+];
+
+/// Where attributes come from that write no items of a package: the language, the compiler's tools, and ourselves.
+const PLAIN_ATTRIBUTES: [&str; 32] = [
+    "allow",
+    "cfg",
+    "cfg_attr",
+    "clippy",
+    "computation_graph",
+    "default",
+    "deny",
+    "deprecated",
+    "derive",
+    "doc",
+    "error",
+    "expect",
+    "forbid",
+    "ignore",
+    "inline",
+    "longshore",
+    "must_use",
+    "node",
+    "non_exhaustive",
+    "passthrough_accumulator",
+    "reactor",
+    "repr",
+    "rustfmt",
+    "serde",
+    "should_panic",
+    "source",
+    "task",
+    "test",
+    "tokio",
+    "trigger",
+    "warn",
+    "workflow",
+];
+
+/// False when no source of a crate calls `package!()`, and none is written by what may: nothing needs to be built to
+/// tell.
+pub(super) fn calls_package(package: &Package) -> bool {
+    let Some(folder) = package.manifest_path.parent() else { return true };
+    let mut folders = vec![folder.join("src").into_std_path_buf()];
+    let mut looked_at = 0;
+    while let Some(folder) = folders.pop() {
+        // What cannot be read, cargo will tell.
+        let Ok(entries) = std::fs::read_dir(folder) else { return true };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            looked_at += 1;
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read(&path).unwrap_or_default();
+                if looked_at > MAX_SOURCES || may_call(&String::from_utf8_lossy(&text)) {
+                    return true;
+                }
+            }
+        }
+    }
+    // A library that stands elsewhere.
+    !folder.join("src").is_dir()
+}
+
+/// True when a source calls `package!()`, or a macro that may write the call.
+fn may_call(source: &str) -> bool {
+    source.contains("package!") || source.lines().any(|line| is_written_elsewhere(line.trim_start()))
+}
+
+/// True of a line that begins with a macro or an attribute we do not know.
+fn is_written_elsewhere(line: &str) -> bool {
+    if let Some(attribute) = line.strip_prefix("#![").or_else(|| line.strip_prefix("#[")) {
+        let root = attribute.split(|c| !is_of_name(c)).next().unwrap_or_default();
+        return !PLAIN_ATTRIBUTES.contains(&root);
+    }
+    let Some((path, rest)) = line.split_once('!') else { return false };
+    let is_call = !path.is_empty()
+        && path.chars().all(|c| is_of_name(c) || c == ':')
+        && rest.trim_start().starts_with(['(', '[', '{']);
+    is_call && !path.rsplit("::").next().is_some_and(|name| PLAIN_MACROS.contains(&name))
+}
+
+fn is_of_name(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_macro_writes_may_call_it() {
+        for source in [
+            "longshore::package!();",
+            "flows::chain!(numbers);",
+            "    chain! { numbers }",
+            "include!(\"flow.rs\");",
+            "#[path = \"flow.rs\"]\nmod flow;",
+            "#[flows::package]\nmod flow {}",
+        ] {
+            assert!(may_call(source), "{source}");
+        }
+        for source in [
+            "#![deny(warnings)]\nfn a() {\n    std::println!(\"a\");\n    assert!(b != (c));\n}",
+            "#[longshore::workflow(name = \"a\")]\nmod a {\n    #[task]\n    async fn b() {}\n}",
+            "    if a != (b) {\n    !c\n",
+        ] {
+            assert!(!may_call(source), "{source}");
+        }
+    }
+}
