@@ -7,7 +7,11 @@ use longshore_store::RunState;
 use longshore_testing::{Kind, TestHost};
 use std::path::Path;
 use std::time::Duration;
-use support::{in_c, other_entries, variant};
+use support::{as_an_ordinary_user, in_c, other_entries, variant};
+use tokio::sync::Mutex;
+
+/// Held by a test that counts the processes of a name.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// The end of an isolated package.
 enum Alone {
@@ -150,6 +154,7 @@ async fn what_a_package_leaves_behind_is_recorded_when_it_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn isolated_the_host_survives_all_of_them() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().expect("folder");
     let host = with_other(folder.path(), Kind::Isolated).await;
     let before = BEFORE.iter().map(|(how, _, alone)| (how, alone));
@@ -183,6 +188,21 @@ async fn isolated_the_host_survives_all_of_them() {
         assert!(std::time::Instant::now() < deadline, "processes are left behind");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn all_of_it_holds_for_an_ordinary_user_too() {
+    if !nix::unistd::geteuid().is_root() {
+        // Then the other tests here have shown it.
+        return;
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let mut tests = as_an_ordinary_user(folder.path());
+    let _alone = ALONE.blocking_lock();
+    let ended = tests.output().expect("starts");
+    let output = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{output}{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(output.contains("4 passed"), "{output}");
 }
 
 /// Processes of isolated packages that are children of this one.

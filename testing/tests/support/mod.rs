@@ -3,12 +3,40 @@
 
 use longshore_reconciler::HostOptions;
 use longshore_testing::{Kind, TestHost, throwaway_build, throwaway_target};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 /// The program of probes and of isolated packages.
 const CHILD: &str = env!("CARGO_BIN_EXE_longshore-test-child");
+
+/// Where a test program that runs as another user finds the child and the corpus.
+const PREPARED: &str = "LONGSHORE_TEST_PREPARED";
+
+fn prepared(name: &str) -> Option<PathBuf> {
+    std::env::var_os(PREPARED).map(|folder| Path::new(&folder).join(name))
+}
+
+/// This test program, to be run as an ordinary user with whatever it needs: that user may not look into the checkout.
+pub fn as_an_ordinary_user(folder: &Path) -> Command {
+    const NOBODY: u32 = 65_534;
+    let put = |from: &Path, name: &str| {
+        std::fs::copy(from, folder.join(name)).expect("copies");
+    };
+    put(&std::env::current_exe().expect("a program"), "tests");
+    put(Path::new(CHILD), "child");
+    std::fs::write(folder.join("corpus.so"), corpus()).expect("writes");
+    let temporary = folder.join("tmp");
+    std::fs::create_dir(&temporary).expect("folder");
+    std::os::unix::fs::chown(&temporary, Some(NOBODY), Some(NOBODY)).expect("gives it away");
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("opens it");
+    let mut command = Command::new(folder.join("tests"));
+    command.env(PREPARED, folder).env("TMPDIR", &temporary).env("HOME", &temporary).current_dir(&temporary);
+    command.uid(NOBODY).gid(NOBODY);
+    command
+}
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
@@ -17,7 +45,10 @@ fn folder(name: &str) -> PathBuf {
 /// The library of `tests/corpus`, built once for a test program.
 pub fn corpus() -> &'static [u8] {
     static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
-    BUILT.get_or_init(|| build("corpus"))
+    BUILT.get_or_init(|| match prepared("corpus.so") {
+        Some(library) => std::fs::read(library).expect("reads"),
+        None => build("corpus"),
+    })
 }
 
 /// The library of a crate in `tests`.
@@ -142,10 +173,10 @@ fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
 pub fn in_c(define: &str, number: u32, folder: &Path) -> Vec<u8> {
     let (record, _) = record_of(number, folder);
     let (bare, out) = (folder.join("bare.so"), folder.join("broken.so"));
-    run(Command::new("cc")
-        .args(["-shared", "-fPIC", &format!("-D{define}"), "-o"])
-        .arg(&bare)
-        .arg(self::folder("support/broken.c")));
+    let source = folder.join("broken.c");
+    std::fs::write(&source, include_str!("broken.c")).expect("writes");
+    let define = format!("-D{define}");
+    run(Command::new("cc").args(["-shared", "-fPIC", &define, "-o"]).arg(&bare).arg(&source));
     let add = format!("--add-section=.longshore={}", record.display());
     run(Command::new("objcopy").arg(add).arg(&bare).arg(&out));
     std::fs::read(&out).expect("reads")
@@ -163,5 +194,6 @@ pub async fn open(folder: &Path, kind: Kind) -> TestHost {
 
 /// The options of [`open`].
 pub fn options(folder: &Path, kind: Kind) -> HostOptions {
-    TestHost::options(folder, CHILD, kind)
+    let child = prepared("child").unwrap_or_else(|| CHILD.into());
+    TestHost::options(folder, child, kind)
 }
