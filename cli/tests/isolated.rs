@@ -7,7 +7,7 @@ use longshore_reconciler::Outcome;
 use longshore_store::{EventKind, EventRow, RunState, Subject};
 use longshore_testing::TestHost;
 use std::time::Duration;
-use support::{Crate, build_into};
+use support::{Crate, Longshore, build_into};
 
 /// A package that does to its process what the params say.
 const SOURCE: &str = r#"
@@ -148,4 +148,29 @@ async fn an_isolated_package_is_swapped_and_its_process_ends() {
             }
         }
     }
+}
+
+#[test]
+fn a_process_is_restarted_from_the_program_of_its_host_although_an_upgrade_replaced_the_file() {
+    let mut longshore = Longshore::new();
+    moody(&longshore.home.path().join("packages"));
+    let command = std::mem::replace(&mut longshore.program, longshore.home.path().join("longshore"));
+    std::fs::copy(&command, &longshore.program).expect("copies");
+    let host = longshore.spawn(&["serve"], &[]);
+    let replaced = std::mem::replace(&mut longshore.program, command);
+    let process = || {
+        let ended = longshore.run(&["runs", "start", "moody", "--wait", "--json"]);
+        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, longshore.log());
+        ended.json()["context"]["pid"].as_i64().expect("a process")
+    };
+    let before = process();
+    let newer = longshore.home.path().join("newer");
+    std::fs::write(&newer, "#!/bin/sh\nexit 9\n").expect("writes");
+    std::fs::set_permissions(&newer, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("makes it run");
+    std::fs::rename(&newer, &replaced).expect("replaces");
+    let killed = std::process::Command::new("kill").args(["-KILL", &before.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    assert_ne!(process(), before);
+    assert_eq!(host.stop(), Some(0), "{}", longshore.log());
 }

@@ -47,6 +47,8 @@ fn build_folder(folder: &Path, out: &Path) -> PathBuf {
 /// The command, with a home of its own.
 pub struct Longshore {
     pub home: tempfile::TempDir,
+    /// The command that is started.
+    pub program: PathBuf,
 }
 
 /// The end of a command.
@@ -80,7 +82,8 @@ impl Ended {
 
 impl Longshore {
     pub fn new() -> Self {
-        Self { home: tempfile::tempdir().expect("a folder") }
+        let program = env!("CARGO_BIN_EXE_longshore").into();
+        Self { home: tempfile::tempdir().expect("a folder"), program }
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
@@ -89,7 +92,8 @@ impl Longshore {
 
     /// The command, started by another program.
     fn command_through(&self, starter: &[&str], args: &[&str]) -> Command {
-        let program = [starter, &[env!("CARGO_BIN_EXE_longshore")]].concat();
+        let program = self.program.to_str().expect("UTF-8");
+        let program = [starter, &[program]].concat();
         let mut command = Command::new(program[0]);
         command
             .args(&program[1..])
