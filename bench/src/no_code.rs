@@ -1,4 +1,4 @@
-//! Packages whose tasks are no code: each ends after a time, with a change of the context. What is left is the engine.
+//! Packages whose tasks are not code: each ends after a time, with a change of the context. What is left is the engine.
 
 use longshore_engine::{
     Attempt, AttemptOutcome, AttemptReports, BoxFuture, Catalog, ContextMap, Engine, GraphRunner, LeaseId,

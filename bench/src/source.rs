@@ -1,4 +1,4 @@
-//! A directory of thousands of files that are no packages.
+//! A directory of thousands of files that are not packages.
 
 use crate::host::{open, pass};
 use crate::row::{Row, median};

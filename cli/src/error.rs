@@ -3,6 +3,7 @@
 use crate::output::{ExitStatus, Printer, plain, write_out};
 use crate::stdio::errln;
 use clap::error::ErrorKind;
+use longshore_engine::suggestion;
 use longshore_package::INTERFACE_VERSION;
 use longshore_store::RunId;
 use serde_json::json;
@@ -97,17 +98,16 @@ impl CliError {
             Self::CargoFailed { .. } => "cargo's own message is above".into(),
             Self::NoPackageCall { .. } => "add `longshore::package!();` to src/lib.rs".into(),
             Self::NoArtifact { .. } => "see cargo's messages above".into(),
-            Self::BadParam { .. } => "write --param key=value".into(),
+            Self::BadParam { .. } => "write KEY=VALUE".into(),
             Self::ParamTwice { .. } => "give it once".into(),
             Self::BadEvent { .. } => "events are JSON: quote texts, as in '\"text\"'".into(),
             Self::NoEntry { kind, known, .. } if known.is_empty() => format!("no loaded package has a {kind}"),
-            Self::NoEntry { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::NoEntry { name, known, .. } => suggestion(name, known),
             Self::NoPackage { known, .. } | Self::NoDigest { known, .. } if known.is_empty() => {
                 "take one in: `longshore packages add FILE`".into()
             }
-            Self::NoPackage { known, .. } | Self::NoDigest { known, .. } => {
-                format!("there are: {}", known.join(", "))
-            }
+            Self::NoPackage { name, known } => suggestion(name, known),
+            Self::NoDigest { wanted, known, .. } => suggestion(wanted, known),
             Self::SeveralWorkflows { .. } => "choose one: --workflow NAME".into(),
             Self::NoWorkflow { .. } => {
                 "put `#[longshore::workflow(name = \"..\")]` on a module of tasks".into()

@@ -10,7 +10,7 @@ mod packaging;
 mod progress;
 mod request;
 mod stdio;
-mod stops;
+mod stop_signals;
 mod view;
 
 use clap::Parser;
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     longshore_reconciler::run_child_if_requested();
-    stdio::say_if_requested();
+    stdio::print_if_requested();
     // Does nothing unless failpoints are compiled in, which only tests do.
     let _failpoints = fail::FailScenario::setup();
     let args = match args::Args::try_parse() {

@@ -23,7 +23,7 @@ pub(crate) enum ExitStatus {
     Usage,
     /// The run ended as failed or cancelled.
     RunFailed,
-    /// It was interrupted by Ctrl-C.
+    /// It was interrupted by a stop signal.
     Interrupted,
 }
 
@@ -77,7 +77,7 @@ impl Printer {
     }
 }
 
-/// Writes to stdout. Whoever read it may have seen enough (`| head`): that is no failure of the command.
+/// Writes to stdout. Whoever read it may have seen enough (`| head`): that is not a failure of the command.
 pub(crate) fn write_out(text: &str) -> anyhow::Result<()> {
     match stdio::write_out(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -150,7 +150,7 @@ pub(crate) fn subject(recorded: &str) -> String {
     }
 }
 
-/// The state of a run. One that is green although work of it was skipped says so.
+/// The state of a run. ReactorTarget that is green although work of it was skipped says so.
 pub(crate) fn state(state: RunState, skipped_tasks: i64) -> String {
     match skipped_tasks {
         0 => state.as_str().to_owned(),

@@ -79,7 +79,7 @@ fn a_new_crate_in_a_workspace_is_a_member_of_it() {
     assert!(String::from_utf8_lossy(&metadata.stdout).contains("\"name\":\"fresh\""));
     let built = run_in(&longshore, folder, &["build", "crates/fresh", "--json"]);
     assert_eq!(built.code, Some(0), "{}{}", built.stdout, built.stderr);
-    // The workspace itself is no crate, and names those that are.
+    // The workspace itself is not a crate, and names those that are.
     let refused = run_in(&longshore, folder, &["build", ".", "--json"]);
     assert_eq!(refused.error_code(), "LS0701");
     assert!(

@@ -140,7 +140,7 @@ fn a_crate_of_three_renamed_dependencies_and_several_modules_builds_and_runs() {
 }
 
 #[test]
-fn crates_that_are_no_packages_say_what_is_missing() {
+fn crates_that_are_not_packages_say_what_is_missing() {
     let longshore = Longshore::new();
     let code = |krate: &Crate| longshore.run(&["build", krate.path(), "--json"]).error_code();
     let plain = "[package]\nname = \"plain\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n";

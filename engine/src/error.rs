@@ -212,25 +212,27 @@ impl Error {
             Self::UnknownWorkflow { known, .. } if known.is_empty() => {
                 "no workflow is loaded: see `longshore packages` for what was refused and why".into()
             }
-            Self::UnknownWorkflow { workflow, known, .. } => names(workflow, known),
+            Self::UnknownWorkflow { workflow, known, .. } => suggestion(workflow, known),
             Self::MissingParam { param, .. } => format!("give it: --param {param}=.."),
             Self::UnknownParam { known, .. } if known.is_empty() => "it takes none".into(),
-            Self::UnknownParam { param, known, .. } => names(param, known),
+            Self::UnknownParam { param, known, .. } => suggestion(param, known),
             Self::BadParams { errors } => {
                 let mut fixes: Vec<String> = errors.iter().map(Self::fix).collect();
                 fixes.dedup();
                 fixes.join("; ")
             }
-            Self::BadParam { .. } => "values are JSON; a text that is not JSON counts as a string".into(),
+            Self::BadParam { .. } => {
+                "a value is read as the type of its param: a text for a `String`, JSON otherwise".into()
+            }
             Self::ContextTooLarge { .. } => "pass a reference (a path, a key) instead of the data".into(),
             Self::UnknownRun { .. } => "see `longshore runs list`".into(),
             Self::UnknownReactor { known, .. } if known.is_empty() => "no reactor is loaded".into(),
             Self::UnknownReactor { reactor: name, known }
-            | Self::UnknownSource { source_name: name, known, .. } => names(name, known),
+            | Self::UnknownSource { source_name: name, known, .. } => suggestion(name, known),
             Self::UnknownTrigger { known, .. } if known.is_empty() => {
                 "no loaded package has a trigger".into()
             }
-            Self::UnknownTrigger { trigger, known } => names(trigger, known),
+            Self::UnknownTrigger { trigger, known } => suggestion(trigger, known),
             Self::TriggerIsBusy { trigger } => format!(
                 "wait for it or cancel it (`longshore runs list --state running`), or let `{trigger}` allow_concurrent"
             ),
@@ -255,8 +257,8 @@ impl Error {
 /// Names that are listed at most.
 const MAX_NAMES: usize = 20;
 
-/// The names that there are, the one that may be meant first.
-fn names(written: &str, known: &[String]) -> String {
+/// The names that there are as advice, the one that may be meant first, and at most twenty.
+pub fn suggestion(written: &str, known: &[String]) -> String {
     let distance = |name: &&String| strsim::damerau_levenshtein(written, name);
     let nearest = known.iter().min_by_key(distance).filter(|name| distance(name) <= 1 + name.len() / 4);
     let meant = nearest.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
@@ -273,9 +275,9 @@ mod tests {
     #[test]
     fn the_name_that_may_be_meant_comes_first_and_few_are_listed() {
         let known: Vec<String> = ["city", "days"].map(String::from).into();
-        assert_eq!(names("citi", &known), "did you mean `city`? there are: city, days");
-        assert_eq!(names("nothing", &known), "there are: city, days");
+        assert_eq!(suggestion("citi", &known), "did you mean `city`? there are: city, days");
+        assert_eq!(suggestion("nothing", &known), "there are: city, days");
         let many: Vec<String> = (0..25).map(|n| format!("workflow{n}")).collect();
-        assert!(names("x", &many).ends_with("workflow19 and 5 more"));
+        assert!(suggestion("x", &many).ends_with("workflow19 and 5 more"));
     }
 }

@@ -40,7 +40,7 @@ mod writer;
 pub use backoff::Backoff;
 pub use clock::{Clock, Rng};
 pub use engine::Engine;
-pub use error::Error;
+pub use error::{Error, suggestion};
 pub use futures_util::future::BoxFuture;
 pub use handle::{EngineHandle, StartRequest};
 pub use model::attempt::{Attempt, AttemptFailure, AttemptOutcome, LeaseId};
@@ -62,7 +62,7 @@ pub use port::wire::{POLL_DEADLINE_MS, read_poll, read_reply, start_request};
 pub use reactors::Reactors;
 pub use reactors::status::{GraphStatus, Health, ReactorStatus, SourceStatus};
 pub use report::{AttemptReport, RunReport, TaskReport};
-pub use requests::Given;
+pub use requests::StartInput;
 pub use retention::{Pruned, prune};
 pub use streams::{
     EVENT_STREAMS, EventStream, OpenedStream, StreamError, StreamEvent, StreamKind, StreamOpening,

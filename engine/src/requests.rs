@@ -31,7 +31,7 @@ const ANSWER_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 /// What somebody gives a run that is started from outside, as it was typed: the workflow's types decide what it means.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Given {
+pub struct StartInput {
     /// Params by name.
     pub params: BTreeMap<String, String>,
     /// Keys of the context beside the params.
@@ -40,7 +40,7 @@ pub struct Given {
     pub key: Option<String>,
 }
 
-impl Given {
+impl StartInput {
     /// The start of a workflow with it.
     pub fn request(&self, def: &WorkflowDef) -> StartRequest {
         StartRequest {
@@ -154,7 +154,7 @@ async fn fire(engine: &EngineHandle, request: &RequestRow) -> Result<Vec<RunId>,
     }
 }
 
-fn given(request: &RequestRow) -> Result<Given, Error> {
+fn given(request: &RequestRow) -> Result<StartInput, Error> {
     serde_json::from_str(&request.payload).map_err(|error| Error::BadRequest { message: error.to_string() })
 }
 

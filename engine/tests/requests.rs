@@ -1,7 +1,7 @@
 //! Requests of other programs: starts and fires through the database, answered once.
 #![allow(missing_docs, reason = "what an author would write, without the prose")]
 
-use longshore_engine::{Engine, Given, Options, RunReport};
+use longshore_engine::{Engine, Options, RunReport, StartInput};
 use longshore_store::{
     EventKind, EventRow, NewRequest, RequestAnswer, RequestKind, RunState, Store, Subject,
 };
@@ -88,7 +88,7 @@ async fn a_request_starts_its_workflow_once_with_typed_params(backend: Backend) 
     let engine = open_embedded(backend.open().await, Options::default()).await;
     let store = engine.store();
     let params = texts(&[("zip", "01234"), ("count", "7")]);
-    let given = Given { params, context: texts(&[("asked", "[1]")]), key: None };
+    let given = StartInput { params, context: texts(&[("asked", "[1]")]), key: None };
     let payload = serde_json::to_string(&given).expect("JSON");
     let id = ask(store, RequestKind::Start, "zips", payload.clone()).await;
     let report = run_of(&engine, &id).await;
@@ -104,7 +104,7 @@ async fn a_request_starts_its_workflow_once_with_typed_params(backend: Backend) 
     assert_eq!(run_of(&engine, &id).await.run_id, report.run_id);
 
     // A key of one's own counts over requests.
-    let keyed = serde_json::to_string(&Given { key: Some("k".into()), ..given }).expect("JSON");
+    let keyed = serde_json::to_string(&StartInput { key: Some("k".into()), ..given }).expect("JSON");
     let first = ask(store, RequestKind::Start, "zips", keyed.clone()).await;
     let second = ask(store, RequestKind::Start, "zips", keyed).await;
     assert_eq!(run_of(&engine, &first).await.run_id, run_of(&engine, &second).await.run_id);
@@ -115,7 +115,7 @@ async fn a_request_that_cannot_be_done_is_refused_with_what_to_do(backend: Backe
     let engine = open_embedded(backend.open().await, Options::default()).await;
     let store = engine.store();
     let payload = |params: &[(&str, &str)]| {
-        let given = Given { params: texts(params), ..Given::default() };
+        let given = StartInput { params: texts(params), ..StartInput::default() };
         serde_json::to_string(&given).expect("JSON")
     };
     for (kind, name, payload, code, says) in [
@@ -146,7 +146,7 @@ async fn a_trigger_is_fired_on_request_and_not_over_its_own_run(backend: Backend
     let _alone = ALONE.lock().await;
     let engine = open_embedded(backend.open().await, Options::default()).await;
     let store = engine.store();
-    let payload = || serde_json::to_string(&Given::default()).expect("JSON");
+    let payload = || serde_json::to_string(&StartInput::default()).expect("JSON");
     let first = ask(store, RequestKind::Fire, "yearly", payload()).await;
     let RequestAnswer::Started { runs } = answer(store, &first).await else { panic!("it is started") };
     let again = ask(store, RequestKind::Fire, "yearly", payload()).await;

@@ -251,7 +251,7 @@ impl Host {
     /// Opens a host: database, engine, reconciler, and, when it follows its directories, the passes in the background.
     ///
     /// # Errors
-    /// [`Error::Home`], [`Error::Store`], [`Error::Engine`].
+    /// [`Error::Home`], [`Error::UnsafeCache`], [`Error::SourceContainsHome`], [`Error::Store`], [`Error::Engine`].
     pub async fn open(options: HostOptions) -> Result<Self, Error> {
         let HostOptions { database, engine, reconciler: options, follow, on_report } = options.absolute();
         for folder in options.wake.iter().chain([&options.cache]) {

@@ -44,6 +44,18 @@ impl HostRow {
         read_rows("hosts", "id", &rows.map_err(|e| Error::of("list hosts", e))?)
     }
 
+    /// The hosts that run, as far as can be told at `now` milliseconds since 1970, the one that was seen last first.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn running(store: &Store, now: i64) -> Result<Vec<Self>, Error> {
+        let sql = "SELECT id, name, pid, started_at, seen_at, stopped_at, died FROM hosts \
+                   WHERE stopped_at IS NULL AND seen_at >= $1 ORDER BY seen_at DESC";
+        let seen = now.saturating_sub(Self::SEEN_MS);
+        let rows = sqlx::query(sql).bind(seen).fetch_all(store.reader()).await;
+        read_rows("hosts", "id", &rows.map_err(|e| Error::of("look for a host", e))?)
+    }
+
     /// True when it runs, as far as can be told at `now` milliseconds since 1970.
     pub fn is_alive(&self, now: i64) -> bool {
         self.stopped_at.is_none() && self.seen_at >= now.saturating_sub(Self::SEEN_MS)
@@ -60,20 +72,6 @@ impl Store {
             .fetch_one(&mut **tx)
             .await
             .map_err(|e| Error::of("look for the host before", e))
-    }
-
-    /// True when a host runs, as far as can be told at `now` milliseconds since 1970.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn has_host(&self, now: i64) -> Result<bool, Error> {
-        let sql = "SELECT COUNT(*) FROM hosts WHERE stopped_at IS NULL AND seen_at >= $1";
-        let hosts: i64 = sqlx::query_scalar(sql)
-            .bind(now.saturating_sub(HostRow::SEEN_MS))
-            .fetch_one(self.reader())
-            .await
-            .map_err(|e| Error::of("look for a host", e))?;
-        Ok(hosts > 0)
     }
 
     /// Records that a host started; older hosts of this database are marked stopped, and none was seen later than now.

@@ -27,7 +27,7 @@ const GROWING: [&str; 13] = [
     "requests",
 ];
 
-/// Indexes of what is open, waits or failed. They are small however long the history is: walking through one is no scan.
+/// Indexes of what is open, waits or failed. They are small however long the history is: walking through one is not a scan.
 const OF_WHAT_IS_OPEN: [&str; 10] = [
     "hosts_running",
     "requests_waiting",

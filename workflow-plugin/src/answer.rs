@@ -87,7 +87,7 @@ impl Shell {
         match self.attempts.cancel(lease) {
             Cancelled::NotRunning => return false,
             Cancelled::Aborted => {}
-            Cancelled::Told => {
+            Cancelled::Requested => {
                 let attempts = Arc::clone(&self.attempts);
                 let later = async move {
                     tokio::time::sleep(STOP_GRACE).await;

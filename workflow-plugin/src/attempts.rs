@@ -20,7 +20,7 @@ pub(crate) enum Cancelled {
     /// It stops at its next await.
     Aborted,
     /// It looks out for that, and was told. Whoever cancels aborts it when it takes too long.
-    Told,
+    Requested,
 }
 
 /// The attempts that run right now.
@@ -59,12 +59,12 @@ impl Attempts {
 
     /// Tells an attempt to stop.
     pub(crate) fn cancel(&self, lease: u64) -> Cancelled {
-        let looks_out = match self.lock().get(&lease) {
+        let observes = match self.lock().get(&lease) {
             None => return Cancelled::NotRunning,
-            Some(running) => running.signals.tell(),
+            Some(running) => running.signals.request_cancel(),
         };
-        if looks_out {
-            return Cancelled::Told;
+        if observes {
+            return Cancelled::Requested;
         }
         self.abort(lease);
         Cancelled::Aborted

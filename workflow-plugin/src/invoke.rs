@@ -253,13 +253,13 @@ impl Slot for HostSlot {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.signals.as_ref().is_some_and(|signals| signals.is_told())
+        self.signals.as_ref().is_some_and(|signals| signals.observe_cancelled())
     }
 
     fn cancelled(&self) -> EntryFuture<'_, ()> {
         Box::pin(async {
             match &self.signals {
-                Some(signals) => signals.told().await,
+                Some(signals) => signals.cancelled().await,
                 None => std::future::pending().await,
             }
         })

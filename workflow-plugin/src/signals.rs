@@ -1,16 +1,16 @@
-//! What an attempt is told while it runs.
+//! Signals to an attempt that runs: its slot is free again, or it is cancelled.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
-/// What an attempt is told while it runs.
+/// Signals to an attempt that runs.
 #[derive(Default)]
 pub(crate) struct Signals {
     resume: Notify,
-    is_told: AtomicBool,
-    /// True when the task looks out for it.
-    looks_out: AtomicBool,
-    told: Notify,
+    is_cancelled: AtomicBool,
+    /// True when the task asked for it.
+    observes: AtomicBool,
+    cancelled: Notify,
 }
 
 impl Signals {
@@ -24,27 +24,27 @@ impl Signals {
         self.resume.notified().await;
     }
 
-    /// Tells the attempt to stop. True when it looks out for that, and may be given time to.
-    pub(crate) fn tell(&self) -> bool {
-        self.is_told.store(true, Ordering::SeqCst);
-        self.told.notify_waiters();
-        self.looks_out.load(Ordering::SeqCst)
+    /// Cancels the attempt. True when the task observes that, and may be given time to stop.
+    pub(crate) fn request_cancel(&self) -> bool {
+        self.is_cancelled.store(true, Ordering::SeqCst);
+        self.cancelled.notify_waiters();
+        self.observes.load(Ordering::SeqCst)
     }
 
-    /// True once the attempt was told to stop.
-    pub(crate) fn is_told(&self) -> bool {
-        self.looks_out.store(true, Ordering::SeqCst);
-        self.is_told.load(Ordering::SeqCst)
+    /// True once the attempt is cancelled. Whoever asks observes it from now on.
+    pub(crate) fn observe_cancelled(&self) -> bool {
+        self.observes.store(true, Ordering::SeqCst);
+        self.is_cancelled.load(Ordering::SeqCst)
     }
 
-    /// Waits until the attempt is told to stop.
-    pub(crate) async fn told(&self) {
+    /// Waits until the attempt is cancelled.
+    pub(crate) async fn cancelled(&self) {
         loop {
-            let told = self.told.notified();
-            if self.is_told() {
+            let cancelled = self.cancelled.notified();
+            if self.observe_cancelled() {
                 return;
             }
-            told.await;
+            cancelled.await;
         }
     }
 }

@@ -124,7 +124,7 @@ impl InputCache {
         self.copied.0.get_or_init(copied)
     }
 
-    /// All values as JSON texts, for a person who asks; bytes that are no value in hexadecimal digits.
+    /// All values as JSON texts, for a person who asks; bytes that are not a value in hexadecimal digits.
     pub fn entries_as_json(&self) -> HashMap<String, String> {
         let text = |bytes: &[u8]| match decode::<Value>(bytes) {
             Ok(value) => value.to_string(),

@@ -2,7 +2,7 @@
 
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, span, table, time};
-use longshore_store::{HostRow, Store};
+use longshore_store::HostRow;
 use serde_json::{Value, json};
 
 #[derive(Debug, clap::Args)]
@@ -20,11 +20,6 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let documents: Vec<Value> = hosts.iter().map(document).collect();
     printer.print(&json!({ "hosts": documents }), || text(&hosts))?;
     Ok(ExitStatus::Done)
-}
-
-/// The hosts of a database that were seen last, for an overview.
-pub(crate) async fn newest(store: &Store, limit: i64) -> anyhow::Result<Vec<HostRow>> {
-    Ok(HostRow::newest(store, limit).await?)
 }
 
 /// A host as JSON, with its state.

@@ -1,4 +1,4 @@
-//! One file or folder per command; folders have one file per verb.
+//! ReactorTarget file or folder per command; folders have one file per verb.
 
 pub(crate) mod build;
 pub(crate) mod completions;

@@ -5,7 +5,7 @@ use crate::error::CliError;
 use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
 use crate::stdio::{self, errln};
-use crate::stops::Stops;
+use crate::stop_signals::StopSignals;
 use longshore_reconciler::plan::model::DrainPolicy;
 use longshore_reconciler::source::directory;
 use longshore_reconciler::{Host, HostOptions, Outcome, Report};
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let directories = directories(&args.directories, &args.home)?;
     // Before anything is opened: a signal to stop from now on closes what was opened.
-    let mut stops = Stops::new()?;
+    let mut stops = StopSignals::new()?;
     let shown: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
     let captured = stdio::capture()?;
     let host = Host::open(host_options(&args, directories)).await?;

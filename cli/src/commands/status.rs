@@ -5,7 +5,7 @@ use crate::commands::packages::{check, list};
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
 use longshore_reconciler::readiness::ReadyState;
-use longshore_store::PassInputs;
+use longshore_store::{HostRow, PassInputs};
 use serde_json::json;
 
 /// Hosts that are shown.
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let store = args.home.open_read_only().await?;
     let readiness = check::readiness(&store).await?;
-    let hosts = hosts::newest(&store, HOSTS).await?;
+    let hosts = HostRow::newest(&store, HOSTS).await?;
     let packages = list::PackageList::load(&store).await?;
     let unfinished: u64 = PassInputs::load(&store).await?.pins.values().sum();
     let count = packages.served();

@@ -1,6 +1,6 @@
-//! Whether a crate calls `package!()`, told from its sources.
+//! Search of a crate's sources for a call of `package!()`.
 
-use cargo_metadata::Package;
+use cargo_metadata::{CrateType, Package, Target};
 
 /// Sources that are looked through.
 const MAX_SOURCES: usize = 10_000;
@@ -62,8 +62,10 @@ const PLAIN_ATTRIBUTES: [&str; 32] = [
 /// False when no source of a crate calls `package!()`, and none is written by what may: nothing needs to be built to
 /// tell.
 pub(super) fn calls_package(package: &Package) -> bool {
-    let Some(folder) = package.manifest_path.parent() else { return true };
-    let mut folders = vec![folder.join("src").into_std_path_buf()];
+    let is_library = |target: &&Target| target.crate_types.contains(&CrateType::CDyLib) || target.is_lib();
+    let library = package.targets.iter().find(is_library).and_then(|target| target.src_path.parent());
+    let Some(folder) = library else { return true };
+    let mut folders = vec![folder.to_path_buf().into_std_path_buf()];
     let mut looked_at = 0;
     while let Some(folder) = folders.pop() {
         // What cannot be read, cargo will tell.
@@ -80,8 +82,7 @@ pub(super) fn calls_package(package: &Package) -> bool {
             }
         }
     }
-    // A library that stands elsewhere.
-    !folder.join("src").is_dir()
+    false
 }
 
 /// True when a source calls `package!()`, or a macro that may write the call.

@@ -1,65 +1,87 @@
 //! Requests to the host of a database, and its answers.
 
 pub(crate) mod decision;
-pub(crate) mod given;
+pub(crate) mod input;
 
 use crate::error::CliError;
 use crate::home::now_ms;
 use crate::output::{ExitStatus, Printer};
 use crate::request::decision::Decision;
-use longshore_engine::Given;
-use longshore_store::{NewRequest, RequestAnswer, RequestKind, RequestRow, RunId, Store, TenantId};
+use longshore_engine::StartInput;
+use longshore_store::{HostRow, NewRequest, RequestAnswer, RequestKind, RequestRow, RunId, Store, TenantId};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// The time the host's answer is waited for.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The interval at which an answer is looked for.
-pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A request by what it is, whose it is, and its name.
+pub(crate) type Target<'t> = (RequestKind, TenantId, &'t str);
 
 /// Asks the host to start something. Returns the runs, none when it has not answered in time: it still will.
 pub(crate) async fn ask(
     store: &Store,
-    (kind, tenant, name): (RequestKind, TenantId, &str),
-    given: &Given,
+    (kind, tenant, name): Target<'_>,
+    given: &StartInput,
     decision: &Decision,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> anyhow::Result<Option<Vec<RunId>>> {
     let payload = serde_json::to_string(given)?;
     let (name, Decision { actor, reason }) = (name.to_owned(), decision.clone());
     let request = NewRequest { kind, tenant, name, payload, actor, reason };
     let id = request.insert(store, now_ms()).await?;
+    let answer = answered(timeout, async || match RequestRow::answer(store, &id).await? {
+        RequestAnswer::Waiting => Ok(None),
+        answer => Ok(Some(answer)),
+    });
+    match answer.await? {
+        Some(RequestAnswer::Started { runs }) => Ok(Some(runs)),
+        Some(RequestAnswer::Refused { code, message, fix }) => {
+            Err(CliError::Refused { code, message, fix }.into())
+        }
+        Some(RequestAnswer::Waiting) | None => Ok(None),
+    }
+}
+
+/// Looks for an answer until it is there. None after `timeout`: it may still come.
+pub(crate) async fn answered<A>(
+    timeout: Option<Duration>,
+    mut look: impl AsyncFnMut() -> anyhow::Result<Option<A>>,
+) -> anyhow::Result<Option<A>> {
     let began = Instant::now();
     loop {
-        match RequestRow::answer(store, &id).await? {
-            RequestAnswer::Started { runs } => return Ok(Some(runs)),
-            RequestAnswer::Refused { code, message, fix } => {
-                return Err(CliError::Refused { code, message, fix }.into());
-            }
-            RequestAnswer::Waiting if patience.is_some_and(|patience| began.elapsed() > patience) => {
-                return Ok(None);
-            }
-            RequestAnswer::Waiting => tokio::time::sleep(LOOK_INTERVAL).await,
+        let answer = look().await?;
+        if answer.is_some() || timeout.is_some_and(|timeout| began.elapsed() > timeout) {
+            return Ok(answer);
         }
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// The time to wait for an answer: none when no host runs that could give one.
-pub(crate) async fn patience(store: &Store) -> anyhow::Result<Duration> {
-    Ok(if store.has_host(now_ms()).await? { ANSWER_TIMEOUT } else { Duration::ZERO })
+pub(crate) async fn answer_timeout(store: &Store) -> anyhow::Result<Duration> {
+    let hosts = HostRow::running(store, now_ms()).await?;
+    Ok(if hosts.is_empty() { Duration::ZERO } else { ANSWER_TIMEOUT })
+}
+
+/// The tenant and the name of `tenant/name`, or of a name alone.
+pub(crate) fn tenant_and_name(text: &str) -> (TenantId, &str) {
+    text.split_once('/').map_or_else(|| (TenantId::default(), text), |(tenant, name)| (tenant.into(), name))
 }
 
 /// Prints the runs that were started.
 pub(crate) fn print_started(
     runs: Option<&[RunId]>,
-    patience: Duration,
+    timeout: Duration,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     printer.print(&json!({ "runs": runs.unwrap_or_default(), "done": runs.is_some() }), || match runs {
         Some([]) => "nothing was started\n".to_owned(),
         Some(runs) => runs.iter().map(|run| format!("started run {run}\n")).collect(),
-        None if patience.is_zero() => {
+        None if timeout.is_zero() => {
             "recorded; no host runs on this database, and the next one starts it\n".to_owned()
         }
         None => "recorded; the host has not answered yet, and will start it\n".to_owned(),

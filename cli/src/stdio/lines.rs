@@ -1,6 +1,6 @@
 //! Lines that were printed, to the log.
 
-use super::last_words::LastWords;
+use super::crash_output::CrashOutput;
 use longshore_engine::{EngineHandle, ProgressEvent};
 use longshore_store::{RunId, TaskState};
 use nix::fcntl::SpliceFFlags;
@@ -23,13 +23,13 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(300);
 const MAX_RUNS: usize = 8;
 
 /// The time that the news of an attempt may take, which a line of it can outrun.
-const NEWS_TIMEOUT: Duration = Duration::from_millis(20);
+const PROGRESS_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// The time in which news are not waited for again.
-const VAIN_PAUSE: Duration = Duration::from_secs(1);
+const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// The time after the end of an attempt in which a line is taken for its.
-const TAIL: Duration = Duration::from_millis(100);
+const ATTRIBUTION_GRACE: Duration = Duration::from_millis(100);
 
 /// Attempts that run in this process, as it hears of them.
 #[derive(Default)]
@@ -44,7 +44,7 @@ struct Attempts {
     /// The run of the attempt that ended last, and when.
     last: Option<(RunId, Instant)>,
     /// When news were waited for in vain.
-    in_vain: Option<Instant>,
+    timed_out_at: Option<Instant>,
 }
 
 impl Running {
@@ -68,9 +68,9 @@ impl Running {
         let mut now = self.lock();
         if now.running.is_empty() && now.tail().is_none() && now.may_wait() {
             let (woken, waited) =
-                self.changed.wait_timeout(now, NEWS_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
+                self.changed.wait_timeout(now, PROGRESS_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
             now = woken;
-            now.in_vain = waited.timed_out().then(Instant::now);
+            now.timed_out_at = waited.timed_out().then(Instant::now);
         }
         let running: BTreeSet<RunId> = now.running.iter().map(|(run, _)| *run).take(MAX_RUNS).collect();
         let runs = if running.is_empty() { now.tail().into_iter().collect() } else { running };
@@ -81,11 +81,11 @@ impl Running {
 impl Attempts {
     /// False when no attempt printed what was printed last: whoever prints much is not kept waiting.
     fn may_wait(&self) -> bool {
-        self.in_vain.is_none_or(|at| at.elapsed() > VAIN_PAUSE)
+        self.timed_out_at.is_none_or(|at| at.elapsed() > PROGRESS_PAUSE)
     }
 
     fn tail(&self) -> Option<RunId> {
-        self.last.filter(|(_, ended)| ended.elapsed() < TAIL).map(|(run, _)| run)
+        self.last.filter(|(_, ended)| ended.elapsed() < ATTRIBUTION_GRACE).map(|(run, _)| run)
     }
 }
 
@@ -93,14 +93,14 @@ impl Attempts {
 pub(super) struct Printed {
     running: Arc<Running>,
     ended: Receiver<()>,
-    _last_words: Option<LastWords>,
+    _crash_output: Option<CrashOutput>,
 }
 
 impl Printed {
     /// Takes descriptors 1 and 2.
     pub(super) fn begin(err: &File) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        let last_words = LastWords::begin(&reader, err);
+        let crash_output = CrashOutput::begin(&reader, err);
         let running = Arc::new(Running::default());
         let (tell, ended) = channel();
         let of_lines = Arc::clone(&running);
@@ -112,7 +112,7 @@ impl Printed {
         })?;
         dup2_stdout(&writer)?;
         dup2_stderr(&writer)?;
-        Ok(Self { running, ended, _last_words: last_words })
+        Ok(Self { running, ended, _crash_output: crash_output })
     }
 
     /// Follows which attempts run.
@@ -133,7 +133,7 @@ impl Printed {
     /// Gives the descriptors back and waits for the lines that are on their way. Something that a task started may have the
     /// pipe still: it is not waited for.
     pub(super) fn end(self, out: &File, err: &File) {
-        // Without them the rest is lost, which is no reason to fail.
+        // Without them the rest is lost, which is not a reason to fail.
         let _ = (dup2_stdout(out), dup2_stderr(err));
         let _ = self.ended.recv_timeout(DRAIN_TIMEOUT);
     }

@@ -4,10 +4,10 @@
 //! command keeps duplicates of them for itself ([`capture`]), and whatever still goes to descriptors 1 and 2 becomes log
 //! lines: a document on stdout stays whole, `| head` fails no task, and no line is lost between progress bars.
 
-mod last_words;
+mod crash_output;
 mod lines;
 
-pub(crate) use last_words::say_if_requested;
+pub(crate) use crash_output::print_if_requested;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use lines::Printed;
@@ -18,12 +18,12 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The descriptors that this command keeps for itself.
-struct Kept {
+struct OwnOutput {
     out: File,
     err: File,
 }
 
-static KEPT: OnceLock<Kept> = OnceLock::new();
+static OWN_OUTPUT: OnceLock<OwnOutput> = OnceLock::new();
 
 /// Bars on the terminal, above which everything else is written.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
@@ -37,10 +37,10 @@ pub(crate) struct Captured(Option<Printed>);
 /// Those of the system.
 pub(crate) fn capture() -> io::Result<Captured> {
     let duplicate = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from);
-    let kept = Kept { out: duplicate(io::stdout().as_fd())?, err: duplicate(io::stderr().as_fd())? };
+    let kept = OwnOutput { out: duplicate(io::stdout().as_fd())?, err: duplicate(io::stderr().as_fd())? };
     let printed = Printed::begin(&kept.err)?;
     // It is set once: a command captures once.
-    let _ = KEPT.set(kept);
+    let _ = OWN_OUTPUT.set(kept);
     Ok(Captured(Some(printed)))
 }
 
@@ -55,7 +55,7 @@ impl Captured {
 
 impl Drop for Captured {
     fn drop(&mut self) {
-        if let (Some(printed), Some(kept)) = (self.0.take(), KEPT.get()) {
+        if let (Some(printed), Some(kept)) = (self.0.take(), OWN_OUTPUT.get()) {
             printed.end(&kept.out, &kept.err);
         }
     }
@@ -70,8 +70,8 @@ pub(crate) fn write_out(bytes: &[u8]) -> io::Result<()> {
         out.write_all(bytes)?;
         (&mut out).flush()
     };
-    match KEPT.get() {
-        Some(Kept { out, .. }) => write(&mut &*out),
+    match OWN_OUTPUT.get() {
+        Some(OwnOutput { out, .. }) => write(&mut &*out),
         None => write(&mut io::stdout().lock()),
     }
 }
@@ -82,12 +82,12 @@ pub(crate) struct Err;
 
 impl Err {
     pub(crate) fn is_terminal() -> bool {
-        KEPT.get().map_or_else(|| io::stderr().is_terminal(), |kept| kept.err.is_terminal())
+        OWN_OUTPUT.get().map_or_else(|| io::stderr().is_terminal(), |kept| kept.err.is_terminal())
     }
 
     fn write_now(bytes: &[u8]) -> io::Result<()> {
-        match KEPT.get() {
-            Some(Kept { err, .. }) => (&*err).write_all(bytes),
+        match OWN_OUTPUT.get() {
+            Some(OwnOutput { err, .. }) => (&*err).write_all(bytes),
             None => io::stderr().lock().write_all(bytes),
         }
     }
@@ -114,7 +114,7 @@ fn bars() -> MutexGuard<'static, Option<MultiProgress>> {
 
 /// Bars on the terminal of stderr; none where there is no terminal, or a dumb one.
 pub(crate) fn begin_bars() -> Option<MultiProgress> {
-    let target = match KEPT.get() {
+    let target = match OWN_OUTPUT.get() {
         Some(kept) => {
             let (read, write) = (kept.err.try_clone().ok()?, kept.err.try_clone().ok()?);
             ProgressDrawTarget::term(console::Term::read_write_pair(read, write), 20)
@@ -136,7 +136,7 @@ pub(crate) fn end_bars() {
 
 /// The height of the terminal of stderr in lines.
 pub(crate) fn height() -> usize {
-    let size = match KEPT.get() {
+    let size = match OWN_OUTPUT.get() {
         Some(kept) => kept
             .err
             .try_clone()
@@ -148,7 +148,7 @@ pub(crate) fn height() -> usize {
     size.map_or(0, |(height, _)| usize::from(height))
 }
 
-/// A line on stderr. Nobody may be there to read it: that is no failure.
+/// A line on stderr. Nobody may be there to read it: that is not a failure.
 macro_rules! errln {
     ($($text:tt)*) => {{
         let line = format!("{}\n", format_args!($($text)*));

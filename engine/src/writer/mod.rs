@@ -25,6 +25,7 @@ mod claim;
 pub(crate) mod command;
 pub(crate) mod effects;
 mod lease_table;
+mod log;
 mod migrate;
 mod outcomes;
 mod ready_queue;
@@ -34,7 +35,6 @@ mod refusals;
 mod run_cache;
 mod search;
 mod slots;
-mod tell;
 mod transaction;
 
 use crate::backoff::Backoff;

@@ -257,7 +257,7 @@ impl Writer {
 
     /// Answers starts, reports progress, and hands the claimed attempts over.
     pub(super) fn apply(&mut self, effects: Effects) {
-        self.tell(&effects);
+        self.log(&effects);
         self.ended.clear();
         self.ended.extend(effects.ended);
         self.park(effects.parked, &effects.cancelled);

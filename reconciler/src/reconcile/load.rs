@@ -1,410 +1,195 @@
-//! Packages come in: those that are open are registered together in one catalog, and published in one store.
+//! Packages on their way to be loaded: verified and probed side by side, opened in the order of their reactors, beside the
+//! passes. A pass waits for them a moment and takes up those that are ready; what takes longer goes on until a later
+//! pass.
 
-use crate::catalog::draft::Draft;
-use crate::error::Error;
+use crate::error::{Error, StepError};
 use crate::observer::PackagePhase;
-use crate::plan::model::{Desired, Origin};
-use crate::reconcile::journal::Registered;
-use crate::reconcile::loadings::{Purpose, Stage};
-use crate::reconcile::notes::log_failure;
-use crate::reconcile::options::RUN_ACTOR;
-use crate::reconcile::report::{Outcome, Report};
-use crate::reconcile::state::{Phase, Reconciler, Tracked, Transition};
-use crate::runtime::generation::Generation;
-use longshore_engine::{ReactorDef, WorkflowDef};
-use longshore_package::{Digest, Drift, OnUpgrade};
-use longshore_store::Subject;
+use crate::plan::order::{Candidate, Outline, Turn, turns};
+use crate::reconcile::loading::{Finished, Purpose, Stage};
+use crate::reconcile::report::Report;
+use crate::reconcile::state::Reconciler;
+use crate::runtime::generation::NotOpened;
+use longshore_package::{Digest, PackageName};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// Packages that are published together: one copy of the catalog and two transactions for all of them, and the first
-/// ones do not wait for the last.
-const PUBLISH_BATCH: usize = 64;
+/// The time that a pass waits for packages that are on their way. Most take less.
+const LOAD_GRACE: Duration = Duration::from_secs(1);
 
-/// Generations of one package that are open at once: each is a library, threads and a runtime.
-const MAX_GENERATIONS: usize = 16;
+/// The time that a retired package waits for others of which nobody knows yet whether they want its names.
+const VERIFY_GRACE: Duration = Duration::from_secs(3);
 
-/// A package that is open and not registered yet.
-#[derive(Clone)]
-struct Candidate {
-    package: Arc<Desired>,
-    generation: Arc<Generation>,
-    /// The generations that go when it comes: the one it replaces first, then those that are retired in this moment and
-    /// have a name that it wants.
-    leaving: Vec<Arc<Generation>>,
-    replaces: bool,
-    warnings: Vec<Drift>,
-}
-
-/// Candidates by what came of them.
-#[derive(Default)]
-struct Sorted {
-    registered: Vec<Candidate>,
-    refused: Vec<(Candidate, Error)>,
-    /// Others that are on their way may help.
-    waiting: Vec<(Candidate, Error)>,
-}
-
-/// Refuses a version whose reactors change their tenant: what is recorded of them would be left behind.
-fn keep_names(old: &Generation, new: &Generation) -> Result<(), Error> {
-    let own = |name: &str| name.split_once('/').map_or(name, |(_, own)| own).to_owned();
-    for reactor in new.reactors() {
-        let same = |before: &&Arc<ReactorDef>| own(&before.name) == own(&reactor.name);
-        if let Some(before) = old.reactors().iter().find(same).filter(|before| before.name != reactor.name) {
-            let (before, after) = (before.name.clone(), reactor.name.clone());
-            return Err(Error::ReactorRenamed { before, after });
-        }
-    }
-    Ok(())
-}
-
-/// Registers one candidate in the place of what goes with it; on failure the draft is as before.
-fn register_one(draft: &mut Draft, candidate: &Candidate) -> Result<(), Error> {
-    candidate.leaving.iter().for_each(|old| draft.deregister(old));
-    let registered = draft.register(&candidate.generation).and_then(|()| {
-        let graphs = draft.unbound_graphs();
-        if graphs.is_empty() { Ok(()) } else { Err(Error::HasSubscribers { graphs }) }
-    });
-    if registered.is_err() {
-        draft.deregister(&candidate.generation);
-        for old in candidate.leaving.iter().rev() {
-            if let Err(again) = draft.register(old) {
-                // It was in this draft a moment ago.
-                let error = &again as &dyn std::error::Error;
-                tracing::error!(error, "a generation was not registered again");
-            }
-        }
-    }
-    registered
-}
-
-/// Registers candidates one after the other, again and again as long as some come through; then those that are left all
-/// at once, for a reactor or a workflow that moves from one package to another. Returns those that fail, with the reason.
-fn register_all(draft: &mut Draft, mut left: Vec<Candidate>) -> (Vec<Candidate>, Vec<(Candidate, Error)>) {
-    let mut registered = Vec::new();
-    let mut failed: Vec<(Candidate, Error)> = Vec::new();
-    loop {
-        let before = registered.len();
-        failed.clear();
-        for candidate in left {
-            match register_one(draft, &candidate) {
-                Ok(()) => registered.push(candidate),
-                Err(error) => failed.push((candidate, error)),
-            }
-        }
-        if failed.is_empty() || registered.len() == before {
-            break;
-        }
-        left = failed.iter().map(|(candidate, _)| candidate.clone()).collect();
-    }
-    if failed.len() > 1 {
-        registered.extend(register_together(draft, &mut failed));
-    }
-    (registered, failed)
-}
-
-/// Registers candidates that need each other to leave. Those that fail even so stay in `failed`.
-fn register_together(draft: &mut Draft, failed: &mut Vec<(Candidate, Error)>) -> Vec<Candidate> {
-    let mut group: Vec<Candidate> = failed.iter().map(|(candidate, _)| candidate.clone()).collect();
-    while group.len() > 1 {
-        let mut trial = draft.clone();
-        group.iter().flat_map(|candidate| &candidate.leaving).for_each(|old| trial.deregister(old));
-        let mut waiting: Vec<&Candidate> = group.iter().collect();
-        loop {
-            let before = waiting.len();
-            waiting.retain(|candidate| trial.register(&candidate.generation).is_err());
-            if waiting.is_empty() || waiting.len() == before {
-                break;
-            }
-        }
-        let mut bad: Vec<Digest> = waiting.iter().map(|c| c.package.digest.clone()).collect();
-        let unbound = trial.unbound_graphs();
-        let owned = |old: &Arc<Generation>| {
-            old.reactors().iter().any(|reactor| unbound.iter().any(|graph| graph.reactor == reactor.name))
-        };
-        bad.extend(group.iter().filter(|c| c.leaving.iter().any(owned)).map(|c| c.package.digest.clone()));
-        if bad.is_empty() {
-            *draft = trial;
-            failed
-                .retain(|(candidate, _)| group.iter().all(|g| g.package.digest != candidate.package.digest));
-            return group;
-        }
-        group.retain(|candidate| !bad.contains(&candidate.package.digest));
-    }
-    Vec::new()
-}
+/// The number of the load step that graphs without a reactor fail at.
+const BOUND_GRAPHS_STEP: u8 = 5;
 
 impl Reconciler {
-    /// Registers, records and publishes what is open, those in one store that are open now.
-    pub(super) async fn register_opened(
+    /// Begins with digests that are not on their way yet, gives up those that are not asked for any more, and takes up
+    /// what is ready within a moment.
+    pub(super) async fn load(
         &mut self,
+        mut wanted: BTreeMap<Digest, Purpose>,
         retiring: &[Digest],
         report: &mut Report,
     ) -> Result<(), Error> {
-        self.publish_restored(report).await?;
+        // A digest that is being closed is opened again after that.
+        for digest in self.closing() {
+            wanted.remove(&digest);
+        }
+        self.give_up_unwanted(&wanted);
+        self.begin_wanted(wanted);
+        let deadline = Instant::now() + LOAD_GRACE;
+        let mut failed = None;
         loop {
-            let candidates = self.candidates(retiring);
-            if candidates.is_empty() {
-                return Ok(());
+            self.open_in_turn(report).await?;
+            self.register_opened(retiring, report).await?;
+            if self.loadings.is_empty() {
+                break;
             }
-            let mut draft = Draft::of(&self.packages.snapshot().catalog);
-            let Sorted { registered, refused, waiting } = self.sort(&mut draft, candidates);
-            let came = !registered.is_empty();
-            self.publish_registered(draft, registered, report).await?;
-            for (candidate, error) in refused {
-                self.refuse_loading(&candidate.package.digest, error, report).await?;
+            let Some((digest, finished)) = self.loadings.next(deadline).await else { break };
+            match self.advance(&digest, finished, report).await {
+                // The database failed for this one: the others go on first.
+                Err(Error::Store(error)) => failed = Some(error),
+                advanced => advanced?,
             }
-            if !came && !waiting.is_empty() {
-                return Ok(());
+        }
+        failed.map_or(Ok(()), |error| Err(Error::Store(error)))
+    }
+
+    fn give_up_unwanted(&mut self, wanted: &BTreeMap<Digest, Purpose>) {
+        let unwanted: Vec<Digest> =
+            self.loadings.all.keys().filter(|digest| !wanted.contains_key(*digest)).cloned().collect();
+        for digest in unwanted {
+            match self.loadings.remove(&digest).map(|loading| loading.stage) {
+                Some(Stage::Verifying(task)) => task.abort(),
+                Some(Stage::Opened(generation)) => self.close_unpublished(generation),
+                // An opening that nobody waits for is closed when it is through.
+                Some(Stage::Verified(_) | Stage::Opening) | None => {}
             }
         }
     }
 
-    /// What is open and not registered, those that were loaded last before the others.
-    fn candidates(&self, retiring: &[Digest]) -> Vec<Candidate> {
-        let mut candidates: Vec<(bool, Candidate)> = Vec::new();
-        for (digest, loading) in self.loadings.iter() {
-            let (Purpose::Activate { package, replaces }, Stage::Opened(generation)) =
-                (&loading.purpose, &loading.stage)
-            else {
+    fn begin_wanted(&mut self, wanted: BTreeMap<Digest, Purpose>) {
+        let open = self.tracked.values().map(|tracked| tracked.generation.package().clone()).collect();
+        let open: Arc<HashSet<PackageName>> = Arc::new(open);
+        for (digest, purpose) in wanted {
+            if let Some(loading) = self.loadings.all.get_mut(&digest) {
+                loading.purpose = purpose;
                 continue;
-            };
-            let replaced = replaces.as_ref().and_then(|old| self.tracked.get(old));
-            let replaced = replaced.filter(|tracked| tracked.is_active());
-            let mut leaving: Vec<Arc<Generation>> =
-                replaced.map(|tracked| Arc::clone(&tracked.generation)).into_iter().collect();
-            let replaces = !leaving.is_empty();
-            leaving.extend(self.in_the_way(generation, retiring));
-            let candidate = Candidate {
-                package: Arc::clone(package),
-                generation: Arc::clone(generation),
-                leaving,
-                replaces,
-                warnings: loading.warnings.clone(),
-            };
-            candidates.push((self.recorded.get(&package.name) != Some(digest), candidate));
-        }
-        candidates.sort_by(|(a_new, a), (b_new, b)| (a_new, &a.package.name).cmp(&(b_new, &b.package.name)));
-        candidates.into_iter().take(PUBLISH_BATCH).map(|(_, candidate)| candidate).collect()
-    }
-
-    /// Active generations that are about to be retired and have a name that another one wants.
-    fn in_the_way(&self, wants: &Generation, retiring: &[Digest]) -> Vec<Arc<Generation>> {
-        let conflicts = |old: &Generation| {
-            let workflow = |def: &Arc<WorkflowDef>| wants.workflows().iter().any(|w| w.key() == def.key());
-            let reactor = |def: &Arc<ReactorDef>| wants.reactors().iter().any(|r| r.name == def.name);
-            old.workflows().iter().any(workflow)
-                || old.reactors().iter().any(reactor)
-                || old.triggers().iter().any(|t| wants.triggers().iter().any(|w| w.name == t.name))
-        };
-        let retired = retiring.iter().filter_map(|digest| self.tracked.get(digest));
-        let retired = retired.filter(|tracked| tracked.is_active() && conflicts(&tracked.generation));
-        retired.map(|tracked| Arc::clone(&tracked.generation)).collect()
-    }
-
-    /// Registers candidates in a draft, and sorts them by what came of it.
-    fn sort(&self, draft: &mut Draft, candidates: Vec<Candidate>) -> Sorted {
-        let mut sorted = Sorted::default();
-        let mut sound = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
-            match self.check_limits(&candidate) {
-                Ok(()) => sound.push(candidate),
-                Err(error) => sorted.refused.push((candidate, error)),
             }
-        }
-        let (registered, failed) = register_all(draft, sound);
-        sorted.registered = registered;
-        let done = |digest: &Digest| {
-            sorted
-                .registered
-                .iter()
-                .chain(sorted.refused.iter().map(|(c, _)| c))
-                .any(|c| c.package.digest == *digest)
-                || failed.iter().any(|(c, _)| c.package.digest == *digest)
-        };
-        let others_come = self
-            .loadings
-            .iter()
-            .any(|(digest, loading)| matches!(loading.purpose, Purpose::Activate { .. }) && !done(digest));
-        match others_come && failed.iter().all(|(_, error)| error.depends_on_others()) {
-            true => sorted.waiting = failed,
-            false if others_come => {
-                let (waiting, refused) = failed.into_iter().partition(|(_, error)| error.depends_on_others());
-                sorted.waiting = waiting;
-                sorted.refused.extend::<Vec<_>>(refused);
+            if let Purpose::Activate { package, .. } = &purpose {
+                self.observer.phase(PackagePhase::Loading, package.name.as_str(), digest.as_str());
             }
-            false => sorted.refused.extend(failed),
-        }
-        sorted
-    }
-
-    fn check_limits(&self, candidate: &Candidate) -> Result<(), Error> {
-        let Candidate { package, generation, leaving, replaces, .. } = candidate;
-        let of_package = self.tracked.values().filter(|t| *t.generation.package() == package.name).count();
-        if of_package >= MAX_GENERATIONS && !self.tracked.contains_key(&package.digest) {
-            return Err(Error::TooManyGenerations { limit: MAX_GENERATIONS });
-        }
-        match leaving.first().filter(|_| *replaces) {
-            Some(old) if old.package() == generation.package() => keep_names(old, generation),
-            _ => Ok(()),
+            self.loadings.begin(digest, purpose, self.loader.clone(), Arc::clone(&open));
         }
     }
 
-    /// Refuses a digest on its way: what is open of it is closed beside the passes.
-    pub(super) async fn refuse_loading(
+    /// Takes a digest a step further.
+    async fn advance(
         &mut self,
         digest: &Digest,
-        error: Error,
+        finished: Finished,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let Some(loading) = self.loadings.remove(digest) else { return Ok(()) };
-        if let Stage::Opened(generation) = loading.stage {
-            self.close_unpublished(generation);
-        }
-        if let Error::Store(error) = error {
-            return Err(Error::Store(error));
-        }
-        if !matches!(error, Error::Replaced { .. }) {
-            self.note_failure(digest, error.depends_on_others());
-        }
-        let (name, subject) = match &loading.purpose {
-            Purpose::Activate { package, .. } => {
-                self.observer.phase(PackagePhase::Refused, package.name.as_str(), digest.as_str());
-                (package.name.to_string(), Subject::Package(&package.name))
+        let is_wanted = self.loadings.all.contains_key(digest);
+        match finished {
+            Finished::Verified(Ok(verified)) => {
+                let Some(loading) = self.loadings.all.get_mut(digest) else { return Ok(()) };
+                loading.outline = Some(Outline::of(verified.artifact.record()));
+                loading.warnings.clone_from(&verified.warnings);
+                loading.stage = match self.tracked.get(digest) {
+                    Some(tracked) => Stage::Opened(Arc::clone(&tracked.generation)),
+                    None => Stage::Verified(verified),
+                };
+                Ok(())
             }
-            Purpose::Restore { .. } => (digest.to_string(), Subject::Digest(digest)),
-        };
-        self.journal.refused(subject, Some(digest), &error, self.now_ms()).await?;
-        report.outcomes.push(Outcome::Refused { name, error });
-        Ok(())
-    }
-
-    /// Publishes candidates that are registered in a draft. When they cannot be recorded, they stay as they are until
-    /// the next pass.
-    async fn publish_registered(
-        &mut self,
-        draft: Draft,
-        candidates: Vec<Candidate>,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        if candidates.is_empty() {
-            return Ok(());
-        }
-        let retired: Vec<Digest> = candidates
-            .iter()
-            .flat_map(|candidate| candidate.leaving.iter().skip(usize::from(candidate.replaces)))
-            .map(|old| old.digest().clone())
-            .collect();
-        let registered: Vec<Registered> = candidates.into_iter().map(|c| self.registered(c)).collect();
-        self.record_loading(&registered).await?;
-        fail::fail_point!("reconciler.loading_recorded");
-        for Registered { package, .. } in registered.iter().filter(|r| r.replaced.is_some()) {
-            self.observer.phase(PackagePhase::Swapping, package.name.as_str(), package.digest.as_str());
-        }
-        for registered in &registered {
-            self.loadings.remove(&registered.package.digest);
-            self.activate(registered);
-        }
-        self.publish(draft);
-        fail::fail_point!("reconciler.published");
-        for Registered { package, replaced, .. } in &registered {
-            let phase = if replaced.is_some() { PackagePhase::Swapped } else { PackagePhase::Loaded };
-            self.observer.phase(phase, package.name.as_str(), package.digest.as_str());
-            let Desired { name, version, digest, .. } = (**package).clone();
-            report.outcomes.push(Outcome::Loaded { name, version, digest });
-        }
-        self.unrecorded.extend(registered);
-        self.record_registered().await?;
-        log_failure(self.evict_earlier_runs().await);
-        for digest in retired {
-            self.retire(&digest, None, report).await?;
-        }
-        Ok(())
-    }
-
-    fn registered(&self, candidate: Candidate) -> Registered {
-        let Candidate { package, generation, leaving, replaces, warnings } = candidate;
-        let name = &package.name;
-        let is_known = self.recorded.contains_key(name) && !self.only_run.contains_key(name);
-        let is_run = self.transient && !is_known && package.overridden_by.is_none();
-        Registered {
-            actor: if is_run { RUN_ACTOR } else { package.actor() }.to_owned(),
-            ends_rollback: package.overridden_by.is_none() && self.rolled_back.contains(&package.name),
-            replaced: leaving.into_iter().next().filter(|_| replaces),
-            package,
-            generation,
-            warnings,
-        }
-    }
-
-    /// Tracks a generation as active, and drains the one it replaces.
-    fn activate(&mut self, registered: &Registered) {
-        let Registered { package, generation, replaced, .. } = registered;
-        let now = self.now_ms();
-        if let Some(old) = replaced {
-            self.apply_to(old.digest(), Transition::Drain { now });
-        }
-        let rollout = self.new_rollout(package, replaced.as_deref());
-        self.failures.remove(&package.digest);
-        self.leaky.remove(&package.name);
-        let source = match &package.origin {
-            Origin::File(path) => Some(path.clone()),
-            Origin::Cache => None,
-        };
-        match self.tracked.get_mut(&package.digest) {
-            Some(tracked) => {
-                tracked.source = source;
-                tracked.apply(Transition::Activate { rollout });
-            }
-            None => {
-                let (generation, phase) = (Arc::clone(generation), Phase::Active { rollout });
-                let tracked = Tracked { generation, phase, source, retained_for: Vec::new() };
-                self.tracked.insert(package.digest.clone(), tracked);
-            }
-        }
-    }
-
-    /// Records published generations as loaded, those included that an earlier pass could not record, and moves runs to
-    /// them whose manifests ask for it.
-    pub(super) async fn record_registered(&mut self) -> Result<(), Error> {
-        if !self.unrecorded.is_empty() {
-            self.journal.loaded(&self.unrecorded, self.now_ms()).await?;
-            for registered in self.unrecorded.drain(..) {
-                self.recorded.remove(&registered.package.name);
-                self.unmigrated.extend(registered.replaced.map(|old| (registered.generation, old)));
-            }
-        }
-        while let Some((new, old)) = self.unmigrated.first() {
-            self.migrate_runs(new, old).await?;
-            self.unmigrated.remove(0);
-        }
-        Ok(())
-    }
-
-    /// Moves open runs of the workflows whose manifest asks for it. When the host dies before, they stay on the old
-    /// digest.
-    async fn migrate_runs(&self, new: &Generation, old: &Generation) -> Result<(), Error> {
-        let requested = &new.artifact().manifest().on_upgrade;
-        let migrates = |def: &&Arc<WorkflowDef>| requested.get(&def.name) == Some(&OnUpgrade::Migrate);
-        for def in new.workflows().iter().filter(migrates) {
-            let Some(before) = old.workflows().iter().find(|before| before.key() == def.key()) else {
-                continue;
-            };
-            let message = if def.continues(before) {
-                match self.engine.migrate(old.digest(), Arc::clone(def)).await {
-                    Ok(runs) => format!("{runs} open runs of `{}` go on with {}", def.name, def.version),
-                    Err(error) => format!("open runs of `{}` stay where they are: {error}", def.name),
+            Finished::Opened(Ok(generation)) => {
+                match self.loadings.all.get_mut(digest) {
+                    Some(loading) => loading.stage = Stage::Opened(generation),
+                    None => self.close_unpublished(generation),
                 }
-            } else {
-                format!("open runs of `{}` stay on {}: its tasks differ", def.name, before.version)
-            };
-            self.journal.migrated(new.package(), &message, self.now_ms()).await?;
+                Ok(())
+            }
+            Finished::Opened(Err(NotOpened { error, remains })) => {
+                if let Some(remains) = remains {
+                    self.close_remains(digest, remains);
+                }
+                if is_wanted { self.refuse_loading(digest, error, report).await } else { Ok(()) }
+            }
+            Finished::Verified(Err(error)) if is_wanted => self.refuse_loading(digest, error, report).await,
+            Finished::Verified(Err(_)) => Ok(()),
+        }
+    }
+
+    /// Opens those whose turn it is, and refuses those that nobody can help.
+    async fn open_in_turn(&mut self, report: &mut Report) -> Result<(), Error> {
+        let catalog = self.packages.snapshot();
+        let is_loaded = |name: &str| catalog.catalog.reactors.iter().any(|reactor| reactor.name == name);
+        let desired =
+            self.loadings.iter().filter_map(|(digest, loading)| Some((digest, loading, loading.package()?)));
+        let (digests, candidates): (Vec<Digest>, Vec<Candidate<'_>>) = desired
+            .map(|(digest, loading, package)| {
+                let candidate = Candidate {
+                    name: &package.name,
+                    outline: loading.outline.as_ref(),
+                    was_loaded: self.recorded.get(&package.name) == Some(digest),
+                    is_open: matches!(loading.stage, Stage::Opening | Stage::Opened(_)),
+                };
+                (digest.clone(), candidate)
+            })
+            .unzip();
+        let turns = turns(&candidates, is_loaded);
+        for (digest, turn) in digests.iter().zip(turns) {
+            match turn {
+                Turn::Open => self.loadings.open(digest, self.loader.clone()),
+                Turn::Wait => {}
+                Turn::NoReactor { graph, reactor } => {
+                    self.refuse_loading(digest, no_reactor(graph, reactor), report).await?;
+                }
+                Turn::Cycle { packages, graph, reactor } => {
+                    let message = no_reactor(graph, reactor).to_string();
+                    let error = Error::ReactorCycle { packages, message };
+                    self.refuse_loading(digest, error, report).await?;
+                }
+            }
+        }
+        // Runs wait for these: they need no turn.
+        let restores: Vec<Digest> = self
+            .loadings
+            .iter()
+            .filter(|(_, loading)| loading.package().is_none() && matches!(loading.stage, Stage::Verified(_)))
+            .map(|(digest, _)| digest.clone())
+            .collect();
+        for digest in restores {
+            self.loadings.open(&digest, self.loader.clone());
         }
         Ok(())
     }
 
-    async fn record_loading(&self, registered: &[Registered]) -> Result<(), Error> {
-        let generations = registered.iter().map(|r| &*r.generation);
-        let new: Vec<_> = generations.filter(|g| !self.tracked.contains_key(g.digest())).collect();
-        if new.is_empty() { Ok(()) } else { self.journal.loading(&new, self.now_ms()).await }
+    /// True when a package on its way wants a name of an active generation, or may want one: it is not verified yet.
+    pub(super) fn is_awaited_in_place_of(&self, digest: &Digest) -> bool {
+        let Some(tracked) = self.tracked.get(digest) else { return false };
+        let outline = Outline::of(tracked.generation.artifact().record());
+        self.loadings.iter().filter(|(_, loading)| loading.package().is_some()).any(|(_, loading)| {
+            match &loading.outline {
+                Some(other) => other.conflicts_with(&outline),
+                None => loading.began.elapsed() < VERIFY_GRACE,
+            }
+        })
     }
+
+    /// Gives up what is on its way, at the shutdown of the host.
+    pub(super) async fn stop_loading(&mut self, deadline: Instant) {
+        self.give_up_unwanted(&BTreeMap::new());
+        while let Some((digest, finished)) = self.loadings.next(deadline).await {
+            // Nobody wants it: what is open is closed, and nothing is recorded.
+            let _ = self.advance(&digest, finished, &mut Report::default()).await;
+        }
+    }
+}
+
+fn no_reactor(graph: String, reactor: String) -> Error {
+    let error = Box::new(StepError::NoReactor { graph, reactor });
+    Error::Step { step: BOUND_GRAPHS_STEP, name: "reactor-bound graphs", error }
 }

@@ -1,190 +1,158 @@
-//! Packages on their way to be loaded: verified and probed side by side, opened in the order of their reactors, beside the
-//! passes. A pass waits for them a moment and takes up those that are ready; what takes longer goes on until a later
-//! pass.
+//! [`Loadings`]: the digests on their way to be loaded, and the tasks that work on them.
 
-use crate::error::{Error, StepError};
-use crate::observer::PackagePhase;
-use crate::plan::order::{Candidate, Outline, Turn, turns};
-use crate::reconcile::loadings::{Purpose, Stage, Step};
-use crate::reconcile::report::Report;
-use crate::reconcile::state::Reconciler;
-use crate::runtime::generation::NotOpened;
-use longshore_package::{Digest, PackageName};
+use crate::blocking::PARALLEL;
+use crate::error::Error;
+use crate::plan::model::Desired;
+use crate::plan::order::Outline;
+use crate::reconcile::prepare::{Loader, Verified};
+use crate::runtime::generation::{Generation, NotOpened};
+use futures_util::FutureExt;
+use longshore_package::{Digest, Drift, PackageName};
 use std::collections::{BTreeMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
-/// The time that a pass waits for packages that are on their way. Most take less.
-const LOAD_GRACE: Duration = Duration::from_secs(1);
+/// The purpose of a loading.
+#[derive(Debug, Clone)]
+pub(super) enum Purpose {
+    /// New runs start on it, in the place of the digest that it replaces.
+    Activate { package: Arc<Desired>, replaces: Option<Digest> },
+    /// Runs are pinned to it.
+    Restore { pinned_runs: u64 },
+}
 
-/// The time that a retired package waits for others of which nobody knows yet whether they want its names.
-const VERIFY_GRACE: Duration = Duration::from_secs(3);
+/// A digest on its way.
+pub(super) struct Loading {
+    pub(super) purpose: Purpose,
+    pub(super) stage: Stage,
+    pub(super) outline: Option<Outline>,
+    pub(super) warnings: Vec<Drift>,
+    pub(super) began: Instant,
+}
 
-/// The number of the load step that graphs without a reactor fail at.
-const BOUND_GRAPHS_STEP: u8 = 5;
+/// The stage of a loading.
+pub(super) enum Stage {
+    /// It is read, checked and probed.
+    Verifying(AbortHandle),
+    /// It may be opened when its turn comes.
+    Verified(Box<Verified>),
+    /// Its library is being opened.
+    Opening,
+    /// It may be registered.
+    Opened(Arc<Generation>),
+}
 
-impl Reconciler {
-    /// Begins with digests that are not on their way yet, gives up those that are not asked for any more, and takes up
-    /// what is ready within a moment.
-    pub(super) async fn load(
+/// A finished part of a loading.
+pub(super) enum Finished {
+    Verified(Result<Box<Verified>, Error>),
+    Opened(Result<Arc<Generation>, NotOpened>),
+}
+
+/// Every digest on its way, with the tasks that work on it.
+pub(super) struct Loadings {
+    pub(super) all: BTreeMap<Digest, Loading>,
+    tasks: JoinSet<(Digest, Finished)>,
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Loadings {
+    fn default() -> Self {
+        Self { all: BTreeMap::new(), tasks: JoinSet::new(), permits: Arc::new(Semaphore::new(*PARALLEL)) }
+    }
+}
+
+impl Loadings {
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Digest, &Loading)> {
+        self.all.iter()
+    }
+
+    pub(super) fn remove(&mut self, digest: &Digest) -> Option<Loading> {
+        self.all.remove(digest)
+    }
+
+    /// True when a package is on its way.
+    pub(super) fn has(&self, package: &PackageName) -> bool {
+        self.all.values().any(|loading| loading.package().is_some_and(|desired| desired.name == *package))
+    }
+
+    fn spawn(
         &mut self,
-        mut wanted: BTreeMap<Digest, Purpose>,
-        retiring: &[Digest],
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        // A digest that is being closed is opened again after that.
-        for digest in self.closing() {
-            wanted.remove(&digest);
-        }
-        self.give_up_unwanted(&wanted);
-        self.begin_wanted(wanted);
-        let deadline = Instant::now() + LOAD_GRACE;
-        let mut failed = None;
-        loop {
-            self.open_in_turn(report).await?;
-            self.register_opened(retiring, report).await?;
-            if self.loadings.is_empty() {
-                break;
-            }
-            let Some((digest, step)) = self.loadings.next(deadline).await else { break };
-            match self.advance(&digest, step, report).await {
-                // The database failed for this one: the others go on first.
-                Err(Error::Store(error)) => failed = Some(error),
-                advanced => advanced?,
-            }
-        }
-        failed.map_or(Ok(()), |error| Err(Error::Store(error)))
-    }
-
-    fn give_up_unwanted(&mut self, wanted: &BTreeMap<Digest, Purpose>) {
-        let unwanted: Vec<Digest> =
-            self.loadings.all.keys().filter(|digest| !wanted.contains_key(*digest)).cloned().collect();
-        for digest in unwanted {
-            match self.loadings.remove(&digest).map(|loading| loading.stage) {
-                Some(Stage::Verifying(task)) => task.abort(),
-                Some(Stage::Opened(generation)) => self.close_unpublished(generation),
-                // An opening that nobody waits for is closed when it is through.
-                Some(Stage::Verified(_) | Stage::Opening) | None => {}
-            }
-        }
-    }
-
-    fn begin_wanted(&mut self, wanted: BTreeMap<Digest, Purpose>) {
-        let open = self.tracked.values().map(|tracked| tracked.generation.package().clone()).collect();
-        let open: Arc<HashSet<PackageName>> = Arc::new(open);
-        for (digest, purpose) in wanted {
-            if let Some(loading) = self.loadings.all.get_mut(&digest) {
-                loading.purpose = purpose;
-                continue;
-            }
-            if let Purpose::Activate { package, .. } = &purpose {
-                self.observer.phase(PackagePhase::Loading, package.name.as_str(), digest.as_str());
-            }
-            self.loadings.begin(digest, purpose, self.loader.clone(), Arc::clone(&open));
-        }
-    }
-
-    /// Takes a digest a step further.
-    async fn advance(&mut self, digest: &Digest, step: Step, report: &mut Report) -> Result<(), Error> {
-        let is_wanted = self.loadings.all.contains_key(digest);
-        match step {
-            Step::Verified(Ok(verified)) => {
-                let Some(loading) = self.loadings.all.get_mut(digest) else { return Ok(()) };
-                loading.outline = Some(Outline::of(verified.artifact.record()));
-                loading.warnings.clone_from(&verified.warnings);
-                loading.stage = match self.tracked.get(digest) {
-                    Some(tracked) => Stage::Opened(Arc::clone(&tracked.generation)),
-                    None => Stage::Verified(verified),
-                };
-                Ok(())
-            }
-            Step::Opened(Ok(generation)) => {
-                match self.loadings.all.get_mut(digest) {
-                    Some(loading) => loading.stage = Stage::Opened(generation),
-                    None => self.close_unpublished(generation),
-                }
-                Ok(())
-            }
-            Step::Opened(Err(NotOpened { error, remains })) => {
-                if let Some(remains) = remains {
-                    self.close_remains(digest, remains);
-                }
-                if is_wanted { self.refuse_loading(digest, error, report).await } else { Ok(()) }
-            }
-            Step::Verified(Err(error)) if is_wanted => self.refuse_loading(digest, error, report).await,
-            Step::Verified(Err(_)) => Ok(()),
-        }
-    }
-
-    /// Opens those whose turn it is, and refuses those that nobody can help.
-    async fn open_in_turn(&mut self, report: &mut Report) -> Result<(), Error> {
-        let catalog = self.packages.snapshot();
-        let is_loaded = |name: &str| catalog.catalog.reactors.iter().any(|reactor| reactor.name == name);
-        let desired =
-            self.loadings.iter().filter_map(|(digest, loading)| Some((digest, loading, loading.package()?)));
-        let (digests, candidates): (Vec<Digest>, Vec<Candidate<'_>>) = desired
-            .map(|(digest, loading, package)| {
-                let candidate = Candidate {
-                    name: &package.name,
-                    outline: loading.outline.as_ref(),
-                    was_loaded: self.recorded.get(&package.name) == Some(digest),
-                    is_open: matches!(loading.stage, Stage::Opening | Stage::Opened(_)),
-                };
-                (digest.clone(), candidate)
-            })
-            .unzip();
-        let turns = turns(&candidates, is_loaded);
-        for (digest, turn) in digests.iter().zip(turns) {
-            match turn {
-                Turn::Open => self.loadings.open(digest, self.loader.clone()),
-                Turn::Wait => {}
-                Turn::NoReactor { graph, reactor } => {
-                    self.refuse_loading(digest, no_reactor(graph, reactor), report).await?;
-                }
-                Turn::Cycle { packages, graph, reactor } => {
-                    let message = no_reactor(graph, reactor).to_string();
-                    let error = Error::ReactorCycle { packages, message };
-                    self.refuse_loading(digest, error, report).await?;
-                }
-            }
-        }
-        // Runs wait for these: they need no turn.
-        let restores: Vec<Digest> = self
-            .loadings
-            .iter()
-            .filter(|(_, loading)| loading.package().is_none() && matches!(loading.stage, Stage::Verified(_)))
-            .map(|(digest, _)| digest.clone())
-            .collect();
-        for digest in restores {
-            self.loadings.open(&digest, self.loader.clone());
-        }
-        Ok(())
-    }
-
-    /// True when a package on its way wants a name of an active generation, or may want one: it is not verified yet.
-    pub(super) fn is_awaited_in_place_of(&self, digest: &Digest) -> bool {
-        let Some(tracked) = self.tracked.get(digest) else { return false };
-        let outline = Outline::of(tracked.generation.artifact().record());
-        self.loadings.iter().filter(|(_, loading)| loading.package().is_some()).any(|(_, loading)| {
-            match &loading.outline {
-                Some(other) => other.conflicts_with(&outline),
-                None => loading.began.elapsed() < VERIFY_GRACE,
-            }
+        digest: &Digest,
+        work: impl Future<Output = Finished> + Send + 'static,
+    ) -> AbortHandle {
+        let (digest, permits) = (digest.clone(), Arc::clone(&self.permits));
+        self.tasks.spawn(async move {
+            // The semaphore is never closed.
+            let _permit = permits.acquire_owned().await;
+            (digest, work.await)
         })
     }
 
-    /// Gives up what is on its way, at the shutdown of the host.
-    pub(super) async fn stop_loading(&mut self, deadline: Instant) {
-        self.give_up_unwanted(&BTreeMap::new());
-        while let Some((digest, step)) = self.loadings.next(deadline).await {
-            // Nobody wants it: what is open is closed, and nothing is recorded.
-            let _ = self.advance(&digest, step, &mut Report::default()).await;
+    /// Begins with a digest.
+    pub(super) fn begin(
+        &mut self,
+        digest: Digest,
+        purpose: Purpose,
+        loader: Loader,
+        open_packages: Arc<HashSet<PackageName>>,
+    ) {
+        let package = match &purpose {
+            Purpose::Activate { package, .. } => Some(Arc::clone(package)),
+            Purpose::Restore { .. } => None,
+        };
+        let asked = digest.clone();
+        let verify = async move {
+            let verified = AssertUnwindSafe(loader.verify(&asked, package.as_deref(), &open_packages))
+                .catch_unwind()
+                .await;
+            Finished::Verified(verified.unwrap_or_else(|panic| Err(panicked(&*panic))).map(Box::new))
+        };
+        let stage = Stage::Verifying(self.spawn(&digest, verify));
+        let began = Instant::now();
+        let loading = Loading { purpose, stage, outline: None, warnings: Vec::new(), began };
+        self.all.insert(digest, loading);
+    }
+
+    /// Opens a verified digest.
+    pub(super) fn open(&mut self, digest: &Digest, loader: Loader) {
+        let Some(loading) = self.all.get_mut(digest) else { return };
+        let Stage::Verified(verified) = std::mem::replace(&mut loading.stage, Stage::Opening) else { return };
+        let artifact = verified.artifact;
+        // Not caught: a panic in between would lose what is open.
+        self.spawn(digest, async move { Finished::Opened(loader.open(artifact).await) });
+    }
+
+    /// What the next task brought its digest to. None when there is none until `deadline`.
+    pub(super) async fn next(&mut self, deadline: Instant) -> Option<(Digest, Finished)> {
+        loop {
+            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
+                Ok(Some(Ok(finished))) => return Some(finished),
+                // It was aborted.
+                Ok(Some(Err(_))) => {}
+                Ok(None) | Err(_) => return None,
+            }
         }
     }
 }
 
-fn no_reactor(graph: String, reactor: String) -> Error {
-    let error = Box::new(StepError::NoReactor { graph, reactor });
-    Error::Step { step: BOUND_GRAPHS_STEP, name: "reactor-bound graphs", error }
+impl Loading {
+    pub(super) fn package(&self) -> Option<&Arc<Desired>> {
+        match &self.purpose {
+            Purpose::Activate { package, .. } => Some(package),
+            Purpose::Restore { .. } => None,
+        }
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    Error::Panicked { message: text.unwrap_or("without a message").to_owned() }
 }

@@ -2,7 +2,7 @@
 //! 1. scan the sources (`source::offers`), and record what was closed or crashed since the last pass;
 //! 2. observe the loaded generations, pins and overrides (`observe`);
 //! 3. plan, purely (`crate::plan`);
-//! 4. apply: cancel and unload (`unload`, `closing`), load and restore (`loading`, `prepare`, `load`), retire, each recorded
+//! 4. apply: cancel and unload (`unload`, `closing`), load and restore (`load`, `prepare`, `register`), retire, each recorded
 //!    in the `journal`;
 //! 5. evaluate rollouts (`rollout`), and collect what the artifact cache no longer needs (`cache_gc`).
 //!
@@ -16,12 +16,12 @@ mod entry_rows;
 mod journal;
 mod load;
 mod loading;
-mod loadings;
 mod notes;
 mod observe;
 pub(crate) mod options;
 mod prepare;
 pub(crate) mod preview;
+mod register;
 pub(crate) mod report;
 mod retries;
 mod rollout;
@@ -32,7 +32,7 @@ mod unload;
 use crate::error::Error;
 use crate::plan::model::{Action, Deferred, Desired, Plan, PlanInput};
 use crate::plan::plan;
-use loadings::Purpose;
+use loading::Purpose;
 use longshore_package::Digest;
 use longshore_store::OverrideKind;
 use notes::log_failure;

@@ -9,7 +9,7 @@ use crate::plan::model::{Drain, DrainPolicy, Failure};
 use crate::plan::rollout::{HealthPolicy, Unverified};
 use crate::reconcile::closing::{Closing, Unpublished};
 use crate::reconcile::journal::{Journal, Registered};
-use crate::reconcile::loadings::Loadings;
+use crate::reconcile::loading::Loadings;
 use crate::reconcile::options::{LeakPolicy, Options};
 use crate::reconcile::prepare::Loader;
 use crate::runtime::environment::environment;

@@ -6,7 +6,7 @@ use crate::error::{Error, UnboundGraph};
 use crate::observer::PackagePhase;
 use crate::plan::model::Drain;
 use crate::reconcile::closing::{Closing, Unpublished};
-use crate::reconcile::loadings::{Purpose, Stage};
+use crate::reconcile::loading::{Purpose, Stage};
 use crate::reconcile::notes::log_failure;
 use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler, Tracked, Transition};

@@ -7,11 +7,14 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+/// Variables that say where the dynamic linker looks. A probe has no others.
+pub(crate) const LINKER_VARIABLES: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
+
 /// Names this host's build and the libraries that the dynamic linker finds here. Another host program, another C library
 /// or another search path give another name.
 pub(crate) fn environment(program: &Path) -> String {
     let mut text = build();
-    for variable in ["LD_LIBRARY_PATH", "LD_PRELOAD"] {
+    for variable in LINKER_VARIABLES {
         let value = std::env::var_os(variable).unwrap_or_default();
         // Writing to a String does not fail.
         let _ = write!(text, "\n{variable}={value:?}");

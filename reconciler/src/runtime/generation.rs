@@ -80,7 +80,7 @@ impl Remains {
     /// Ends the instance, its runtime and its lanes, closes the library, and looks whether it is gone.
     pub async fn close(self) -> UnloadResult {
         let (library, names) = (self.library.clone(), self.lanes.thread_names());
-        let ended = self.lanes.close(move || is_in_use(&library, &names)).await;
+        let ended = self.lanes.close(move || clear_leftovers(&library, &names)).await;
         if ended && self.isolation == Isolation::Process {
             return UnloadResult::ProcessEnded;
         }
@@ -124,7 +124,7 @@ impl Generation {
     ///
     /// # Errors
     /// [`NotOpened`] with [`Error::Load`], [`Error::Answer`], [`Error::RecordMismatch`], [`Error::Definition`],
-    /// [`Error::OpenHung`], and what is left to close.
+    /// [`Error::OpenHung`], [`Error::LinkerHeld`], [`Error::NoThread`], and what is left to close.
     pub async fn open(artifact: VerifiedArtifact, options: &RuntimeOptions) -> Result<Self, NotOpened> {
         let limits = &artifact.manifest().limits;
         let config = ShellConfig {
@@ -439,9 +439,9 @@ fn in_its_own(_: &VerifiedArtifact, _: &ShellConfig, _: &IsolationPolicy, _: Arc
     Box::new(|| Err(Error::Load { message }))
 }
 
-/// True when a library must stay mapped: threads go on in it. Its signal handlers are taken away.
-fn is_in_use(library: &Path, lanes: &[String]) -> bool {
-    let Leftovers { threads, handlers } = leftovers::look(library, lanes);
+/// Takes the signal handlers of a library away. True when it must stay mapped: threads go on in it.
+fn clear_leftovers(library: &Path, lanes: &[String]) -> bool {
+    let Leftovers { threads, handlers } = leftovers::clear(library, lanes);
     let library = library.display();
     if !handlers.is_empty() {
         tracing::warn!(%library, ?handlers, "a package left signal handlers behind: they are taken away");

@@ -112,9 +112,9 @@ impl Lanes {
         ["lane", "poll", "graph"].map(|kind| format!("{kind}-{}", self.name))
     }
 
-    /// Ends the lanes, and with them the instance; then unmaps its library unless `is_in_use` says otherwise. False when a
+    /// Ends the lanes, and with them the instance; then unmaps its library unless `must_stay` says otherwise. False when a
     /// lane is stuck in the package.
-    pub(crate) async fn close(self, is_in_use: impl FnOnce() -> bool + Send + 'static) -> bool {
+    pub(crate) async fn close(self, must_stay: impl FnOnce() -> bool + Send + 'static) -> bool {
         drop(self.calls);
         drop(self.polls);
         drop(self.graphs);
@@ -122,7 +122,7 @@ impl Lanes {
         let close = move || {
             // The lane drops the instance; a package whose destructor panics has lost its own thread.
             let _ = thread.join();
-            if mapping.get().is_some() && is_in_use() {
+            if mapping.get().is_some() && must_stay() {
                 // For the rest of the process: what runs in it would fault.
                 std::mem::forget(mapping);
             }

@@ -22,9 +22,9 @@ pub(crate) struct Leftovers {
     pub(crate) handlers: Vec<i32>,
 }
 
-/// Looks for threads that the lanes of a library started (a thread has the name of the one that started it unless it takes
-/// another), and takes signal handlers away that are in the library.
-pub(crate) fn look(library: &Path, lanes: &[String]) -> Leftovers {
+/// Takes signal handlers away that are in a library, and looks for threads that its lanes started: a thread has the name of
+/// the one that started it unless it takes another.
+pub(crate) fn clear(library: &Path, lanes: &[String]) -> Leftovers {
     let until = Instant::now() + THREAD_GRACE;
     let mut threads = threads_named(lanes);
     while threads > 0 && Instant::now() < until {
@@ -60,7 +60,7 @@ fn reset_handlers(ranges: &[(usize, usize)]) -> Vec<i32> {
     use nix::libc::{SIG_DFL, sigaction};
     let mut reset = Vec::new();
     for signal in 1..32 {
-        // SAFETY: zeroes are a sigaction; the call fills it, and fails for numbers that are no signal.
+        // SAFETY: zeroes are a sigaction; the call fills it, and fails for numbers that are not of a signal.
         let mut action: sigaction = unsafe { std::mem::zeroed() };
         // SAFETY: as above. Nothing is set.
         if unsafe { sigaction(signal, std::ptr::null(), &raw mut action) } != 0 {
@@ -99,9 +99,9 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(10);
         while threads_named(&names) != 1 && Instant::now() < until {}
         assert_eq!(threads_named(&names), 1);
-        assert_eq!(look(Path::new("/nowhere"), &names).threads, 1);
+        assert_eq!(clear(Path::new("/nowhere"), &names).threads, 1);
         drop(tell);
         thread.join().expect("ends");
-        assert_eq!(look(Path::new("/nowhere"), &names).threads, 0);
+        assert_eq!(clear(Path::new("/nowhere"), &names).threads, 0);
     }
 }

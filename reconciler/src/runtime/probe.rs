@@ -1,11 +1,12 @@
 //! The last check: a child process opens the library and asks it for everything it declares.
 //!
-//! The child is this same binary, started by [`crate::run_child_if_requested`], with an empty environment and limits of
-//! its own. Whatever the library does to it (crash, hang, exit) ends as an error here.
+//! The child is this same binary, started by [`crate::run_child_if_requested`], with no environment but the search path of
+//! the dynamic linker, and limits of its own. Whatever the library does to it (crash, hang, exit) ends as an error here.
 
 use crate::artifact::cache::{FileIdentity, VerifiedArtifact};
 use crate::artifact::policy::own_program;
 use crate::error::Error;
+use crate::runtime::environment::LINKER_VARIABLES;
 use crate::runtime::instance::{Instance, check_declared};
 use crate::runtime::library::OpenLibrary;
 use crate::runtime::process::entry::{Spec, enter};
@@ -31,9 +32,6 @@ const MEMORY_MB: u64 = 2048;
 
 /// The time a child that was asked to end gets for it.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Variables of the dynamic linker: the probe opens the libraries that the host will.
-const LINKER_VARIABLES: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
 
 /// The options of a probe.
 #[derive(Debug, Clone)]
@@ -70,7 +68,7 @@ struct Answer {
 /// Probes a verified library.
 ///
 /// # Errors
-/// [`Error::ProbeCrashed`], [`Error::ProbeHung`], [`Error::ChildRefused`], [`Error::ProbeStart`].
+/// [`Error::ProbeCrashed`], [`Error::ProbeHung`], [`Error::ChildRefused`], [`Error::ProbeStart`], [`Error::OtherBuild`].
 pub async fn probe(artifact: &VerifiedArtifact, options: &ProbeOptions) -> Result<(), Error> {
     let limits = &artifact.manifest().limits;
     let seconds = options.limit.as_secs() + 1;

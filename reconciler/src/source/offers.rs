@@ -1,7 +1,8 @@
 //! The packages that the sources offer, remembered from scan to scan.
 //!
 //! # Guarantees
-//! - A package goes when two scans in a row did not find its file, never because something could not be read.
+//! - A package goes when two scans in a row did not find its file, or one where only an earlier host saw it; never because
+//!   something could not be read.
 //! - A file that is replaced by one that does not read stands for what it was before, also over a restart.
 //! - A source that loses everything at once keeps what it had until it has something again.
 

@@ -180,7 +180,7 @@ const CLI: House = House {
         ("progress.rs", &["output.rs", "stdio"]),
         ("view", &["output.rs"]),
         ("request", &["error.rs", "home.rs", "output.rs"]),
-        ("stops.rs", &[]),
+        ("stop_signals.rs", &[]),
         (
             "commands",
             &[
@@ -191,7 +191,7 @@ const CLI: House = House {
                 "progress.rs",
                 "request",
                 "stdio",
-                "stops.rs",
+                "stop_signals.rs",
                 "view",
             ],
         ),

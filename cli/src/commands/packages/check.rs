@@ -7,9 +7,6 @@ use longshore_store::{ConditionRow, HostRow, Store};
 use serde_json::json;
 use std::fmt::Write;
 
-/// Hosts among which those that run are looked for.
-const RECENT: i64 = 100;
-
 pub(super) async fn run(home: &Home, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
     let readiness = readiness(&store).await?;
@@ -24,9 +21,8 @@ const SHOWN: usize = 20;
 
 /// The readiness of the hosts of a database.
 pub(crate) async fn readiness(store: &Store) -> anyhow::Result<Readiness> {
-    let now = now_ms();
-    let hosts = HostRow::newest(store, RECENT).await?.iter().filter(|host| host.is_alive(now)).count();
-    Ok(Readiness::of(&ConditionRow::all(store).await?, hosts))
+    let hosts = HostRow::running(store, now_ms()).await?;
+    Ok(Readiness::of(&ConditionRow::all(store).await?, hosts.len()))
 }
 
 /// The readiness in lines, the word first.

@@ -1,24 +1,21 @@
 //! `longshore reactors push`, `resend`, `fire`, `pause`, `resume`, `reset`: requests to the host of a reactor.
 
-use super::one::One;
 use super::status::{document, find, text};
+use super::target::ReactorTarget;
 use crate::error::CliError;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer};
 use crate::request::decision::Decision;
+use crate::request::{answer_timeout, answered};
 use longshore_engine::{Error as EngineError, json_of};
 use longshore_store::{
     CommandAnswer, CommandRow, DeadLetter, DeadLetterId, NewCommand, ReactorCommand, Store,
 };
 use serde_json::{Map, Value, json};
-use std::time::{Duration, Instant};
-
-/// The time the host's answer is waited for.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn push(
     home: &Home,
-    one: &One,
+    one: &ReactorTarget,
     source: &str,
     event: Option<String>,
     printer: &Printer,
@@ -38,7 +35,7 @@ pub(super) async fn push(
 
 pub(super) async fn resend(
     home: &Home,
-    one: &One,
+    one: &ReactorTarget,
     letter: &str,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
@@ -57,7 +54,7 @@ pub(super) async fn resend(
 
 pub(super) async fn fire(
     home: &Home,
-    one: &One,
+    one: &ReactorTarget,
     values: &[String],
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
@@ -72,7 +69,7 @@ pub(super) async fn fire(
 /// Asks a reactor for what takes no value: pause, resume or reset.
 pub(super) async fn command(
     home: &Home,
-    one: &One,
+    one: &ReactorTarget,
     command: ReactorCommand,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
@@ -94,25 +91,29 @@ fn fire_values(given: &[String]) -> anyhow::Result<Value> {
 
 async fn ask(
     store: &Store,
-    one: &One,
+    one: &ReactorTarget,
     command: ReactorCommand,
     source: &str,
     payload: &str,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    let One { reactor, decision: Decision { actor, reason } } = one;
+    let ReactorTarget { reactor, decision: Decision { actor, reason } } = one;
     let asked = NewCommand { reactor, command, source, payload, actor, reason };
     let id = CommandRow::ask(store, &asked, now_ms()).await?;
-    let runs = store.has_host(now_ms()).await?;
-    let answer = if runs { answer(store, &id).await? } else { CommandAnswer::Waiting };
-    if let CommandAnswer::Refused { code, message } = answer {
+    let timeout = answer_timeout(store).await?;
+    let answer = answered(Some(timeout), async || match CommandRow::answer(store, &id).await? {
+        CommandAnswer::Waiting => Ok(None),
+        answer => Ok(Some(answer)),
+    });
+    let answer = answer.await?;
+    if let Some(CommandAnswer::Refused { code, message }) = answer {
         let mut tx = store.begin().await?;
         CommandRow::done(&mut tx, &id).await?;
         store.commit(tx).await?;
         let fix = format!("see `longshore explain {code}`");
         return Err(CliError::Refused { code, message, fix }.into());
     }
-    let done = answer == CommandAnswer::Done;
+    let (done, runs) = (answer.is_some(), !timeout.is_zero());
     let document = json!({ "reactor": reactor, "command": command.as_str(), "asked": true, "done": done });
     printer.print(&document, || match (done, runs) {
         (true, _) => format!("done by the host of {reactor}\n"),
@@ -120,16 +121,4 @@ async fn ask(
         (false, false) => "recorded; no host runs on this database, and the next one does it\n".to_owned(),
     })?;
     Ok(ExitStatus::Done)
-}
-
-/// Waits for what becomes of a command: done, or refused. One that takes longer is left to the host.
-async fn answer(store: &Store, id: &str) -> anyhow::Result<CommandAnswer> {
-    let began = Instant::now();
-    loop {
-        let answer = CommandRow::answer(store, id).await?;
-        if answer != CommandAnswer::Waiting || began.elapsed() > ANSWER_TIMEOUT {
-            return Ok(answer);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

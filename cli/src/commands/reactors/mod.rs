@@ -2,14 +2,14 @@
 
 mod ask;
 mod list;
-mod one;
 mod show;
 mod status;
+mod target;
 
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
 use longshore_store::ReactorCommand;
-use one::One;
+use target::ReactorTarget;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -34,7 +34,7 @@ enum Verb {
     /// Give a source an event
     Push {
         #[command(flatten)]
-        one: One,
+        one: ReactorTarget,
         /// The source
         source: String,
         /// The event as JSON
@@ -43,24 +43,24 @@ enum Verb {
     /// Send a dead letter again, once: an event to its source, a start to its workflow
     Resend {
         #[command(flatten)]
-        one: One,
+        one: ReactorTarget,
         /// Id of the dead letter, as `reactors show` prints it
         letter: String,
     },
     /// Fire with the values there are
     Fire {
         #[command(flatten)]
-        one: One,
+        one: ReactorTarget,
         /// A value to fire with; JSON, and a text that is not JSON is a string
         #[arg(value_name = "SOURCE=VALUE")]
         values: Vec<String>,
     },
     /// Stop firing; events wait, or give way to newer ones
-    Pause(One),
+    Pause(ReactorTarget),
     /// Go on
-    Resume(One),
+    Resume(ReactorTarget),
     /// Close the circuits of graphs that failed too often in a row: the next firing calls them
-    Reset(One),
+    Reset(ReactorTarget),
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {

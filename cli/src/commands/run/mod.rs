@@ -8,11 +8,11 @@ use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
 use crate::packaging::{BuildOptions, build, is_crate};
 use crate::progress::Progress;
-use crate::request::given::GivenOptions;
+use crate::request::input::InputOptions;
 use crate::stdio::{self, errln};
-use crate::stops::Stops;
+use crate::stop_signals::StopSignals;
 use crate::view::run::{status_of, text};
-use longshore_engine::{Given, Packages, RunReport, WorkflowDef};
+use longshore_engine::{Packages, RunReport, StartInput, WorkflowDef};
 use longshore_reconciler::plan::model::Deferred;
 use longshore_reconciler::source::directory;
 use longshore_reconciler::{Host, HostOptions, Outcome};
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     workflow: Option<String>,
     #[command(flatten)]
-    given: GivenOptions,
+    given: InputOptions,
     /// Go on with the runs of this package that were interrupted, instead of starting one
     #[arg(long, conflicts_with_all = ["params", "context"])]
     resume: bool,
@@ -51,7 +51,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let given = args.given.read()?;
     let (directories, named) = sources(&args)?;
-    let mut stops = Stops::new()?;
+    let mut stops = StopSignals::new()?;
     let captured = stdio::capture()?;
     let host = Host::open(host_options(&args, directories, named.is_some())).await?;
     captured.follow(host.engine());
@@ -64,8 +64,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
 async fn run_on(
     host: &Host,
     args: &Args,
-    (named, given): (Option<String>, &Given),
-    stops: &mut Stops,
+    (named, given): (Option<String>, &StartInput),
+    stops: &mut StopSignals,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let wanted = args.workflow.clone().or_else(|| named.clone());
@@ -161,8 +161,8 @@ async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
 async fn start(
     host: &Host,
     args: &Args,
-    (wanted, given): (Option<String>, &Given),
-    stops: &mut Stops,
+    (wanted, given): (Option<String>, &StartInput),
+    stops: &mut StopSignals,
     printer: &Printer,
 ) -> anyhow::Result<Option<RunReport>> {
     let def = choose(host, wanted)?;
@@ -224,7 +224,7 @@ fn choose(host: &Host, wanted: Option<String>) -> anyhow::Result<Arc<WorkflowDef
 }
 
 /// The first signal lets running attempts end, the second one does not wait for them.
-async fn stop(host: &Host, running: &[&str], stops: &mut Stops) {
+async fn stop(host: &Host, running: &[&str], stops: &mut StopSignals) {
     let which = if running.is_empty() { "running tasks".to_owned() } else { running.join(", ") };
     errln!("stopping: {which} may end; press Ctrl-C again to stop at once");
     tokio::select! {

@@ -3,7 +3,7 @@
 use crate::home::now_ms;
 use crate::output::{ExitStatus, Printer};
 use crate::stdio::errln;
-use crate::stops::Stops;
+use crate::stop_signals::StopSignals;
 use longshore_engine::{AccumulatorKind, Packages, ReactorDef, ReactorStatus};
 use longshore_reconciler::Host;
 use longshore_store::{RunRow, RunState};
@@ -29,7 +29,11 @@ fn reads_stream(def: &ReactorDef) -> bool {
 }
 
 /// Follows the reactors until their streams are read and the runs they started are over.
-pub(super) async fn run(host: &Host, stops: &mut Stops, printer: &Printer) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(
+    host: &Host,
+    stops: &mut StopSignals,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
     let began = now_ms();
     let wanted = host.loaded().catalog().reactors.len();
     let reactors = host.reactors();

@@ -10,9 +10,6 @@ use std::fmt::Write;
 /// Events of a run that are shown: cancelled, timed out, keys that two tasks changed.
 const EVENTS: i64 = 100;
 
-/// Hosts among which one that runs is looked for.
-const HOSTS: i64 = 20;
-
 pub(super) async fn run(home: &Home, run: &str, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
     let report = RunReport::load(&store, find(&store, run).await?).await?;
@@ -38,10 +35,9 @@ struct Pending {
 impl Pending {
     async fn load(store: &Store, report: &RunReport) -> anyhow::Result<Self> {
         let row = RunRow::find(store, report.run_id).await?;
-        let hosts = HostRow::newest(store, HOSTS).await?;
         Ok(Self {
             cancel_requested_at: row.and_then(|row| row.cancel_requested_at),
-            host: hosts.into_iter().find(|host| host.is_alive(now_ms())),
+            host: HostRow::running(store, now_ms()).await?.into_iter().next(),
         })
     }
 

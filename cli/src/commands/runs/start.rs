@@ -3,22 +3,19 @@
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
 use crate::request::decision::Decision;
-use crate::request::given::GivenOptions;
-use crate::request::{LOOK_INTERVAL, ask, patience, print_started};
-use crate::stops::Stops;
+use crate::request::input::InputOptions;
+use crate::request::{Target, answer_timeout, answered, ask, print_started, tenant_and_name};
+use crate::stop_signals::StopSignals;
 use crate::view::run::{status_of, text};
-use longshore_engine::{Error as EngineError, Given, RunReport};
-use longshore_store::{RequestKind, RunId, RunRow, Store, TenantId};
+use longshore_engine::{Error as EngineError, RunReport, StartInput};
+use longshore_store::{RequestKind, RunId, RunRow, Store};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The workflow
+    /// The workflow; `tenant/name` for tenants other than public
     workflow: String,
-    /// Its tenant
-    #[arg(long, default_value = "public")]
-    tenant: String,
     #[command(flatten)]
-    given: GivenOptions,
+    given: InputOptions,
     /// Start at most one run with this key: a second start finds the first run
     #[arg(long)]
     key: Option<String>,
@@ -30,10 +27,10 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(home: &Home, args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let given = Given { key: args.key.clone(), ..args.given.read()? };
+    let given = StartInput { key: args.key.clone(), ..args.given.read()? };
     let store = home.open_read_only().await?;
     if args.wait {
-        let mut stops = Stops::new()?;
+        let mut stops = StopSignals::new()?;
         return tokio::select! {
             ended = wait(&store, &args, &given, printer) => ended,
             () = stops.next() => {
@@ -42,18 +39,24 @@ pub(super) async fn run(home: &Home, args: Args, printer: &Printer) -> anyhow::R
             }
         };
     }
-    let patience = patience(&store).await?;
-    let runs = ask(&store, target(&args), &given, &args.decision, Some(patience)).await?;
-    print_started(runs.as_deref(), patience, printer)
+    let timeout = answer_timeout(&store).await?;
+    let runs = ask(&store, target(&args), &given, &args.decision, Some(timeout)).await?;
+    print_started(runs.as_deref(), timeout, printer)
 }
 
-fn target(args: &Args) -> (RequestKind, TenantId, &str) {
-    (RequestKind::Start, args.tenant.as_str().into(), &args.workflow)
+fn target(args: &Args) -> Target<'_> {
+    let (tenant, workflow) = tenant_and_name(&args.workflow);
+    (RequestKind::Start, tenant, workflow)
 }
 
 /// Starts a run and waits for its end, however long a host for it is away.
-async fn wait(store: &Store, args: &Args, given: &Given, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    if patience(store).await?.is_zero() {
+async fn wait(
+    store: &Store,
+    args: &Args,
+    given: &StartInput,
+    printer: &Printer,
+) -> anyhow::Result<ExitStatus> {
+    if answer_timeout(store).await?.is_zero() {
         printer.remark("no host runs on this database: waiting for one");
     }
     let runs = ask(store, target(args), given, &args.decision, None).await?.unwrap_or_default();
@@ -65,11 +68,10 @@ async fn wait(store: &Store, args: &Args, given: &Given, printer: &Printer) -> a
 }
 
 async fn ended(store: &Store, run: RunId) -> anyhow::Result<RunReport> {
-    loop {
+    let has_ended = async || {
         let row = RunRow::find(store, run).await?.ok_or(EngineError::UnknownRun { run })?;
-        if row.state.is_terminal() {
-            return Ok(RunReport::load(store, run).await?);
-        }
-        tokio::time::sleep(LOOK_INTERVAL).await;
-    }
+        Ok(row.state.is_terminal().then_some(()))
+    };
+    answered(None, has_ended).await?;
+    Ok(RunReport::load(store, run).await?)
 }

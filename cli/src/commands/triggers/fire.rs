@@ -3,8 +3,8 @@
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
 use crate::request::decision::Decision;
-use crate::request::given::GivenContext;
-use crate::request::{ask, patience, print_started};
+use crate::request::input::ContextOptions;
+use crate::request::{answer_timeout, ask, print_started};
 use longshore_store::{RequestKind, TenantId};
 
 #[derive(Debug, clap::Args)]
@@ -12,7 +12,7 @@ pub(super) struct Args {
     /// The trigger; `tenant/name` for tenants other than public
     trigger: String,
     #[command(flatten)]
-    context: GivenContext,
+    context: ContextOptions,
     #[command(flatten)]
     decision: Decision,
 }
@@ -20,8 +20,8 @@ pub(super) struct Args {
 pub(super) async fn run(home: &Home, args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let given = args.context.read()?;
     let store = home.open_read_only().await?;
-    let patience = patience(&store).await?;
+    let timeout = answer_timeout(&store).await?;
     let target = (RequestKind::Fire, TenantId::default(), args.trigger.as_str());
-    let runs = ask(&store, target, &given, &args.decision, Some(patience)).await?;
-    print_started(runs.as_deref(), patience, printer)
+    let runs = ask(&store, target, &given, &args.decision, Some(timeout)).await?;
+    print_started(runs.as_deref(), timeout, printer)
 }

@@ -1,11 +1,9 @@
 //! The child's end of the pipe that its host controls it by.
 
+use super::launch::MAX_SPEC;
 use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
-
-/// Longest specification that is read, in bytes.
-const MAX_SPEC: usize = 64 << 10;
 
 #[cfg(unix)]
 pub(super) fn control() -> Option<File> {

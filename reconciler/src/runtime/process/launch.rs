@@ -1,7 +1,8 @@
 //! Starting this same program as a child, and ending it again.
 //!
 //! A child reads its specification from a pipe, of which its host keeps the other end: a byte there asks for the end of
-//! the child and of whatever it started, and so does the end of the host. No process is ever addressed by its number.
+//! the child and of whatever it started, and so does the end of the host. A process is addressed by its number only by
+//! its parent, which has not waited for it yet.
 
 use crate::artifact::policy::OWN_PROGRAM;
 use longshore_workflow_plugin::interface::INTERFACE_HASH;
@@ -12,15 +13,19 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 /// Longest specification, in bytes: less than a pipe holds, so that it is written before the child reads.
-const MAX_SPEC: usize = 32 << 10;
+pub(super) const MAX_SPEC: usize = 32 << 10;
 
 /// This build of the host: children speak the same frames or refuse.
 pub(crate) fn build() -> String {
     /// Everything that passes between the two.
-    const SOURCES: [&[u8]; 4] = [
-        include_bytes!("frames.rs"),
-        include_bytes!("spec.rs"),
+    const SOURCES: [&[u8]; 8] = [
         include_bytes!("child.rs"),
+        include_bytes!("control.rs"),
+        include_bytes!("crash.rs"),
+        include_bytes!("exit.rs"),
+        include_bytes!("frames.rs"),
+        include_bytes!("launch.rs"),
+        include_bytes!("spec.rs"),
         include_bytes!("../probe.rs"),
     ];
     const HASH: u64 = hash(SOURCES);

@@ -9,18 +9,18 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// The argument that makes this program the process that says the last words.
-const ARGUMENT: &str = "__longshore_last_words";
+/// The argument that makes this program the process that prints the rest.
+const ARGUMENT: &str = "__longshore_crash_output";
 
-/// Most bytes that are said.
-const MAX_SAID: u64 = 64 * 1024;
+/// Most bytes that are printed.
+const MAX_OUTPUT: u64 = 64 * 1024;
 
-/// The process that says the last words of this one. It ends with this one, or when this is dropped.
-pub(super) struct LastWords {
+/// The process that prints what this one leaves in the pipe. It ends with this one, or when this is dropped.
+pub(super) struct CrashOutput {
     _alive: io::PipeWriter,
 }
 
-impl LastWords {
+impl CrashOutput {
     /// None when it cannot be started: the command goes on without.
     pub(super) fn begin(printed: &io::PipeReader, err: &File) -> Option<Self> {
         let (life, alive) = pipe().ok()?;
@@ -33,17 +33,17 @@ impl LastWords {
     }
 }
 
-/// Becomes the process that says the last words of another one, when that is what this one was started for.
-pub(crate) fn say_if_requested() {
+/// Becomes the process that prints what another one left, when that is what this one was started for.
+pub(crate) fn print_if_requested() {
     if std::env::args_os().nth(1).is_none_or(|argument| argument != ARGUMENT) {
         return;
     }
     // Its failure has nobody to be told to.
-    let _ = say();
+    let _ = print_rest();
     std::process::exit(0);
 }
 
-fn say() -> io::Result<()> {
+fn print_rest() -> io::Result<()> {
     let life = io::stdout().as_fd().try_clone_to_owned()?;
     // Ends when the other process does.
     io::copy(&mut File::from(life), &mut io::sink())?;
@@ -51,7 +51,7 @@ fn say() -> io::Result<()> {
     // Somebody whom it started may have the pipe still, and print nothing: what is there counts.
     nix::fcntl::fcntl(&printed, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
     let mut words = Vec::new();
-    let mut printed = File::from(printed).take(MAX_SAID);
+    let mut printed = File::from(printed).take(MAX_OUTPUT);
     // What was read before the pipe was empty is in there, whatever ended it.
     let _ = printed.read_to_end(&mut words);
     io::stderr().write_all(&words)

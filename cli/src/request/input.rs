@@ -1,46 +1,46 @@
 //! Params and context of a run, as they are typed.
 
 use crate::error::CliError;
-use longshore_engine::Given;
+use longshore_engine::StartInput;
 use std::collections::BTreeMap;
 
 /// What a run starts with.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct GivenOptions {
+pub(crate) struct InputOptions {
     /// A param of the workflow; the value is a text where the workflow wants one, and JSON otherwise
     #[arg(short, long = "param", value_name = "KEY=VALUE")]
     params: Vec<String>,
     #[command(flatten)]
-    context: GivenContext,
+    context: ContextOptions,
 }
 
 /// The context that a run starts with.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct GivenContext {
+pub(crate) struct ContextOptions {
     /// A key of the context, which the workflow need not declare
     #[arg(long, value_name = "KEY=VALUE")]
     context: Vec<String>,
 }
 
-impl GivenContext {
+impl ContextOptions {
     /// The values by key.
     ///
     /// # Errors
     /// [`CliError::BadParam`], [`CliError::ParamTwice`].
-    pub(crate) fn read(&self) -> Result<Given, CliError> {
-        Ok(Given { context: pairs(&self.context, &BTreeMap::new())?, ..Given::default() })
+    pub(crate) fn read(&self) -> Result<StartInput, CliError> {
+        Ok(StartInput { context: pairs(&self.context, &BTreeMap::new())?, ..StartInput::default() })
     }
 }
 
-impl GivenOptions {
+impl InputOptions {
     /// The values by key.
     ///
     /// # Errors
     /// [`CliError::BadParam`], [`CliError::ParamTwice`].
-    pub(crate) fn read(&self) -> Result<Given, CliError> {
+    pub(crate) fn read(&self) -> Result<StartInput, CliError> {
         let params = pairs(&self.params, &BTreeMap::new())?;
         let context = pairs(&self.context.context, &params)?;
-        Ok(Given { params, context, key: None })
+        Ok(StartInput { params, context, key: None })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the log is told of runs and tasks, once it is on disk.
+//! Log lines of runs and tasks, once they are on disk.
 
 use super::Writer;
 use super::effects::{Effects, ProgressEvent};
@@ -8,8 +8,8 @@ use longshore_store::{RunId, RunState, TaskState};
 const TARGET: &str = "longshore::run";
 
 impl Writer {
-    /// Tells of runs that started and ended, and of attempts that failed.
-    pub(super) fn tell(&self, effects: &Effects) {
+    /// Logs runs that started and ended, and attempts that failed.
+    pub(super) fn log(&self, effects: &Effects) {
         if !tracing::enabled!(target: TARGET, tracing::Level::ERROR) {
             return;
         }
@@ -19,13 +19,13 @@ impl Writer {
                 (&start.def.name, start.def.package.as_str(), &start.def.version);
             tracing::info!(target: TARGET, run, workflow, package, version, origin, "started");
         }
-        effects.progress.iter().for_each(|event| self.tell_failure(event));
+        effects.progress.iter().for_each(|event| self.log_failure(event));
         for (run, state) in &effects.finished {
-            self.tell_end(*run, *state);
+            self.log_end(*run, *state);
         }
     }
 
-    fn tell_failure(&self, event: &ProgressEvent) {
+    fn log_failure(&self, event: &ProgressEvent) {
         let ProgressEvent { run: id, idx, attempt, state, message } = event;
         let what = match (state, message) {
             (TaskState::Failed, _) => "a task failed",
@@ -37,7 +37,7 @@ impl Writer {
         tracing::warn!(target: TARGET, run, task, attempt, error, "{what}");
     }
 
-    fn tell_end(&self, id: RunId, state: RunState) {
+    fn log_end(&self, id: RunId, state: RunState) {
         let workflow = self.runs.get(id).map(|run| run.def.name.as_str());
         let (run, state) = (id.to_string(), state.as_str());
         if state == RunState::Failed.as_str() {

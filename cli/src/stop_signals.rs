@@ -1,12 +1,12 @@
 //! Signals that ask a command to stop: Ctrl-C, SIGTERM from a supervisor, SIGHUP from a terminal that was closed.
 
 /// The signals that ask this process to stop, from now on.
-pub(crate) struct Stops {
+pub(crate) struct StopSignals {
     #[cfg(unix)]
     signals: Vec<tokio::signal::unix::Signal>,
 }
 
-impl Stops {
+impl StopSignals {
     /// Takes the signals: none of them ends the process by itself any more.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use crate::request::decision::Decision;
 
 /// The reactor that is asked, and who asks.
 #[derive(Debug, clap::Args)]
-pub(super) struct One {
+pub(super) struct ReactorTarget {
     /// The reactor; `tenant/name` for tenants other than public
     pub(super) reactor: String,
     #[command(flatten)]
