@@ -110,12 +110,23 @@ pub(crate) fn init_logs(verbose: u8, json: bool, is_host: bool) {
         1 => "info,longshore=debug",
         _ => "debug,longshore=trace",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stdio::Err::default);
+    // What the subscriber says of its own failures goes to the descriptor whose lines it logs: it would never end.
+    let logs = tracing_subscriber::fmt().with_writer(stdio::Err::default).log_internal_errors(false);
+    let logs = logs.with_env_filter(filter(level));
     if json {
         logs.json().flatten_event(true).init();
     } else {
         logs.with_ansi(shows_colors()).with_target(false).compact().init();
+    }
+}
+
+/// What `RUST_LOG` says, or else this. Whoever filters log lines does not mean what packages print.
+fn filter(default: &str) -> EnvFilter {
+    const PRINTED: &str = "longshore::package";
+    match std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty()) {
+        Some(wanted) if wanted.contains(PRINTED) => EnvFilter::new(wanted),
+        Some(wanted) => EnvFilter::new(format!("{wanted},{PRINTED}::printed=info")),
+        None => EnvFilter::new(default),
     }
 }
 

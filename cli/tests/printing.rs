@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use support::{Crate, Ended, Longshore, build_into, one_task};
+use support::{Crate, Ended, Longshore, Running, build_into, one_task};
 
 /// A package that prints in each way there is; that aborts, or panics, when it is asked to.
 fn chatty() -> &'static str {
@@ -16,6 +16,7 @@ fn chatty() -> &'static str {
                     let _ = std::process::Command::new(\"echo\").arg(\"said by a child\").status();\n        \
                     match context.get_as::<String>(\"then\")?.as_deref() {\n            \
                     Some(\"abort\") => {\n                eprintln!(\"its last words\");\n                std::process::abort();\n            }\n            \
+                    Some(\"mutter\") => {\n                eprint!(\"about to call C.. \");\n                std::process::abort();\n            }\n            \
                     Some(\"panic\") => breaks(3),\n            _ => {}\n        }\n        Ok(())";
         let source = one_task("chatty", body).replace("name = \"chatty\")", "name = \"chatty\", params(then: Option<String>))")
             + "\nfn breaks(n: u32) {\n    let none: Vec<u32> = Vec::new();\n    assert!(none[n as usize] == n, \"never\");\n}\n";
@@ -42,7 +43,7 @@ fn what_tasks_print_is_logged_with_their_run_and_the_document_stays_whole() {
         let run = ended.json()["run_id"].clone();
         for said in ["said on stdout", "said on stderr", "said by a child"] {
             let line = line(&ended.stderr, said).unwrap_or_else(|| panic!("{said}: {}", ended.stderr));
-            assert_eq!(line["target"], "longshore::package", "{line}");
+            assert_eq!(line["target"], "longshore::package::printed", "{line}");
             // A process of its own may have said what it has to say when its attempt is over.
             assert!(line["runs"] == run || !extra.is_empty() && line["runs"] == "", "{line}");
         }
@@ -92,6 +93,41 @@ fn the_last_words_of_a_process_that_aborts_are_heard() {
     let ended = longshore.run(&["run", chatty(), "-p", "then=abort"]);
     assert_eq!(ended.code, None, "a signal ended it: {}", ended.stderr);
     assert!(ended.stderr.contains("its last words"), "{}", ended.stderr);
+    let ended = longshore.run(&["run", chatty(), "-p", "then=mutter"]);
+    assert!(ended.stderr.contains("about to call C.. "), "without the end of a line: {}", ended.stderr);
+}
+
+#[test]
+fn a_filter_of_log_lines_hides_nothing_that_is_printed() {
+    let longshore = Longshore::new();
+    for wanted in ["warn", "my_crate=debug", "off"] {
+        let mut command = longshore.command(&["run", chatty()]);
+        let ended = Ended::of(&command.env("RUST_LOG", wanted).output().expect("starts"));
+        assert!(ended.stderr.contains("said on stdout"), "{wanted}: {}", ended.stderr);
+    }
+    let mut command = longshore.command(&["run", chatty()]);
+    let ended = Ended::of(&command.env("RUST_LOG", "longshore::package=off").output().expect("starts"));
+    assert!(!ended.stderr.contains("said on stdout"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_host_whose_log_cannot_be_written_goes_on_and_stops_in_order() {
+    let longshore = Longshore::new();
+    let packages = longshore.home.path().join("packages");
+    std::fs::create_dir_all(&packages).expect("folder");
+    std::fs::copy(chatty(), packages.join("chatty.longshore")).expect("copies");
+    let (reader, gone) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("opens");
+    for log in [Stdio::from(gone), Stdio::from(full)] {
+        let mut command = longshore.command(&["serve", "-v"]);
+        let host = Running(command.stdout(Stdio::null()).stderr(log).spawn().expect("starts"));
+        for _ in 0..5 {
+            let ended = longshore.run(&["runs", "start", "chatty", "--wait"]);
+            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        }
+        assert_eq!(host.stop(), Some(0));
+    }
 }
 
 #[test]

@@ -16,6 +16,12 @@ use tokio::sync::broadcast::error::RecvError;
 /// Longest line, in bytes: a longer one is several.
 const MAX_LINE: usize = 16 * 1024;
 
+/// The time that the rest of a line is waited for: a prompt has none.
+const UNFINISHED_LINE_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// The interval at which the rest of a line is looked for.
+const LINE_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
 /// The time that is waited for lines of whoever still has the pipe when the command ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -141,23 +147,32 @@ impl Printed {
 
 fn forward(mut reader: PipeReader, running: &Running) -> io::Result<()> {
     let mut bytes = vec![0; MAX_LINE];
-    let mut pending = Vec::new();
     let (mut copy, copied) = io::pipe()?;
+    let mut quiet = (0, Duration::ZERO);
     loop {
-        // What is logged stays in the pipe until then: who dies in between leaves it to be said.
+        // What is not logged stays in the pipe until then: who dies in between leaves it to be printed.
         let count = peek(&reader, &copied)?;
         if count == 0 {
-            break;
+            return Ok(());
         }
         copy.read_exact(&mut bytes[..count])?;
-        pending.extend_from_slice(&bytes[..count]);
-        log_lines(&mut pending, running);
-        reader.read_exact(&mut bytes[..count])?;
+        let ends = bytes[..count].iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+        quiet =
+            if quiet.0 == count { (count, quiet.1 + LINE_POLL_INTERVAL) } else { (count, Duration::ZERO) };
+        let whole = match ends {
+            Some(end) => end,
+            None if count == MAX_LINE || quiet.1 >= UNFINISHED_LINE_TIMEOUT => count,
+            None => {
+                std::thread::sleep(LINE_POLL_INTERVAL);
+                continue;
+            }
+        };
+        for line in bytes[..whole].split_inclusive(|byte| *byte == b'\n') {
+            log_line(line, running);
+        }
+        reader.read_exact(&mut bytes[..whole])?;
+        quiet = (0, Duration::ZERO);
     }
-    if !pending.is_empty() {
-        log_line(&pending, running);
-    }
-    Ok(())
 }
 
 /// Copies what is in a pipe into another one, as soon as there is something. Returns its length, 0 at the end.
@@ -170,21 +185,9 @@ fn peek(from: &PipeReader, into: &PipeWriter) -> io::Result<usize> {
     }
 }
 
-/// Logs the whole lines, and one that is too long in pieces.
-fn log_lines(pending: &mut Vec<u8>, running: &Running) {
-    while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-        let line: Vec<u8> = pending.drain(..=end).collect();
-        log_line(&line, running);
-    }
-    if pending.len() >= MAX_LINE {
-        log_line(pending, running);
-        pending.clear();
-    }
-}
-
 fn log_line(line: &[u8], running: &Running) {
     let text = String::from_utf8_lossy(line);
     let runs = running.runs();
     // A printed line carries no attempt: with one that runs it is that one's, with several some are named.
-    tracing::info!(target: "longshore::package", runs, "{}", text.trim_end_matches(['\n', '\r']));
+    tracing::info!(target: "longshore::package::printed", runs, "{}", text.trim_end_matches(['\n', '\r']));
 }

@@ -94,12 +94,13 @@ impl Err {
 }
 
 impl Write for Err {
+    /// What cannot be written is lost: a full disk or a reader that went away stops nobody.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bars = bars();
-        match &*bars {
-            Some(bars) => bars.suspend(|| Self::write_now(bytes))?,
-            None => Self::write_now(bytes)?,
-        }
+        let _ = match &*bars {
+            Some(bars) => bars.suspend(|| Self::write_now(bytes)),
+            None => Self::write_now(bytes),
+        };
         Ok(bytes.len())
     }
 

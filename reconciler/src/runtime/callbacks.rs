@@ -173,7 +173,7 @@ impl ProcessEvents for Callbacks {
         // A printed line carries no attempt: with one attempt in the process it is that one's, with several some are named.
         let runs: Vec<String> = leases.iter().filter_map(|l| shared.name_of(*l)).map(|n| n.run).collect();
         let runs = runs.join(",");
-        tracing::info!(target: "longshore::package", package = shared.package.as_str(), runs, "{line}");
+        tracing::info!(target: "longshore::package::printed", package = shared.package.as_str(), runs, "{line}");
         shared.observer.line(&PackageLine {
             package: shared.package.as_str(),
             run: &runs,
