@@ -2,7 +2,7 @@
 
 use crate::no_code::WORKFLOW;
 use crate::row::median;
-use longshore_store::{Claim, FencingToken, HostId, Lease, QueueId, Store, TaskRow};
+use longshore_store::{Claim, FencingToken, HostId, Lease, QueueId, RunScope, Store, TaskRow};
 use sqlx::AssertSqlSafe;
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ pub(crate) async fn claim_ms(store: &Store, host: HostId, rounds: usize) -> anyh
         TaskRow::release_due(&mut tx, 1, 512).await?;
         let queues = TaskRow::claimable_queues(&mut tx).await?;
         if queues.contains(&own_queue()) {
-            let mut keys = TaskRow::claimable(&mut tx, own_queue(), None, 1024).await?;
+            let mut keys = TaskRow::claimable(&mut tx, own_queue(), &RunScope::All, 1024).await?;
             keys.truncate(CLAIMED);
             let claim = Claim { host, token: FencingToken::new(1), now: 1 };
             let leases = Lease::claim(&mut tx, claim, &keys).await?;

@@ -35,6 +35,15 @@ impl StopSignals {
         .await;
     }
 
+    /// The result of some work; none when it was told to stop first.
+    pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.next() => None,
+            done = work => Some(done),
+        }
+    }
+
     /// Takes the signals: none of them ends the process by itself any more.
     ///
     /// # Errors

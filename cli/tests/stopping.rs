@@ -3,7 +3,7 @@
 mod support;
 
 use std::path::Path;
-use support::{Crate, Ended, Longshore, build_into, one_task};
+use support::{Crate, Ended, Longshore, build_into, hello, one_task};
 
 /// A package whose task says each time that it is executed, and waits until a file is there.
 fn gated(gate: &Path) -> Crate {
@@ -48,6 +48,12 @@ fn a_run_that_was_interrupted_stays_so_until_somebody_asks_for_it() {
     let shown = longshore.run(&["runs", "show", &interrupted]).stdout;
     assert!(shown.contains("host     none runs"), "{shown}");
 
+    // Whoever goes on with runs of another package leaves it alone.
+    let hello = hello().to_str().expect("UTF-8");
+    let resumed = longshore.run(&["run", hello, "--resume"]);
+    assert_eq!((resumed.code, resumed.stdout.as_str()), (Some(0), "no run is interrupted\n"));
+    assert_eq!(executions(&gate), 1);
+
     // Another run of the package leaves it alone, and says that it is there.
     std::fs::write(&gate, "").expect("opens the gate");
     let ended = longshore.run(&["run", file]);
@@ -67,6 +73,25 @@ fn a_run_that_was_interrupted_stays_so_until_somebody_asks_for_it() {
     assert_eq!((runs.len(), &runs[0]["state"], executions(&gate)), (1, &"succeeded".into(), 3));
     assert_eq!(states(&longshore), ["\"succeeded\"", "\"succeeded\""]);
     assert_eq!(longshore.run(&["run", file, "--resume", "--json"]).json()["runs"], serde_json::json!([]));
+}
+
+#[test]
+fn a_command_is_stopped_while_its_package_is_probed() {
+    let longshore = Longshore::new();
+    let source = one_task("hangs", "let _ = context;\n        Ok(())")
+        + "\n#[used]\n#[unsafe(link_section = \".init_array\")]\nstatic INIT: extern \"C\" fn() = {\n    \
+           extern \"C\" fn init() { loop { std::thread::park() } }\n    init\n};\n";
+    let file = build_into(&Crate::of_source("hangs", &source), longshore.home.path());
+    let running = longshore.spawn(&["run", file.to_str().expect("UTF-8")], &[]);
+    let process = running.0.id().to_string();
+    longshore.wait_until("it probes", || {
+        let children =
+            std::process::Command::new("pgrep").args(["-P", &process, "-f", "__longshore-probe"]).output();
+        children.is_ok_and(|output| output.status.success())
+    });
+    running.signal("-INT");
+    assert_eq!(running.wait(), Some(130), "{}", longshore.log());
+    assert!(!longshore.log().contains("LS0304"), "it does not wait for the probe: {}", longshore.log());
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub use model::reactor_def::{
 pub use model::retention::{Keep, Retention};
 pub use model::tenancy::PackageTenants;
 pub use model::typed::json_of;
-pub use options::Options;
+pub use options::{Options, Resume};
 pub use port::graph_calls::{GraphCalls, GraphJob, GraphRunner, Outputs};
 pub use port::packages::{AttemptReports, Packages, PollOutcome, Refused};
 pub use port::wire::{POLL_DEADLINE_MS, read_poll, read_reply, start_request};

@@ -2,9 +2,22 @@
 
 use crate::clock::{Clock, Rng, System};
 use crate::model::retention::Retention;
+use longshore_store::RunId;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Which of the runs go on that were started before an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resume {
+    /// All of them.
+    All,
+    /// None of them: an engine for runs of its own.
+    Nothing,
+    /// These, and no other run: an engine for them.
+    Only(BTreeSet<RunId>),
+}
 
 /// Options of an engine.
 #[derive(Debug, Clone)]
@@ -15,8 +28,8 @@ pub struct Options {
     pub slots: usize,
     /// True when schedules and polls of the catalog's triggers fire, and what other programs ask for is started.
     pub triggers: bool,
-    /// True when runs go on that were started before this engine; otherwise they are left as they are.
-    pub resume: bool,
+    /// The runs that go on of those that were started before this engine. The others are left as they are.
+    pub resume: Resume,
     /// True when the catalog's reactors run.
     pub reactors: bool,
     /// The time a graph may take for a firing.
@@ -43,7 +56,7 @@ impl Default for Options {
             host_name: "local".to_owned(),
             slots: 512,
             triggers: true,
-            resume: true,
+            resume: Resume::All,
             reactors: true,
             graph_deadline: Duration::from_secs(30),
             replay: false,

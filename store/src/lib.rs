@@ -67,6 +67,6 @@ pub use requests::{NewRequest, RequestAnswer, RequestKind, RequestRow};
 pub use retention::{Log, RunAge, RunPage};
 pub use runs::{EndedRun, NewRun, Recorded, RunCounts, RunFilter, RunRow, RunState};
 pub use schedules::ScheduleRow;
-pub use tasks::{NewTask, TaskRow, TaskState};
+pub use tasks::{NewTask, RunScope, TaskRow, TaskState};
 pub use text::{clip, error_chain};
 pub use verdicts::{Verdict, VerdictRow};

@@ -10,7 +10,7 @@ use crate::row::{get, read_rows};
 use crate::text_enum::text_enum;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 text_enum! {
     /// Where a task is.
@@ -173,6 +173,29 @@ pub(crate) const CLAIMABLE: &str = "SELECT run_id, idx FROM tasks \
      WHERE queue = $1 AND state = 'ready' AND due_at = 0 AND run_id >= $3 \
      ORDER BY queue, run_id, idx LIMIT $2";
 
+/// The runs that a host goes on with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RunScope {
+    /// All of them.
+    #[default]
+    All,
+    /// This one and those that were started after it.
+    Since(RunId),
+    /// These and no others.
+    Only(BTreeSet<RunId>),
+}
+
+impl RunScope {
+    /// True when a run is in it.
+    pub fn contains(&self, run: RunId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Since(first) => run >= *first,
+            Self::Only(runs) => runs.contains(&run),
+        }
+    }
+}
+
 /// The key in a row.
 pub(crate) fn key_of(row: &AnyRow) -> Result<TaskKey, Error> {
     Ok(TaskKey { run: RunId::parse(&get::<String>(row, "run_id")?)?, idx: get(row, "idx")? })
@@ -267,23 +290,26 @@ impl TaskRow {
         rows.map_err(|e| Error::of("look for claimable tasks", e))
     }
 
-    /// The first claimable tasks of a queue, oldest run first; those of runs before `first` do not count.
+    /// The first claimable tasks of a queue, oldest run first, of the runs in a scope.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn claimable(
         tx: &mut Tx,
         queue: QueueId,
-        first: Option<RunId>,
+        scope: &RunScope,
         limit: i64,
     ) -> Result<Vec<TaskKey>, Error> {
-        let rows = sqlx::query(CLAIMABLE)
-            .bind(queue.get())
-            .bind(limit)
-            .bind(first.map(|run| run.to_string()).unwrap_or_default())
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(|e| Error::of("look for claimable tasks", e))?;
+        let (sql, runs) = match scope {
+            RunScope::All => (CLAIMABLE.to_owned(), String::new()),
+            RunScope::Since(first) => (CLAIMABLE.to_owned(), first.to_string()),
+            RunScope::Only(runs) => {
+                let of_runs = format!("run_id {}", in_json(tx, 3));
+                (CLAIMABLE.replace("run_id >= $3", &of_runs), json_of(runs))
+            }
+        };
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(queue.get()).bind(limit).bind(runs);
+        let rows = rows.fetch_all(&mut **tx).await.map_err(|e| Error::of("look for claimable tasks", e))?;
         rows.iter().map(key_of).collect()
     }
 

@@ -7,15 +7,16 @@ use std::path::Path;
 /// Largest size of the command, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Builds `target/dist/longshore` and `target/dist/longshore.debug`.
+/// Builds the command with a profile of cargo, and makes of it `target/dist/longshore` and `target/dist/longshore.debug`.
 ///
 /// # Errors
 /// When a step fails, or the command is larger than it should be.
-pub fn dist(root: &Path) -> anyhow::Result<()> {
-    run(root, "cargo build --release -q -p longshore-cli", &[])?;
+pub fn dist(root: &Path, profile: &str) -> anyhow::Result<()> {
+    run(root, &format!("cargo build --profile {profile} -q -p longshore-cli"), &[])?;
     let folder = root.join("target/dist");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let built = root.join("target/release/longshore");
+    let folder_of_profile = if profile == "dev" { "debug" } else { profile };
+    let built = root.join("target").join(folder_of_profile).join("longshore");
     let built = built.display();
     // The link names the file by its last part, and is made where that is.
     run(&folder, &format!("objcopy --only-keep-debug {built} longshore.debug"), &[])?;

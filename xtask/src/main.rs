@@ -46,7 +46,7 @@ fn main() -> anyhow::Result<()> {
         Task::Ci { only } => ci::check(root, &only),
         Task::Tidy => tidy::check(root),
         Task::Bless => bless(root),
-        Task::Dist => dist::dist(root),
+        Task::Dist => dist::dist(root, "release"),
         Task::Pairs { before, benches, rounds } => pairs::pairs(&before, root, rounds, &benches),
     }
 }

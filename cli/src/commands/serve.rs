@@ -49,7 +49,10 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let mut stops = StopSignals::new()?;
     let shown: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
     let captured = stdio::capture()?;
-    let host = Host::open(host_options(&args, directories)).await?;
+    let Some(host) = stops.unless(Host::open(host_options(&args, directories))).await else {
+        return Ok(ExitStatus::Interrupted);
+    };
+    let host = host?;
     captured.follow(host.engine());
     let (directories, database) = (shown.join(", "), host.engine().store().url());
     tracing::info!(target: "longshore::serve", directories, database, "serving");
@@ -59,12 +62,12 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         // Without its writer a host records nothing: whoever restarts it has to see that.
         () = host.engine().stopped() => return Err(CliError::EngineDied.into()),
     }
-    let (running, grace) = (running(&host).await, args.grace);
-    errln!("stopping: {running} running tasks get {grace} s to end; Ctrl-C again stops at once");
-    tokio::select! {
-        () = host.shutdown(Duration::from_secs(grace)) => Ok(ExitStatus::Done),
-        () = stops.next() => Ok(ExitStatus::Interrupted),
-    }
+    let stopped = stops.unless(async {
+        let (running, grace) = (running(&host).await, args.grace);
+        errln!("stopping: {running} running tasks get {grace} s to end; Ctrl-C again stops at once");
+        host.shutdown(Duration::from_secs(grace)).await;
+    });
+    Ok(if stopped.await.is_some() { ExitStatus::Done } else { ExitStatus::Interrupted })
 }
 
 /// The number of attempts that run right now.

@@ -95,7 +95,7 @@ impl Writer {
         while keys.len() < free {
             match self.ready.next(&catalog.queues) {
                 // Attempts that a dead host had lost, for one.
-                Some(Turn::Task(key)) if self.first_run.is_some_and(|first| key.run < first) => {}
+                Some(Turn::Task(key)) if !self.scope.contains(key.run) => {}
                 Some(Turn::Task(key)) => {
                     keys.push(key);
                     picked.insert(key);
@@ -103,7 +103,7 @@ impl Writer {
                 Some(Turn::Read(queue)) => {
                     // What was picked a moment ago is claimable still, as the database sees it.
                     let limit = READ_AT_ONCE + keys.len();
-                    let mut tasks = TaskRow::claimable(tx, queue, self.first_run, limit as i64).await?;
+                    let mut tasks = TaskRow::claimable(tx, queue, &self.scope, limit as i64).await?;
                     let more = tasks.len() == limit;
                     tasks.retain(|key| !picked.contains(key));
                     self.ready.read(queue, tasks, more);

@@ -41,13 +41,13 @@ use crate::backoff::Backoff;
 use crate::clock::{Clock, Rng, SteadyTime};
 use crate::error::Error;
 use crate::model::attempt::AttemptOutcome;
-use crate::options::Options;
+use crate::options::{Options, Resume};
 use crate::port::packages::Packages;
 use batching::{Batching, MAX_BATCH, MAX_BATCH_DELAY, Pending};
 use command::{Command, Migration, PendingStart};
 use effects::{Abort, Aborted, ProgressEvent};
 use lease_table::{HeldLease, LeaseTable};
-use longshore_store::{Error as StoreError, FencingToken, HostId, RunId, Store, TaskKey};
+use longshore_store::{Error as StoreError, FencingToken, HostId, RunId, RunScope, Store, TaskKey};
 use ready_queue::ReadyQueue;
 use run_cache::RunCache;
 use search::{HeldBack, Search};
@@ -108,8 +108,8 @@ pub(crate) struct Writer {
     ready: ReadyQueue,
     runs: RunCache,
     max_cached_bytes: usize,
-    /// Runs with earlier ids are left as they are.
-    first_run: Option<RunId>,
+    /// Other runs are left as they are.
+    scope: RunScope,
     batching: Batching,
     timers: Timers,
     token: FencingToken,
@@ -159,7 +159,11 @@ impl Writer {
             runs: RunCache::default(),
             max_cached_bytes: options.max_cached_bytes,
             // Ids are made in order.
-            first_run: (!options.resume).then(RunId::new),
+            scope: match &options.resume {
+                Resume::All => RunScope::All,
+                Resume::Nothing => RunScope::Since(RunId::new()),
+                Resume::Only(runs) => RunScope::Only(runs.clone()),
+            },
             batching: Batching::new(),
             timers: Timers { last_heartbeat: uptime, last_cancel_scan: uptime, scan_cancelled: true },
             // Later than every token of an earlier host on this database, as its clock ran.

@@ -69,8 +69,8 @@ impl Reconciler {
             }
         }
         let PassInputs { mut pins, overrides, retries } = pass_inputs(&self.journal.store).await?;
-        if !self.restore {
-            pins.retain(|digest, _| self.tracked.contains_key(digest));
+        if let Some(restore) = &self.restore {
+            pins.retain(|digest, _| restore.contains(digest) || self.tracked.contains_key(digest));
         }
         let pinned = |digest: &Digest| {
             let recorded = pins.get(digest).copied().unwrap_or(0);

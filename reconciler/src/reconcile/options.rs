@@ -7,6 +7,8 @@ use crate::plan::rollout::HealthPolicy;
 use crate::runtime::probe::ProbeOptions;
 use longshore_engine::clock::System;
 use longshore_engine::{Clock, Rng};
+use longshore_package::Digest;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +31,8 @@ pub struct Options {
     pub log_level: u8,
     /// Longest time between passes: what file events miss is found then.
     pub interval: Duration,
-    /// True when a digest is opened for the runs that are pinned to it, whatever the sources offer.
-    pub restore: bool,
+    /// The digests that are opened for the runs that are pinned to them, whatever the sources offer; none for all.
+    pub restore: Option<BTreeSet<Digest>>,
     /// True for a host that is there for a run: a package that no other host has taken in is recorded as [run](RUN_ACTOR), and
     /// what was cached of its version before goes.
     pub transient: bool,
@@ -75,7 +77,7 @@ impl Options {
             probe: Some(ProbeOptions::default()),
             log_level: 3,
             interval: Duration::from_secs(5),
-            restore: true,
+            restore: None,
             transient: false,
             drain: DrainPolicy::default(),
             health: Some(HealthPolicy::default()),

@@ -19,7 +19,7 @@ use crate::source::offers::Offers;
 use longshore_engine::{Catalog, Clock, EngineHandle, Rng};
 use longshore_package::{Digest, PackageName};
 use longshore_store::GenerationId;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,7 +120,7 @@ pub struct Reconciler {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rng: Arc<dyn Rng>,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) restore: bool,
+    pub(super) restore: Option<BTreeSet<Digest>>,
     pub(super) transient: bool,
     pub(super) drain: DrainPolicy,
     pub(super) health: Option<HealthPolicy>,

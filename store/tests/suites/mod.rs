@@ -7,9 +7,9 @@ use longshore_store::{
     InputRow, Lease, Log, Losses, NewArtifact, NewAttempt, NewCommand, NewCondition, NewGeneration,
     NewRequest, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow, PackageState,
     PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded, RecordedClaims, RequestAnswer,
-    RequestKind, RequestRow, Resolution, RunAge, RunCounts, RunFilter, RunId, RunPage, RunRow, RunState,
-    ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate, TenantId, Tx,
-    Verdict, VerdictRow,
+    RequestKind, RequestRow, Resolution, RunAge, RunCounts, RunFilter, RunId, RunPage, RunRow, RunScope,
+    RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate,
+    TenantId, Tx, Verdict, VerdictRow,
 };
 use longshore_testing::Backend;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -179,8 +179,15 @@ pub(crate) async fn a_task_that_is_put_back_is_claimable_when_it_is_due(backend:
     let (queue, first) = (QueueId::of(&digest(), &"public".into(), "flow"), TaskKey { run, idx: 0 });
     let mut tx = store.begin().await.expect("begins");
     assert_eq!(TaskRow::claimable_queues(&mut tx).await.expect("looks"), [queue]);
-    assert_eq!(TaskRow::claimable(&mut tx, queue, None, 10).await.expect("looks"), [first]);
-    assert_eq!(TaskRow::claimable(&mut tx, queue, Some(RunId::new()), 10).await.expect("looks"), []);
+    assert_eq!(TaskRow::claimable(&mut tx, queue, &RunScope::All, 10).await.expect("looks"), [first]);
+    assert_eq!(
+        TaskRow::claimable(&mut tx, queue, &RunScope::Since(RunId::new()), 10).await.expect("looks"),
+        []
+    );
+    for (run, claimable) in [(first.run, &[first][..]), (RunId::new(), &[])] {
+        let only = RunScope::Only([run].into());
+        assert_eq!(TaskRow::claimable(&mut tx, queue, &only, 10).await.expect("looks"), claimable);
+    }
     let claimed = Lease::claim(&mut tx, claim(host, 6, 15), &[first]).await.expect("claims");
     assert_eq!(claimed, [claim(host, 6, 15).lease(first, 1, 0)]);
     let later = TaskUpdate { attempt_reverted: 1, ..update(first, 6, TaskState::Ready) };

@@ -4,7 +4,7 @@ use crate::output::{ExitStatus, Printer, time};
 use crate::view::run::{status_of, text};
 use longshore_engine::RunReport;
 use longshore_reconciler::Host;
-use longshore_store::{RunFilter, RunRow, RunState};
+use longshore_store::{RunFilter, RunRow, RunState, Store};
 use serde_json::json;
 
 /// Runs that are looked at.
@@ -15,10 +15,10 @@ const MAX_NAMED: usize = 3;
 
 /// The runs that are not over, the oldest first; with a workflow only those of it. Before a package is loaded: what is gone
 /// on with may end soon.
-pub(super) async fn unfinished(host: &Host, workflow: Option<&str>) -> anyhow::Result<Vec<RunRow>> {
+pub(super) async fn unfinished(store: &Store, workflow: Option<&str>) -> anyhow::Result<Vec<RunRow>> {
     let workflow = workflow.map(str::to_owned);
     let filter = RunFilter { state: Some(RunState::Running), workflow, since: None };
-    let mut runs = RunRow::newest(host.engine().store(), filter, MAX_RUNS).await?;
+    let mut runs = RunRow::newest(store, filter, MAX_RUNS).await?;
     runs.reverse();
     Ok(runs)
 }

@@ -12,11 +12,12 @@ use crate::request::input::InputOptions;
 use crate::stdio::{self, errln};
 use crate::stop_signals::StopSignals;
 use crate::view::run::{status_of, text};
-use longshore_engine::{Packages, RunReport, StartInput, WorkflowDef};
+use longshore_engine::{Packages, Resume, RunReport, StartInput, WorkflowDef};
+use longshore_reconciler::artifact::{VerifyOptions, verify};
 use longshore_reconciler::plan::model::Deferred;
 use longshore_reconciler::source::directory;
 use longshore_reconciler::{Host, HostOptions, Outcome};
-use longshore_store::Override;
+use longshore_store::{Override, RunRow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,11 +54,30 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let (directories, named) = sources(&args)?;
     let mut stops = StopSignals::new()?;
     let captured = stdio::capture()?;
-    let host = Host::open(host_options(&args, directories, named.is_some())).await?;
+    let opened = stops.unless(async {
+        let resumed =
+            if args.resume { to_resume(&args, &directories, named.as_deref()).await? } else { Vec::new() };
+        let options = host_options(&args, directories, named.is_some(), &resumed);
+        anyhow::Ok((Host::open(options).await?, resumed))
+    });
+    let Some(opened) = opened.await else { return Ok(ExitStatus::Interrupted) };
+    let (host, resumed) = opened?;
     captured.follow(host.engine());
-    let status = run_on(&host, &args, (named, &given), &mut stops, printer).await;
-    host.shutdown(Duration::ZERO).await;
+    let status = run_on(&host, &args, (named, &given), resumed, &mut stops, printer).await;
+    let _ = stops.unless(host.shutdown(Duration::ZERO)).await;
     status
+}
+
+/// The runs to go on with: those of the one file, or of the workflow, that was named.
+async fn to_resume(args: &Args, directories: &[PathBuf], named: Option<&str>) -> anyhow::Result<Vec<RunRow>> {
+    let store = args.home.open_or_make().await?;
+    let mut runs = interrupted::unfinished(&store, args.workflow.as_deref().or(named)).await?;
+    if let (None, Some(file)) = (named, directories.first()) {
+        let package = verify(file, &VerifyOptions::default())?.record.package.name;
+        runs.retain(|run| run.package.as_str() == package);
+    }
+    store.close().await;
+    Ok(runs)
 }
 
 /// Does what was asked for on a host that was opened for it.
@@ -65,26 +85,27 @@ async fn run_on(
     host: &Host,
     args: &Args,
     (named, given): (Option<String>, &StartInput),
+    resumed: Vec<RunRow>,
     stops: &mut StopSignals,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let wanted = args.workflow.clone().or_else(|| named.clone());
-    let unfinished = interrupted::unfinished(host, wanted.as_deref()).await?;
-    load(host, named.is_some()).await?;
+    let unfinished = interrupted::unfinished(host.engine().store(), wanted.as_deref()).await?;
+    let Some(loaded) = stops.unless(load(host, named.is_some())).await else {
+        return Ok(ExitStatus::Interrupted);
+    };
+    loaded?;
+    if args.resume {
+        let Some(status) = stops.unless(interrupted::resume(host, &resumed, printer)).await else {
+            stop(host, &[], stops).await;
+            return Ok(ExitStatus::Interrupted);
+        };
+        return status;
+    }
     if args.workflow.is_none() && named.is_none() && replay::is_wanted(host) {
         return replay::run(host, stops, printer).await;
     }
-    let interrupted = interrupted::of_loaded(host, unfinished);
-    if args.resume {
-        return tokio::select! {
-            status = interrupted::resume(host, &interrupted, printer) => status,
-            () = stops.next() => {
-                stop(host, &[], stops).await;
-                Ok(ExitStatus::Interrupted)
-            }
-        };
-    }
-    interrupted::remark(&interrupted, &args.what, printer);
+    interrupted::remark(&interrupted::of_loaded(host, unfinished), &args.what, printer);
     let Some(report) = start(host, args, (wanted, given), stops, printer).await? else {
         return Ok(ExitStatus::Interrupted);
     };
@@ -93,18 +114,21 @@ async fn run_on(
 }
 
 /// A host without triggers and schedules; its reactors start anew.
-fn host_options(args: &Args, directories: Vec<PathBuf>, named: bool) -> HostOptions {
+fn host_options(args: &Args, directories: Vec<PathBuf>, named: bool, resumed: &[RunRow]) -> HostOptions {
     let mut options = args.home.host_options();
     options.follow = false;
     options.engine.slots = SLOTS;
     options.engine.triggers = false;
     // What was interrupted here stays so, unless somebody asks for it: it may do again what it did.
-    options.engine.resume = args.resume;
-    options.reconciler.restore = args.resume;
+    options.engine.resume = match args.resume {
+        true => Resume::Only(resumed.iter().map(|run| run.id).collect()),
+        false => Resume::Nothing,
+    };
+    options.reconciler.restore = Some(resumed.iter().map(|run| run.digest.clone()).collect());
     options.reconciler.transient = true;
     // What is kept in this home, its host says.
     options.engine.retention = None;
-    options.engine.reactors = args.workflow.is_none() && !named;
+    options.engine.reactors = args.workflow.is_none() && !named && !args.resume;
     options.engine.replay = true;
     options.engine.stream_roots = vec![PathBuf::from("."), PathBuf::from(&args.what)];
     options.reconciler.directories = directories;

@@ -37,20 +37,18 @@ pub(super) async fn run(
     let began = now_ms();
     let wanted = host.loaded().catalog().reactors.len();
     let reactors = host.reactors();
-    tokio::select! {
-        () = async {
-            while reactors.list().len() < wanted || !reactors.is_drained() {
-                if let Some(problem) = problem(&reactors.list()) {
-                    errln!("waiting: {problem}; Ctrl-C stops");
-                    tokio::time::sleep(Duration::from_secs(2)).await;
-                }
-                tokio::time::sleep(DRAINED_INTERVAL).await;
+    let runs = stops.unless(async {
+        while reactors.list().len() < wanted || !reactors.is_drained() {
+            if let Some(problem) = problem(&reactors.list()) {
+                errln!("waiting: {problem}; Ctrl-C stops");
+                tokio::time::sleep(Duration::from_secs(2)).await;
             }
-        } => {}
-        () = stops.next() => return Ok(ExitStatus::Interrupted),
-    }
-    let runs = started(host, began).await?;
-    report(host, &reactors.list(), &runs, printer)
+            tokio::time::sleep(DRAINED_INTERVAL).await;
+        }
+        started(host, began).await
+    });
+    let Some(runs) = runs.await else { return Ok(ExitStatus::Interrupted) };
+    report(host, &reactors.list(), &runs?, printer)
 }
 
 /// Why a stream does not read.
