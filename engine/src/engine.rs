@@ -9,6 +9,7 @@ use crate::requests;
 use crate::retention;
 use crate::sync::lock;
 use crate::triggers::scheduler;
+use crate::triggers::turns::Turns;
 use crate::writer::Writer;
 use crate::writer::command::{Command, Inbox};
 use longshore_store::{HostId, Store};
@@ -51,7 +52,8 @@ impl Engine {
             Writer::open(store.clone(), Arc::clone(&packages), &options, host, progress.clone()).await?;
         let clock = Arc::clone(&options.clock);
         let room = Arc::new(Semaphore::new(MAX_WAITING_KIB));
-        let handle = EngineHandle { store, packages, inbox, progress, host, clock, room };
+        let handle =
+            EngineHandle { store, packages, inbox, progress, host, clock, room, turns: Turns::default() };
         let (reactors, firings) = Reactors::new(options.stream_roots, options.replay, options.graph_deadline);
         let mut tasks = vec![tokio::spawn(writer.run(commands))];
         if let Some(keep) = options.retention {

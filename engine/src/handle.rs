@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::model::definition::WorkflowDef;
 use crate::port::packages::Packages;
 use crate::report::RunReport;
+use crate::triggers::turns::Turns;
 use crate::writer::command::{Command, Inbox, Migration, PendingStart, Started};
 use crate::writer::effects::ProgressEvent;
 use longshore_store::{Digest, HostId, NewRun, NewTask, RunId, RunRow, RunState, Store, TenantId};
@@ -49,6 +50,8 @@ pub struct EngineHandle {
     pub(crate) clock: Arc<dyn Clock>,
     /// A permit for each KiB of starts that wait to be recorded.
     pub(crate) room: Arc<Semaphore>,
+    /// The triggers that fire right now.
+    pub(crate) turns: Turns,
 }
 
 impl EngineHandle {

@@ -6,12 +6,14 @@
 use crate::error::Error;
 use crate::handle::{EngineHandle, StartRequest};
 use crate::model::definition::WorkflowDef;
-use crate::model::typed::json_of;
+use crate::model::typed::typed;
 use crate::triggers::fire::{self, Fired};
+use crate::writer::command::Started;
 use futures_util::{StreamExt, stream};
-use longshore_store::{Error as StoreError, EventKind, EventRow, RequestKind, RequestRow, RunId, Subject};
+use longshore_store::{
+    Error as StoreError, EventKind, EventRow, RequestKind, RequestOutcome, RequestRow, Subject,
+};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -36,7 +38,7 @@ pub struct StartInput {
     pub params: BTreeMap<String, String>,
     /// Keys of the context beside the params.
     pub context: BTreeMap<String, String>,
-    /// At most one run has this key, for as long as it is kept.
+    /// At most one run of the workflow has this key, for as long as it is kept.
     pub key: Option<String>,
 }
 
@@ -48,21 +50,10 @@ impl StartInput {
             workflow: def.name.clone(),
             params: typed(&self.params, Some(def)),
             context: typed(&self.context, Some(def)),
-            dedup_key: self.key.clone(),
+            dedup_key: self.key.as_ref().map(|key| format!("key:{}/{}:{key}", def.tenant, def.name)),
             ..StartRequest::default()
         }
     }
-}
-
-/// Values that were typed, as a workflow means them. One that it does not declare is JSON, or else a text.
-fn typed(values: &BTreeMap<String, String>, def: Option<&WorkflowDef>) -> Map<String, Value> {
-    let value = |(key, text): (&String, &String)| {
-        let declared = def.and_then(|def| def.params.iter().find(|param| param.name == *key));
-        let undeclared = || json_of(text).unwrap_or_else(|| Value::from(text.as_str()));
-        let value = declared.map_or_else(undeclared, |param| param.value_of(text));
-        (key.clone(), value)
-    };
-    values.iter().map(value).collect()
 }
 
 /// Does what other programs ask for, until it is aborted.
@@ -110,7 +101,7 @@ async fn serve(engine: &EngineHandle, request: &RequestRow) -> Result<(), Error>
         RequestKind::Fire => fire(engine, request).await,
     };
     match done {
-        Ok(runs) => record_started(engine, request, &runs).await,
+        Ok(outcome) => record_done(engine, request, &outcome).await,
         // Its package may be loading still.
         Err(Error::UnknownWorkflow { .. } | Error::UnknownTrigger { .. })
             if !engine.packages().is_settled() =>
@@ -129,28 +120,36 @@ async fn refuse(engine: &EngineHandle, id: &str, error: &Error) -> Result<(), Er
     Ok(engine.store().commit(tx).await?)
 }
 
-async fn start(engine: &EngineHandle, request: &RequestRow) -> Result<Vec<RunId>, Error> {
+async fn start(engine: &EngineHandle, request: &RequestRow) -> Result<RequestOutcome, Error> {
     let given = given(request)?;
     let def = engine.find_workflow(&request.tenant, &request.name)?;
     let wanted = given.request(&def);
+    let is_named = wanted.dedup_key.is_some();
     let dedup_key = wanted.dedup_key.or_else(|| Some(dedup_key(request)));
-    Ok(vec![engine.start(StartRequest { dedup_key, ..wanted }).await?.run])
+    let Started { run, existing } = engine.start(StartRequest { dedup_key, ..wanted }).await?;
+    // One with the key of this very request was started for it, before its host died.
+    let (started, found) = if existing && is_named { (vec![], vec![run]) } else { (vec![run], vec![]) };
+    Ok(RequestOutcome { started, found, not_started: Vec::new() })
 }
 
-async fn fire(engine: &EngineHandle, request: &RequestRow) -> Result<Vec<RunId>, Error> {
+async fn fire(engine: &EngineHandle, request: &RequestRow) -> Result<RequestOutcome, Error> {
     let given = given(request)?;
     let catalog = engine.packages().catalog();
     let trigger = catalog.trigger(&request.name).ok_or_else(|| {
         let known = catalog.triggers.iter().map(|trigger| trigger.name.clone()).collect();
         Error::UnknownTrigger { trigger: request.name.clone(), known }
     })?;
-    let context = typed(&given.context, None);
-    match fire::start(engine, trigger, &dedup_key(request), &context).await? {
+    let context = |def: Option<&WorkflowDef>| typed(&given.context, def);
+    match fire::start(engine, trigger, &dedup_key(request), context).await? {
         Fired::Skipped => Err(Error::TriggerIsBusy { trigger: request.name.clone() }),
         Fired::Started { runs, mut refused } if runs.is_empty() && !refused.is_empty() => {
             Err(refused.remove(0))
         }
-        Fired::Started { runs, .. } => Ok(runs),
+        Fired::Started { runs, refused } => {
+            fire::note_not_started(engine, &trigger.name, &refused).await?;
+            let not_started = refused.iter().map(fire::why_not_started).collect();
+            Ok(RequestOutcome { started: runs, found: Vec::new(), not_started })
+        }
     }
 }
 
@@ -162,12 +161,16 @@ fn dedup_key(request: &RequestRow) -> String {
     format!("request:{}", request.id)
 }
 
-async fn record_started(engine: &EngineHandle, request: &RequestRow, runs: &[RunId]) -> Result<(), Error> {
+async fn record_done(
+    engine: &EngineHandle,
+    request: &RequestRow,
+    outcome: &RequestOutcome,
+) -> Result<(), Error> {
     let RequestRow { id, actor, reason, .. } = request;
     let message = format!("to start it, by {actor}: {reason}");
     let mut tx = engine.store().begin().await?;
-    if RequestRow::started(&mut tx, id, runs).await? {
-        for run in runs {
+    if RequestRow::done(&mut tx, id, outcome).await? {
+        for run in &outcome.started {
             EventRow::append(&mut tx, Subject::Run(*run), EventKind::Requested, &message, engine.now_ms())
                 .await?;
         }

@@ -3,7 +3,7 @@
 
 use longshore_engine::{Engine, Options, RunReport, StartInput};
 use longshore_store::{
-    EventKind, EventRow, NewRequest, RequestAnswer, RequestKind, RunState, Store, Subject,
+    EventKind, EventRow, NewRequest, RequestAnswer, RequestKind, RequestOutcome, RunState, Store, Subject,
 };
 use longshore_testing::{Backend, open_embedded};
 use longshore_workflow::{Context, TaskError, TriggerError, TriggerResult, task, trigger, workflow};
@@ -37,6 +37,31 @@ pub mod slow {
     }
 }
 
+#[workflow(name = "plain")]
+pub mod plain {
+    use super::*;
+
+    #[task]
+    pub async fn keep(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+#[workflow(name = "needy", params(zip: String), triggers = ["both"])]
+pub mod needy {
+    use super::*;
+
+    #[task]
+    pub async fn keep(_context: &mut Context<Value>) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+#[trigger(on = "plain", cron = "0 0 1 1 *", allow_concurrent = true)]
+pub async fn both() -> Result<TriggerResult, TriggerError> {
+    Ok(TriggerResult::Skip)
+}
+
 #[trigger(on = "slow", cron = "0 0 1 1 *")]
 pub async fn yearly() -> Result<TriggerResult, TriggerError> {
     Ok(TriggerResult::Skip)
@@ -46,6 +71,7 @@ longshore_testing::for_each_backend!(
     a_request_starts_its_workflow_once_with_typed_params,
     a_request_that_cannot_be_done_is_refused_with_what_to_do,
     a_trigger_is_fired_on_request_and_not_over_its_own_run,
+    a_fire_tells_which_of_its_workflows_it_did_not_start,
 );
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -72,7 +98,7 @@ async fn answer(store: &Store, id: &str) -> RequestAnswer {
 /// The run of a request, and its end.
 async fn run_of(engine: &Engine, id: &str) -> RunReport {
     match answer(engine.store(), id).await {
-        RequestAnswer::Started { runs } => engine.wait(runs[0]).await.expect("ends"),
+        RequestAnswer::Done(outcome) => engine.wait(outcome.started[0]).await.expect("ends"),
         other => panic!("{other:?}"),
     }
 }
@@ -99,15 +125,21 @@ async fn a_request_starts_its_workflow_once_with_typed_params(backend: Backend) 
 
     // A host that died before it recorded the answer does the request again.
     let mut tx = store.begin().await.expect("begins");
-    sqlx::query("UPDATE requests SET runs = NULL").execute(&mut *tx).await.expect("updates");
+    sqlx::query("UPDATE requests SET outcome = NULL").execute(&mut *tx).await.expect("updates");
     store.commit(tx).await.expect("commits");
     assert_eq!(run_of(&engine, &id).await.run_id, report.run_id);
 
     // A key of one's own counts over requests.
     let keyed = serde_json::to_string(&StartInput { key: Some("k".into()), ..given }).expect("JSON");
     let first = ask(store, RequestKind::Start, "zips", keyed.clone()).await;
-    let second = ask(store, RequestKind::Start, "zips", keyed).await;
-    assert_eq!(run_of(&engine, &first).await.run_id, run_of(&engine, &second).await.run_id);
+    let run = run_of(&engine, &first).await.run_id;
+    let second = ask(store, RequestKind::Start, "zips", keyed.clone()).await;
+    let found = RequestOutcome { found: vec![run], ..RequestOutcome::default() };
+    assert_eq!(answer(store, &second).await, RequestAnswer::Done(found));
+    // That of another workflow is another one.
+    let keyed = serde_json::to_string(&StartInput { key: Some("k".into()), ..StartInput::default() });
+    let other = ask(store, RequestKind::Start, "plain", keyed.expect("JSON")).await;
+    assert_eq!(run_of(&engine, &other).await.workflow, "plain");
     engine.shutdown(Duration::from_secs(5)).await;
 }
 
@@ -132,7 +164,7 @@ async fn a_request_that_cannot_be_done_is_refused_with_what_to_do(backend: Backe
     // A row that does not read keeps no other request waiting.
     let odd = ask(store, RequestKind::Start, "zips", payload(&[("zip", "1")])).await;
     let mut tx = store.begin().await.expect("begins");
-    let sql = "UPDATE requests SET kind = 'odd', refusal_code = NULL, runs = NULL WHERE id = $1";
+    let sql = "UPDATE requests SET kind = 'odd', refusal_code = NULL, outcome = NULL WHERE id = $1";
     sqlx::query(sql).bind(&odd).execute(&mut *tx).await.expect("updates");
     store.commit(tx).await.expect("commits");
     let good = ask(store, RequestKind::Start, "zips", payload(&[("zip", "1")])).await;
@@ -148,14 +180,58 @@ async fn a_trigger_is_fired_on_request_and_not_over_its_own_run(backend: Backend
     let store = engine.store();
     let payload = || serde_json::to_string(&StartInput::default()).expect("JSON");
     let first = ask(store, RequestKind::Fire, "yearly", payload()).await;
-    let RequestAnswer::Started { runs } = answer(store, &first).await else { panic!("it is started") };
+    let RequestAnswer::Done(RequestOutcome { started: runs, .. }) = answer(store, &first).await else {
+        panic!("it is started")
+    };
     let again = ask(store, RequestKind::Fire, "yearly", payload()).await;
     assert_eq!(refusal(store, &again).await.0, "LS0615");
     MAY_END.add_permits(1);
     let report = engine.wait(runs[0]).await.expect("ends");
     assert_eq!((report.workflow.as_str(), report.origin.as_str()), ("slow", "cron:yearly"));
-    let third = ask(store, RequestKind::Fire, "yearly", payload()).await;
+    // Several at once are one and refusals.
+    let mut asked = Vec::new();
+    for _ in 0..5 {
+        asked.push(ask(store, RequestKind::Fire, "yearly", payload()).await);
+    }
+    let mut started = Vec::new();
+    for id in &asked {
+        match answer(store, id).await {
+            RequestAnswer::Done(outcome) => started.extend(outcome.started),
+            RequestAnswer::Refused { code, .. } => assert_eq!(code, "LS0615"),
+            RequestAnswer::Waiting => panic!("it is answered"),
+        }
+    }
+    assert_eq!(started.len(), 1);
     MAY_END.add_permits(1);
-    assert_eq!(run_of(&engine, &third).await.state, RunState::Succeeded);
+    assert_eq!(engine.wait(started[0]).await.expect("ends").state, RunState::Succeeded);
+    engine.shutdown(Duration::from_secs(5)).await;
+}
+
+async fn a_fire_tells_which_of_its_workflows_it_did_not_start(backend: Backend) {
+    let engine = open_embedded(backend.open().await, Options::default()).await;
+    let store = engine.store();
+    let fire = async |context: &[(&str, &str)]| {
+        let given = StartInput { context: texts(context), ..StartInput::default() };
+        let id = ask(store, RequestKind::Fire, "both", serde_json::to_string(&given).expect("JSON")).await;
+        match answer(store, &id).await {
+            RequestAnswer::Done(outcome) => outcome,
+            other => panic!("{other:?}"),
+        }
+    };
+    let outcome = fire(&[]).await;
+    assert_eq!((outcome.started.len(), outcome.not_started.len()), (1, 1), "{outcome:?}");
+    assert!(outcome.not_started[0].starts_with("LS0602: "), "{outcome:?}");
+    let events = EventRow::newest(store, Subject::Schedule("both"), 10).await.expect("lists");
+    assert_eq!(events[0].kind, EventKind::NotStarted);
+
+    // Each workflow reads what was typed as its own types say.
+    let outcome = fire(&[("zip", "12345")]).await;
+    let mut contexts = Vec::new();
+    for run in outcome.started {
+        let report = engine.wait(run).await.expect("ends");
+        contexts.push(format!("{} {}", report.workflow, report.context.get()));
+    }
+    contexts.sort();
+    assert_eq!(contexts, [r#"needy {"zip":"12345"}"#, r#"plain {"zip":12345}"#]);
     engine.shutdown(Duration::from_secs(5)).await;
 }

@@ -294,13 +294,13 @@ CREATE TABLE requests (
     actor TEXT NOT NULL,
     reason TEXT NOT NULL,
     at BIGINT NOT NULL,
-    -- The answer, which whoever asked reads: the runs as JSON, or why there are none, with a code and what to do.
-    runs TEXT,
+    -- The answer, which whoever asked reads: the outcome as JSON, or why there are none, with a code and what to do.
+    outcome TEXT,
     refusal_code TEXT,
     refusal TEXT,
     fix TEXT
 );
-CREATE INDEX requests_waiting ON requests (id) WHERE runs IS NULL AND refusal_code IS NULL;
+CREATE INDEX requests_waiting ON requests (id) WHERE outcome IS NULL AND refusal_code IS NULL;
 
 -- The status of each running reactor as its host last recorded it.
 CREATE TABLE reactor_status (

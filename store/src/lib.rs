@@ -63,7 +63,7 @@ pub use overrides::{Override, OverrideKind, PassInputs};
 pub use packages::{ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState};
 pub use reactor_commands::{CommandAnswer, CommandClass, CommandRow, NewCommand, ReactorCommand};
 pub use reactors::{InputRow, OutputRow, PositionRow, ReactorRow, StatusRow};
-pub use requests::{NewRequest, RequestAnswer, RequestKind, RequestRow};
+pub use requests::{NewRequest, RequestAnswer, RequestKind, RequestOutcome, RequestRow};
 pub use retention::{Log, RunAge, RunPage};
 pub use runs::{EndedRun, NewRun, Recorded, RunCounts, RunFilter, RunRow, RunState};
 pub use schedules::ScheduleRow;

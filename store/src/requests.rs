@@ -6,6 +6,7 @@ use crate::open::{Store, Tx};
 use crate::row::get;
 use crate::text_enum::text_enum;
 use longshore_workflow::names::TenantId;
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -57,16 +58,24 @@ pub struct RequestRow {
     pub reason: String,
 }
 
+/// The runs of a request that was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestOutcome {
+    /// Those that were started.
+    pub started: Vec<RunId>,
+    /// Those that had been started with its key before.
+    pub found: Vec<RunId>,
+    /// Why other workflows were not started, a sentence for each.
+    pub not_started: Vec<String>,
+}
+
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestAnswer {
     /// No host has looked at it yet.
     Waiting,
     /// It was done.
-    Started {
-        /// The runs.
-        runs: Vec<RunId>,
-    },
+    Done(RequestOutcome),
     /// The host refused it.
     Refused {
         /// The code.
@@ -119,7 +128,7 @@ impl RequestRow {
     ) -> Result<Vec<(String, Result<Self, Error>)>, Error> {
         let rows = sqlx::query(
             "SELECT id, kind, tenant, name, payload, actor, reason FROM requests \
-             WHERE runs IS NULL AND refusal_code IS NULL AND id > $1 ORDER BY id LIMIT $2",
+             WHERE outcome IS NULL AND refusal_code IS NULL AND id > $1 ORDER BY id LIMIT $2",
         )
         .bind(after)
         .bind(limit)
@@ -134,14 +143,16 @@ impl RequestRow {
         rows.iter().map(read).collect()
     }
 
-    /// Records the runs of a request. False when it was answered before.
+    /// Records the outcome of a request. False when it was answered before.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn started(tx: &mut Tx, id: &str, runs: &[RunId]) -> Result<bool, Error> {
-        let runs = serde_json::Value::from_iter(runs.iter().map(ToString::to_string)).to_string();
-        let sql = "UPDATE requests SET runs = $1 WHERE id = $2 AND runs IS NULL AND refusal_code IS NULL";
-        let done = sqlx::query(sql).bind(runs).bind(id).execute(&mut **tx).await;
+    pub async fn done(tx: &mut Tx, id: &str, outcome: &RequestOutcome) -> Result<bool, Error> {
+        let sql =
+            "UPDATE requests SET outcome = $1 WHERE id = $2 AND outcome IS NULL AND refusal_code IS NULL";
+        // Ids and texts are always JSON.
+        let outcome = serde_json::to_string(outcome).unwrap_or_default();
+        let done = sqlx::query(sql).bind(outcome).bind(id).execute(&mut **tx).await;
         Ok(done.map_err(|e| Error::of("answer a request", e))?.rows_affected() == 1)
     }
 
@@ -152,7 +163,7 @@ impl RequestRow {
     pub async fn refuse(tx: &mut Tx, id: &str, code: &str, message: &str, fix: &str) -> Result<(), Error> {
         sqlx::query(
             "UPDATE requests SET refusal_code = $1, refusal = $2, fix = $3 \
-             WHERE id = $4 AND runs IS NULL AND refusal_code IS NULL",
+             WHERE id = $4 AND outcome IS NULL AND refusal_code IS NULL",
         )
         .bind(code)
         .bind(message)
@@ -169,23 +180,23 @@ impl RequestRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn answer(store: &Store, id: &str) -> Result<RequestAnswer, Error> {
-        let sql = "SELECT runs, refusal_code, refusal, fix FROM requests WHERE id = $1";
+        let sql = "SELECT outcome, refusal_code, refusal, fix FROM requests WHERE id = $1";
         let row = sqlx::query(sql).bind(id).fetch_optional(store.reader()).await;
         let Some(row) = row.map_err(|e| Error::of("look for an answer", e))? else {
-            return Ok(RequestAnswer::Started { runs: Vec::new() });
+            return Ok(RequestAnswer::Done(RequestOutcome::default()));
         };
         let text = |column| Ok::<_, Error>(get::<Option<String>>(&row, column)?.unwrap_or_default());
         if let Some(code) = get::<Option<String>>(&row, "refusal_code")? {
             return Ok(RequestAnswer::Refused { code, message: text("refusal")?, fix: text("fix")? });
         }
-        let Some(value) = get::<Option<String>>(&row, "runs")? else { return Ok(RequestAnswer::Waiting) };
-        let runs = serde_json::from_str(&value).map_err(|_| Error::BadRow {
+        let Some(value) = get::<Option<String>>(&row, "outcome")? else { return Ok(RequestAnswer::Waiting) };
+        let outcome = serde_json::from_str(&value).map_err(|_| Error::BadRow {
             table: "requests",
             key: id.to_owned(),
-            column: "runs".into(),
+            column: "outcome".into(),
             value,
         })?;
-        Ok(RequestAnswer::Started { runs })
+        Ok(RequestAnswer::Done(outcome))
     }
 
     /// Forgets answers to requests of before a time, in milliseconds since 1970.
@@ -193,7 +204,7 @@ impl RequestRow {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn forget_answered(tx: &mut Tx, before: i64) -> Result<(), Error> {
-        let sql = "DELETE FROM requests WHERE (runs IS NOT NULL OR refusal_code IS NOT NULL) AND id < $1";
+        let sql = "DELETE FROM requests WHERE (outcome IS NOT NULL OR refusal_code IS NOT NULL) AND id < $1";
         let done = sqlx::query(sql).bind(first_id_of(before)).execute(&mut **tx).await;
         done.map(drop).map_err(|e| Error::of("forget answered requests", e))
     }

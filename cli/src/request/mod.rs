@@ -8,7 +8,9 @@ use crate::home::now_ms;
 use crate::output::{ExitStatus, Printer};
 use crate::request::decision::Decision;
 use longshore_engine::StartInput;
-use longshore_store::{HostRow, NewRequest, RequestAnswer, RequestKind, RequestRow, RunId, Store, TenantId};
+use longshore_store::{
+    HostRow, NewRequest, RequestAnswer, RequestKind, RequestOutcome, RequestRow, RunId, Store, TenantId,
+};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -21,14 +23,14 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// A request by what it is, whose it is, and its name.
 pub(crate) type Target<'t> = (RequestKind, TenantId, &'t str);
 
-/// Asks the host to start something. Returns the runs, none when it has not answered in time: it still will.
+/// Asks the host to start something. Returns what it did, none when it has not answered in time: it still will.
 pub(crate) async fn ask(
     store: &Store,
     (kind, tenant, name): Target<'_>,
     given: &StartInput,
     decision: &Decision,
     timeout: Option<Duration>,
-) -> anyhow::Result<Option<Vec<RunId>>> {
+) -> anyhow::Result<Option<RequestOutcome>> {
     let payload = serde_json::to_string(given)?;
     let (name, Decision { actor, reason }) = (name.to_owned(), decision.clone());
     let request = NewRequest { kind, tenant, name, payload, actor, reason };
@@ -38,7 +40,7 @@ pub(crate) async fn ask(
         answer => Ok(Some(answer)),
     });
     match answer.await? {
-        Some(RequestAnswer::Started { runs }) => Ok(Some(runs)),
+        Some(RequestAnswer::Done(outcome)) => Ok(Some(outcome)),
         Some(RequestAnswer::Refused { code, message, fix }) => {
             Err(CliError::Refused { code, message, fix }.into())
         }
@@ -74,17 +76,26 @@ pub(crate) fn tenant_and_name(text: &str) -> (TenantId, &str) {
 
 /// Prints the runs that were started.
 pub(crate) fn print_started(
-    runs: Option<&[RunId]>,
+    outcome: Option<RequestOutcome>,
     timeout: Duration,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    printer.print(&json!({ "runs": runs.unwrap_or_default(), "done": runs.is_some() }), || match runs {
-        Some([]) => "nothing was started\n".to_owned(),
-        Some(runs) => runs.iter().map(|run| format!("started run {run}\n")).collect(),
-        None if timeout.is_zero() => {
-            "recorded; no host runs on this database, and the next one starts it\n".to_owned()
+    let done = outcome.is_some();
+    let RequestOutcome { started, found, not_started } = outcome.unwrap_or_default();
+    let runs: Vec<RunId> = started.iter().chain(&found).copied().collect();
+    let document = json!({ "runs": runs, "found": found, "not_started": not_started, "done": done });
+    printer.print(&document, || {
+        let mut lines: Vec<String> = started.iter().map(|run| format!("started run {run}\n")).collect();
+        lines.extend(found.iter().map(|run| format!("found run {run}, which has this key\n")));
+        lines.extend(not_started.iter().map(|why| format!("not started: {why}\n")));
+        match lines.as_slice() {
+            [] if done => "nothing was started\n".to_owned(),
+            [] if timeout.is_zero() => {
+                "recorded; no host runs on this database, and the next one starts it\n".to_owned()
+            }
+            [] => "recorded; the host has not answered yet, and will start it\n".to_owned(),
+            lines => lines.concat(),
         }
-        None => "recorded; the host has not answered yet, and will start it\n".to_owned(),
     })?;
-    Ok(ExitStatus::Done)
+    Ok(if not_started.is_empty() { ExitStatus::Done } else { ExitStatus::Failed })
 }

@@ -137,11 +137,10 @@ impl Entry<'_> {
     /// Starts the workflows for an instant. Returns why some were not started.
     async fn start(&self, instant: i64) -> Result<Vec<(EventKind, String)>, Error> {
         let key = format!("{}:{instant}", self.trigger.origin());
-        Ok(match fire::start(self.engine, self.trigger, &key, &Map::new()).await? {
+        Ok(match fire::start(self.engine, self.trigger, &key, |_| Map::new()).await? {
             Fired::Skipped => vec![(EventKind::Skipped, "its earlier run is still going".to_owned())],
             Fired::Started { refused, .. } => {
-                let why = |error: &Error| format!("{}: {error}", error.code());
-                refused.iter().map(|error| (EventKind::NotStarted, why(error))).collect()
+                refused.iter().map(|error| (EventKind::NotStarted, fire::why_not_started(error))).collect()
             }
         })
     }

@@ -3,3 +3,4 @@
 mod cron;
 pub(crate) mod fire;
 pub(crate) mod scheduler;
+pub(crate) mod turns;

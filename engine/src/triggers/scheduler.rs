@@ -7,7 +7,6 @@ use crate::model::catalog::{TriggerDef, TriggerWhen};
 use crate::model::context::{ContextMap, Patch};
 use crate::port::packages::PollOutcome;
 use crate::triggers::fire::{self, Fired};
-use longshore_store::{EventKind, EventRow, Subject};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -119,26 +118,12 @@ async fn start_polled(
         Err(error) => tracing::warn!(trigger = trigger.name, %error, "a trigger's context does not read"),
     }
     let context: Map<String, Value> = serde_json::from_str(&context.to_json()).unwrap_or_default();
-    match fire::start(engine, trigger, key, &context).await? {
-        Fired::Started { refused, .. } => note_not_started(engine, &trigger.name, &refused).await,
+    match fire::start(engine, trigger, key, |_| context.clone()).await? {
+        Fired::Started { refused, .. } => fire::note_not_started(engine, &trigger.name, &refused).await,
         // No event: it may be asked many times a second.
         Fired::Skipped => {
             tracing::debug!(trigger = trigger.name, "skipped: its earlier run is still going");
             Ok(())
         }
     }
-}
-
-async fn note_not_started(engine: &EngineHandle, trigger: &str, refused: &[Error]) -> Result<(), Error> {
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let (subject, kind) = (Subject::Schedule(trigger), EventKind::NotStarted);
-    let mut tx = engine.store().begin().await?;
-    for error in refused {
-        let message = format!("{}: {error}", error.code());
-        tracing::warn!(trigger, message, "a fire did not start a workflow");
-        EventRow::append(&mut tx, subject, kind, &message, engine.now_ms()).await?;
-    }
-    Ok(engine.store().commit(tx).await?)
 }

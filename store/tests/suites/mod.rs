@@ -7,9 +7,9 @@ use longshore_store::{
     InputRow, Lease, Log, Losses, NewArtifact, NewAttempt, NewCommand, NewCondition, NewGeneration,
     NewRequest, NewRun, NewTask, OutputRow, Override, OverrideKind, PackageName, PackageRow, PackageState,
     PassInputs, PositionRow, QueueId, ReactorCommand, ReactorRow, Recorded, RecordedClaims, RequestAnswer,
-    RequestKind, RequestRow, Resolution, RunAge, RunCounts, RunFilter, RunId, RunPage, RunRow, RunScope,
-    RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState, TaskUpdate,
-    TenantId, Tx, Verdict, VerdictRow,
+    RequestKind, RequestOutcome, RequestRow, Resolution, RunAge, RunCounts, RunFilter, RunId, RunPage,
+    RunRow, RunScope, RunState, ScheduleRow, StatusRow, Store, Subject, Success, TaskKey, TaskRow, TaskState,
+    TaskUpdate, TenantId, Tx, Verdict, VerdictRow,
 };
 use longshore_testing::Backend;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -635,14 +635,15 @@ pub(crate) async fn requests_are_answered_once_and_forgotten(backend: Backend) {
     assert!(waiting[..2].iter().all(|(_, read)| read.is_ok()) && waiting[2].1.is_err());
     let run = RunId::new();
     let mut tx = store.begin().await.expect("begins");
+    let outcome = RequestOutcome { started: vec![run], ..RequestOutcome::default() };
     RequestRow::refuse(&mut tx, &strange, "LS0507", "it does not read", "").await.expect("refuses");
-    assert!(RequestRow::started(&mut tx, &start, &[run]).await.expect("answers"));
+    assert!(RequestRow::done(&mut tx, &start, &outcome).await.expect("answers"));
     RequestRow::refuse(&mut tx, &start, "LS0601", "too late", "").await.expect("leaves it");
     RequestRow::refuse(&mut tx, &fire, "LS0614", "no such trigger", "look").await.expect("refuses");
-    assert!(!RequestRow::started(&mut tx, &fire, &[run]).await.expect("leaves it"));
+    assert!(!RequestRow::done(&mut tx, &fire, &outcome).await.expect("leaves it"));
     RequestRow::forget_answered(&mut tx, run.time_ms() - 60_000).await.expect("forgets those before");
     store.commit(tx).await.expect("commits");
-    let started = RequestAnswer::Started { runs: vec![run] };
+    let started = RequestAnswer::Done(outcome);
     assert_eq!(RequestRow::answer(store, &start).await.expect("looks"), started);
     let (code, message, fix) = ("LS0614".to_owned(), "no such trigger".to_owned(), "look".to_owned());
     let refused = RequestAnswer::Refused { code, message, fix };
@@ -651,6 +652,6 @@ pub(crate) async fn requests_are_answered_once_and_forgotten(backend: Backend) {
     let mut tx = store.begin().await.expect("begins");
     RequestRow::forget_answered(&mut tx, run.time_ms() + 60_000).await.expect("forgets");
     store.commit(tx).await.expect("commits");
-    let gone = RequestAnswer::Started { runs: Vec::new() };
+    let gone = RequestAnswer::Done(RequestOutcome::default());
     assert_eq!(RequestRow::answer(store, &fire).await.expect("looks"), gone);
 }

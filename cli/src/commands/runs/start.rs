@@ -40,8 +40,8 @@ pub(super) async fn run(home: &Home, args: Args, printer: &Printer) -> anyhow::R
         };
     }
     let timeout = answer_timeout(&store).await?;
-    let runs = ask(&store, target(&args), &given, &args.decision, Some(timeout)).await?;
-    print_started(runs.as_deref(), timeout, printer)
+    let outcome = ask(&store, target(&args), &given, &args.decision, Some(timeout)).await?;
+    print_started(outcome, timeout, printer)
 }
 
 fn target(args: &Args) -> Target<'_> {
@@ -59,9 +59,10 @@ async fn wait(
     if answer_timeout(store).await?.is_zero() {
         printer.remark("no host runs on this database: waiting for one");
     }
-    let runs = ask(store, target(args), given, &args.decision, None).await?.unwrap_or_default();
-    let Some(run) = runs.first() else { return Ok(ExitStatus::Failed) };
-    printer.remark(&format!("started run {run}"));
+    let outcome = ask(store, target(args), given, &args.decision, None).await?.unwrap_or_default();
+    let Some(run) = outcome.started.first().or(outcome.found.first()) else { return Ok(ExitStatus::Failed) };
+    let what = if outcome.started.is_empty() { "found" } else { "started" };
+    printer.remark(&format!("{what} run {run}"));
     let report = ended(store, *run).await?;
     printer.print(&report, || text(&report, store.url()))?;
     Ok(status_of(&report))

@@ -22,6 +22,6 @@ pub(super) async fn run(home: &Home, args: &Args, printer: &Printer) -> anyhow::
     let store = home.open_read_only().await?;
     let timeout = answer_timeout(&store).await?;
     let target = (RequestKind::Fire, TenantId::default(), args.trigger.as_str());
-    let runs = ask(&store, target, &given, &args.decision, Some(timeout)).await?;
-    print_started(runs.as_deref(), timeout, printer)
+    let outcome = ask(&store, target, &given, &args.decision, Some(timeout)).await?;
+    print_started(outcome, timeout, printer)
 }
