@@ -168,6 +168,24 @@ mod tidies {
     }
 }
 
+/// Executions of `hands_over`.
+static HANDED: AtomicUsize = AtomicUsize::new(0);
+
+#[longshore_workflow::workflow(name = "hands_over")]
+mod hands_over {
+    use super::*;
+    use longshore_workflow::{Context, TaskError, TaskHandle, task};
+
+    #[task(retry_attempts = 1)]
+    async fn stops(_context: &mut Context<Value>, handle: &mut TaskHandle) -> Result<(), TaskError> {
+        if HANDED.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
+        handle.cancelled().await;
+        Err(TaskError::failed("it was told to stop"))
+    }
+}
+
 #[longshore_workflow::workflow(name = "opens")]
 mod opens {
     use super::*;
@@ -240,6 +258,7 @@ longshore_testing::for_each_backend!(
     a_panic_is_a_failed_attempt_with_its_place,
     a_cancelled_run_stops_and_a_deferred_task_frees_its_slot,
     a_task_that_looks_out_for_its_cancellation_has_time_to_tidy_up,
+    a_task_that_stops_because_its_host_does_has_not_failed,
     a_second_start_with_the_same_key_finds_the_first_run,
     bad_starts_are_refused_with_what_there_is,
     a_second_host_on_the_same_database_is_refused_and_a_stopped_one_leaves_its_work,
@@ -350,6 +369,22 @@ async fn a_task_that_looks_out_for_its_cancellation_has_time_to_tidy_up(backend:
     assert_eq!(report.state, RunState::Cancelled);
     assert_eq!(TIDIED.load(Ordering::SeqCst), tidied + 2);
     engine.shutdown(Duration::from_secs(5)).await;
+}
+
+async fn a_task_that_stops_because_its_host_does_has_not_failed(backend: Backend) {
+    let _alone = alone().await;
+    HANDED.store(0, Ordering::SeqCst);
+    let first = engine(&backend, 8).await;
+    let started = first.start(request("hands_over", json!({}))).await.expect("starts");
+    while HANDED.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    first.shutdown(Duration::ZERO).await;
+    drop(first);
+    let second = engine(&backend, 8).await;
+    let report = second.wait(started.run).await.expect("ends");
+    assert_eq!((report.state, HANDED.load(Ordering::SeqCst)), (RunState::Succeeded, 2));
+    second.shutdown(Duration::from_secs(5)).await;
 }
 
 async fn a_second_start_with_the_same_key_finds_the_first_run(backend: Backend) {

@@ -26,7 +26,10 @@ pub struct Price {
 
 /// Doubles what arrives.
 #[passthrough_accumulator]
-pub fn doubled(event: Price) -> Price {
+pub async fn doubled(event: Price) -> Price {
+    if event.value == 50.0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     Price { value: event.value * 2.0 }
 }
 

@@ -36,7 +36,7 @@ impl Shell {
     /// [`CallFailure`] that names the field.
     pub fn accumulate(&self, accumulator: u32, event: &[u8]) -> Result<Vec<u8>, CallFailure> {
         match self.accumulator(accumulator)? {
-            AccumulatorCall::Event(call) => guarded(|| call(event)),
+            AccumulatorCall::Event(call) => self.inside(|| call(event)),
             _ => Err(other_kind(accumulator)),
         }
     }
@@ -52,7 +52,7 @@ impl Shell {
         event: &[u8],
     ) -> Result<(Vec<u8>, Vec<u8>), CallFailure> {
         match self.accumulator(accumulator)? {
-            AccumulatorCall::Stateful(call) => guarded(|| call(state, event)),
+            AccumulatorCall::Stateful(call) => self.inside(|| call(state, event)),
             _ => Err(other_kind(accumulator)),
         }
     }
@@ -63,7 +63,7 @@ impl Shell {
     /// [`CallFailure`] that names the event and the field.
     pub fn accumulate_batch(&self, accumulator: u32, events: &[&[u8]]) -> Result<Boundary, CallFailure> {
         match self.accumulator(accumulator)? {
-            AccumulatorCall::Batch(call) => guarded(|| call(events)),
+            AccumulatorCall::Batch(call) => self.inside(|| call(events)),
             _ => Err(other_kind(accumulator)),
         }
     }
@@ -89,6 +89,12 @@ impl Shell {
         self.within(call, deadline_ms)?.map_err(|error| graph_failed(&error))
     }
 
+    /// Runs an accumulator, inside the runtime: it may be async, and wait for a timer.
+    fn inside<T>(&self, call: impl FnOnce() -> Result<T, EventError>) -> Result<T, CallFailure> {
+        let _inside = self.runtime().map_err(task_failed)?.enter();
+        crate::panics::guarded(NO_LEASE, call).map_err(task_failed)?.map_err(event_failed)
+    }
+
     /// Runs author code to its end, its panic, or its deadline.
     fn within<T: Send>(&self, call: EntryFuture<'_, T>, deadline_ms: u64) -> Result<T, CallFailure> {
         let runtime = self.runtime().map_err(task_failed)?;
@@ -107,10 +113,6 @@ impl Shell {
         };
         block_on(runtime, limited)
     }
-}
-
-fn guarded<T>(call: impl FnOnce() -> Result<T, EventError>) -> Result<T, CallFailure> {
-    crate::panics::guarded(NO_LEASE, call).map_err(task_failed)?.map_err(event_failed)
 }
 
 fn failed(message: String) -> CallFailure {

@@ -71,6 +71,11 @@ impl Attempt<'_> {
 
     fn end(self, outcome: Result<TaskResult, TaskFailure>) -> Ended {
         let lease = self.start.lease;
+        let is_cancelled = self.signals.as_ref().is_some_and(|signals| signals.is_cancelled());
+        if is_cancelled && matches!(outcome, Ok(Err(_))) {
+            // It stopped because it was told to: that is not a failure of the task.
+            return Ended { reply: reply(&TaskReply::Cancelled, &[]), callback: None };
+        }
         // A success whose changes do not fit is a failure. Serializing them is author code too.
         let changes = || self.context.patch().map_err(|error| failure_of(&error));
         let (outcome, patch) = match outcome {

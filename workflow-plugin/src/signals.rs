@@ -31,6 +31,11 @@ impl Signals {
         self.observes.load(Ordering::SeqCst)
     }
 
+    /// True once the attempt is cancelled, whether it observes that or not.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::SeqCst)
+    }
+
     /// True once the attempt is cancelled. Whoever asks observes it from now on.
     pub(crate) fn observe_cancelled(&self) -> bool {
         self.observes.store(true, Ordering::SeqCst);

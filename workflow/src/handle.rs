@@ -54,6 +54,9 @@ impl TaskHandle {
     ///
     /// A task is stopped at its next await. One that has asked here, or waits for [`TaskHandle::cancelled`], is given four
     /// seconds to stop by itself first.
+    ///
+    /// It stops with an error, whichever: the attempt then counts as stopped and not as failed, and when its host
+    /// stops, the next one executes the task again. Ok says that the work is done.
     pub fn is_cancelled(&self) -> bool {
         self.slot.is_cancelled()
     }

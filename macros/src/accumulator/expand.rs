@@ -53,7 +53,7 @@ fn call(model: &AccumulatorModel, function: &Function, private: &TokenStream) ->
     let name = &function.sig.ident;
     let ok = quote!(::core::result::Result::Ok);
     let is_async = function.sig.asyncness.is_some();
-    let value = |call: TokenStream| if is_async { quote!(#private::wait(#call)) } else { call };
+    let value = |call: TokenStream| if is_async { quote!(#private::wait_for_event(#call)?) } else { call };
     match model.kind {
         Kind::Polling => {
             let polled = if is_async { quote!(#name().await) } else { quote!(#name()) };

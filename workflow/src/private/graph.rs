@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::any::Any;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 /// Takes what the terminals of a graph deliver.
 pub trait Terminals: Send {
@@ -125,8 +126,35 @@ pub fn blocking<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     done.unwrap_or_else(|| panic!("the blocking hook did not run the node"))
 }
 
+/// The time that an accumulator may take for an event. Others wait for it.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Polls the future of an accumulator on this thread until it is ready.
+///
+/// # Errors
+/// [`EventError`] when it takes more than 30 seconds.
+pub fn wait_for_event<T>(future: impl Future<Output = T>) -> Result<T, EventError> {
+    let message = || format!("the accumulator did not return within {} s", EVENT_TIMEOUT.as_secs());
+    poll_until(pin!(future), Some(Instant::now() + EVENT_TIMEOUT)).ok_or_else(|| EventError {
+        at: 0,
+        field: String::new(),
+        message: message(),
+    })
+}
+
 /// Polls a blocking node's future on this thread until it is ready.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        // Without a deadline it is ready at once.
+        if let Some(value) = poll_until(future.as_mut(), None) {
+            return value;
+        }
+    }
+}
+
+/// Polls a future on this thread until it is ready. None when a deadline has passed.
+fn poll_until<T>(mut future: Pin<&mut impl Future<Output = T>>, deadline: Option<Instant>) -> Option<T> {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -135,12 +163,15 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = std::task::Context::from_waker(&waker);
-    let mut future = pin!(future);
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
+            return Some(value);
         }
-        std::thread::park();
+        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => std::thread::park(),
+            Some(Duration::ZERO) => return None,
+            Some(left) => std::thread::park_timeout(left),
+        }
     }
 }
 

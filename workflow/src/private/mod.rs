@@ -18,7 +18,7 @@ pub use entry::{
 };
 pub use graph::{
     AnyOutputs, BlockingHook, ByteOutputs, Terminals, after_graph, blocking, boundary, event, invoke,
-    maybe_boundary, set_blocking, state, wait,
+    maybe_boundary, set_blocking, state, wait, wait_for_event,
 };
 pub use inventory;
 pub use record::{RECORD_MAGIC, RecordKind, encode, encoded_len};
