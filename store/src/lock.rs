@@ -42,7 +42,7 @@ impl HostLock {
     pub(crate) fn opened(&self) {
         if let Ok(metadata) = std::fs::metadata(&self.database) {
             let file = file_id(&metadata);
-            let _ = self.opened.set(Opened { file, locks_seen: has_locks(file) });
+            let _ = self.opened.set(Opened { file, locks_seen: has_locks(file) == Some(true) });
         }
     }
 
@@ -62,7 +62,7 @@ impl HostLock {
     /// process when anything in it closes the file: a package with an SQLite of its own, or one that reads the file.
     pub(crate) fn check_locks(&self) -> Result<(), Error> {
         match self.opened.get() {
-            Some(opened) if opened.locks_seen && !has_locks(opened.file) => {
+            Some(opened) if opened.locks_seen && has_locks(opened.file) == Some(false) => {
                 Err(Error::Unlocked { path: self.database.clone() })
             }
             _ => Ok(()),
@@ -70,8 +70,8 @@ impl HostLock {
     }
 }
 
-/// True when the system lists a lock of SQLite's kind that this process has on the file.
-fn has_locks((_, inode): FileId) -> bool {
+/// True when the system lists a lock of SQLite's kind that this process has on the file. None when it cannot be asked.
+fn has_locks((_, inode): FileId) -> Option<bool> {
     let (process, file) = (std::process::id().to_string(), format!(":{inode}"));
     // A line: number, kind, mode, access, process, device and inode, range.
     let is_ours = |line: &str| {
@@ -80,7 +80,7 @@ fn has_locks((_, inode): FileId) -> bool {
             && fields.nth(2) == Some(&process)
             && fields.next().is_some_and(|field| field.ends_with(&file))
     };
-    std::fs::read_to_string("/proc/locks").is_ok_and(|locks| locks.lines().any(is_ours))
+    Some(std::fs::read_to_string("/proc/locks").ok()?.lines().any(is_ours))
 }
 
 /// Device and inode of a file.

@@ -45,9 +45,11 @@ pub mod NAME_IDENT {
 "#;
 
 /// Names of crates that a package depends on, those of the standard library included: nobody can tell it from them.
-const TAKEN: [&str; 11] = [
+const TAKEN: [&str; 12] = [
     "alloc",
     "core",
+    // A keyword that cargo lets pass.
+    "gen",
     "longshore",
     "longshore-build",
     "longshore-macros",

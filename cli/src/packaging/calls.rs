@@ -6,21 +6,51 @@ use cargo_metadata::{CrateType, Package, Target};
 const MAX_SOURCES: usize = 10_000;
 
 /// Macros that write no items of a package. Any other one may call `package!()` for the crate.
-const PLAIN_MACROS: [&str; 14] = [
+const PLAIN_MACROS: [&str; 44] = [
+    "anyhow",
     "assert",
     "assert_eq",
     "assert_ne",
+    "bail",
+    "column",
+    "concat",
+    "dbg",
+    "debug",
     "debug_assert",
+    "debug_assert_eq",
+    "ensure",
+    "env",
+    "eprint",
     "eprintln",
+    "error",
+    "file",
     "format",
+    "include_bytes",
+    "include_str",
+    "info",
+    "json",
+    "join",
+    "line",
     "macro_rules",
     "matches",
+    "module_path",
+    "option_env",
     "panic",
+    "pin",
     "print",
     "println",
+    "select",
+    "stringify",
+    "thread_local",
     "todo",
+    "trace",
+    "try_join",
+    "unimplemented",
+    "unreachable",
     "vec",
+    "warn",
     "write",
+    "writeln",
 ];
 
 /// Where attributes come from that write no items of a package: the language, the compiler's tools, and ourselves.
@@ -85,22 +115,19 @@ pub(super) fn calls_package(package: &Package) -> bool {
     false
 }
 
-/// True when a source calls `package!()`, or a macro that may write the call.
+/// True when a source calls `package!()`, or has a macro or an attribute that we do not know: it may write the call.
 fn may_call(source: &str) -> bool {
-    source.contains("package!") || source.lines().any(|line| is_written_elsewhere(line.trim_start()))
-}
-
-/// True of a line that begins with a macro or an attribute we do not know.
-fn is_written_elsewhere(line: &str) -> bool {
-    if let Some(attribute) = line.strip_prefix("#![").or_else(|| line.strip_prefix("#[")) {
-        let root = attribute.split(|c| !is_of_name(c)).next().unwrap_or_default();
-        return !PLAIN_ATTRIBUTES.contains(&root);
-    }
-    let Some((path, rest)) = line.split_once('!') else { return false };
-    let is_call = !path.is_empty()
-        && path.chars().all(|c| is_of_name(c) || c == ':')
-        && rest.trim_start().starts_with(['(', '[', '{']);
-    is_call && !path.rsplit("::").next().is_some_and(|name| PLAIN_MACROS.contains(&name))
+    let root =
+        |attribute: &str| attribute.split(|c| !is_of_name(c)).next().map(str::to_owned).unwrap_or_default();
+    let attributes =
+        source.split('#').skip(1).filter_map(|rest| rest.trim_start_matches('!').strip_prefix('['));
+    let mut attributes = attributes.map(root);
+    attributes.any(|root| !PLAIN_ATTRIBUTES.contains(&root.as_str()))
+        || source.match_indices('!').any(|(at, _)| {
+            let name = source[..at].rsplit(|c| !is_of_name(c)).next().unwrap_or_default();
+            let is_call = source[at + 1..].trim_start().starts_with(['(', '[', '{']) && !name.is_empty();
+            is_call && !PLAIN_MACROS.contains(&name)
+        })
 }
 
 fn is_of_name(character: char) -> bool {
@@ -120,6 +147,8 @@ mod tests {
             "include!(\"flow.rs\");",
             "#[path = \"flow.rs\"]\nmod flow;",
             "#[flows::package]\nmod flow {}",
+            "#[cfg(feature = \"packaged\")] flows::all!(x);",
+            "mod flow { include!(\"flow.rs\"); }",
         ] {
             assert!(may_call(source), "{source}");
         }

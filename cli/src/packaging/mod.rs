@@ -34,7 +34,10 @@ pub(crate) struct BuildOptions {
 
 /// True when a path is a crate: a folder in one, or its Cargo.toml.
 pub(crate) fn is_crate(path: &Path) -> bool {
+    let is_bare_name = path.components().count() == 1 && path.file_name().is_some();
+    // A bare name may be that of a workflow: only a folder that is a crate itself comes first.
     find::manifest_of(path).is_some()
+        && (!is_bare_name || path.is_file() || path.join("Cargo.toml").is_file())
 }
 
 /// Builds the crate in a folder into a package file.

@@ -23,10 +23,10 @@ pub fn start_context(
     let mut errors = Vec::new();
     let declared = |name: &str| def.params.iter().find(|p| p.name == name);
     for (name, value) in beside.iter().chain(params) {
-        if let Some(param) = declared(name) {
-            errors.extend(check(param, value).err());
-        }
-        context.set(name, value.to_string());
+        let param = declared(name);
+        errors.extend(param.and_then(|param| check(param, value).err()));
+        let whole = param.filter(|_| value.is_f64()).map(|param| param.as_whole(value.clone()));
+        context.set(name, whole.as_ref().unwrap_or(value).to_string());
     }
     if !def.params.is_empty() {
         for name in params.keys().filter(|name| declared(name).is_none()) {

@@ -74,7 +74,7 @@ impl ParamDef {
     /// text itself. What fits in neither way is refused when the run is started.
     pub fn value_of(&self, text: &str) -> Value {
         let fits = |value: &Value| self.schema.check(value).is_ok();
-        let (json, string) = (json_of(text), Value::from(text));
+        let (json, string) = (json_of(text).map(|json| self.as_whole(json)), Value::from(text));
         match json {
             Some(json) if fits(&json) => json,
             _ if fits(&string) => string,
@@ -85,8 +85,22 @@ impl ParamDef {
 
     /// The number nearest to one that is too long, for a type of such numbers.
     fn rounded(&self, text: &str) -> Option<Value> {
-        let takes_fractions = self.schema.check(&Value::from(0.5)).is_ok();
-        serde_json::from_str::<Value>(text).ok().filter(|value| value.is_f64() && takes_fractions)
+        serde_json::from_str::<Value>(text).ok().filter(|value| value.is_f64() && self.takes_fractions())
+    }
+
+    fn takes_fractions(&self) -> bool {
+        self.schema.check(&Value::from(0.5)).is_ok()
+    }
+
+    /// A whole number that is written as `10.0` or `1e1`, as one: to a schema it is one, to the types of Rust it is not.
+    pub fn as_whole(&self, value: Value) -> Value {
+        /// From here on not every whole number is an f64.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match value.as_f64().filter(|number| value.is_f64() && number.fract() == 0.0 && number.abs() < EXACT)
+        {
+            Some(number) if !self.takes_fractions() => Value::from(number as i64),
+            _ => value,
+        }
     }
 
     /// Checks a value that a run is to start with.
@@ -145,6 +159,10 @@ mod tests {
         let whole = param::<u128>("u128");
         let refused = whole.check(&whole.value_of(long)).expect_err("it would be rounded");
         assert!(refused.ends_with("at most 64 bits"), "{refused}");
+        for (written, meant) in [("1e1", 10), ("7.0", 7), ("-0", 0)] {
+            assert_eq!(param::<u32>("u32").value_of(written), json!(meant));
+        }
+        assert_eq!(param::<f64>("f64").value_of("7.0"), json!(7.0));
         assert_eq!(param::<Option<u64>>("Option<u64>").value_of("null"), json!(null));
         assert_eq!(param::<Vec<u8>>("Vec<u8>").value_of("[1, 2]"), json!([1, 2]));
     }
