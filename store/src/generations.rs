@@ -80,7 +80,8 @@ static INSERT: BatchStatement = BatchStatement::new(
     "INSERT INTO generations (id, host_id, digest, package, version, state, step, loaded_at) \
      SELECT * FROM (VALUES ",
     &[Text, Text, Text, Text, Text, Text, Int, Int],
-    ") AS v WHERE v.column1 IS NOT NULL",
+    // A commit whose end nobody knows is repeated.
+    ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (id) DO NOTHING",
 );
 
 static SET_STATE: BatchStatement = BatchStatement::new(

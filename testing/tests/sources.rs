@@ -261,3 +261,57 @@ async fn the_package_that_has_a_workflow_keeps_it_over_a_restart() {
     assert_eq!(loaded(&host), ["entries-09"]);
     host.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_comes_back_file_by_file_loses_nothing_meanwhile() {
+    let folder = tempfile::tempdir().expect("folder");
+    let host = with(folder.path(), &[("one", 1), ("two", 2)]).await;
+    host.remove_library("one");
+    host.remove_library("two");
+    some_passes(&host).await;
+    assert!(condition(&host, "LS0323").await.is_some());
+    host.put_library("two", &variant("well", 2));
+    some_passes(&host).await;
+    assert!(condition(&host, "LS0323").await.is_none());
+    assert_eq!(loaded(&host), ["corpus-001", "corpus-002"]);
+    host.put_library("one", &variant("well", 1));
+    some_passes(&host).await;
+    assert_eq!(loaded(&host), ["corpus-001", "corpus-002"]);
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_that_wait_for_one_that_cannot_come_are_refused_with_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let host = support::open(folder.path(), Kind::InProcess).await;
+    host.put_library("legacy", &entries(7, &[]));
+    host.until_loaded("entries-07").await;
+    // The owner of the reactor has a workflow that another package has: it is open, and is not registered.
+    host.put_library("subscriber", &entries(6, &[("need_00", "reac_05"), ("take_00", "srce_05")]));
+    host.put_library("owner", &entries(5, &[("flow_00", "flow_07")]));
+    assert_eq!(host.until_refused("entries-05").await.0, "LS0401");
+    assert_eq!(host.until_refused("entries-06").await.0, "LS0405");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_go_when_the_version_that_runs_is_wanted_again() {
+    let folder = tempfile::tempdir().expect("folder");
+    let host = with(folder.path(), &[("one", 1)]).await;
+    let problems = async || {
+        let conditions = ConditionRow::all(host.engine().store()).await.expect("lists");
+        conditions.into_iter().filter(longshore_reconciler::readiness::is_problem).count()
+    };
+    host.put_library("one", &variant("ctor-segfault", 1));
+    host.until_refused("corpus-001").await;
+    assert!(problems().await > 0);
+    host.put_library("one", &variant("well", 1));
+    let until = Instant::now() + Duration::from_secs(30);
+    while problems().await > 0 {
+        assert!(Instant::now() < until, "{:?}", ConditionRow::all(host.engine().store()).await);
+        host.pass().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(loaded(&host), ["corpus-001"]);
+    host.close().await;
+}

@@ -139,6 +139,9 @@ fn log(report: &Report) {
             Outcome::Refused { name, error } => {
                 tracing::error!(target: "longshore::serve", package = name, code = error.code(), fix = error.fix(), "refused: {}", error.full());
             }
+            Outcome::Degraded { name, error } => {
+                tracing::warn!(target: "longshore::serve", package = %name, code = error.code(), fix = error.fix(), "degraded: {}", error.full());
+            }
             Outcome::Restored { name, digest } => {
                 tracing::info!(target: "longshore::serve", package = %name, digest = digest.short(), "opened from the artifact cache for runs that are pinned to it");
             }

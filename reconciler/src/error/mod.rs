@@ -324,6 +324,8 @@ impl Error {
                 | Self::ChildDied { .. }
                 | Self::ChildRefused { .. }
                 | Self::CacheChanged { .. }
+                | Self::OtherBuild { .. }
+                | Self::NoThread { .. }
         )
     }
 

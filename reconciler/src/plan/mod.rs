@@ -61,7 +61,7 @@ pub fn plan(input: PlanInput<'_>, now: i64) -> Plan {
             drain(loaded, input.drain, now, &mut plan);
         }
     }
-    plan.desired = desired.into_iter().map(|package| package.name.clone()).collect();
+    plan.desired = desired;
     plan
 }
 
@@ -186,7 +186,8 @@ pub(crate) mod tests {
         let package = offer("a", "1.0.0");
         let observed = [loaded(&package, true, 3)];
         let plan = planned(&[package], &observed);
-        assert_eq!((plan.actions, plan.deferred, plan.desired), (vec![], vec![], vec!["a".into()]));
+        let desired: Vec<&str> = plan.desired.iter().map(|package| package.name.as_str()).collect();
+        assert_eq!((plan.actions, plan.deferred, desired), (vec![], vec![], vec!["a"]));
     }
 
     #[test]

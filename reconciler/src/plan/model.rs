@@ -197,8 +197,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Differences that are left, with the reason.
     pub deferred: Vec<Deferred>,
-    /// The names of the desired packages, sorted.
-    pub desired: Vec<PackageName>,
+    /// The desired packages, sorted by name.
+    pub desired: Vec<Arc<Desired>>,
 }
 
 /// The inputs of a plan.

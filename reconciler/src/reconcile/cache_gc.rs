@@ -43,6 +43,7 @@ impl Reconciler {
         let store = &self.journal.store;
         let inputs = pass_inputs(store).await?;
         let mut in_use: HashSet<&Digest> = inputs.pins.keys().chain(self.tracked.keys()).collect();
+        in_use.extend(self.loadings.iter().map(|(digest, _)| digest));
         in_use.extend(inputs.overrides.iter().filter_map(|row| row.digest.as_ref()));
         in_use.extend(self.tracked.values().filter_map(|tracked| Some(&tracked.rollout()?.before.0)));
         let surplus: Vec<Digest> = artifacts.into_iter().filter(|digest| !in_use.contains(digest)).collect();

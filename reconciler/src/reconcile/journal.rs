@@ -35,6 +35,8 @@ pub(crate) struct Registered {
     pub(crate) actor: String,
     /// True when the roll-back of its package ends with it.
     pub(crate) ends_rollback: bool,
+    /// True when it was published before: only its conditions change.
+    pub(crate) ran_before: bool,
 }
 
 impl Registered {
@@ -487,7 +489,7 @@ struct LoadedRows<'a> {
 
 impl<'a> LoadedRows<'a> {
     fn add(&mut self, registered: &'a Registered, message: &'a str, now: i64) {
-        let Registered { package, generation, replaced, warnings, actor, .. } = registered;
+        let Registered { package, generation, replaced, warnings, actor, ran_before, .. } = registered;
         let (subject, digest) = (Subject::Package(&package.name), generation.digest().as_str());
         self.states.push((generation.id(), GenerationState::Active, last_number().into()));
         self.states.extend(replaced.iter().map(|old| (old.id(), GenerationState::Draining, 0)));
@@ -522,10 +524,11 @@ impl<'a> LoadedRows<'a> {
             },
         };
         condition(ConditionKind::Degraded, degraded, reason, text);
-        for kind in [ConditionKind::Quarantined, ConditionKind::Unresolved] {
-            condition(kind, ConditionStatus::False, "Ok", String::new());
+        condition(ConditionKind::Quarantined, ConditionStatus::False, "Ok", String::new());
+        if !ran_before {
+            condition(ConditionKind::Unresolved, ConditionStatus::False, "Ok", String::new());
+            self.events.push(NewEvent { subject, kind: EventKind::Loaded, message });
         }
-        self.events.push(NewEvent { subject, kind: EventKind::Loaded, message });
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::error::{Error, StepError};
 use crate::observer::PackagePhase;
 use crate::plan::order::{Candidate, Outline, Turn, turns};
-use crate::reconcile::loading::{Finished, Purpose, Stage};
+use crate::reconcile::loading::{Finished, Part, Purpose, Stage};
 use crate::reconcile::report::Report;
 use crate::reconcile::state::Reconciler;
 use crate::runtime::generation::NotOpened;
@@ -43,12 +43,14 @@ impl Reconciler {
         let mut failed = None;
         loop {
             self.open_in_turn(report).await?;
-            self.register_opened(retiring, report).await?;
+            if self.register_opened(retiring, report).await? {
+                continue;
+            }
             if self.loadings.is_empty() {
                 break;
             }
-            let Some((digest, finished)) = self.loadings.next(deadline).await else { break };
-            match self.advance(&digest, finished, report).await {
+            let Some(finished) = self.loadings.next(deadline).await else { break };
+            match self.advance(finished, report).await {
                 // The database failed for this one: the others go on first.
                 Err(Error::Store(error)) => failed = Some(error),
                 advanced => advanced?,
@@ -85,40 +87,38 @@ impl Reconciler {
         }
     }
 
-    /// Takes a digest a step further.
-    async fn advance(
-        &mut self,
-        digest: &Digest,
-        finished: Finished,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        let is_wanted = self.loadings.all.contains_key(digest);
-        match finished {
-            Finished::Verified(Ok(verified)) => {
-                let Some(loading) = self.loadings.all.get_mut(digest) else { return Ok(()) };
+    /// Takes a loading a step further. What comes for one that was given up is closed, also when the digest is on its way
+    /// again.
+    async fn advance(&mut self, finished: Finished, report: &mut Report) -> Result<(), Error> {
+        let Finished { digest, serial, part } = finished;
+        let loading = self.loadings.all.get_mut(&digest).filter(|loading| loading.serial == serial);
+        match (part, loading) {
+            (Part::Verified(Ok(verified)), Some(loading)) => {
                 loading.outline = Some(Outline::of(verified.artifact.record()));
                 loading.warnings.clone_from(&verified.warnings);
-                loading.stage = match self.tracked.get(digest) {
+                loading.stage = match self.tracked.get(&digest) {
                     Some(tracked) => Stage::Opened(Arc::clone(&tracked.generation)),
                     None => Stage::Verified(verified),
                 };
                 Ok(())
             }
-            Finished::Opened(Ok(generation)) => {
-                match self.loadings.all.get_mut(digest) {
-                    Some(loading) => loading.stage = Stage::Opened(generation),
-                    None => self.close_unpublished(generation),
-                }
+            (Part::Opened(Ok(generation)), Some(loading)) => {
+                loading.stage = Stage::Opened(generation);
                 Ok(())
             }
-            Finished::Opened(Err(NotOpened { error, remains })) => {
-                if let Some(remains) = remains {
-                    self.close_remains(digest, remains);
-                }
-                if is_wanted { self.refuse_loading(digest, error, report).await } else { Ok(()) }
+            (Part::Opened(Ok(generation)), None) => {
+                self.close_unpublished(generation);
+                Ok(())
             }
-            Finished::Verified(Err(error)) if is_wanted => self.refuse_loading(digest, error, report).await,
-            Finished::Verified(Err(_)) => Ok(()),
+            (Part::Opened(Err(NotOpened { error, remains })), loading) => {
+                let is_wanted = loading.is_some();
+                if let Some(remains) = remains {
+                    self.close_remains(&digest, remains);
+                }
+                if is_wanted { self.refuse_loading(&digest, error, report).await } else { Ok(()) }
+            }
+            (Part::Verified(Err(error)), Some(_)) => self.refuse_loading(&digest, error, report).await,
+            (Part::Verified(_), None) => Ok(()),
         }
     }
 
@@ -182,9 +182,9 @@ impl Reconciler {
     /// Gives up what is on its way, at the shutdown of the host.
     pub(super) async fn stop_loading(&mut self, deadline: Instant) {
         self.give_up_unwanted(&BTreeMap::new());
-        while let Some((digest, finished)) = self.loadings.next(deadline).await {
+        while let Some(finished) = self.loadings.next(deadline).await {
             // Nobody wants it: what is open is closed, and nothing is recorded.
-            let _ = self.advance(&digest, finished, &mut Report::default()).await;
+            let _ = self.advance(finished, &mut Report::default()).await;
         }
     }
 }

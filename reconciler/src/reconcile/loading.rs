@@ -26,6 +26,8 @@ pub(super) enum Purpose {
 
 /// A digest on its way.
 pub(super) struct Loading {
+    /// Tells it from an earlier loading of the same digest.
+    pub(super) serial: u64,
     pub(super) purpose: Purpose,
     pub(super) stage: Stage,
     pub(super) outline: Option<Outline>,
@@ -46,7 +48,15 @@ pub(super) enum Stage {
 }
 
 /// A finished part of a loading.
-pub(super) enum Finished {
+pub(super) struct Finished {
+    pub(super) digest: Digest,
+    /// Of the loading that it is a part of.
+    pub(super) serial: u64,
+    pub(super) part: Part,
+}
+
+/// The parts of a loading, each with its result.
+pub(super) enum Part {
     Verified(Result<Box<Verified>, Error>),
     Opened(Result<Arc<Generation>, NotOpened>),
 }
@@ -54,13 +64,19 @@ pub(super) enum Finished {
 /// Every digest on its way, with the tasks that work on it.
 pub(super) struct Loadings {
     pub(super) all: BTreeMap<Digest, Loading>,
-    tasks: JoinSet<(Digest, Finished)>,
+    tasks: JoinSet<Finished>,
+    begun: u64,
     permits: Arc<Semaphore>,
 }
 
 impl Default for Loadings {
     fn default() -> Self {
-        Self { all: BTreeMap::new(), tasks: JoinSet::new(), permits: Arc::new(Semaphore::new(*PARALLEL)) }
+        Self {
+            all: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            begun: 0,
+            permits: Arc::new(Semaphore::new(*PARALLEL)),
+        }
     }
 }
 
@@ -82,16 +98,22 @@ impl Loadings {
         self.all.values().any(|loading| loading.package().is_some_and(|desired| desired.name == *package))
     }
 
+    /// True when a digest is on its way.
+    pub(super) fn has_digest(&self, digest: &Digest) -> bool {
+        self.all.contains_key(digest)
+    }
+
     fn spawn(
         &mut self,
         digest: &Digest,
-        work: impl Future<Output = Finished> + Send + 'static,
+        serial: u64,
+        work: impl Future<Output = Part> + Send + 'static,
     ) -> AbortHandle {
         let (digest, permits) = (digest.clone(), Arc::clone(&self.permits));
         self.tasks.spawn(async move {
             // The semaphore is never closed.
             let _permit = permits.acquire_owned().await;
-            (digest, work.await)
+            Finished { digest, serial, part: work.await }
         })
     }
 
@@ -112,11 +134,13 @@ impl Loadings {
             let verified = AssertUnwindSafe(loader.verify(&asked, package.as_deref(), &open_packages))
                 .catch_unwind()
                 .await;
-            Finished::Verified(verified.unwrap_or_else(|panic| Err(panicked(&*panic))).map(Box::new))
+            Part::Verified(verified.unwrap_or_else(|panic| Err(panicked(&*panic))).map(Box::new))
         };
-        let stage = Stage::Verifying(self.spawn(&digest, verify));
+        self.begun += 1;
+        let serial = self.begun;
+        let stage = Stage::Verifying(self.spawn(&digest, serial, verify));
         let began = Instant::now();
-        let loading = Loading { purpose, stage, outline: None, warnings: Vec::new(), began };
+        let loading = Loading { serial, purpose, stage, outline: None, warnings: Vec::new(), began };
         self.all.insert(digest, loading);
     }
 
@@ -124,13 +148,13 @@ impl Loadings {
     pub(super) fn open(&mut self, digest: &Digest, loader: Loader) {
         let Some(loading) = self.all.get_mut(digest) else { return };
         let Stage::Verified(verified) = std::mem::replace(&mut loading.stage, Stage::Opening) else { return };
-        let artifact = verified.artifact;
+        let (artifact, serial) = (verified.artifact, loading.serial);
         // Not caught: a panic in between would lose what is open.
-        self.spawn(digest, async move { Finished::Opened(loader.open(artifact).await) });
+        self.spawn(digest, serial, async move { Part::Opened(loader.open(artifact).await) });
     }
 
-    /// What the next task brought its digest to. None when there is none until `deadline`.
-    pub(super) async fn next(&mut self, deadline: Instant) -> Option<(Digest, Finished)> {
+    /// The next part that is finished. None when there is none until `deadline`.
+    pub(super) async fn next(&mut self, deadline: Instant) -> Option<Finished> {
         loop {
             match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
                 Ok(Some(Ok(finished))) => return Some(finished),

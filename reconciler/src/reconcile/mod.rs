@@ -77,17 +77,21 @@ impl Reconciler {
         };
         let offered = self.offers.offered(is_active);
         self.forget_failures(retries, &offered).await?;
+        // What is on its way is not given up for the sake of an earlier failure.
+        let mut failures = self.failures.clone();
+        failures.retain(|digest, _| !self.loadings.has_digest(digest));
         let input = PlanInput {
             offered: &offered,
             overrides: &overrides,
             observed: &observed,
             pins: &pins,
-            failures: &self.failures,
+            failures: &failures,
             drain: self.drain,
         };
         let Plan { actions, deferred, desired } = plan(input, self.now_ms());
         self.apply(actions, &mut report).await?;
         self.record_superseded(&deferred).await;
+        self.settle_wanted(&desired).await?;
         log_failure(self.clear_stale(&desired, &pins).await);
         self.evaluate_rollouts(&mut report).await?;
         let next = self.next_pass(unsettled, &deferred);
@@ -117,8 +121,9 @@ impl Reconciler {
         }
         // What is desired again is not kept for the sake of others.
         for (digest, tracked) in &mut self.tracked {
-            if retires.iter().all(|(retired, _)| retired != digest) {
+            if retires.iter().all(|(retired, _)| retired != digest) && !tracked.retained_for.is_empty() {
                 tracked.retained_for.clear();
+                self.troubled.insert(tracked.generation.package().clone());
             }
         }
         // Subscribers are retired before the owners of their reactors.

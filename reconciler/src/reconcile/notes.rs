@@ -1,12 +1,13 @@
 //! Records of a pass beside its actions.
 
 use crate::error::Error;
-use crate::plan::model::{Deferred, Origin};
+use crate::plan::model::{Deferred, Desired, Origin};
+use crate::reconcile::journal::Registered;
 use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler};
 use crate::source::offers::ScanChanges;
 use longshore_engine::Packages;
-use longshore_package::{Digest, PackageName};
+use longshore_package::Digest;
 use longshore_store::{ConditionRow, Subject};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -28,11 +29,41 @@ impl Reconciler {
         log_failure(self.journal.clear_files(&changes.cured).await);
     }
 
+    /// Sets the conditions of packages that run as they are wanted, and have conditions of a version that was refused, rolled
+    /// back or held back meanwhile. Ends their roll-backs.
+    pub(super) async fn settle_wanted(&mut self, desired: &[Arc<Desired>]) -> Result<(), Error> {
+        if self.transient {
+            return Ok(());
+        }
+        let before = self.unrecorded.len();
+        for package in desired {
+            let ends_rollback = package.overridden_by.is_none() && self.rolled_back.contains(&package.name);
+            if !ends_rollback && !self.troubled.contains(&package.name) {
+                continue;
+            }
+            let Some(tracked) = self.active(&package.name) else { continue };
+            if *tracked.generation.digest() == package.digest && tracked.retained_for.is_empty() {
+                let settled = Registered {
+                    package: Arc::clone(package),
+                    generation: Arc::clone(&tracked.generation),
+                    replaced: None,
+                    warnings: tracked.warnings.clone(),
+                    actor: package.actor().to_owned(),
+                    ends_rollback,
+                    ran_before: true,
+                };
+                self.unrecorded.push(settled);
+                self.troubled.remove(&package.name);
+            }
+        }
+        if self.unrecorded.len() > before { self.record_registered().await } else { Ok(()) }
+    }
+
     /// Clears the conditions of what is neither desired nor there any more: a refused package whose file went, a file that
     /// an earlier host refused, a digest that no run waits for.
     pub(super) async fn clear_stale(
         &mut self,
-        desired: &[PackageName],
+        desired: &[Arc<Desired>],
         pins: &BTreeMap<Digest, u64>,
     ) -> Result<(), Error> {
         if self.unsettled {
@@ -45,7 +76,12 @@ impl Reconciler {
         let mut alive: HashSet<String> = HashSet::new();
         let open = self.tracked.values().map(|tracked| tracked.generation.package());
         alive.extend(
-            desired.iter().chain(open).chain(&self.leaky).map(|name| Subject::Package(name).to_string()),
+            desired
+                .iter()
+                .map(|package| &package.name)
+                .chain(open)
+                .chain(&self.leaky)
+                .map(|name| Subject::Package(name).to_string()),
         );
         alive.extend(
             pins.keys()
@@ -56,8 +92,13 @@ impl Reconciler {
         alive.extend(files.map(|path| Subject::File(path).to_string()));
         let noted = self.noted.get_or_insert_default();
         let stale: Vec<String> = noted.iter().filter(|subject| !alive.contains(*subject)).cloned().collect();
-        noted.clone_from(&alive);
-        if stale.is_empty() { Ok(()) } else { self.journal.clear(&stale).await }
+        // Those that cannot be cleared now are cleared by a later pass.
+        noted.extend(alive.iter().cloned());
+        if !stale.is_empty() {
+            self.journal.clear(&stale).await?;
+        }
+        self.noted = Some(alive);
+        Ok(())
     }
 
     /// Records the ends of processes of isolated packages. One whose process cannot start again comes back through

@@ -36,13 +36,11 @@ struct Registration {
     warnings: Vec<Drift>,
 }
 
-/// Candidates by what came of them.
+/// Candidates by what came of them; those that wait are in neither.
 #[derive(Default)]
 struct Registrations {
     registered: Vec<Registration>,
     refused: Vec<(Registration, Error)>,
-    /// Others that are on their way may help.
-    waiting: Vec<(Registration, Error)>,
 }
 
 /// Refuses a version whose reactors change their tenant: what is recorded of them would be left behind.
@@ -79,7 +77,8 @@ fn register_one(draft: &mut Draft, candidate: &Registration) -> Result<(), Error
 }
 
 /// Registers candidates one after the other, again and again as long as some come through; then those that are left all
-/// at once, for a reactor or a workflow that moves from one package to another. Returns those that fail, with the reason.
+/// at once, for a reactor or a workflow that moves from one package to another. Returns those that fail, with the reason;
+/// none when there are as many as are published together: the others are looked at after those.
 fn register_all(
     draft: &mut Draft,
     mut left: Vec<Registration>,
@@ -90,6 +89,9 @@ fn register_all(
         let before = registered.len();
         failed.clear();
         for candidate in left {
+            if registered.len() >= PUBLISH_BATCH {
+                return (registered, Vec::new());
+            }
             match register_one(draft, &candidate) {
                 Ok(()) => registered.push(candidate),
                 Err(error) => failed.push((candidate, error)),
@@ -138,28 +140,29 @@ fn register_together(draft: &mut Draft, failed: &mut Vec<(Registration, Error)>)
 }
 
 impl Reconciler {
-    /// Registers, records and publishes what is open, those in one store that are open now.
+    /// Registers, records and publishes what is open, those in one store that are open now. True when something came or was
+    /// refused: others may have their turn now.
     pub(super) async fn register_opened(
         &mut self,
         retiring: &[Digest],
         report: &mut Report,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         self.publish_restored(report).await?;
+        let mut has_changed = false;
         loop {
             let candidates = self.candidates(retiring);
             if candidates.is_empty() {
-                return Ok(());
+                return Ok(has_changed);
             }
             let mut draft = Draft::of(&self.packages.snapshot().catalog);
-            let Registrations { registered, refused, waiting } =
-                self.register_candidates(&mut draft, candidates);
-            let came = !registered.is_empty();
+            let Registrations { registered, refused } = self.register_candidates(&mut draft, candidates);
+            if registered.is_empty() && refused.is_empty() {
+                return Ok(has_changed);
+            }
+            has_changed = true;
             self.publish_registered(draft, registered, report).await?;
             for (candidate, error) in refused {
                 self.refuse_loading(&candidate.package.digest, error, report).await?;
-            }
-            if !came && !waiting.is_empty() {
-                return Ok(());
             }
         }
     }
@@ -189,11 +192,14 @@ impl Reconciler {
             candidates.push((self.recorded.get(&package.name) != Some(digest), candidate));
         }
         candidates.sort_by(|(a_new, a), (b_new, b)| (a_new, &a.package.name).cmp(&(b_new, &b.package.name)));
-        candidates.into_iter().take(PUBLISH_BATCH).map(|(_, candidate)| candidate).collect()
+        candidates.into_iter().map(|(_, candidate)| candidate).collect()
     }
 
     /// Active generations that are about to be retired and have a name that another one wants.
     fn in_the_way(&self, wants: &Generation, retiring: &[Digest]) -> Vec<Arc<Generation>> {
+        if retiring.is_empty() {
+            return Vec::new();
+        }
         let wants = Outline::of(wants.artifact().record());
         let conflicts = |old: &Generation| Outline::of(old.artifact().record()).conflicts_with(&wants);
         let retired = retiring.iter().filter_map(|digest| self.tracked.get(digest));
@@ -201,10 +207,12 @@ impl Reconciler {
         retired.map(|tracked| Arc::clone(&tracked.generation)).collect()
     }
 
-    /// Registers candidates in a draft.
+    /// Registers candidates in a draft. Those that others may help wait, as long as any is on its way: one that waits
+    /// itself, for its turn or with them, helps nobody.
     fn register_candidates(&self, draft: &mut Draft, candidates: Vec<Registration>) -> Registrations {
-        let on_their_way = self.loadings.iter().filter(|(_, loading)| loading.package().is_some()).count();
-        let others_come = on_their_way > candidates.len();
+        let others_come = self.loadings.iter().any(|(_, loading)| {
+            loading.package().is_some() && matches!(loading.stage, Stage::Verifying(_) | Stage::Opening)
+        });
         let mut registrations = Registrations::default();
         let mut sound = Vec::with_capacity(candidates.len());
         for candidate in candidates {
@@ -213,12 +221,12 @@ impl Reconciler {
                 Err(error) => registrations.refused.push((candidate, error)),
             }
         }
-        let (registered, failed) = register_all(draft, sound);
+        let (registered, mut failed) = register_all(draft, sound);
+        // Those that come now may help as well.
+        let others_come = others_come || !registered.is_empty();
         registrations.registered = registered;
-        let (waiting, refused): (Vec<_>, Vec<_>) =
-            failed.into_iter().partition(|(_, error)| others_come && error.depends_on_others());
-        registrations.waiting = waiting;
-        registrations.refused.extend(refused);
+        failed.retain(|(_, error)| !(others_come && error.depends_on_others()));
+        registrations.refused.extend(failed);
         registrations
     }
 
@@ -254,6 +262,7 @@ impl Reconciler {
         let (name, subject) = match &loading.purpose {
             Purpose::Activate { package, .. } => {
                 self.observer.phase(PackagePhase::Refused, package.name.as_str(), digest.as_str());
+                self.troubled.insert(package.name.clone());
                 (package.name.to_string(), Subject::Package(&package.name))
             }
             Purpose::Restore { .. } => (digest.to_string(), Subject::Digest(digest)),
@@ -318,12 +327,13 @@ impl Reconciler {
             package,
             generation,
             warnings,
+            ran_before: false,
         }
     }
 
     /// Tracks a generation as active, and drains the one it replaces.
     fn activate(&mut self, registered: &Registered) {
-        let Registered { package, generation, replaced, .. } = registered;
+        let Registered { package, generation, replaced, warnings, .. } = registered;
         let now = self.now_ms();
         if let Some(old) = replaced {
             self.apply_to(old.digest(), Transition::Drain { now });
@@ -331,6 +341,7 @@ impl Reconciler {
         let rollout = self.new_rollout(package, replaced.as_deref());
         self.failures.remove(&package.digest);
         self.leaky.remove(&package.name);
+        self.troubled.remove(&package.name);
         let source = match &package.origin {
             Origin::File(path) => Some(path.clone()),
             Origin::Cache => None,
@@ -338,11 +349,13 @@ impl Reconciler {
         match self.tracked.get_mut(&package.digest) {
             Some(tracked) => {
                 tracked.source = source;
+                tracked.warnings.clone_from(warnings);
                 tracked.apply(Transition::Activate { rollout });
             }
             None => {
                 let (generation, phase) = (Arc::clone(generation), Phase::Active { rollout });
-                let tracked = Tracked { generation, phase, source, retained_for: Vec::new() };
+                let (warnings, retained_for) = (warnings.clone(), Vec::new());
+                let tracked = Tracked { generation, phase, source, warnings, retained_for };
                 self.tracked.insert(package.digest.clone(), tracked);
             }
         }

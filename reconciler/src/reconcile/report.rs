@@ -24,6 +24,13 @@ pub enum Outcome {
         /// Why.
         error: Error,
     },
+    /// A package goes on, and something about it is not as wanted.
+    Degraded {
+        /// The package.
+        name: PackageName,
+        /// What it is.
+        error: Error,
+    },
     /// A digest was opened from the artifact cache, for the runs that are pinned to it.
     Restored {
         /// The package.

@@ -17,7 +17,7 @@ use crate::runtime::generation::{Generation, UnloadResult};
 use crate::source::events::FileEvents;
 use crate::source::offers::Offers;
 use longshore_engine::{Catalog, Clock, EngineHandle, Rng};
-use longshore_package::{Digest, PackageName};
+use longshore_package::{Digest, Drift, PackageName};
 use longshore_store::GenerationId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ pub(super) struct Tracked {
     pub(super) phase: Phase,
     /// The file that it was loaded from, when it was one.
     pub(super) source: Option<PathBuf>,
+    /// What is to be said of it although it is loaded.
+    pub(super) warnings: Vec<Drift>,
     /// Graphs of other packages for whose sake alone it stays loaded, as was reported; empty when it is desired.
     pub(super) retained_for: Vec<UnboundGraph>,
 }
@@ -140,6 +142,8 @@ pub struct Reconciler {
     pub(super) leaked: (usize, u64),
     /// Packages whose libraries stay mapped beyond the budget, until they are loaded again.
     pub(super) leaky: HashSet<PackageName>,
+    /// Packages with conditions of a version that does not run, or of a time that is over.
+    pub(super) troubled: HashSet<PackageName>,
     /// The result of the last unload of each package.
     pub(super) unloads: HashMap<PackageName, UnloadResult>,
     /// Digests on their way to be loaded.
@@ -216,6 +220,7 @@ impl Reconciler {
             unverified: None,
             leaked: (0, 0),
             leaky: HashSet::new(),
+            troubled: HashSet::new(),
             unloads: HashMap::new(),
             loadings: Loadings::default(),
             unpublished: Vec::new(),

@@ -26,7 +26,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 impl Reconciler {
     /// Closes a generation that was never published. One that is tracked is not: it was open before.
     pub(super) fn close_unpublished(&mut self, generation: Arc<Generation>) {
-        if self.tracked.contains_key(generation.digest()) {
+        let tracked = self.tracked.get(generation.digest());
+        if tracked.is_some_and(|tracked| Arc::ptr_eq(&tracked.generation, &generation)) {
             return;
         }
         let (digest, name) = (generation.digest().clone(), Some(generation.package().clone()));
@@ -62,8 +63,9 @@ impl Reconciler {
             self.journal.loading(&[&generation], now).await?;
             self.loadings.remove(&digest);
             let phase = Phase::Draining(Drain { since, cancelled_at: None });
-            let (source, retained_for) = (None, Vec::new());
-            let tracked = Tracked { generation: Arc::clone(&generation), phase, source, retained_for };
+            let (source, warnings, retained_for) = (None, Vec::new(), Vec::new());
+            let tracked =
+                Tracked { generation: Arc::clone(&generation), phase, source, warnings, retained_for };
             self.tracked.insert(digest.clone(), tracked);
             self.failures.remove(&digest);
             self.publish(Draft::of(&self.packages.snapshot().catalog));
@@ -264,6 +266,6 @@ impl Reconciler {
         let (generations, bytes) = self.leaked;
         let error = Error::Leaked { generations, bytes, isolated };
         log_failure(self.journal.degraded(name, None, &error, self.now_ms()).await);
-        report.outcomes.push(Outcome::Refused { name: name.to_string(), error });
+        report.outcomes.push(Outcome::Degraded { name: name.clone(), error });
     }
 }

@@ -392,8 +392,9 @@ fn immediate(reply: Result<Option<Vec<u8>>, Error>) -> Option<AttemptOutcome> {
 /// Opens the library in this process.
 fn in_process(artifact: &VerifiedArtifact, config: ShellConfig, callbacks: Arc<Callbacks>) -> Open {
     let artifact = artifact.clone();
-    Box::new(move || {
-        let library = OpenLibrary::open(&artifact, Some(callbacks), &config)?;
+    Box::new(move |mapped| {
+        let keep = |mapping| drop(mapped.set(mapping));
+        let library = OpenLibrary::open(&artifact, Some(callbacks), &config, keep)?;
         Ok(Box::new(library) as Box<dyn Instance>)
     })
 }
@@ -427,7 +428,7 @@ fn in_its_own(
         call: policy.call,
     };
     let runtime = tokio::runtime::Handle::current();
-    Box::new(move || {
+    Box::new(move |_| {
         let isolated = Isolated::open(spec, limits, runtime, callbacks)?;
         Ok(Box::new(isolated) as Box<dyn Instance>)
     })
@@ -436,7 +437,7 @@ fn in_its_own(
 #[cfg(not(unix))]
 fn in_its_own(_: &VerifiedArtifact, _: &ShellConfig, _: &IsolationPolicy, _: Arc<Callbacks>) -> Open {
     let message = "this platform has no processes for packages".to_owned();
-    Box::new(|| Err(Error::Load { message }))
+    Box::new(|_| Err(Error::Load { message }))
 }
 
 /// Takes the signal handlers of a library away. True when it must stay mapped: threads go on in it.

@@ -31,11 +31,6 @@ pub trait Instance: Send + Sync {
     fn start_alone(&self, request: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.call(Method::ExecuteTask, request)
     }
-
-    /// The owner of the mapping beyond this value.
-    fn mapping(&self) -> Option<Mapping> {
-        None
-    }
 }
 
 impl dyn Instance + '_ {

@@ -24,7 +24,7 @@ const LANE_EXIT_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) type Job = Box<dyn FnOnce(&dyn Instance) + Send>;
 
 /// Opens the package, on its first lane.
-pub(crate) type Open = Box<dyn FnOnce() -> Result<Box<dyn Instance>, Error> + Send>;
+pub(crate) type Open = Box<dyn FnOnce(&OnceLock<Mapping>) -> Result<Box<dyn Instance>, Error> + Send>;
 
 /// The progress of opening a package.
 pub(crate) struct Opened {
@@ -87,17 +87,12 @@ impl Lanes {
         let name = unique_name(name);
         let (mapped, named) = (Arc::clone(&mapping), name.clone());
         let run = move || {
-            let library = open();
+            let library = open(&mapped);
             came_back.store(true, Ordering::Release);
             // Whoever asked may have given up.
             let _ = is_mapped.send(());
             match library {
-                Ok(package) => {
-                    if let Some(mapping) = package.mapping() {
-                        mapped.get_or_init(|| mapping);
-                    }
-                    serve(&*package, jobs, &named, opened);
-                }
+                Ok(package) => serve(&*package, jobs, &named, opened),
                 Err(error) => drop(opened.send(Err(error))),
             }
         };

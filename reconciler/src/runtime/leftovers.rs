@@ -1,7 +1,11 @@
 //! What a package leaves in the host's process, looked for before its library is unmapped: threads and signal handlers that
 //! would run code that is not there any more.
 
+#[cfg(unix)]
+use nix::libc::sigaction;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The time that threads which are on their way out get.
@@ -54,30 +58,53 @@ pub(crate) fn ranges(file: &Path) -> Vec<(usize, usize)> {
     maps.lines().filter(|line| line.contains(file)).filter_map(range).collect()
 }
 
+/// Signal handlers of the host, as they were before it opened its first library.
 #[cfg(unix)]
-#[expect(unsafe_code, reason = "signal handlers are asked for and set")]
+static OWN_HANDLERS: OnceLock<Vec<Option<sigaction>>> = OnceLock::new();
+
+/// The highest number of a signal, those for real time included.
+#[cfg(unix)]
+const LAST_SIGNAL: i32 = 64;
+
+/// Notes the handlers of the host, before its first library is opened.
+#[cfg(unix)]
+pub(crate) fn note_own_handlers() {
+    OWN_HANDLERS.get_or_init(|| (0..=LAST_SIGNAL).map(handler_of).collect());
+}
+
+#[cfg(not(unix))]
+pub(crate) fn note_own_handlers() {}
+
+/// Takes away handlers that are in a library: the host has those again that it had. One of the library's may have called it.
+#[cfg(unix)]
 fn reset_handlers(ranges: &[(usize, usize)]) -> Vec<i32> {
-    use nix::libc::{SIG_DFL, sigaction};
-    let mut reset = Vec::new();
-    for signal in 1..32 {
-        // SAFETY: zeroes are a sigaction; the call fills it, and fails for numbers that are not of a signal.
-        let mut action: sigaction = unsafe { std::mem::zeroed() };
-        // SAFETY: as above. Nothing is set.
-        if unsafe { sigaction(signal, std::ptr::null(), &raw mut action) } != 0 {
-            continue;
-        }
-        let handler = action.sa_sigaction;
-        if ranges.iter().any(|(start, end)| (*start..*end).contains(&handler)) {
-            // SAFETY: zeroes with SIG_DFL are the action of a process that set none.
-            action = unsafe { std::mem::zeroed() };
-            action.sa_sigaction = SIG_DFL;
-            // SAFETY: the handler of a library that is about to be unmapped must not be called any more.
-            if unsafe { sigaction(signal, &raw const action, std::ptr::null_mut()) } == 0 {
-                reset.push(signal);
-            }
-        }
+    let is_in =
+        |action: &sigaction| ranges.iter().any(|(start, end)| (*start..*end).contains(&action.sa_sigaction));
+    let left = |signal: &i32| handler_of(*signal).is_some_and(|action| is_in(&action));
+    let own = |signal: i32| *OWN_HANDLERS.get()?.get(signal as usize)?;
+    (1..=LAST_SIGNAL).filter(left).filter(|signal| set_handler(*signal, own(*signal))).collect()
+}
+
+/// What a signal does. None for numbers that are not of a signal.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "signal handlers are asked for")]
+fn handler_of(signal: i32) -> Option<sigaction> {
+    // SAFETY: zeroes are a sigaction, which the call fills. Nothing is set.
+    unsafe {
+        let mut action: sigaction = std::mem::zeroed();
+        (sigaction(signal, std::ptr::null(), &raw mut action) == 0).then_some(action)
     }
-    reset
+}
+
+/// Sets what a signal does; none for what it does in a process that set nothing. False when it is not set.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "signal handlers are set")]
+fn set_handler(signal: i32, action: Option<sigaction>) -> bool {
+    // SAFETY: zeroes are a sigaction that says SIG_DFL; a handler is one that the host had set itself.
+    unsafe {
+        let action = action.unwrap_or_else(|| std::mem::zeroed());
+        sigaction(signal, &raw const action, std::ptr::null_mut()) == 0
+    }
 }
 
 #[cfg(not(unix))]

@@ -9,6 +9,7 @@
 use crate::artifact::cache::VerifiedArtifact;
 use crate::error::Error;
 use crate::runtime::instance::{Instance, Mapping};
+use crate::runtime::leftovers::note_own_handlers;
 use fidius_host::{CallError, LoadError, PluginHandle};
 use longshore_workflow_plugin::interface::{INTERFACE_HASH, LongshoreHost, LongshoreHostBinding};
 use longshore_workflow_plugin::wire::{ShellConfig, Wire};
@@ -31,16 +32,19 @@ pub(crate) struct OpenLibrary {
 }
 
 impl OpenLibrary {
-    /// Opens a verified library and makes its instance.
+    /// Opens a verified library and makes its instance. `mapped` gets the library as soon as it is mapped, whatever comes of
+    /// it after that: as long as that is kept, so is the library.
     pub(crate) fn open(
         artifact: &VerifiedArtifact,
         host: Option<Arc<dyn LongshoreHost>>,
         config: &ShellConfig,
+        mapped: impl FnOnce(Mapping),
     ) -> Result<Self, Error> {
+        note_own_handlers();
         if !artifact.is_unchanged() {
             return Err(Error::CacheChanged { path: artifact.path().to_owned() });
         }
-        Self::open_path(artifact.path(), host, config)
+        Self::open_path(artifact.path(), host, config, mapped)
     }
 
     /// As [`OpenLibrary::open`], for children, whose process ends with the library.
@@ -48,8 +52,12 @@ impl OpenLibrary {
         path: &Path,
         host: Option<Arc<dyn LongshoreHost>>,
         config: &ShellConfig,
+        mapped: impl FnOnce(Mapping),
     ) -> Result<Self, Error> {
         let mut library = fidius_host::loader::load_library(path).map_err(|e| load_error(&e))?;
+        let mapping: Mapping = Arc::clone(&library.library) as Mapping;
+        // Before anything else can fail: its constructors may have started threads.
+        mapped(Arc::clone(&mapping));
         let ours = library.plugins.iter().filter(|p| p.info.interface_name == INTERFACE).count();
         if ours != 1 {
             return Err(Error::Load { message: format!("it registers {ours} packages, not one") });
@@ -63,7 +71,6 @@ impl OpenLibrary {
                 "it takes no host table: `fidius_get_host_imports` is not among its symbols".to_owned();
             return Err(Error::Load { message });
         }
-        let mapping: Mapping = Arc::clone(&library.library) as Mapping;
         let plugin = library.plugins.remove(0);
         let info = &plugin.info;
         if info.interface_hash != INTERFACE_HASH || info.interface_version > INTERFACE_VERSION {
@@ -107,10 +114,6 @@ impl Instance for OpenLibrary {
             Err(CallError::NotImplemented { .. } | CallError::InvalidMethodIndex { .. }) => Ok(None),
             Err(error) => Err(Error::Answer { method: method.name(), message: error.to_string() }),
         }
-    }
-
-    fn mapping(&self) -> Option<Mapping> {
-        Some(Arc::clone(&self.mapping))
     }
 }
 

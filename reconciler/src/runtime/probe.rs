@@ -172,7 +172,7 @@ fn examine(spec: &ProbeSpec) -> Result<(), Error> {
     let declared = Declared::of_record(&StaticRecord::of_library(&bytes)?);
     drop(bytes);
     let config = ShellConfig { workers: 1, log_level: 0, shutdown_ms: 1000 };
-    let library = OpenLibrary::open_path(path, None, &config)?;
+    let library = OpenLibrary::open_path(path, None, &config, drop)?;
     let asked: &dyn Instance = &library;
     asked.check_positions()?;
     let metadata = asked.metadata()?;

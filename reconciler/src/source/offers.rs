@@ -31,6 +31,9 @@ const RACY: Duration = Duration::from_secs(1);
 /// The time after which a file that is missing again is gone: a rename, or a file server that hesitates, takes less.
 const ABSENCE: Duration = Duration::from_millis(150);
 
+/// The time for which a source that comes back must not have changed before what it lacks counts as missing.
+const FILL_PAUSE: Duration = Duration::from_secs(5);
+
 /// Most packages of one source, and most files that one scan reads: the next one goes on with the others.
 const MAX_FILES: usize = 10_000;
 
@@ -78,6 +81,14 @@ struct Source {
     root: Option<(u64, u64)>,
     files: HashMap<PathBuf, Known>,
     is_held: bool,
+    filling: Option<Filling>,
+}
+
+/// A source that was held and comes back.
+struct Filling {
+    files: usize,
+    /// Since when it has not changed.
+    since: Instant,
 }
 
 /// The files of the operator's directories.
@@ -106,7 +117,7 @@ impl Offers {
         options: VerifyOptions,
         events: FileEvents,
     ) -> Self {
-        let source = |path| Source { path, root: None, files: HashMap::new(), is_held: false };
+        let source = |path| Source { path, root: None, files: HashMap::new(), is_held: false, filling: None };
         Self {
             sources: directories.into_iter().map(source).collect(),
             skipped: skipped.iter().filter_map(|folder| folder.canonicalize().ok()).collect(),
@@ -284,6 +295,25 @@ impl Source {
         fresh
     }
 
+    /// True while a source that was held comes back, file by file: until it has not changed for a while nothing of it is
+    /// missed.
+    fn is_filling(&mut self, was_held: bool, listing: &Listing) -> bool {
+        let files = listing.files.len();
+        let mut filling = match self.filling.take() {
+            Some(filling) => filling,
+            None if was_held => Filling { files, since: Instant::now() },
+            None => return false,
+        };
+        if filling.files != files || !listing.unsettled.is_empty() {
+            filling = Filling { files, since: Instant::now() };
+        }
+        if filling.since.elapsed() >= FILL_PAUSE {
+            return false;
+        }
+        self.filling = Some(filling);
+        true
+    }
+
     /// Forgets files that were missing twice. When none is left of several, they are kept.
     fn note_missing(
         &mut self,
@@ -291,6 +321,21 @@ impl Source {
         problems: &mut BTreeMap<PathBuf, Error>,
         changes: &mut ScanChanges,
     ) {
+        let packages = self.files.values().filter(|known| known.content.package().is_some()).count();
+        let is_bare = listing.files.is_empty() && listing.unsettled.is_empty();
+        let moved = self.root.is_some() && listing.root != self.root;
+        let was_held = self.is_held;
+        self.is_held = is_bare && packages > 0 && (self.is_held || moved || packages >= MANY);
+        if self.is_held {
+            let error = Error::SourceLost { path: self.path.clone(), packages };
+            problems.insert(self.path.clone(), error);
+            return;
+        }
+        self.root = listing.root;
+        if self.is_filling(was_held, listing) {
+            changes.unsettled = true;
+            return;
+        }
         let there: HashSet<&Path> = listing.files.iter().map(|found| found.path.as_path()).collect();
         // A source that is a file may go like any other file.
         let is_file = self.files.contains_key(&self.path);
@@ -302,16 +347,6 @@ impl Source {
                 || listing.unsettled.binary_search_by(|one| one.as_path().cmp(path)).is_ok()
                 || listing.unreadable.iter().any(|(place, e)| path.starts_with(place) && hides(place, e))
         };
-        let packages = self.files.values().filter(|known| known.content.package().is_some()).count();
-        let is_bare = listing.files.is_empty() && listing.unsettled.is_empty();
-        let moved = self.root.is_some() && listing.root != self.root;
-        self.is_held = is_bare && packages > 0 && (self.is_held || moved || packages >= MANY);
-        if self.is_held {
-            let error = Error::SourceLost { path: self.path.clone(), packages };
-            problems.insert(self.path.clone(), error);
-            return;
-        }
-        self.root = listing.root;
         self.files.retain(|path, known| {
             if there.contains(path.as_path()) || unknown(path) {
                 return true;
@@ -369,7 +404,8 @@ mod tests {
             std::fs::write(folder.path().join(name), "x").expect("writes");
         }
         let path = folder.path().to_owned();
-        let mut source = Source { path: path.clone(), root: None, files: HashMap::new(), is_held: false };
+        let mut source =
+            Source { path: path.clone(), root: None, files: HashMap::new(), is_held: false, filling: None };
         let content = Content::Broken(None);
         let known = Known { identity: None, content, missing_since: None };
         source.files.insert(path.join("c.longshore"), known);

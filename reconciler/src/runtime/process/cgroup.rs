@@ -18,8 +18,8 @@ const CHILD_GROUPS: &str = "longshore-child-";
 /// The controllers that hold limits.
 const CONTROLLERS: [&str; 2] = ["memory", "cpu"];
 
-/// One host moves at a time.
-static MOVING: Mutex<()> = Mutex::new(());
+/// One thread changes groups at a time: what one has just made another one would remove as empty.
+static CHANGING: Mutex<()> = Mutex::new(());
 
 /// A control group of one child, removed when it is dropped.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ impl Group {
         if memory_mb.is_none() && cpu_percent.is_none() {
             return None;
         }
+        let _changing = CHANGING.lock();
         let made = own_group().and_then(|own| {
             let group = Self::below(&parent_of_children(&own)?, name, pid)?;
             // What was made is removed when it cannot be filled.
@@ -107,7 +108,6 @@ fn group_of(mounts: &str, own: &str) -> Option<PathBuf> {
 
 /// The group below which children get theirs, with the controllers that are available. Moves this process out of it.
 fn parent_of_children(own: &Path) -> io::Result<PathBuf> {
-    let _moving = MOVING.lock();
     let parent = match own.file_name() {
         Some(name) if name == HOST_GROUP => own.parent().unwrap_or(own).to_owned(),
         _ => own.to_owned(),
@@ -146,11 +146,14 @@ fn move_into_leaf(own: &Path) -> io::Result<()> {
     set(&leaf, "cgroup.procs", &id)
 }
 
-/// Removes groups that children, or hosts that died, left behind. One that holds processes stays.
+/// Removes groups that children, or hosts that died, left behind. One that holds processes stays, and so does one whose
+/// process is about to be put into it, by another host.
 fn remove_empty(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(CHILD_GROUPS) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix(CHILD_GROUPS).and_then(|name| name.rsplit('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
             let _ = fs::remove_dir(entry.path());
         }
     }

@@ -75,7 +75,7 @@ fn open(spec: &ChildSpec, host: Arc<HostClient>) -> Result<OpenLibrary, Error> {
     if FileIdentity::of(&spec.library).ok() != Some(spec.identity) {
         return Err(Error::CacheChanged { path: spec.library.clone() });
     }
-    OpenLibrary::open_path(&spec.library, Some(host), &spec.config())
+    OpenLibrary::open_path(&spec.library, Some(host), &spec.config(), drop)
 }
 
 #[expect(unsafe_code, reason = "descriptors that were handed over have numbers, not owners")]

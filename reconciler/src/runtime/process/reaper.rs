@@ -61,7 +61,8 @@ fn reap(child: Pid, control: File, grace: Duration, watched: &SigSet) -> ! {
         match watched.wait() {
             Ok(Signal::SIGTERM) => {
                 sweep();
-                std::process::exit(128 + Signal::SIGTERM as i32);
+                // An exit code would be taken for one of the library.
+                die_of(Signal::SIGTERM);
             }
             Ok(_) => {
                 if let Some(status) = reap_ended(child) {
