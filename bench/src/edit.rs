@@ -1,6 +1,6 @@
 //! From a changed line to the result of `longshore run`.
 
-use crate::package::{command_line, crate_folder};
+use crate::package::{command_line, crate_folder, packages_target};
 use crate::row::{Row, median};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -39,6 +39,7 @@ fn run_once(longshore: &Path, folder: &Path, home: &Path, answer: usize) -> anyh
         .args(["run", "--json", "--home"])
         .arg(home)
         .arg(folder)
+        .env("CARGO_TARGET_DIR", packages_target())
         .stderr(Stdio::null())
         .output()?;
     let taken = began.elapsed().as_secs_f64();
@@ -52,7 +53,7 @@ fn build_once(folder: &Path) -> anyhow::Result<f64> {
     let began = Instant::now();
     let mut cargo = Command::new("cargo");
     cargo.args(["rustc", "--quiet", "--lib", "--crate-type", "cdylib", "--features", "longshore/packaged"]);
-    let status = cargo.current_dir(folder).status()?;
+    let status = cargo.current_dir(folder).env("CARGO_TARGET_DIR", packages_target()).status()?;
     anyhow::ensure!(status.success(), "cargo: {status}");
     Ok(began.elapsed().as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! The package that is measured: written, built in release, and opened.
+//! The package that is measured: written, built, and opened.
 
 use anyhow::{Context, bail};
 use fidius_host::PluginHandle;
@@ -40,10 +40,12 @@ pub(crate) fn build_small() -> anyhow::Result<PathBuf> {
 /// Builds a package of this source and returns its archive.
 pub(crate) fn build_crate(name: &str, source: &str) -> anyhow::Result<PathBuf> {
     let folder = crate_folder(name, source)?;
-    let output = Command::new("cargo")
-        .args(["run", "--release", "--quiet", "-p", "longshore-cli", "--", "build", "--release", "--json"])
+    let output = Command::new(command_line()?)
+        .arg("build")
+        .args(PROFILE)
+        .arg("--json")
         .arg(&folder)
-        .current_dir(repository())
+        .env("CARGO_TARGET_DIR", packages_target())
         .stderr(std::process::Stdio::inherit())
         .output()?;
     if !output.status.success() {
@@ -53,12 +55,20 @@ pub(crate) fn build_crate(name: &str, source: &str) -> anyhow::Result<PathBuf> {
     Ok(built["file"].as_str().context("no file was named")?.into())
 }
 
-/// The command line, built in release.
+/// The profile of what is measured, which is that of this program: a smoke run builds nothing in release.
+const PROFILE: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
+
+/// The command line.
 pub(crate) fn command_line() -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--quiet", "-p", "longshore-cli"]).current_dir(repository());
+    cargo.arg("build").args(PROFILE).args(["--quiet", "-p", "longshore-cli"]).current_dir(repository());
     anyhow::ensure!(cargo.status()?.success(), "the command line does not build");
-    Ok(target().join("release/longshore"))
+    Ok(target().join(if PROFILE.is_empty() { "debug" } else { "release" }).join("longshore"))
+}
+
+/// The folder that measured packages are built in: one for all of them.
+pub(crate) fn packages_target() -> PathBuf {
+    target().join("bench-packages/target")
 }
 
 /// Writes a crate of this source and returns its folder.

@@ -62,11 +62,6 @@ fn a_serving_host_starts_and_fires_what_it_is_asked_for() {
     }
     assert!(log.contains(&id), "{log}");
 
-    let workflows = longshore.run(&["workflows"]).stdout;
-    assert!(workflows.contains("zips      zips     zip, count, note"), "{workflows}");
-    assert_eq!(longshore.run(&["workflows", "show", "zips"]).stdout, "workflow zips of zips\n  only\n");
-    let dot = longshore.run(&["workflows", "show", "zips", "--dot"]).stdout;
-    assert_eq!(dot, "digraph \"zips\" {\n  rankdir=TB;\n  \"only\" [shape=box, peripheries=2];\n}\n");
     let triggers = longshore.run(&["triggers", "--json"]).json();
     assert_eq!(triggers["triggers"][0]["when"]["cron"], "30 4 1 1 *");
     let listed = longshore.run(&["triggers"]).stdout;
@@ -99,6 +94,20 @@ fn a_serving_host_starts_and_fires_what_it_is_asked_for() {
     longshore.wait_until("it is started", || of(&["--state", "succeeded"]) == 3);
     let again = longshore.run(&["runs", "start", "zips", "--key", "once", "--json"]).json();
     assert_eq!((again["runs"].as_array().map(Vec::len), of(&[])), (Some(1), 4));
+    assert_eq!(host.stop(), Some(0), "{}", longshore.log());
+}
+
+#[test]
+fn workflows_are_listed_and_drawn() {
+    let longshore = Longshore::new();
+    build_into(&Crate::of_source("zips", &zips()), &longshore.home.path().join("packages"));
+    let host = longshore.spawn(&["serve"], &[]);
+    longshore.wait_until("it is loaded", || longshore.run(&["workflows"]).stdout.contains("zips"));
+    let workflows = longshore.run(&["workflows"]).stdout;
+    assert!(workflows.contains("zips      zips     zip, count, note"), "{workflows}");
+    assert_eq!(longshore.run(&["workflows", "show", "zips"]).stdout, "workflow zips of zips\n  only\n");
+    let dot = longshore.run(&["workflows", "show", "zips", "--dot"]).stdout;
+    assert_eq!(dot, "digraph \"zips\" {\n  rankdir=TB;\n  \"only\" [shape=box, peripheries=2];\n}\n");
     assert_eq!(host.stop(), Some(0), "{}", longshore.log());
 }
 

@@ -9,7 +9,7 @@ use crate::requests;
 use crate::retention;
 use crate::sync::lock;
 use crate::triggers::scheduler;
-use crate::triggers::turns::Turns;
+use crate::turns::Turns;
 use crate::writer::Writer;
 use crate::writer::command::{Command, Inbox};
 use longshore_store::{HostId, Store};

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::model::definition::WorkflowDef;
 use crate::port::packages::Packages;
 use crate::report::RunReport;
-use crate::triggers::turns::Turns;
+use crate::turns::Turns;
 use crate::writer::command::{Command, Inbox, Migration, PendingStart, Started};
 use crate::writer::effects::ProgressEvent;
 use longshore_store::{Digest, HostId, NewRun, NewTask, RunId, RunRow, RunState, Store, TenantId};

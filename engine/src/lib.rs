@@ -34,6 +34,7 @@ mod retention;
 mod streams;
 mod sync;
 mod triggers;
+mod turns;
 mod waiting;
 mod writer;
 

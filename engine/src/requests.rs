@@ -6,14 +6,14 @@
 use crate::error::Error;
 use crate::handle::{EngineHandle, StartRequest};
 use crate::model::definition::WorkflowDef;
-use crate::model::typed::typed;
+use crate::model::typed::json_of;
 use crate::triggers::fire::{self, Fired};
-use crate::writer::command::Started;
 use futures_util::{StreamExt, stream};
 use longshore_store::{
     Error as StoreError, EventKind, EventRow, RequestKind, RequestOutcome, RequestRow, Subject,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -54,6 +54,17 @@ impl StartInput {
             ..StartRequest::default()
         }
     }
+}
+
+/// Values by key, as a workflow means them. One that it does not declare is JSON, or else a text.
+fn typed(values: &BTreeMap<String, String>, def: Option<&WorkflowDef>) -> Map<String, Value> {
+    let value = |(key, text): (&String, &String)| {
+        let declared = def.and_then(|def| def.params.iter().find(|param| param.name == *key));
+        let undeclared = || json_of(text).unwrap_or_else(|| Value::from(text.as_str()));
+        let value = declared.map_or_else(undeclared, |param| param.value_of(text));
+        (key.clone(), value)
+    };
+    values.iter().map(value).collect()
 }
 
 /// Does what other programs ask for, until it is aborted.
@@ -126,7 +137,8 @@ async fn start(engine: &EngineHandle, request: &RequestRow) -> Result<RequestOut
     let wanted = given.request(&def);
     let is_named = wanted.dedup_key.is_some();
     let dedup_key = wanted.dedup_key.or_else(|| Some(dedup_key(request)));
-    let Started { run, existing } = engine.start(StartRequest { dedup_key, ..wanted }).await?;
+    let answer = engine.start(StartRequest { dedup_key, ..wanted }).await?;
+    let (run, existing) = (answer.run, answer.existing);
     // One with the key of this very request was started for it, before its host died.
     let (started, found) = if existing && is_named { (vec![], vec![run]) } else { (vec![run], vec![]) };
     Ok(RequestOutcome { started, found, not_started: Vec::new() })

@@ -1,8 +1,6 @@
 //! Values that somebody typed.
 
-use super::definition::WorkflowDef;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use serde_json::Value;
 
 /// The JSON that a text is. None when it is not JSON, or when reading it would change a number in it: whole ones have
 /// at most 64 bits.
@@ -10,17 +8,6 @@ pub fn json_of(text: &str) -> Option<Value> {
     let json = serde_json::from_str(text).ok()?;
     let is_kept = |number: &&str| number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
     whole_numbers(text).iter().all(is_kept).then_some(json)
-}
-
-/// Values by key, as a workflow means them. One that it does not declare is JSON, or else a text.
-pub(crate) fn typed(values: &BTreeMap<String, String>, def: Option<&WorkflowDef>) -> Map<String, Value> {
-    let value = |(key, text): (&String, &String)| {
-        let declared = def.and_then(|def| def.params.iter().find(|param| param.name == *key));
-        let undeclared = || json_of(text).unwrap_or_else(|| Value::from(text.as_str()));
-        let value = declared.map_or_else(undeclared, |param| param.value_of(text));
-        (key.clone(), value)
-    };
-    values.iter().map(value).collect()
 }
 
 /// The whole numbers of a JSON text, as written.

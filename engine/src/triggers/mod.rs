@@ -3,4 +3,3 @@
 mod cron;
 pub(crate) mod fire;
 pub(crate) mod scheduler;
-pub(crate) mod turns;

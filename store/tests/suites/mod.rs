@@ -496,6 +496,11 @@ pub(crate) async fn dead_letters_are_recorded_once_and_forgotten(backend: Backen
     assert_eq!(DeadLetter::newest(store, "r", 10).await.expect("lists"), []);
 }
 
+/// What somebody asks of the reactor `r`.
+fn asked<'a>(command: ReactorCommand, source: &'a str, payload: &'a str) -> NewCommand<'a> {
+    NewCommand { reactor: "r", command, source, payload, actor: "alice", reason: "a test" }
+}
+
 pub(crate) async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
     let store = &backend.open().await;
     let row = ReactorRow { name: "r".into(), cursor: 1, paused: 0, state: vec![0, 255] };
@@ -509,20 +514,7 @@ pub(crate) async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
         updated_at: 1,
     };
     let position = PositionRow { stream: "file x".into(), position: "10".into() };
-    let id = CommandRow::ask(
-        store,
-        &NewCommand {
-            reactor: "r",
-            command: ReactorCommand::Push,
-            source: "s",
-            payload: "{}",
-            actor: "alice",
-            reason: "a test",
-        },
-        1,
-    )
-    .await
-    .expect("asks");
+    let id = CommandRow::ask(store, &asked(ReactorCommand::Push, "s", "{}"), 1).await.expect("asks");
     assert_eq!(CommandRow::waiting(store).await.expect("lists"), [("r".to_owned(), CommandClass::Events)]);
     let command = CommandRow::of(store, "r", CommandClass::Events, 10).await.expect("lists").remove(0);
     assert!(CommandRow::of(store, "r", CommandClass::Control, 10).await.expect("lists").is_empty());
@@ -553,20 +545,7 @@ pub(crate) async fn reactors_and_their_inputs_are_recorded(backend: Backend) {
     assert_eq!(StatusRow::all(store).await.expect("lists"), [status]);
     assert!(CommandRow::waiting(store).await.expect("lists").is_empty());
     assert_eq!(CommandRow::answer(store, &id).await.expect("looks"), CommandAnswer::Done);
-    let refused = CommandRow::ask(
-        store,
-        &NewCommand {
-            reactor: "r",
-            command: ReactorCommand::Reset,
-            source: "",
-            payload: "",
-            actor: "alice",
-            reason: "a test",
-        },
-        1,
-    )
-    .await
-    .expect("asks");
+    let refused = CommandRow::ask(store, &asked(ReactorCommand::Reset, "", ""), 1).await.expect("asks");
     let asked = EventRow::newest(store, Subject::Reactor("r"), 1).await.expect("lists").remove(0);
     assert_eq!(asked.message, "reset asked by alice: a test");
     let mut tx = store.begin().await.expect("begins");
