@@ -1,8 +1,8 @@
 //! Global flags and the commands; the arguments of each command stand beside its code.
 
 use crate::commands::{
-    build, completions, db, diff, explain, graphs, hosts, inspect, man, new, packages, plan, reactors, run,
-    runs, schedules, serve, status, triggers, workflows,
+    build, completions, db, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan, reactors,
+    run, runs, schedules, serve, status, triggers, workflows,
 };
 use clap::{Parser, Subcommand};
 
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     New(new::Args),
     /// Build a crate into a package file
     Build(build::Args),
+    /// Join builds of a package for several targets into one package file
+    Pack(pack::Args),
     /// Show what a package says about itself, without running it
     Inspect(inspect::Args),
     /// Run a workflow to its end, or replay the streams that a package's reactors read

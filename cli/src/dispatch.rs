@@ -2,8 +2,8 @@
 
 use crate::args::Command;
 use crate::commands::{
-    build, completions, db, diff, explain, graphs, hosts, inspect, man, new, packages, plan, reactors, run,
-    runs, schedules, serve, status, triggers, workflows,
+    build, completions, db, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan, reactors,
+    run, runs, schedules, serve, status, triggers, workflows,
 };
 use crate::output::{ExitStatus, Printer};
 
@@ -11,6 +11,7 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
     match command {
         Command::New(args) => new::run(&args, printer),
         Command::Build(args) => build::run(args, printer),
+        Command::Pack(args) => pack::run(&args, printer),
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Run(args) => run::run(args, printer).await,
         Command::Serve(args) => serve::run(args, printer).await,

@@ -90,6 +90,19 @@ pub enum Error {
         /// Their paths.
         libraries: Vec<String>,
     },
+    /// Two builds that are to be joined are not of one package.
+    #[error("{first} and {other} are not builds of one package: they differ in {what}")]
+    OtherBuild {
+        /// The first build.
+        first: String,
+        /// The other one.
+        other: String,
+        /// The difference.
+        what: String,
+    },
+    /// No manifest says what bare libraries are a package of.
+    #[error("no archive is among the builds, whose manifest the package could have")]
+    NoManifest,
     /// The manifest does not parse or says something impossible.
     #[error("package.toml, line {line}, column {column}: {message}")]
     Manifest {
@@ -155,6 +168,8 @@ impl Error {
             Self::DuplicateName { .. } => "LS0112",
             Self::BadSum { .. } => "LS0113",
             Self::SeveralLibraries { .. } => "LS0114",
+            Self::OtherBuild { .. } => "LS0115",
+            Self::NoManifest => "LS0116",
             Self::NotALibrary { .. } => "LS0201",
             Self::NoRecord => "LS0202",
             Self::BrokenRecord { .. } => "LS0203",
@@ -171,6 +186,8 @@ impl Error {
             Self::OverLimit { .. } => "make the package smaller, or raise the limit in the host's configuration".into(),
             Self::Traversal { .. } | Self::NotAFile { .. } | Self::DuplicateName { .. } => "do not trust this archive; one made by `longshore build` has plain files only".into(),
             Self::Missing { .. } | Self::SumsDisagree { .. } | Self::BadSum { .. } | Self::SeveralLibraries { .. } => "build the archive again with `longshore build`".into(),
+            Self::OtherBuild { .. } => "build each target from the same sources: `longshore build --target TRIPLE`".into(),
+            Self::NoManifest => "name a .longshore file beside them; `longshore build` makes one".into(),
             Self::SumMismatch { .. } => "the file was changed after the archive was made: do not trust it; build it again".into(),
             Self::Manifest { .. } => "correct that line; `[package.metadata.longshore]` in Cargo.toml is where it comes from".into(),
             Self::NoTarget { wanted, .. } => format!("build it for this host: `longshore build --target {wanted}`"),

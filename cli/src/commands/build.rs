@@ -2,7 +2,6 @@
 
 use crate::output::{ExitStatus, Printer};
 use crate::packaging::{BuildOptions, build};
-use serde_json::json;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -24,16 +23,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let options = BuildOptions { release: args.release, target: args.target, out: args.out };
     let built = build(&args.path, &options)?;
-    let document = json!({
-        "file": built.file,
-        "name": built.name,
-        "version": built.version,
-        "digest": built.digest,
-        "bytes": built.bytes,
-    });
-    printer.print(&document, || {
-        let (name, version, digest) = (&built.name, &built.version, built.digest.short());
-        format!("{name} {version} ({digest})\n{}\n", built.file.display())
-    })?;
+    printer.print(&built.document(), || built.text())?;
     Ok(ExitStatus::Done)
 }

@@ -2,9 +2,9 @@
 
 use crate::output::{ExitStatus, Printer};
 use longshore_package::{
-    Compatibility, Policy, StaticRecord, TaskRecord, TriggerRecord, check_compatibility,
+    Compatibility, Policy, StaticRecord, TaskRecord, TriggerRecord, check_compatibility, host_target,
 };
-use longshore_reconciler::artifact::{VerifiedPackage, VerifyOptions, verify};
+use longshore_reconciler::artifact::{VerifiedPackage, VerifyOptions, targets, verify_for};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -13,12 +13,25 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     /// A `.longshore` file or a library
     file: PathBuf,
+    /// The build to show; that for this machine by default, or else the first
+    #[arg(long, value_name = "TRIPLE")]
+    target: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let package = verify(&args.file, &VerifyOptions::default())?;
+    let options = VerifyOptions::default();
+    let targets = targets(&args.file, &options)?;
+    let own = host_target();
+    let shown = match &args.target {
+        Some(target) => target.clone(),
+        None if targets.contains(&own) => own,
+        None => targets.first().cloned().unwrap_or(own),
+    };
+    let package = verify_for(shown, &args.file, &options)?;
     let compatibility = check_compatibility(&package.record.package, Policy::Strict);
-    printer.print(&document(&package, &compatibility), || text(&package, &compatibility))?;
+    let mut document = document(&package, &compatibility);
+    document["targets"] = targets.clone().into();
+    printer.print(&document, || text(&package, &targets, &compatibility))?;
     Ok(ExitStatus::Done)
 }
 
@@ -101,7 +114,7 @@ fn workflows(record: &StaticRecord) -> Vec<Value> {
         })).collect()
 }
 
-fn text(verified: &VerifiedPackage, compatibility: &Compatibility) -> String {
+fn text(verified: &VerifiedPackage, targets: &[String], compatibility: &Compatibility) -> String {
     let mut out = String::new();
     let StaticRecord { package, workflows, tasks, triggers, .. } = &verified.record;
     // Writing to a String does not fail.
@@ -111,6 +124,10 @@ fn text(verified: &VerifiedPackage, compatibility: &Compatibility) -> String {
     }
     let _ = writeln!(out, "  digest     {}", verified.digest);
     let _ = writeln!(out, "  target     {}", verified.target);
+    let others: Vec<&str> = targets.iter().filter(|t| **t != verified.target).map(String::as_str).collect();
+    if !others.is_empty() {
+        let _ = writeln!(out, "  also for   {}", others.join(", "));
+    }
     let _ =
         writeln!(out, "  built with longshore {}, {}, {}", package.sdk, package.compiler, package.profile);
     for finding in &compatibility.refusals {

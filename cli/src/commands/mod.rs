@@ -11,6 +11,7 @@ pub(crate) mod inspect;
 pub(crate) mod keep;
 pub(crate) mod man;
 pub(crate) mod new;
+pub(crate) mod pack;
 pub(crate) mod packages;
 pub(crate) mod plan;
 pub(crate) mod reactors;

@@ -12,6 +12,7 @@ use cargo_metadata::Package;
 use find::find_package;
 use longshore_package::{Digest, PackageName, PackageSection, StaticRecord, pack, target_path};
 use metadata::{check_leftovers, check_metadata, manifest};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// A package file that was made.
@@ -22,6 +23,20 @@ pub(crate) struct Built {
     pub(crate) version: String,
     pub(crate) digest: Digest,
     pub(crate) bytes: u64,
+}
+
+impl Built {
+    /// As JSON.
+    pub(crate) fn document(&self) -> Value {
+        let Self { file, name, version, digest, bytes } = self;
+        json!({ "file": file, "name": name, "version": version, "digest": digest, "bytes": bytes })
+    }
+
+    /// Its name and its file.
+    pub(crate) fn text(&self) -> String {
+        let Self { file, name, version, digest, .. } = self;
+        format!("{name} {version} ({})\n{}\n", digest.short(), file.display())
+    }
 }
 
 /// Options of a build.
@@ -69,13 +84,23 @@ fn archive(
     let Library { file, target, bytes } = library;
     let file_name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let (digest, archive) = pack(&manifest, &[(target_path(&target, &file_name), bytes)])?;
-    let PackageSection { name, version, .. } = manifest.package;
+    write(manifest.package, digest, &archive, folder)
+}
+
+/// Writes an archive into a folder, under the name of its package and version.
+pub(crate) fn write(
+    package: PackageSection,
+    digest: Digest,
+    archive: &[u8],
+    folder: &Path,
+) -> anyhow::Result<Built> {
+    let PackageSection { name, version, .. } = package;
     let file = folder.join(format!("{name}-{version}.longshore"));
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
         // A host that watches this folder sees the old file or the new one, never a part.
         let temporary = folder.join(format!(".{name}-{version}.{}", std::process::id()));
-        std::fs::write(&temporary, &archive)?;
+        std::fs::write(&temporary, archive)?;
         std::fs::rename(&temporary, &file)
     };
     write().map_err(|source| longshore_package::Error::Write { path: file.clone(), source })?;

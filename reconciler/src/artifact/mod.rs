@@ -7,4 +7,4 @@ pub(crate) mod verify;
 
 pub use cache::VerifiedArtifact;
 pub use policy::{IsolationPolicy, VerifyOptions};
-pub use verify::{VerifiedPackage, from_cache, identify, verify};
+pub use verify::{VerifiedPackage, from_cache, identify, targets, verify, verify_for};

@@ -51,12 +51,31 @@ fn is_archive(path: &Path) -> bool {
 /// # Errors
 /// [`Error::Package`], [`Error::Incompatible`].
 pub fn verify(path: &Path, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
-    let target = host_target();
+    verify_for(host_target(), path, options)
+}
+
+/// The targets that a file has builds for, sorted; none when it is a bare library.
+///
+/// # Errors
+/// [`Error::Package`].
+pub fn targets(path: &Path, options: &VerifyOptions) -> Result<Vec<String>, Error> {
+    if !is_archive(path) {
+        return Ok(Vec::new());
+    }
+    Ok(Archive::open(path, options.limits)?.targets())
+}
+
+/// As [`verify`], for a target that need not be this host's: what is for another one can be looked at.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn verify_for(target: String, path: &Path, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
+    let is_only_read = target != host_target();
     if is_archive(path) {
         let mut archive = Archive::open(path, options.limits)?;
         let library = archive.library(&target)?;
         let (digest, manifest) = (archive.digest().clone(), archive.manifest().clone());
-        return check(digest, Some(manifest), target, library, options);
+        return check(digest, Some(manifest), target, library, options, is_only_read);
     }
     let read = |source| PackageError::Read { path: path.to_owned(), source };
     let size = fs::metadata(path).map_err(read)?.len();
@@ -68,7 +87,7 @@ pub fn verify(path: &Path, options: &VerifyOptions) -> Result<VerifiedPackage, E
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let sha256 = sha256_hex(&bytes);
     let digest = digest_of_files([(target_path(&target, &name).as_str(), sha256.as_str())]);
-    check(digest, None, target, PackedLibrary { name, bytes, sha256 }, options)
+    check(digest, None, target, PackedLibrary { name, bytes, sha256 }, options, is_only_read)
 }
 
 fn check(
@@ -77,10 +96,14 @@ fn check(
     target: String,
     library: PackedLibrary,
     options: &VerifyOptions,
+    is_only_read: bool,
 ) -> Result<VerifiedPackage, Error> {
     let record = StaticRecord::of_library(&library.bytes)?;
     record.check_names()?;
     let mut compatibility = check_compatibility(&record.package, options.policy);
+    if is_only_read {
+        compatibility.refusals.retain(|drift| !matches!(drift, Drift::Platform { .. }));
+    }
     let manifest = match manifest {
         Some(manifest) => manifest,
         None => manifest_of(&record)?,
@@ -132,7 +155,7 @@ pub fn from_cache(
     }
     let library = PackedLibrary { name: name.clone(), bytes, sha256: sha256.clone() };
     let manifest = Manifest::parse(&row.manifest)?;
-    let package = check(digest, Some(manifest), row.target.clone(), library, options)?;
+    let package = check(digest, Some(manifest), row.target.clone(), library, options, false)?;
     Ok(package.at(path, identity))
 }
 

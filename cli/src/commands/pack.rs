@@ -1,0 +1,60 @@
+//! `longshore pack`.
+
+use crate::error::CliError;
+use crate::output::{ExitStatus, Printer};
+use crate::packaging::write;
+use longshore_package::{Archive, ArchiveLimits, Build, Error, join};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Package files of the same package, each with a build for other targets
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The library of another build; the target is that of its compiler
+    #[arg(long = "library", value_name = "TRIPLE=PATH")]
+    libraries: Vec<String>,
+    /// The folder for the package file
+    #[arg(short, long, default_value = ".")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let mut builds = Vec::new();
+    for file in &args.files {
+        builds.extend(builds_of(file)?);
+    }
+    for text in &args.libraries {
+        builds.push(library(text)?);
+    }
+    let (manifest, digest, archive) = join(&builds)?;
+    let built = write(manifest.package, digest, &archive, &args.out)?;
+    let mut targets: Vec<&str> = builds.iter().map(|build| build.target.as_str()).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let mut document = built.document();
+    document["targets"] = targets.clone().into();
+    printer.print(&document, || built.text() + &format!("for {}\n", targets.join(", ")))?;
+    Ok(ExitStatus::Done)
+}
+
+/// Every build of a package file.
+fn builds_of(file: &Path) -> Result<Vec<Build>, Error> {
+    let mut archive = Archive::open(file, ArchiveLimits::default())?;
+    let targets = archive.targets();
+    let (origin, manifest) = (file.display().to_string(), archive.manifest().clone());
+    let build = |target: String| {
+        let library = archive.library(&target)?;
+        Ok(Build { origin: origin.clone(), target, library, manifest: Some(manifest.clone()) })
+    };
+    targets.into_iter().map(build).collect()
+}
+
+fn library(text: &str) -> anyhow::Result<Build> {
+    let bad = || CliError::BadParam { text: text.to_owned() };
+    let (target, path) = text.split_once('=').filter(|(target, _)| !target.is_empty()).ok_or_else(bad)?;
+    let path = Path::new(path);
+    let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Build::of_library(path.display().to_string(), target.to_owned(), name, bytes))
+}
