@@ -4,7 +4,6 @@ use crate::output::{ExitStatus, Printer, plain, write_out};
 use crate::stdio::errln;
 use clap::error::ErrorKind;
 use longshore_engine::suggestion;
-use longshore_package::INTERFACE_VERSION;
 use longshore_store::RunId;
 use serde_json::json;
 use std::fmt;
@@ -259,7 +258,7 @@ pub(crate) fn report_usage(error: &clap::Error) -> ExitCode {
         std::env::args_os().any(|argument| argument.to_str().is_some_and(|it| wanted.contains(&it)))
     };
     if error.kind() == ErrorKind::DisplayVersion && is_given(&["--verbose", "-v", "-vv"]) {
-        let _ = write_out(&version());
+        let _ = write_out(&crate::version::version());
         return ExitStatus::Done.into();
     }
     let wants_json = is_given(&["--json"]);
@@ -271,18 +270,14 @@ pub(crate) fn report_usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
     let fix = "see `longshore --help`, and `--help` of each command";
-    let document = json!({ "error": { "code": USAGE, "message": message, "causes": [], "fix": fix } });
-    let _ = write_out(&format!("{document:#}\n"));
+    let _ = write_out(&document(USAGE, message, &[], fix));
     ExitStatus::Usage.into()
 }
 
-/// The version, and what it was built of and for.
-fn version() -> String {
-    let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("LONGSHORE_COMMIT"));
-    let (compiler, target) = (env!("LONGSHORE_RUSTC"), env!("LONGSHORE_TRIPLE"));
-    format!(
-        "longshore {version}\ncommit     {commit}\ncompiler   {compiler}\ntarget     {target}\ninterface  {INTERFACE_VERSION}\n"
-    )
+/// An error as a document.
+fn document(code: &str, message: &str, causes: &[String], fix: &str) -> String {
+    let error = json!({ "code": code, "message": message, "causes": causes, "fix": fix });
+    format!("{:#}\n", json!({ "error": error }))
 }
 
 /// Prints an error with its code, its causes and what to do, and gives the exit code.
@@ -293,9 +288,8 @@ pub(crate) fn report(error: &anyhow::Error, printer: &Printer) -> ExitCode {
     let message = chain.next().unwrap_or_default();
     let causes: Vec<String> = chain.collect();
     if printer.is_json() {
-        let document = json!({ "error": { "code": code, "message": message, "causes": causes, "fix": fix } });
         // Nobody to tell that the error could not be told.
-        let _ = write_out(&format!("{document:#}\n"));
+        let _ = write_out(&document(&code, &message, &causes, &fix));
         return status.into();
     }
     let bracket = if code.is_empty() { String::new() } else { format!("[{code}]") };

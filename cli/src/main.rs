@@ -11,6 +11,7 @@ mod progress;
 mod request;
 mod stdio;
 mod stop_signals;
+mod version;
 mod view;
 
 use clap::Parser;

@@ -36,6 +36,7 @@ fn builds_for_several_targets_are_one_package_of_which_each_host_takes_its_own()
     let file = longshore.home.path().join(packed.json()["file"].as_str().expect("a file"));
     let file = file.to_str().expect("UTF-8");
     let shown = longshore.run(&["inspect", file]).stdout;
+    assert!(!shown.contains("retry"), "no task says anything of it: {shown}");
     assert!(shown.contains(&format!("also for   {}", other_target())), "{shown}");
     let other = longshore.run(&["inspect", file, "--target", &other_target(), "--json"]).json();
     assert_eq!(other["built"]["target"], other_target());

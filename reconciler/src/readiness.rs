@@ -1,5 +1,6 @@
 //! The readiness of a host, derived from its conditions.
 
+use crate::error::ROLLED_BACK;
 use longshore_store::{ConditionKind, ConditionRow, ConditionStatus, Subject};
 use serde::Serialize;
 
@@ -23,9 +24,6 @@ pub fn is_problem(condition: &ConditionRow) -> bool {
         ConditionKind::Loaded | ConditionKind::Ready => false,
     }
 }
-
-/// The code of a version that was rolled back.
-const ROLLED_BACK: &str = "LS0316";
 
 /// The readiness of a host in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -3,7 +3,7 @@
 use crate::batch::{BatchStatement, Column::Int, Column::Text, MAX_ROWS, in_json, json_of};
 use crate::error::Error;
 use crate::open::{Store, Tx};
-use crate::row::{digest_of, read_rows};
+use crate::row::{digest_of, get, read_rows};
 use crate::text_enum::text_enum;
 use longshore_workflow::names::{Digest, PackageName};
 use serde::Serialize;
@@ -287,6 +287,21 @@ impl EntryRow {
             query.execute(&mut **tx).await.map_err(|e| Error::of("record entries", e))?;
         }
         Ok(())
+    }
+
+    /// The entries of a kind of every desired package, by package and name.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn desired(store: &Store, kind: EntryKind) -> Result<Vec<(PackageName, Self)>, Error> {
+        let sql = "SELECT p.name AS package, e.kind, e.name, e.detail FROM packages p \
+                   JOIN entries e ON e.digest = p.digest \
+                   WHERE p.state = 'desired' AND e.kind = $1 ORDER BY p.name, e.name";
+        let rows = sqlx::query(sql).bind(kind.as_str()).fetch_all(store.reader()).await;
+        let rows = rows.map_err(|e| Error::of("list entries", e))?;
+        let packages = rows.iter().map(|row| Ok(PackageName::from(get::<String>(row, "package")?)));
+        let packages: Vec<PackageName> = packages.collect::<Result<_, Error>>()?;
+        Ok(packages.into_iter().zip(read_rows("entries", "name", &rows)?).collect())
     }
 
     /// The entries of a digest.

@@ -1,6 +1,6 @@
 //! The entries of the packages that are desired.
 
-use longshore_store::{EntryKind, EntryRow, PackageName, PackageRow, PackageState, Store};
+use longshore_store::{EntryKind, EntryRow, PackageName, Store};
 use serde_json::Value;
 
 /// An entry with its package.
@@ -13,14 +13,11 @@ pub(crate) struct Entry {
 
 /// All entries of a kind, by package and name.
 pub(crate) async fn entries(store: &Store, kind: EntryKind) -> anyhow::Result<Vec<Entry>> {
-    let mut found = Vec::new();
-    for package in PackageRow::all(store).await?.into_iter().filter(|p| p.state == PackageState::Desired) {
-        for entry in EntryRow::of(store, &package.digest).await?.into_iter().filter(|e| e.kind == kind) {
-            let detail = serde_json::from_str(&entry.detail)?;
-            found.push(Entry { package: package.name.clone(), name: entry.name, detail });
-        }
-    }
-    Ok(found)
+    let rows = EntryRow::desired(store, kind).await?.into_iter();
+    rows.map(|(package, row)| {
+        Ok(Entry { package, name: row.name, detail: serde_json::from_str(&row.detail)? })
+    })
+    .collect()
 }
 
 /// The name of a workflow as it is given on the command line. `tenant::name` is recorded.

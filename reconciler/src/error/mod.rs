@@ -14,6 +14,9 @@ use std::path::PathBuf;
 /// The code of [`Error::SourceLost`], by which a host that is started again finds the sources that had lost everything.
 pub(crate) const SOURCE_LOST: &str = "LS0323";
 
+/// The code of a version that was rolled back.
+pub(crate) const ROLLED_BACK: &str = "LS0316";
+
 /// Why a package is not loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -372,7 +375,7 @@ impl Error {
             Self::Crashed { .. } | Self::ChildDied { .. } => "LS0313",
             Self::CacheChanged { .. } => "LS0314",
             Self::Leaked { .. } => "LS0315",
-            Self::RolledBack { .. } => "LS0316",
+            Self::RolledBack { .. } => ROLLED_BACK,
             Self::TooManyGenerations { .. } => "LS0317",
             Self::Panicked { .. } => "LS0318",
             Self::OtherBuild { .. } => "LS0321",

@@ -2,7 +2,7 @@
 
 use crate::artifact::cache::VerifiedArtifact;
 use crate::catalog::steps::last_number;
-use crate::error::Error;
+use crate::error::{Error, ROLLED_BACK};
 use crate::plan::model::{Desired, Origin};
 use crate::reconcile::entry_rows::entries;
 use crate::runtime::callbacks::CrashNote;
@@ -517,7 +517,7 @@ impl<'a> LoadedRows<'a> {
         let rolled_back = package.overridden_by.as_ref().filter(|row| row.kind == OverrideKind::RollBack);
         let (degraded, reason, text) = match rolled_back {
             // Another version was wanted, and is not what runs.
-            Some(row) => (ConditionStatus::True, "LS0316", rolled_back_text(row)),
+            Some(row) => (ConditionStatus::True, ROLLED_BACK, rolled_back_text(row)),
             None => match warnings.first() {
                 None => (ConditionStatus::False, "Ok", String::new()),
                 Some(first) => (ConditionStatus::True, first.code(), told(warnings)),

@@ -320,7 +320,10 @@ pub(crate) async fn packages_and_their_generations_are_recorded(backend: Backend
     };
     NewArtifact::insert(&mut tx, &[artifact], 1).await.expect("records");
     let generation = NewGeneration { id, host, digest: &digest, package: &package, version: "1" };
-    NewGeneration::insert(&mut tx, &[generation], 3).await.expect("records");
+    let generations = [generation];
+    for _ in 0..2 {
+        NewGeneration::insert(&mut tx, &generations, 3).await.expect("records, once");
+    }
     GenerationRow::set_state(&mut tx, &[(id, GenerationState::Active, 6)], 3).await.expect("records");
     assert_eq!(GenerationRow::mark_lost(&mut tx, host, 4).await.expect("marks"), 0);
     let entry = EntryRow { kind: EntryKind::Task, name: "a".into(), detail: "{}".into() };
@@ -340,7 +343,11 @@ pub(crate) async fn packages_and_their_generations_are_recorded(backend: Backend
     EventRow::append(&mut tx, Subject::Package(&package), EventKind::Loaded, "m", 9).await.expect("appends");
     store.commit(tx).await.expect("commits");
 
-    assert_eq!(EntryRow::of(store, &digest).await.expect("lists").len(), 1);
+    let entries = EntryRow::desired(store, EntryKind::Task).await.expect("lists");
+    assert_eq!(
+        entries.iter().map(|(of, row)| (of, row.name.as_str())).collect::<Vec<_>>(),
+        [(&package, "a")]
+    );
     assert_eq!(ConditionRow::all(store).await.expect("lists")[0].since, 5);
     assert_eq!(PackageRow::all(store).await.expect("lists"), [row]);
     assert_eq!(ScheduleRow::all(store).await.expect("lists"), [schedule]);

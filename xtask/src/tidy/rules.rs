@@ -100,7 +100,7 @@ const RECONCILER: House = House {
         ("plan", &[]),
         ("error", &["plan"]),
         ("observer.rs", &[]),
-        ("readiness.rs", &[]),
+        ("readiness.rs", &["error"]),
         ("blocking.rs", &["error"]),
         ("artifact", &["error"]),
         ("source", &["artifact", "blocking.rs", "error", "plan"]),
@@ -179,7 +179,8 @@ const CLI: House = House {
     rooms: &[
         ("stdio", &[]),
         ("output.rs", &["stdio"]),
-        ("error.rs", &["output.rs", "stdio"]),
+        ("version.rs", &[]),
+        ("error.rs", &["output.rs", "stdio", "version.rs"]),
         ("home.rs", &["error.rs"]),
         ("packaging", &["error.rs"]),
         ("progress.rs", &["output.rs", "stdio"]),
