@@ -1,8 +1,8 @@
 //! Global flags and the commands; the arguments of each command stand beside its code.
 
 use crate::commands::{
-    build, completions, db, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan, reactors,
-    run, runs, schedules, serve, status, triggers, workflows,
+    build, completions, db, dev, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan,
+    reactors, run, runs, schedules, serve, status, triggers, workflows,
 };
 use clap::{Parser, Subcommand};
 
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Run a workflow to its end, or replay the streams that a package's reactors read
     Run(run::Args),
+    /// Build a crate and run its workflow again after each change
+    Dev(dev::Args),
     /// Keep a host running on directories of packages
     Serve(serve::Args),
     /// Show at a glance whether everything works: hosts, packages, problems

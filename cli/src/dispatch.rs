@@ -2,8 +2,8 @@
 
 use crate::args::Command;
 use crate::commands::{
-    build, completions, db, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan, reactors,
-    run, runs, schedules, serve, status, triggers, workflows,
+    build, completions, db, dev, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan,
+    reactors, run, runs, schedules, serve, status, triggers, workflows,
 };
 use crate::output::{ExitStatus, Printer};
 
@@ -14,6 +14,7 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
         Command::Pack(args) => pack::run(&args, printer),
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Run(args) => run::run(args, printer).await,
+        Command::Dev(args) => dev::run(args, printer).await,
         Command::Serve(args) => serve::run(args, printer).await,
         Command::Status(args) => status::run(args, printer).await,
         Command::Hosts(args) => hosts::run(args, printer).await,

@@ -11,7 +11,7 @@ pub(crate) struct Args {
     /// Package files of the same package, each with a build for other targets
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// The library of another build; the target is that of its compiler
+    /// A library, and the target that it was built for
     #[arg(long = "library", value_name = "TRIPLE=PATH")]
     libraries: Vec<String>,
     /// The folder for the package file

@@ -1,6 +1,7 @@
 //! Cargo, with what a crate does not say itself.
 
 use crate::error::CliError;
+use crate::stdio::stderr_of_child;
 use anyhow::Context;
 use cargo_metadata::{Artifact, CrateType, Dependency, DependencyKind, Message, Package, TargetKind};
 use longshore_package::{host_target, sha256_hex};
@@ -112,8 +113,8 @@ impl Build<'_> {
     fn run(&self, target: &str, is_named: bool) -> anyhow::Result<(PathBuf, bool)> {
         let name = self.package.name.to_string();
         let mut cargo = self.command(target, is_named)?;
-        let mut child =
-            cargo.stdout(Stdio::piped()).spawn().map_err(|source| CliError::CargoMissing { source })?;
+        cargo.stdout(Stdio::piped()).stderr(stderr_of_child());
+        let mut child = cargo.spawn().map_err(|source| CliError::CargoMissing { source })?;
         let stdout = child.stdout.take().context("cargo has no output")?;
         let ending = if target.contains("windows") { "dll" } else { std::env::consts::DLL_EXTENSION };
         let is_ours = |artifact: &Artifact| {

@@ -15,6 +15,7 @@ use longshore_engine::EngineHandle;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The descriptors that this command keeps for itself.
@@ -107,6 +108,12 @@ impl Write for Err {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The command's stderr for a program that it starts and whose messages are its own.
+pub(crate) fn stderr_of_child() -> Stdio {
+    let kept = OWN_OUTPUT.get().and_then(|kept| kept.err.try_clone().ok());
+    kept.map_or_else(Stdio::inherit, Stdio::from)
 }
 
 fn bars() -> MutexGuard<'static, Option<MultiProgress>> {

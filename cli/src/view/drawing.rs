@@ -32,10 +32,10 @@ pub(crate) struct Drawing {
 /// How a drawing is printed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Format {
-    /// In the language of Graphviz
+    /// Print it in the language of Graphviz
     #[arg(long)]
     dot: bool,
-    /// As a drawing
+    /// Print it as an SVG
     #[arg(long, conflicts_with = "dot")]
     svg: bool,
 }

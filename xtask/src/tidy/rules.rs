@@ -182,7 +182,7 @@ const CLI: House = House {
         ("version.rs", &[]),
         ("error.rs", &["output.rs", "stdio", "version.rs"]),
         ("home.rs", &["error.rs"]),
-        ("packaging", &["error.rs"]),
+        ("packaging", &["error.rs", "stdio"]),
         ("progress.rs", &["output.rs", "stdio"]),
         ("view", &["output.rs"]),
         ("request", &["error.rs", "home.rs", "output.rs"]),

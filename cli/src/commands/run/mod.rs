@@ -31,22 +31,22 @@ const SLOTS: usize = 256;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A crate's folder, a package file, or the name of a workflow in LONGSHORE_PATH
-    what: String,
+    pub(super) what: String,
     /// The workflow, when the package has several
     #[arg(short, long)]
-    workflow: Option<String>,
+    pub(super) workflow: Option<String>,
     #[command(flatten)]
-    given: InputOptions,
+    pub(super) given: InputOptions,
     /// Go on with the runs of this package that were interrupted, instead of starting one
     #[arg(long, conflicts_with_all = ["params", "context"])]
-    resume: bool,
+    pub(super) resume: bool,
     /// Optimise when building
     #[arg(long)]
-    release: bool,
+    pub(super) release: bool,
     #[command(flatten)]
-    load: LoadOptions,
+    pub(super) load: LoadOptions,
     #[command(flatten)]
-    home: Home,
+    pub(super) home: Home,
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
@@ -114,7 +114,12 @@ async fn run_on(
 }
 
 /// A host without triggers and schedules; its reactors start anew.
-fn host_options(args: &Args, directories: Vec<PathBuf>, named: bool, resumed: &[RunRow]) -> HostOptions {
+pub(super) fn host_options(
+    args: &Args,
+    directories: Vec<PathBuf>,
+    named: bool,
+    resumed: &[RunRow],
+) -> HostOptions {
     let mut options = args.home.host_options();
     options.follow = false;
     options.engine.slots = SLOTS;
@@ -161,7 +166,7 @@ fn sources(args: &Args) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
 
 /// Loads the packages. The one file that was named must load, and no other version in its place; of many, the others may be
 /// broken.
-async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
+pub(super) async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
     let report = host.settle().await?;
     let overridden = report.deferred.iter().find(|deferred| matches!(deferred, Deferred::Overridden { .. }));
     if let Some(Deferred::Overridden { package, by }) = overridden.filter(|_| !many) {
@@ -182,7 +187,7 @@ async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
 }
 
 /// Starts a run and follows it. `None` when it was interrupted.
-async fn start(
+pub(super) async fn start(
     host: &Host,
     args: &Args,
     (wanted, given): (Option<String>, &StartInput),

@@ -16,7 +16,7 @@ pub(super) struct Args {
     workflow: String,
     #[command(flatten)]
     given: InputOptions,
-    /// Start at most one run with this key: a second start finds the first run
+    /// Start at most one run of the workflow with this key: a second start finds the first run
     #[arg(long)]
     key: Option<String>,
     /// Wait until it has ended, and show it; exit code 3 when it failed
