@@ -77,12 +77,12 @@ pub struct PassInputs {
     pub retries: BTreeMap<PackageName, i64>,
 }
 
-/// Pins (1), overrides (0), and requests to try again (2).
-pub(crate) const PASS_INPUTS: &str = "SELECT 1 AS what, '' AS name, '' AS kind, digest, '' AS version, \
+/// Pins, with their number in the place of a time; overrides; and requests to try again.
+pub(crate) const PASS_INPUTS: &str = "SELECT 'pin' AS row_kind, '' AS name, '' AS kind, digest, '' AS version, \
      NULL AS avoid, '' AS actor, '' AS reason, COUNT(*) AS updated_at \
      FROM runs WHERE finished_at IS NULL GROUP BY digest \
-     UNION ALL SELECT 0, name, kind, digest, version, avoid, actor, reason, updated_at FROM overrides \
-     UNION ALL SELECT 2, name, '', NULL, '', NULL, '', '', requested_at FROM retries";
+     UNION ALL SELECT 'override', name, kind, digest, version, avoid, actor, reason, updated_at FROM overrides \
+     UNION ALL SELECT 'retry', name, '', NULL, '', NULL, '', '', requested_at FROM retries";
 
 impl PassInputs {
     /// Everything, in one query: a pass without changes asks nothing else.
@@ -94,12 +94,12 @@ impl PassInputs {
         let mut inputs = Self::default();
         let mut overrides = Vec::new();
         for row in rows.map_err(|e| Error::of("load pins and overrides", e))? {
-            match get::<i32>(&row, "what")? {
-                1 => {
+            match get::<String>(&row, "row_kind")?.as_str() {
+                "pin" => {
                     let runs = get::<i64>(&row, "updated_at")?;
                     inputs.pins.insert(digest_of(&row, "runs")?, u64::try_from(runs).unwrap_or(0));
                 }
-                2 => {
+                "retry" => {
                     let name = PackageName::from(get::<String>(&row, "name")?);
                     inputs.retries.insert(name, get(&row, "updated_at")?);
                 }
