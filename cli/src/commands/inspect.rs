@@ -1,6 +1,7 @@
 //! `longshore inspect`.
 
 use crate::output::{ExitStatus, Printer};
+use crate::view::trigger::When;
 use longshore_package::{
     Compatibility, Policy, StaticRecord, TaskRecord, TriggerRecord, check_compatibility, host_target,
 };
@@ -185,17 +186,14 @@ fn task_text(task: &TaskRecord, out: &mut String) {
 /// Writing to a String does not fail.
 fn triggers_text(triggers: &[TriggerRecord], out: &mut String) {
     for trigger in triggers {
-        let when = if !trigger.cron.is_empty() {
-            format!("at {} {}", trigger.cron, trigger.timezone)
-        } else if !trigger.reactor.is_empty() {
-            format!("when reactor {} fires", trigger.reactor)
-        } else {
-            format!("when a poll says so, every {} ms", trigger.poll_interval_ms)
+        let when = When {
+            cron: &trigger.cron,
+            timezone: &trigger.timezone,
+            reactor: &trigger.reactor,
+            rule: &trigger.when,
+            poll_interval_ms: trigger.poll_interval_ms.parse().unwrap_or_default(),
         };
         let _ = writeln!(out, "\ntrigger {} starts {} {when}", trigger.name, trigger.workflow);
-        if !trigger.when.is_empty() {
-            let _ = writeln!(out, "  for firings with {}", trigger.when);
-        }
         if trigger.allow_concurrent == "true" {
             let _ = writeln!(out, "  while another run of it goes on, too");
         }

@@ -7,3 +7,4 @@ pub(crate) mod entries;
 pub(crate) mod packages;
 pub(crate) mod plan;
 pub(crate) mod run;
+pub(crate) mod trigger;

@@ -1,8 +1,9 @@
 //! `longshore triggers list`.
 
 use crate::home::Home;
-use crate::output::{ExitStatus, Printer, span, table};
+use crate::output::{ExitStatus, Printer, table};
 use crate::view::entries::{Entry, entries};
+use crate::view::trigger::When;
 use longshore_store::EntryKind;
 use serde_json::{Value, json};
 
@@ -33,13 +34,13 @@ fn row(entry: &Entry) -> Vec<String> {
 }
 
 fn when(when: &Value) -> String {
-    let text = |key: &str| when[key].as_str().filter(|text| !text.is_empty());
-    if let Some(cron) = text("cron") {
-        return format!("at {cron} {}", text("timezone").unwrap_or("UTC"));
-    }
-    if let Some(reactor) = text("reactor") {
-        let firings = text("when").map(|rule| format!(", for firings with {rule}")).unwrap_or_default();
-        return format!("when reactor {reactor} fires{firings}");
-    }
-    format!("when a poll says so, every {}", span(when["poll_interval_ms"].as_i64().unwrap_or_default()))
+    let text = |key: &str| when[key].as_str().unwrap_or_default();
+    let when = When {
+        cron: text("cron"),
+        timezone: text("timezone"),
+        reactor: text("reactor"),
+        rule: text("when"),
+        poll_interval_ms: when["poll_interval_ms"].as_i64().unwrap_or_default(),
+    };
+    when.to_string()
 }
