@@ -8,10 +8,6 @@ use longshore_testing::{Kind, TestHost};
 use std::path::Path;
 use std::time::Duration;
 use support::{as_an_ordinary_user, in_c, other_entries, variant};
-use tokio::sync::Mutex;
-
-/// Held by a test that counts the processes of a name.
-static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// The end of an isolated package.
 enum Alone {
@@ -154,7 +150,6 @@ async fn what_a_package_leaves_behind_is_recorded_when_it_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn isolated_the_host_survives_all_of_them() {
-    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().expect("folder");
     let host = with_other(folder.path(), Kind::Isolated).await;
     let before = BEFORE.iter().map(|(how, _, alone)| (how, alone));
@@ -198,7 +193,6 @@ fn all_of_it_holds_for_an_ordinary_user_too() {
     }
     let folder = tempfile::tempdir().expect("folder");
     let mut tests = as_an_ordinary_user(folder.path());
-    let _alone = ALONE.blocking_lock();
     let ended = tests.output().expect("starts");
     let output = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success(), "{output}{}", String::from_utf8_lossy(&ended.stderr));
@@ -211,9 +205,10 @@ fn children() -> usize {
     count(|read| read("cmdline").contains("__longshore-package") && read("status").contains(&own))
 }
 
-/// Processes of a name.
+/// Processes of a name and of this user: the same tests may run as another one.
 fn processes(name: &str) -> usize {
-    count(|read| read("comm").trim() == name)
+    let own = format!("Uid:\t{}\t", nix::unistd::geteuid());
+    count(|read| read("comm").trim() == name && read("status").contains(&own))
 }
 
 fn count(is_one: impl Fn(&dyn Fn(&str) -> String) -> bool) -> usize {
