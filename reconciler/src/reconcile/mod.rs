@@ -16,6 +16,7 @@ mod entry_rows;
 mod journal;
 mod load;
 mod loading;
+mod noted;
 mod notes;
 mod observe;
 pub(crate) mod options;

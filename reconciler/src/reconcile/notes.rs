@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::plan::model::{Deferred, Desired, Origin};
 use crate::reconcile::journal::Registered;
+use crate::reconcile::noted::Noted;
 use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler};
 use crate::source::offers::ScanChanges;
@@ -69,36 +70,44 @@ impl Reconciler {
         if self.unsettled {
             return Ok(());
         }
-        if self.noted.is_none() {
-            let conditions = ConditionRow::all(&self.journal.store).await?;
-            self.noted = Some(conditions.into_iter().map(|condition| condition.subject).collect());
+        let mut noted = match self.noted.take() {
+            Some(noted) => noted,
+            None => Noted::of(ConditionRow::all(&self.journal.store).await?),
+        };
+        let packages = self.packages_of_note(desired, pins);
+        let seen = (self.offers.scans(), self.superseded.clone());
+        // Thousands of refused files are looked through when a scan found something else than the one before.
+        let files = (noted.seen.as_ref() != Some(&seen)).then(|| self.files_of_note());
+        let mut stale: Vec<String> = noted.packages.difference(&packages).cloned().collect();
+        stale.extend(files.iter().flat_map(|files| noted.files.difference(files).cloned()));
+        let cleared = if stale.is_empty() { Ok(()) } else { self.journal.clear(&stale).await };
+        if cleared.is_ok() {
+            noted.packages = packages;
+            if let Some(files) = files {
+                (noted.files, noted.seen) = (files, Some(seen));
+            }
+        } else {
+            // They are cleared by a later pass, and so are those that came meanwhile.
+            noted.packages.extend(packages);
+            noted.files.extend(files.into_iter().flatten());
         }
-        let mut alive: HashSet<String> = HashSet::new();
+        self.noted = Some(noted);
+        cleared
+    }
+
+    /// The packages and digests whose conditions stay.
+    fn packages_of_note(&self, desired: &[Arc<Desired>], pins: &BTreeMap<Digest, u64>) -> HashSet<String> {
         let open = self.tracked.values().map(|tracked| tracked.generation.package());
-        alive.extend(
-            desired
-                .iter()
-                .map(|package| &package.name)
-                .chain(open)
-                .chain(&self.leaky)
-                .map(|name| Subject::Package(name).to_string()),
-        );
-        alive.extend(
-            pins.keys()
-                .filter(|digest| self.failures.contains_key(*digest))
-                .map(|digest| Subject::Digest(digest).to_string()),
-        );
+        let names = desired.iter().map(|package| &package.name).chain(open).chain(&self.leaky);
+        let failed = pins.keys().filter(|digest| self.failures.contains_key(*digest));
+        let digests = failed.map(|digest| Subject::Digest(digest).to_string());
+        names.map(|name| Subject::Package(name).to_string()).chain(digests).collect()
+    }
+
+    /// The files whose conditions stay.
+    fn files_of_note(&self) -> HashSet<String> {
         let files = self.offers.problems().chain(self.superseded.iter().map(PathBuf::as_path));
-        alive.extend(files.map(|path| Subject::File(path).to_string()));
-        let noted = self.noted.get_or_insert_default();
-        let stale: Vec<String> = noted.iter().filter(|subject| !alive.contains(*subject)).cloned().collect();
-        // Those that cannot be cleared now are cleared by a later pass.
-        noted.extend(alive.iter().cloned());
-        if !stale.is_empty() {
-            self.journal.clear(&stale).await?;
-        }
-        self.noted = Some(alive);
-        Ok(())
+        files.map(|path| Subject::File(path).to_string()).collect()
     }
 
     /// Records the ends of processes of isolated packages. One whose process cannot start again comes back through

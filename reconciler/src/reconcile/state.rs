@@ -10,6 +10,7 @@ use crate::plan::rollout::{HealthPolicy, Unverified};
 use crate::reconcile::closing::{Closing, Unpublished};
 use crate::reconcile::journal::{Journal, Registered};
 use crate::reconcile::loading::Loadings;
+use crate::reconcile::noted::Noted;
 use crate::reconcile::options::{LeakPolicy, Options};
 use crate::reconcile::prepare::Loader;
 use crate::runtime::environment::environment;
@@ -158,7 +159,7 @@ pub struct Reconciler {
     /// True when files were being written at the last pass.
     pub(super) unsettled: bool,
     /// Subjects that have conditions in the database; none before the first pass.
-    pub(super) noted: Option<HashSet<String>>,
+    pub(super) noted: Option<Noted>,
     /// Published generations whose runs are not moved to them, with those that they replaced.
     pub(super) unmigrated: Vec<(Arc<Generation>, Arc<Generation>)>,
     /// Published generations that are not recorded as loaded: the database failed at that moment.

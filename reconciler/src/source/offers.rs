@@ -101,6 +101,8 @@ pub(crate) struct Offers {
     /// What is refused now, so that it is reported once.
     problems: BTreeMap<PathBuf, String>,
     last: Option<Scan>,
+    /// Scans that listed the sources.
+    scans: u64,
 }
 
 /// A complete scan, and what tells that another would see the same.
@@ -125,6 +127,7 @@ impl Offers {
             events,
             problems: BTreeMap::new(),
             last: None,
+            scans: 0,
         }
     }
 
@@ -160,6 +163,11 @@ impl Offers {
         offered.collect()
     }
 
+    /// The number of scans until now that listed the sources: as long as it is the same, so are the problems.
+    pub(crate) fn scans(&self) -> u64 {
+        self.scans
+    }
+
     /// Files and sources that are refused now.
     pub(crate) fn problems(&self) -> impl Iterator<Item = &Path> {
         self.problems.keys().map(PathBuf::as_path)
@@ -185,6 +193,7 @@ impl Offers {
             self.apply(at, listing, &mut problems, &mut changes).await;
         }
         self.report(problems, &mut changes);
+        self.scans += 1;
         self.last = if changes.unsettled { None } else { Scan::of(&listings) };
         changes
     }
