@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use support::{Crate, Ended, Longshore, one_task, repository};
+use support::{Crate, Ended, Longshore, hello, one_task, repository};
 
 fn lock(folder: &Path) {
     std::fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).expect("copies");
@@ -126,6 +126,20 @@ fn a_configuration_of_cargo_beside_the_crate_counts() {
 fn target() -> String {
     let output = Command::new("rustc").args(["--print", "host-tuple"]).output().expect("rustc starts");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn a_name_is_a_workflow_before_it_is_a_folder_of_the_crate_around_it() {
+    let longshore = Longshore::new();
+    let krate = Crate::of_source("around", "fn broken() -> u32 { \"text\" }\n");
+    std::fs::create_dir(krate.folder.path().join("hello")).expect("a folder of data");
+    let packages = longshore.home.path().join("packages");
+    std::fs::create_dir(&packages).expect("folder");
+    std::fs::copy(hello(), packages.join("hello.longshore")).expect("copies");
+    let ended = run_in(&longshore, krate.folder.path(), &["run", "hello", "--json"]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let ended = run_in(&longshore, krate.folder.path(), &["run", "./hello", "--json"]);
+    assert_eq!(ended.error_code(), "LS0704", "a path is a path");
 }
 
 #[test]

@@ -132,6 +132,7 @@ async fn a_probe_that_ran_out_of_time_or_memory_or_was_killed_leaves_no_verdict(
     let _turn = ONE_AT_A_TIME.lock().await;
     is_tried_again("well", Duration::from_millis(1), "LS0304").await;
     is_tried_again("ctor-kill", Duration::from_secs(20), "LS0303").await;
+    is_tried_again("ctor-supervisor", Duration::from_secs(20), "LS0303").await;
     // Within the memory of a probe, not that of the machine.
     is_tried_again("ctor-fill", Duration::from_secs(60), "LS0303").await;
 }

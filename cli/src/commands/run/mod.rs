@@ -158,7 +158,8 @@ fn sources(args: &Args) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
     if own.is_dir() {
         directories.push(own);
     }
-    if path.exists() || args.what.contains(std::path::MAIN_SEPARATOR) || directories.is_empty() {
+    let is_path = args.what.contains(std::path::MAIN_SEPARATOR) || path.file_name().is_none();
+    if is_path || directories.is_empty() {
         return Err(CliError::NotACrate { path: path.to_owned() }.into());
     }
     Ok((directories, Some(args.what.clone())))

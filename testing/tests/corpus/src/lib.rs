@@ -29,6 +29,8 @@ unsafe extern "C" {
     fn write(descriptor: i32, bytes: *const u8, count: usize) -> isize;
     fn signal(number: i32, handler: usize) -> usize;
     fn raise(number: i32) -> i32;
+    fn getppid() -> i32;
+    fn kill(process: i32, number: i32) -> i32;
     fn _exit(code: i32) -> !;
 }
 
@@ -103,6 +105,11 @@ fn misbehave(how: &str) {
             std::hint::spin_loop();
         },
         "kill" => drop(unsafe { raise(9) }),
+        // As a supervisor that ends everything of a service does.
+        "supervisor" => {
+            unsafe { kill(getppid(), 15) };
+            sleep_for_ever()
+        }
         "panic" => panic!("corpus panics"),
         "fork" => {
             if unsafe { fork() } == 0 {
