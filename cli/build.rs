@@ -1,4 +1,4 @@
-//! What `longshore --version --verbose` says of how it was built.
+//! The commit, the compiler and the target that `longshore --version --verbose` shows.
 
 use std::path::Path;
 use std::process::Command;

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Run a workflow to its end, or replay the streams that a package's reactors read
     Run(run::Args),
-    /// Build a crate and run its workflow again after each change
+    /// Build a crate and run its workflow again after each change; --json prints one document for each run
     Dev(dev::Args),
     /// Keep a host running on directories of packages
     Serve(serve::Args),

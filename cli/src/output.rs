@@ -120,7 +120,7 @@ pub(crate) fn init_logs(verbose: u8, json: bool, is_host: bool) {
     }
 }
 
-/// What `RUST_LOG` says, or else this. Whoever filters log lines does not mean what packages print.
+/// The filter of `RUST_LOG`, or else this. Lines that packages print pass it, unless it names them.
 fn filter(default: &str) -> EnvFilter {
     const PRINTED: &str = "longshore::package";
     match std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty()) {
@@ -161,7 +161,7 @@ pub(crate) fn subject(recorded: &str) -> String {
     }
 }
 
-/// The state of a run. ReactorTarget that is green although work of it was skipped says so.
+/// The state of a run. A run that is green although tasks of it were skipped says so.
 pub(crate) fn state(state: RunState, skipped_tasks: i64) -> String {
     match skipped_tasks {
         0 => state.as_str().to_owned(),

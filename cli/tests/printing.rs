@@ -1,4 +1,4 @@
-//! What packages print, beside what the command prints.
+//! Lines that packages print, beside those of the command.
 
 mod support;
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Which of the runs go on that were started before an engine.
+/// The runs that an engine goes on with, of those that were started before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resume {
     /// All of them.

@@ -30,7 +30,7 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 /// The time that an answer is kept for whoever asked, in milliseconds.
 const ANSWER_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// What somebody gives a run that is started from outside, as it was typed: the workflow's types decide what it means.
+/// The input of a run that is started from outside, as it was typed: the workflow's types decide what it means.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StartInput {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(crate) struct Turns(Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>);
 
 impl Turns {
-    /// What a trigger is held by while it fires.
+    /// The lock that a trigger holds while it fires.
     pub(crate) fn of(&self, trigger: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(trigger).and_then(Weak::upgrade) {

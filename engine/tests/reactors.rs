@@ -5,7 +5,7 @@ use longshore_engine::clock::{Clock, System};
 use longshore_engine::{Engine, Health, Options, ReactorStatus};
 use longshore_store::{
     CommandAnswer, CommandRow, DeadLetter, InputRow, NewCommand, OutputRow, PositionRow, ReactorCommand,
-    ReactorRow, RunRow, RunState,
+    ReactorRow, RunRow, RunState, Store,
 };
 use longshore_testing::{Backend, Unloadable, open_embedded};
 use longshore_workflow::{
@@ -454,19 +454,24 @@ async fn a_sequential_reactor_that_is_connected_anew_takes_no_line_twice(backend
     engine.shutdown(Duration::from_secs(1)).await;
 }
 
+/// Asks a reactor for something, at a time. Returns the id of the command.
+async fn ask(
+    store: &Store,
+    (reactor, command): (&str, ReactorCommand),
+    (source, payload): (&str, &str),
+    at: i64,
+) -> String {
+    let asked = NewCommand { reactor, command, source, payload, actor: "alice", reason: "a test" };
+    CommandRow::ask(store, &asked, at).await.expect("asks")
+}
+
 async fn a_command_that_waits_keeps_no_other_waiting(backend: Backend) {
     leave_a_full_ledger(&backend).await;
     let engine = engine(&backend).await;
     until(&engine, "ledger", |status| status.pending >= LEFT as u64).await;
     let store = engine.store().clone();
     let ask = async |reactor: &str, command, source: &str, event: &str| {
-        CommandRow::ask(
-            &store,
-            &NewCommand { reactor, command, source, payload: event, actor: "alice", reason: "a test" },
-            1,
-        )
-        .await
-        .expect("asks")
+        ask(&store, (reactor, command), (source, event), 1).await
     };
     let full = ask("ledger", ReactorCommand::Push, "right", "2").await;
     ask("desk", ReactorCommand::Push, "doubled", r#"{"value": 1.0}"#).await;
@@ -484,22 +489,8 @@ async fn a_command_is_kept_until_everything_is_loaded_and_then_done_or_refused(b
     let engine =
         Engine::open(backend.open().await, packages.clone(), Options::default()).await.expect("starts");
     let store = engine.store().clone();
-    let ask = async |reactor: &str| {
-        CommandRow::ask(
-            &store,
-            &NewCommand {
-                reactor,
-                command: ReactorCommand::Pause,
-                source: "",
-                payload: "",
-                actor: "alice",
-                reason: "a test",
-            },
-            System.now_ms(),
-        )
-        .await
-        .expect("asks")
-    };
+    let ask =
+        async |reactor: &str| ask(&store, (reactor, ReactorCommand::Pause), ("", ""), System.now_ms()).await;
     let answered = async |id: &str| loop {
         match CommandRow::answer(&store, id).await.expect("looks") {
             CommandAnswer::Waiting => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -537,22 +528,7 @@ async fn an_event_of_another_program_is_recorded_once_even_when_the_host_died_be
 ) {
     let engine = engine(&backend).await;
     let store = engine.store().clone();
-    let ask = async |event: &str| {
-        CommandRow::ask(
-            &store,
-            &NewCommand {
-                reactor: "ledger",
-                command: ReactorCommand::Push,
-                source: "right",
-                payload: event,
-                actor: "alice",
-                reason: "a test",
-            },
-            1,
-        )
-        .await
-        .expect("asks")
-    };
+    let ask = async |event: &str| ask(&store, ("ledger", ReactorCommand::Push), ("right", event), 1).await;
     let none_waits = async || {
         while !CommandRow::waiting(&store).await.expect("looks").is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;

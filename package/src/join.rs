@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// A build of a package for one target.
 #[derive(Debug, Clone)]
 pub struct Build {
-    /// Where it comes from, for messages.
+    /// The file or the library that it comes from, for messages.
     pub origin: String,
     /// The target triple.
     pub target: String,

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 pub(crate) struct HostLock {
     _file: File,
     database: PathBuf,
-    /// What was opened under that name.
+    /// The file that was opened under that name.
     opened: OnceLock<Opened>,
 }
 

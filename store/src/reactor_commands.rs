@@ -64,9 +64,9 @@ pub struct NewCommand<'a> {
     pub source: &'a str,
     /// The event as JSON, the id of a dead letter, or empty.
     pub payload: &'a str,
-    /// Whose decision it is.
+    /// Whoever decided it.
     pub actor: &'a str,
-    /// Why.
+    /// Their reason.
     pub reason: &'a str,
 }
 

@@ -65,7 +65,7 @@ pub struct RequestOutcome {
     pub started: Vec<RunId>,
     /// Those that had been started with its key before.
     pub found: Vec<RunId>,
-    /// Why other workflows were not started, a sentence for each.
+    /// A sentence for each other workflow, with the reason why it was not started.
     pub not_started: Vec<String>,
 }
 

@@ -10,6 +10,7 @@ use crate::row::{get, read_rows};
 use crate::text_enum::text_enum;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 text_enum! {
@@ -301,11 +302,11 @@ impl TaskRow {
         limit: i64,
     ) -> Result<Vec<TaskKey>, Error> {
         let (sql, runs) = match scope {
-            RunScope::All => (CLAIMABLE.to_owned(), String::new()),
-            RunScope::Since(first) => (CLAIMABLE.to_owned(), first.to_string()),
+            RunScope::All => (Cow::Borrowed(CLAIMABLE), String::new()),
+            RunScope::Since(first) => (Cow::Borrowed(CLAIMABLE), first.to_string()),
             RunScope::Only(runs) => {
                 let of_runs = format!("run_id {}", in_json(tx, 3));
-                (CLAIMABLE.replace("run_id >= $3", &of_runs), json_of(runs))
+                (Cow::Owned(CLAIMABLE.replace("run_id >= $3", &of_runs)), json_of(runs))
             }
         };
         let rows = sqlx::query(AssertSqlSafe(sql)).bind(queue.get()).bind(limit).bind(runs);

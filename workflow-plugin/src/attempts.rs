@@ -19,7 +19,7 @@ pub(crate) enum Cancelled {
     NotRunning,
     /// It stops at its next await.
     Aborted,
-    /// It looks out for that, and was told. Whoever cancels aborts it when it takes too long.
+    /// It observes cancellation, which was requested. Whoever cancels aborts it when it takes too long.
     Requested,
 }
 
@@ -57,7 +57,7 @@ impl Attempts {
         true
     }
 
-    /// Tells an attempt to stop.
+    /// Cancels an attempt: requests it of one that observes cancellation, and aborts any other.
     pub(crate) fn cancel(&self, lease: u64) -> Cancelled {
         let observes = match self.lock().get(&lease) {
             None => return Cancelled::NotRunning,

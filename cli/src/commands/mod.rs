@@ -1,4 +1,4 @@
-//! ReactorTarget file or folder per command; folders have one file per verb.
+//! One file or folder per command; folders have one file per verb.
 
 pub(crate) mod build;
 pub(crate) mod completions;

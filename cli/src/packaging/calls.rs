@@ -53,7 +53,7 @@ const PLAIN_MACROS: [&str; 44] = [
     "writeln",
 ];
 
-/// Where attributes come from that write no items of a package: the language, the compiler's tools, and ourselves.
+/// Attributes that write no items of a package: those of the language, of the compiler's tools, and our own.
 const PLAIN_ATTRIBUTES: [&str; 32] = [
     "allow",
     "cfg",

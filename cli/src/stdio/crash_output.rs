@@ -1,4 +1,4 @@
-//! What a process printed right before it died: the lines that are in the pipe then, which nobody reads any more.
+//! Crash output: the lines that are in the pipe when a process dies, which it does not read any more.
 //!
 //! A process of its own holds the pipe, does nothing while the command lives, and prints what is left of it afterwards: the
 //! message of an abort or of a stack overflow, for one.

@@ -49,7 +49,7 @@ struct Attempts {
     running: BTreeSet<(RunId, usize)>,
     /// The run of the attempt that ended last, and when.
     last: Option<(RunId, Instant)>,
-    /// When news were waited for in vain.
+    /// The last time that an event of progress was waited for in vain.
     timed_out_at: Option<Instant>,
 }
 
@@ -95,7 +95,7 @@ impl Attempts {
     }
 }
 
-/// What goes to descriptors 1 and 2, on its way to the log.
+/// The way of descriptors 1 and 2 to the log.
 pub(super) struct Printed {
     running: Arc<Running>,
     ended: Receiver<()>,

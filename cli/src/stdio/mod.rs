@@ -29,7 +29,7 @@ static OWN_OUTPUT: OnceLock<OwnOutput> = OnceLock::new();
 /// Bars on the terminal, above which everything else is written.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
-/// What packages print, from [`capture`] to its end.
+/// The capture of what packages print, until it is dropped.
 pub(crate) struct Captured(Option<Printed>);
 
 /// Sends what is printed from now on to the log, but for what this command prints itself.
@@ -95,7 +95,7 @@ impl Err {
 }
 
 impl Write for Err {
-    /// What cannot be written is lost: a full disk or a reader that went away stops nobody.
+    /// Never fails: bytes that a full disk or a reader that went away does not take are lost.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bars = bars();
         let _ = match &*bars {

@@ -11,7 +11,7 @@ use layout::topo::layout::VisualGraph;
 use std::collections::HashMap;
 use std::fmt::Write;
 
-/// What a node is.
+/// The role of a node, which its outline shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Something that comes from outside.
@@ -29,7 +29,7 @@ pub(crate) struct Drawing {
     arrows: Vec<(String, String, String)>,
 }
 
-/// How a drawing is printed.
+/// The format that a drawing is printed in.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Format {
     /// Print it in the language of Graphviz

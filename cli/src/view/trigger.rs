@@ -1,9 +1,9 @@
-//! When a trigger fires, in words.
+//! The timing of a trigger, in words.
 
 use crate::output::span;
 use std::fmt;
 
-/// When a trigger fires; what does not apply is empty.
+/// The timing of a trigger: its cron, its reactor or its polls; fields that do not apply are empty.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct When<'w> {
     pub(crate) cron: &'w str,

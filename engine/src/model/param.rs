@@ -53,7 +53,7 @@ impl Schema {
     /// Checks a value.
     ///
     /// # Errors
-    /// Where and why it does not fit.
+    /// A sentence with the place and the reason when it does not fit.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         let Err(error) = self.validator.validate(value) else { return Ok(()) };
         let (path, message) = (error.instance_path().to_string(), error.to_string());
@@ -106,7 +106,7 @@ impl ParamDef {
     /// Checks a value that a run is to start with.
     ///
     /// # Errors
-    /// Where and why it does not fit.
+    /// A sentence with the place and the reason when it does not fit.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         let is_too_long = |text: &str| json_of(text).is_none() && serde_json::from_str::<Value>(text).is_ok();
         self.schema.check(value).map_err(|message| match value.as_str() {

@@ -83,7 +83,7 @@ pub(crate) async fn note_not_started(
     Ok(engine.store().commit(tx).await?)
 }
 
-/// Why a workflow of a fire was not started, with the code.
+/// The reason why a workflow of a fire was not started, with the code.
 pub(crate) fn why_not_started(error: &Error) -> String {
     format!("{}: {error}", error.code())
 }

@@ -158,9 +158,9 @@ impl Writer {
             ready: ReadyQueue::new(),
             runs: RunCache::default(),
             max_cached_bytes: options.max_cached_bytes,
-            // Ids are made in order.
             scope: match &options.resume {
                 Resume::All => RunScope::All,
+                // Ids are made in order: runs of its own come after this one.
                 Resume::Nothing => RunScope::Since(RunId::new()),
                 Resume::Only(runs) => RunScope::Only(runs.clone()),
             },

@@ -1,4 +1,4 @@
-//! What has conditions in the database, remembered from pass to pass.
+//! Subjects with conditions in the database, remembered from pass to pass.
 
 use longshore_store::{ConditionRow, Subject};
 use std::collections::HashSet;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Whose decision it was that a package is there which was only run.
+/// The actor of packages that `longshore run` recorded, and that no host serves.
 pub const RUN_ACTOR: &str = "run";
 
 /// Options of a reconciler.

@@ -167,7 +167,7 @@ impl Reconciler {
         }
     }
 
-    /// What is open and not registered, those that were loaded last before the others.
+    /// Generations that are open and not registered, those that were loaded last before the others.
     fn candidates(&self, retiring: &[Digest]) -> Vec<Registration> {
         let mut candidates: Vec<(bool, Registration)> = Vec::new();
         for (digest, loading) in self.loadings.iter() {

@@ -28,7 +28,7 @@ pub enum Outcome {
     Degraded {
         /// The package.
         name: PackageName,
-        /// What it is.
+        /// The problem.
         error: Error,
     },
     /// A digest was opened from the artifact cache, for the runs that are pinned to it.

@@ -32,7 +32,7 @@ pub(super) struct Tracked {
     pub(super) phase: Phase,
     /// The file that it was loaded from, when it was one.
     pub(super) source: Option<PathBuf>,
-    /// What is to be said of it although it is loaded.
+    /// Problems that do not keep it from being loaded.
     pub(super) warnings: Vec<Drift>,
     /// Graphs of other packages for whose sake alone it stays loaded, as was reported; empty when it is desired.
     pub(super) retained_for: Vec<UnboundGraph>,

@@ -85,7 +85,7 @@ fn reset_handlers(ranges: &[(usize, usize)]) -> Vec<i32> {
     (1..=LAST_SIGNAL).filter(left).filter(|signal| set_handler(*signal, own(*signal))).collect()
 }
 
-/// What a signal does. None for numbers that are not of a signal.
+/// The handler of a signal. None for numbers that are not of a signal.
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "signal handlers are asked for")]
 fn handler_of(signal: i32) -> Option<sigaction> {
@@ -96,7 +96,7 @@ fn handler_of(signal: i32) -> Option<sigaction> {
     }
 }
 
-/// Sets what a signal does; none for what it does in a process that set nothing. False when it is not set.
+/// Sets the handler of a signal; none for the one of a process that set nothing. False when it is not set.
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "signal handlers are set")]
 fn set_handler(signal: i32, action: Option<sigaction>) -> bool {

@@ -503,7 +503,7 @@ pub(crate) async fn dead_letters_are_recorded_once_and_forgotten(backend: Backen
     assert_eq!(DeadLetter::newest(store, "r", 10).await.expect("lists"), []);
 }
 
-/// What somebody asks of the reactor `r`.
+/// A command for the reactor `r`.
 fn asked<'a>(command: ReactorCommand, source: &'a str, payload: &'a str) -> NewCommand<'a> {
     NewCommand { reactor: "r", command, source, payload, actor: "alice", reason: "a test" }
 }

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 /// The program of probes and of isolated packages.
 const CHILD: &str = env!("CARGO_BIN_EXE_longshore-test-child");
 
-/// Where a test program that runs as another user finds the child and the corpus.
+/// The folder in which a test program that runs as another user finds the child and the corpus.
 const PREPARED: &str = "LONGSHORE_TEST_PREPARED";
 
 fn prepared(name: &str) -> Option<PathBuf> {

@@ -134,11 +134,10 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// [`EventError`] when it takes more than 30 seconds.
 pub fn wait_for_event<T>(future: impl Future<Output = T>) -> Result<T, EventError> {
-    let message = || format!("the accumulator did not return within {} s", EVENT_TIMEOUT.as_secs());
     poll_until(pin!(future), Some(Instant::now() + EVENT_TIMEOUT)).ok_or_else(|| EventError {
         at: 0,
         field: String::new(),
-        message: message(),
+        message: format!("the accumulator did not return within {} s", EVENT_TIMEOUT.as_secs()),
     })
 }
 

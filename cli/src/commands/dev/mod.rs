@@ -8,7 +8,7 @@ use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
 use crate::packaging::{BuildOptions, Built, build};
 use crate::request::input::InputOptions;
-use crate::stdio;
+use crate::stdio::{self, errln};
 use crate::stop_signals::StopSignals;
 use crate::view;
 use changes::Changes;
@@ -61,11 +61,10 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     Ok(ExitStatus::Done)
 }
 
-/// What goes on from change to change.
+/// The state that one change leaves to the next.
 struct Session {
     args: run::Args,
     given: StartInput,
-    path: PathBuf,
     /// The folder that packages are built into, and that the host follows.
     packages: PathBuf,
     host: Option<Host>,
@@ -83,7 +82,7 @@ impl Session {
         let read = given.read()?;
         let what = path.display().to_string();
         let args = run::Args { what, workflow, given, resume: false, release, load, home };
-        Ok(Self { args, given: read, path, packages, host: None, record: None, result: None })
+        Ok(Self { args, given: read, packages, host: None, record: None, result: None })
     }
 
     /// Builds, swaps and runs once. None when it was told to stop.
@@ -100,7 +99,9 @@ impl Session {
         loaded?;
         let Some(host) = &self.host else { return Ok(None) };
         let wanted = self.args.workflow.clone();
-        let Some(report) = run::start(host, &self.args, (wanted, &self.given), stops, printer).await? else {
+        let (run, report) = run::start(host, (wanted, &self.given), stops, printer).await?;
+        let Some(report) = report else {
+            errln!("run {run} is not over");
             return Ok(None);
         };
         printer.print(&report, || view::run::text(&report, host.engine().store().url()))?;
@@ -109,7 +110,8 @@ impl Session {
     }
 
     async fn build(&self) -> anyhow::Result<Built> {
-        let (path, release, out) = (self.path.clone(), self.args.release, Some(self.packages.clone()));
+        let (path, release, out) =
+            (PathBuf::from(&self.args.what), self.args.release, Some(self.packages.clone()));
         let options = BuildOptions { release, out, ..BuildOptions::default() };
         let built = tokio::task::spawn_blocking(move || build(&path, &options)).await??;
         // A version of another name or number would go on beside it.

@@ -33,9 +33,7 @@ impl PackageList {
             overrides: PassInputs::load(store).await?.overrides,
         })
     }
-}
 
-impl PackageList {
     /// The number of packages that were not only run.
     pub(crate) fn served(&self) -> usize {
         self.packages.iter().filter(|package| !is_only_run(self, package)).count()

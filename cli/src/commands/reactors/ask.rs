@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 pub(super) async fn push(
     home: &Home,
-    one: &ReactorTarget,
+    target: &ReactorTarget,
     source: &str,
     event: Option<String>,
     printer: &Printer,
@@ -23,25 +23,25 @@ pub(super) async fn push(
     let payload = event.unwrap_or_else(|| "null".to_owned());
     serde_json::from_str::<Value>(&payload).map_err(|_| CliError::BadEvent { text: payload.clone() })?;
     let store = home.open_read_only().await?;
-    let status = document(&find(&store, &one.reactor).await?);
+    let status = document(&find(&store, &target.reactor).await?);
     let sources = status["sources"].as_array().into_iter().flatten();
     let known: Vec<String> = sources.map(|s| text(s, "name").to_owned()).collect();
     if !known.iter().any(|name| name == source) {
-        let (reactor, source_name) = (one.reactor.clone(), source.to_owned());
+        let (reactor, source_name) = (target.reactor.clone(), source.to_owned());
         return Err(EngineError::UnknownSource { reactor, source_name, known }.into());
     }
-    ask(&store, one, ReactorCommand::Push, source, &payload, printer).await
+    ask(&store, target, ReactorCommand::Push, source, &payload, printer).await
 }
 
 pub(super) async fn resend(
     home: &Home,
-    one: &ReactorTarget,
+    target: &ReactorTarget,
     letter: &str,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
-    find(&store, &one.reactor).await?;
-    let reactor = one.reactor.as_str();
+    find(&store, &target.reactor).await?;
+    let reactor = target.reactor.as_str();
     let unknown =
         || EngineError::UnknownDeadLetter { reactor: reactor.to_owned(), letter: letter.to_owned() };
     let id = DeadLetterId::parse(letter).map_err(|_| unknown())?;
@@ -49,33 +49,33 @@ pub(super) async fn resend(
     if found.resendable != 1 {
         return Err(EngineError::IncompleteDeadLetter { reactor: reactor.to_owned(), letter: id }.into());
     }
-    ask(&store, one, ReactorCommand::Resend, &found.source, &id.to_string(), printer).await
+    ask(&store, target, ReactorCommand::Resend, &found.source, &id.to_string(), printer).await
 }
 
 pub(super) async fn fire(
     home: &Home,
-    one: &ReactorTarget,
+    target: &ReactorTarget,
     values: &[String],
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let payload = fire_values(values)?.to_string();
     let store = home.open_read_only().await?;
-    if document(&find(&store, &one.reactor).await?)["strategy"] == "sequential" {
-        return Err(EngineError::Sequential { reactor: one.reactor.clone() }.into());
+    if document(&find(&store, &target.reactor).await?)["strategy"] == "sequential" {
+        return Err(EngineError::Sequential { reactor: target.reactor.clone() }.into());
     }
-    ask(&store, one, ReactorCommand::Fire, "", &payload, printer).await
+    ask(&store, target, ReactorCommand::Fire, "", &payload, printer).await
 }
 
 /// Asks a reactor for what takes no value: pause, resume or reset.
 pub(super) async fn command(
     home: &Home,
-    one: &ReactorTarget,
+    target: &ReactorTarget,
     command: ReactorCommand,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let store = home.open_read_only().await?;
-    find(&store, &one.reactor).await?;
-    ask(&store, one, command, "", "", printer).await
+    find(&store, &target.reactor).await?;
+    ask(&store, target, command, "", "", printer).await
 }
 
 fn fire_values(given: &[String]) -> anyhow::Result<Value> {
@@ -91,13 +91,13 @@ fn fire_values(given: &[String]) -> anyhow::Result<Value> {
 
 async fn ask(
     store: &Store,
-    one: &ReactorTarget,
+    target: &ReactorTarget,
     command: ReactorCommand,
     source: &str,
     payload: &str,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    let ReactorTarget { reactor, decision: Decision { actor, reason } } = one;
+    let ReactorTarget { reactor, decision: Decision { actor, reason } } = target;
     let asked = NewCommand { reactor, command, source, payload, actor, reason };
     let id = CommandRow::ask(store, &asked, now_ms()).await?;
     let timeout = answer_timeout(store).await?;

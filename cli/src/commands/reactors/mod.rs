@@ -34,7 +34,7 @@ enum Verb {
     /// Give a source an event
     Push {
         #[command(flatten)]
-        one: ReactorTarget,
+        target: ReactorTarget,
         /// The source
         source: String,
         /// The event as JSON
@@ -43,14 +43,14 @@ enum Verb {
     /// Send a dead letter again, once: an event to its source, a start to its workflow
     Resend {
         #[command(flatten)]
-        one: ReactorTarget,
+        target: ReactorTarget,
         /// Id of the dead letter, as `reactors show` prints it
         letter: String,
     },
     /// Fire with the values there are
     Fire {
         #[command(flatten)]
-        one: ReactorTarget,
+        target: ReactorTarget,
         /// A value to fire with; JSON, and a text that is not JSON is a string
         #[arg(value_name = "SOURCE=VALUE")]
         values: Vec<String>,
@@ -68,11 +68,11 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     match args.verb.unwrap_or(Verb::List) {
         Verb::List => list::run(home, printer).await,
         Verb::Show { reactor, after } => show::run(home, &reactor, after, printer).await,
-        Verb::Push { one, source, event } => ask::push(home, &one, &source, event, printer).await,
-        Verb::Resend { one, letter } => ask::resend(home, &one, &letter, printer).await,
-        Verb::Fire { one, values } => ask::fire(home, &one, &values, printer).await,
-        Verb::Pause(one) => ask::command(home, &one, ReactorCommand::Pause, printer).await,
-        Verb::Resume(one) => ask::command(home, &one, ReactorCommand::Resume, printer).await,
-        Verb::Reset(one) => ask::command(home, &one, ReactorCommand::Reset, printer).await,
+        Verb::Push { target, source, event } => ask::push(home, &target, &source, event, printer).await,
+        Verb::Resend { target, letter } => ask::resend(home, &target, &letter, printer).await,
+        Verb::Fire { target, values } => ask::fire(home, &target, &values, printer).await,
+        Verb::Pause(target) => ask::command(home, &target, ReactorCommand::Pause, printer).await,
+        Verb::Resume(target) => ask::command(home, &target, ReactorCommand::Resume, printer).await,
+        Verb::Reset(target) => ask::command(home, &target, ReactorCommand::Reset, printer).await,
     }
 }

@@ -1,4 +1,4 @@
-//! Which reactor a request is to, and whose.
+//! The reactor that a request is made to, and the decision behind it.
 
 use crate::request::decision::Decision;
 

@@ -7,14 +7,13 @@ use longshore_reconciler::Host;
 use longshore_store::{RunFilter, RunRow, RunState, Store};
 use serde_json::json;
 
-/// Runs that are looked at.
+/// Most runs that are read.
 const MAX_RUNS: i64 = 10_000;
 
 /// Runs that are named.
 const MAX_NAMED: usize = 3;
 
-/// The runs that are not over, the oldest first; with a workflow only those of it. Before a package is loaded: what is gone
-/// on with may end soon.
+/// The runs that are not over, the oldest first; with a workflow only those of it.
 pub(super) async fn unfinished(store: &Store, workflow: Option<&str>) -> anyhow::Result<Vec<RunRow>> {
     let workflow = workflow.map(str::to_owned);
     let filter = RunFilter { state: Some(RunState::Running), workflow, since: None };

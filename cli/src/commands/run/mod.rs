@@ -17,7 +17,7 @@ use longshore_reconciler::artifact::{VerifyOptions, verify};
 use longshore_reconciler::plan::model::Deferred;
 use longshore_reconciler::source::directory;
 use longshore_reconciler::{Host, HostOptions, Outcome};
-use longshore_store::{Override, RunRow};
+use longshore_store::{Override, RunId, RunRow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +90,6 @@ async fn run_on(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let wanted = args.workflow.clone().or_else(|| named.clone());
-    let unfinished = interrupted::unfinished(host.engine().store(), wanted.as_deref()).await?;
     let Some(loaded) = stops.unless(load(host, named.is_some())).await else {
         return Ok(ExitStatus::Interrupted);
     };
@@ -105,8 +104,14 @@ async fn run_on(
     if args.workflow.is_none() && named.is_none() && replay::is_wanted(host) {
         return replay::run(host, stops, printer).await;
     }
+    let unfinished = interrupted::unfinished(host.engine().store(), wanted.as_deref()).await?;
     interrupted::remark(&interrupted::of_loaded(host, unfinished), &args.what, printer);
-    let Some(report) = start(host, args, (wanted, given), stops, printer).await? else {
+    let (run, report) = start(host, (wanted, given), stops, printer).await?;
+    let Some(report) = report else {
+        let what = &args.what;
+        errln!(
+            "run {run} is not over; `longshore run {what} --resume` goes on with it, and so does a host that serves it"
+        );
         return Ok(ExitStatus::Interrupted);
     };
     printer.print(&report, || text(&report, host.engine().store().url()))?;
@@ -143,7 +148,7 @@ pub(super) fn host_options(
     options
 }
 
-/// Where the package comes from, and the workflow's name when that is what was given.
+/// The sources of the packages, and the workflow's name when that is what was given.
 fn sources(args: &Args) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
     let path = Path::new(&args.what);
     if is_crate(path) {
@@ -187,14 +192,13 @@ pub(super) async fn load(host: &Host, many: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a run and follows it. `None` when it was interrupted.
+/// Starts a run and follows it to its report; none when it was interrupted.
 pub(super) async fn start(
     host: &Host,
-    args: &Args,
     (wanted, given): (Option<String>, &StartInput),
     stops: &mut StopSignals,
     printer: &Printer,
-) -> anyhow::Result<Option<RunReport>> {
+) -> anyhow::Result<(RunId, Option<RunReport>)> {
     let def = choose(host, wanted)?;
     let mut events = host.engine().progress();
     let run = host.engine().start(given.request(&def)).await?.run;
@@ -218,15 +222,11 @@ pub(super) async fn start(
                         progress.show(&event);
                     }
                 }
-                return Ok(Some(report?));
+                return Ok((run, Some(report?)));
             }
             () = stops.next() => {
                 stop(host, &progress.running(), stops).await;
-                let what = &args.what;
-                errln!(
-                    "run {run} is not over; `longshore run {what} --resume` goes on with it, and so does a host that serves it"
-                );
-                return Ok(None);
+                return Ok((run, None));
             }
         }
     }

@@ -31,13 +31,10 @@ pub(super) async fn run(home: &Home, args: Args, printer: &Printer) -> anyhow::R
     let store = home.open_read_only().await?;
     if args.wait {
         let mut stops = StopSignals::new()?;
-        return tokio::select! {
-            ended = wait(&store, &args, &given, printer) => ended,
-            () = stops.next() => {
-                printer.remark("the run goes on without this command: see `longshore runs list`");
-                Ok(ExitStatus::Interrupted)
-            }
-        };
+        return stops.unless(wait(&store, &args, &given, printer)).await.unwrap_or_else(|| {
+            printer.remark("the run goes on without this command: see `longshore runs list`");
+            Ok(ExitStatus::Interrupted)
+        });
     }
     let timeout = answer_timeout(&store).await?;
     let outcome = ask(&store, target(&args), &given, &args.decision, Some(timeout)).await?;

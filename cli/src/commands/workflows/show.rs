@@ -8,6 +8,7 @@ use crate::view::entries::{Entry, entries, workflow_name};
 use longshore_store::{EntryKind, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::fmt::Write;
 
 #[derive(Debug, clap::Args)]
@@ -56,14 +57,24 @@ async fn tasks(store: &Store, workflow: &Entry) -> anyhow::Result<Vec<Task>> {
             left.push(Task { id: id.to_owned(), ..serde_json::from_value(entry.detail)? });
         }
     }
+    Ok(in_order(left))
+}
+
+/// Tasks level by level.
+fn in_order(mut left: Vec<Task>) -> Vec<Task> {
     let mut ordered: Vec<Task> = Vec::new();
-    while !left.is_empty() {
-        let is_next = |task: &Task| task.dependencies.iter().all(|id| ordered.iter().any(|t| t.id == *id));
-        // A package with a circle is not loaded; should one be recorded, its tasks come last.
-        let at = left.iter().position(is_next).unwrap_or(0);
-        ordered.push(left.remove(at));
+    loop {
+        let before: HashSet<&str> = ordered.iter().map(|task| task.id.as_str()).collect();
+        let is_next = |task: &Task| task.dependencies.iter().all(|id| before.contains(id.as_str()));
+        let (next, rest): (Vec<Task>, Vec<Task>) = left.into_iter().partition(is_next);
+        left = rest;
+        if next.is_empty() {
+            // A package with a circle is not loaded; should one be recorded, its tasks come last.
+            ordered.extend(left);
+            return ordered;
+        }
+        ordered.extend(next);
     }
-    Ok(ordered)
 }
 
 fn as_text(name: &str, workflow: &Entry, tasks: &[Task]) -> String {
@@ -87,9 +98,9 @@ fn as_text(name: &str, workflow: &Entry, tasks: &[Task]) -> String {
 
 fn drawing(tasks: &[Task]) -> Drawing {
     let mut drawing = Drawing::default();
+    let waited_for: HashSet<&String> = tasks.iter().flat_map(|task| &task.dependencies).collect();
     for task in tasks {
-        let waited_for = tasks.iter().any(|other| other.dependencies.contains(&task.id));
-        drawing.node(&task.id, if waited_for { Shape::Step } else { Shape::Last });
+        drawing.node(&task.id, if waited_for.contains(&task.id) { Shape::Step } else { Shape::Last });
     }
     for task in tasks {
         for dependency in &task.dependencies {
@@ -97,4 +108,25 @@ fn drawing(tasks: &[Task]) -> Drawing {
         }
     }
     drawing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(tasks: &[(&str, &[&str])]) -> Vec<String> {
+        let task = |(id, dependencies): &(&str, &[&str])| Task {
+            id: (*id).to_owned(),
+            dependencies: dependencies.iter().map(|id| (*id).to_owned()).collect(),
+            rule: Value::Null,
+            what: String::new(),
+        };
+        in_order(tasks.iter().map(task).collect()).into_iter().map(|task| task.id).collect()
+    }
+
+    #[test]
+    fn tasks_come_after_those_that_they_wait_for_and_a_circle_comes_last() {
+        assert_eq!(order(&[("c", &["a", "b"]), ("b", &["a"]), ("a", &[]), ("d", &[])]), ["a", "d", "b", "c"]);
+        assert_eq!(order(&[("x", &["y"]), ("y", &["x"]), ("a", &[])]), ["a", "x", "y"]);
+    }
 }
