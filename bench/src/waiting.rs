@@ -34,6 +34,10 @@ impl LongshoreHost for Counter {
     fn reclaim_slot(&self, _: u64) -> Result<bool, PluginError> {
         Ok(true)
     }
+
+    fn asset(&self, _: String) -> Result<ByteBuf, PluginError> {
+        Err(PluginError::new("ASSET", "there are none"))
+    }
 }
 
 pub(crate) fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {

@@ -1,7 +1,7 @@
 //! Global flags and the commands; the arguments of each command stand beside its code.
 
 use crate::commands::{
-    build, completions, db, dev, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan,
+    abi, build, completions, db, dev, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan,
     reactors, run, runs, schedules, serve, status, triggers, workflows,
 };
 use clap::{Parser, Subcommand};
@@ -52,8 +52,10 @@ pub(crate) enum Command {
     Packages(packages::Args),
     /// Show what a host would do next, and what would break, without doing it
     Plan(plan::Args),
-    /// Show the differences between two packages, without running them
+    /// Show field by field what differs between packages, without running them, and which version that asks for
     Diff(diff::Args),
+    /// Show the interface, wire types and compiler of this host or of a package, which decide whether they fit
+    Abi(abi::Args),
     /// Start, list, show and cancel runs
     Runs(runs::Args),
     /// List and show workflows

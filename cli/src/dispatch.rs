@@ -2,7 +2,7 @@
 
 use crate::args::Command;
 use crate::commands::{
-    build, completions, db, dev, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan,
+    abi, build, completions, db, dev, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan,
     reactors, run, runs, schedules, serve, status, triggers, workflows,
 };
 use crate::output::{ExitStatus, Printer};
@@ -20,7 +20,8 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
         Command::Hosts(args) => hosts::run(args, printer).await,
         Command::Packages(args) => packages::run(args, printer).await,
         Command::Plan(args) => plan::run(args, printer).await,
-        Command::Diff(args) => diff::run(&args, printer),
+        Command::Diff(args) => diff::run(args, printer).await,
+        Command::Abi(args) => abi::run(&args, printer),
         Command::Runs(args) => runs::run(args, printer).await,
         Command::Workflows(args) => workflows::run(args, printer).await,
         Command::Triggers(args) => triggers::run(args, printer).await,

@@ -18,6 +18,7 @@ pub(crate) enum CliError {
     NoLibrary { name: String },
     NoDependency { name: String },
     CargoMissing { source: std::io::Error },
+    Asset { path: PathBuf, fault: &'static str },
     CargoFailed { name: String },
     Overridden { name: String, decision: String },
     CargoMetadata { message: String },
@@ -45,6 +46,7 @@ pub(crate) enum CliError {
     SeveralRuns { prefix: String, runs: Vec<RunId> },
     NoEntry { kind: &'static str, name: String, known: Vec<String> },
     NoPackage { name: String, known: Vec<String> },
+    NoPackageToCompare { name: String, known: Vec<String> },
     NoDigest { name: String, wanted: String, known: Vec<String> },
 }
 
@@ -70,13 +72,14 @@ impl CliError {
             | Self::NoCheckout { .. }
             | Self::FileExists { .. } => "LS0707",
             Self::Metadata { .. } => "LS0708",
+            Self::Asset { .. } => "LS0717",
             Self::NoHome { .. } => "LS0709",
             Self::EngineDied => "LS0611",
             Self::NoDirectory { .. } | Self::Unreadable { .. } => "LS0712",
             Self::NoPage { .. } => "LS0713",
             Self::BadEvent { .. } => "LS0705",
             Self::NoEntry { .. } => "LS0710",
-            Self::NoPackage { .. } | Self::NoDigest { .. } => "LS0711",
+            Self::NoPackage { .. } | Self::NoPackageToCompare { .. } | Self::NoDigest { .. } => "LS0711",
         }
     }
 
@@ -102,10 +105,16 @@ impl CliError {
             Self::BadEvent { .. } => "events are JSON: quote texts, as in '\"text\"'".into(),
             Self::NoEntry { kind, known, .. } if known.is_empty() => format!("no loaded package has a {kind}"),
             Self::NoEntry { name, known, .. } => suggestion(name, known),
-            Self::NoPackage { known, .. } | Self::NoDigest { known, .. } if known.is_empty() => {
+            Self::NoPackage { known, .. }
+            | Self::NoPackageToCompare { known, .. }
+            | Self::NoDigest { known, .. }
+                if known.is_empty() =>
+            {
                 "take one in: `longshore packages add FILE`".into()
             }
-            Self::NoPackage { name, known } => suggestion(name, known),
+            Self::NoPackage { name, known } | Self::NoPackageToCompare { name, known } => {
+                suggestion(name, known)
+            }
             Self::NoDigest { wanted, known, .. } => suggestion(wanted, known),
             Self::SeveralWorkflows { .. } => "choose one: --workflow NAME".into(),
             Self::NoWorkflow { .. } => {
@@ -120,6 +129,7 @@ impl CliError {
             Self::CargoNew { .. } => "give the folder another name".into(),
             Self::NoCheckout { .. } => "name a checkout with --longshore: the crates are not published yet".into(),
             Self::Metadata { .. } => "correct [package.metadata.longshore] in Cargo.toml".into(),
+            Self::Asset { .. } => "move it out of the folder `assets`, or make it a plain file".into(),
             Self::BadState { .. } => "states are running, cancelling, succeeded, failed, cancelled".into(),
             Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
             Self::NoDirectory { .. } => "make it, or name another".into(),
@@ -166,6 +176,9 @@ impl fmt::Display for CliError {
             Self::BadEvent { text } => write!(f, "`{text}` is not an event"),
             Self::NoEntry { kind, name, .. } => write!(f, "no loaded package has a {kind} `{name}`"),
             Self::NoPackage { name, .. } => write!(f, "this home knows no package `{name}`"),
+            Self::NoPackageToCompare { name, .. } => {
+                write!(f, "there is no package `{name}` to compare with")
+            }
             Self::NoDigest { name, wanted, .. } => write!(f, "package `{name}` has no {wanted}"),
             Self::SeveralWorkflows { workflows } => {
                 write!(f, "the package has several workflows: {}", workflows.join(", "))
@@ -186,6 +199,9 @@ impl fmt::Display for CliError {
             Self::CargoNew { name, message } => write!(f, "cargo makes no crate `{name}`: {message}"),
             Self::NoCheckout { path } => write!(f, "{} is not a checkout of Longshore", path.display()),
             Self::Metadata { message } => write!(f, "[package.metadata.longshore]: {message}"),
+            Self::Asset { path, fault } => {
+                write!(f, "{} cannot travel with the package: {fault}", path.display())
+            }
             Self::BadState { text } => write!(f, "`{text}` is not a state of a run"),
             Self::EngineDied => f.write_str("the engine of this host died: nothing is recorded any more"),
             Self::NoHome { path } => write!(f, "there is no Longshore database in {}", path.display()),

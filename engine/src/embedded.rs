@@ -123,6 +123,10 @@ impl LongshoreHost for Reports {
         engine.reclaim_slot(LeaseId(lease));
         Ok(false)
     }
+
+    fn asset(&self, _: String) -> Result<ByteBuf, PluginError> {
+        Err(PluginError::new("ASSET", "a program reads its assets itself"))
+    }
 }
 
 fn stopped() -> PluginError {

@@ -1,11 +1,11 @@
 //! The `.longshore` file: a zip with zstd, read under limits and written deterministically.
 
 use crate::archive_directory::read_directory;
-use crate::digest::{digest_of_files, sha256_hex};
 use crate::error::Error;
 use crate::manifest::{MAX_MANIFEST, Manifest};
+use crate::sums::{SUMS_PATH, Sums};
 use longshore_workflow::names::Digest;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
@@ -16,9 +16,6 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 /// Where the manifest is.
 pub const MANIFEST_PATH: &str = "package.toml";
-
-/// Where the sums are.
-pub const SUMS_PATH: &str = "SHA256SUMS";
 
 /// Named limits on what an archive may hold. There is none on the ratio of compression: zeros are honest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +48,7 @@ impl Default for ArchiveLimits {
 #[derive(Debug)]
 pub struct Archive<R> {
     zip: ZipArchive<R>,
-    sums: BTreeMap<String, String>,
+    sums: Sums,
     manifest: Manifest,
     digest: Digest,
     limits: ArchiveLimits,
@@ -88,12 +85,11 @@ impl<R: Read + Seek> Archive<R> {
         }
         let names = check_directory(&mut zip, &limits, path)?;
         let sums_text = read_entry(&mut zip, SUMS_PATH, MAX_MANIFEST * 16, path)?;
-        let sums = parse_sums(&String::from_utf8_lossy(&sums_text))?;
-        check_sums_cover(&names, &sums)?;
-        check_one_library_a_target(&sums)?;
-        let digest = digest_of_files(sums.iter().map(|(path, sum)| (path.as_str(), sum.as_str())));
+        let sums = Sums::parse(&String::from_utf8_lossy(&sums_text))?;
+        sums.check_cover(&names)?;
+        let digest = sums.digest();
         let manifest_bytes = read_entry(&mut zip, MANIFEST_PATH, MAX_MANIFEST, path)?;
-        verify(MANIFEST_PATH, &manifest_bytes, &sums)?;
+        sums.verify(MANIFEST_PATH, &manifest_bytes)?;
         let manifest = Manifest::parse(&String::from_utf8_lossy(&manifest_bytes))?;
         Ok(Self { zip, sums, manifest, digest, limits })
     }
@@ -110,10 +106,17 @@ impl<R: Read + Seek> Archive<R> {
 
     /// The targets there is a library for, sorted.
     pub fn targets(&self) -> Vec<String> {
-        let mut targets: Vec<String> =
-            self.sums.keys().filter_map(|path| target_of(path)).map(str::to_owned).collect();
-        targets.dedup();
-        targets
+        self.sums.targets()
+    }
+
+    /// The files with their sums.
+    pub fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    /// The paths of the assets, each of which begins with `assets/`.
+    pub fn assets(&self) -> Vec<String> {
+        self.sums.assets().map(str::to_owned).collect()
     }
 
     /// The library for a target, verified. No other library is unpacked.
@@ -121,14 +124,14 @@ impl<R: Read + Seek> Archive<R> {
     /// # Errors
     /// [`Error::NoTarget`] with the targets there are; [`Error::SumMismatch`] when the bytes were changed.
     pub fn library(&mut self, target: &str) -> Result<PackedLibrary, Error> {
-        let path = self.sums.keys().find(|path| target_of(path) == Some(target)).cloned();
-        let Some(path) = path else {
+        let Some(path) = self.sums.library_of(target).map(str::to_owned) else {
             return Err(Error::NoTarget { wanted: target.to_owned(), has: self.targets() });
         };
         let bytes = self.file(&path)?;
         let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
         // A file that verifies has a sum.
-        Ok(PackedLibrary { name, bytes, sha256: self.sums.get(&path).cloned().unwrap_or_default() })
+        let sha256 = self.sums.of(&path).unwrap_or_default().to_owned();
+        Ok(PackedLibrary { name, bytes, sha256 })
     }
 
     /// The verified bytes of one file.
@@ -137,7 +140,7 @@ impl<R: Read + Seek> Archive<R> {
     /// [`Error::SumMismatch`] when they were changed.
     pub fn file(&mut self, name: &str) -> Result<Vec<u8>, Error> {
         let bytes = read_entry(&mut self.zip, name, self.limits.entry_bytes, Path::new(name))?;
-        verify(name, &bytes, &self.sums)?;
+        self.sums.verify(name, &bytes)?;
         Ok(bytes)
     }
 }
@@ -220,62 +223,6 @@ fn read_entry<R: Read + Seek>(
     Ok(bytes)
 }
 
-fn parse_sums(text: &str) -> Result<BTreeMap<String, String>, Error> {
-    let mut sums = BTreeMap::new();
-    for (at, line) in text.lines().enumerate() {
-        let bad = || Error::BadSum { line: at + 1 };
-        let (sum, path) = line.split_once("  ").ok_or_else(bad)?;
-        let is_sum = sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !is_sum || sums.insert(path.to_owned(), sum.to_owned()).is_some() {
-            return Err(bad());
-        }
-    }
-    Ok(sums)
-}
-
-fn check_sums_cover(names: &[String], sums: &BTreeMap<String, String>) -> Result<(), Error> {
-    let listed = |name: &String| sums.contains_key(name) || name == SUMS_PATH;
-    if let Some(name) = names.iter().find(|name| !listed(name)) {
-        return Err(Error::SumsDisagree { name: name.clone() });
-    }
-    let names: HashSet<&String> = names.iter().collect();
-    match sums.keys().find(|name| !names.contains(name)) {
-        Some(name) => Err(Error::SumsDisagree { name: name.clone() }),
-        None => Ok(()),
-    }
-}
-
-fn check_one_library_a_target(sums: &BTreeMap<String, String>) -> Result<(), Error> {
-    let libraries: Vec<(&str, &String)> =
-        sums.keys().filter_map(|path| Some((target_of(path)?, path))).collect();
-    // They are sorted by path, and with that by target.
-    match libraries.chunk_by(|(a, _), (b, _)| a == b).find(|same| same.len() > 1) {
-        Some(same) => Err(Error::SeveralLibraries {
-            target: same[0].0.to_owned(),
-            libraries: same.iter().map(|(_, path)| (*path).clone()).collect(),
-        }),
-        None => Ok(()),
-    }
-}
-
-fn verify(name: &str, bytes: &[u8], sums: &BTreeMap<String, String>) -> Result<(), Error> {
-    match sums.get(name) {
-        Some(sum) if *sum == sha256_hex(bytes) => Ok(()),
-        Some(_) => Err(Error::SumMismatch { name: name.to_owned() }),
-        None => Err(Error::SumsDisagree { name: name.to_owned() }),
-    }
-}
-
-/// `targets/<triple>/<library>`.
-pub fn target_path(target: &str, library: &str) -> String {
-    format!("targets/{target}/{library}")
-}
-
-fn target_of(path: &str) -> Option<&str> {
-    let (target, library) = path.strip_prefix("targets/")?.split_once('/')?;
-    (!library.contains('/')).then_some(target)
-}
-
 /// Makes an archive of a manifest and files given as (path, bytes): the same input gives the same bytes.
 ///
 /// # Errors
@@ -284,9 +231,8 @@ pub fn pack(manifest: &Manifest, files: &[(String, Vec<u8>)]) -> Result<(Digest,
     let manifest = (MANIFEST_PATH.to_owned(), manifest.to_toml().into_bytes());
     let mut all: BTreeMap<&str, &[u8]> = files.iter().map(|(p, b)| (p.as_str(), b.as_slice())).collect();
     all.insert(&manifest.0, &manifest.1);
-    let sums: Vec<(&str, String)> = all.iter().map(|(path, bytes)| (*path, sha256_hex(bytes))).collect();
-    let digest = digest_of_files(sums.iter().map(|(path, sum)| (*path, sum.as_str())));
-    let sums_text: String = sums.iter().map(|(path, sum)| format!("{sum}  {path}\n")).collect();
+    let sums = Sums::of_files(all.iter().map(|(path, bytes)| (*path, *bytes)));
+    let (digest, sums_text) = (sums.digest(), sums.to_text());
     all.insert(SUMS_PATH, sums_text.as_bytes());
 
     let options = SimpleFileOptions::default()
@@ -309,6 +255,8 @@ pub fn pack(manifest: &Manifest, files: &[(String, Vec<u8>)]) -> Result<(Digest,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::sha256_hex;
+    use crate::sums::target_path;
 
     fn manifest() -> Manifest {
         Manifest::parse("[package]\nname = \"p\"\nversion = \"1.0.0\"\nsdk = \"0.1.0\"\ninterface = 2\n")
@@ -385,7 +333,8 @@ mod tests {
     fn a_changed_library_is_found_when_it_is_read() {
         let (_, good) = pack(&manifest(), &library(b"code")).expect("packs");
         let mut archive = open(&good).expect("opens");
-        archive.sums.insert(target_path("here", "libp.so"), sha256_hex(b"other"));
+        let other = (target_path("here", "libp.so"), sha256_hex(b"other"));
+        archive.sums = Sums::parse(&format!("{}  {}\n", other.1, other.0)).expect("sums");
         assert_eq!(archive.library("here").expect_err("changed").code(), "LS0108");
     }
 
@@ -455,24 +404,6 @@ mod tests {
         let (_, good) = pack(&manifest(), &library(b"code")).expect("packs");
         assert_eq!(code(&[b"in front".as_slice(), &good].concat()), "LS0103");
         assert_eq!(code(&[good.as_slice(), b"behind"].concat()), "LS0103");
-    }
-
-    #[test]
-    fn sums_that_do_not_read_and_two_libraries_of_a_target_are_refused() {
-        let sum = sha256_hex(b"");
-        let code = |sums: &str| parse_sums(sums).and_then(|sums| check_one_library_a_target(&sums));
-        let code = |sums: &str| code(sums).map_or_else(|error| error.code(), |()| "ok");
-        assert_eq!(code(&format!("{sum}  a\n{sum}  b\n")), "ok");
-        for bad in [
-            &format!("{sum} a\n"),
-            "12  a\n",
-            &format!("{}  a\n", "g".repeat(64)),
-            &format!("{sum}  a\n{sum}  a\n"),
-        ] {
-            assert_eq!(code(bad), "LS0113", "{bad}");
-        }
-        let two = format!("{sum}  targets/here/liba.so\n{sum}  targets/here/libb.so\n");
-        assert_eq!(code(&two), "LS0114");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Compatibility of a library with this host, decided from the library's record alone.
 
+use crate::digest::sha256_hex;
 use crate::record::PackageRecord;
 use longshore_workflow_plugin::interface::INTERFACE_HASH;
 use longshore_workflow_plugin::{INTERFACE_VERSION, Method, wire};
@@ -31,6 +32,8 @@ pub enum Drift {
     Interface {
         /// The package's hash.
         package: String,
+        /// The host's hash.
+        host: String,
     },
     /// A field of a wire type differs.
     Field {
@@ -108,8 +111,8 @@ impl fmt::Display for Drift {
             Self::NewerInterface { package } => {
                 write!(f, "the package speaks interface version {package}, this host version {INTERFACE_VERSION}")
             }
-            Self::Interface { package } => {
-                write!(f, "the required methods differ: interface hash {package} in the package, {INTERFACE_HASH:016x} here")
+            Self::Interface { package, host } => {
+                write!(f, "the required methods differ: interface hash {package} in the package, {host} here")
             }
             Self::Field { ty, field, package, host } => match (package, host) {
                 (Some(package), Some(host)) => {
@@ -148,20 +151,66 @@ pub struct Compatibility {
     pub sdk: String,
 }
 
+/// The side of a host that packages are compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostAbi {
+    /// The newest version of the interface that it speaks.
+    pub interface_version: u32,
+    /// Hash of the required methods.
+    pub interface_hash: String,
+    /// The fields of every wire type, one type a line.
+    pub wire: String,
+    /// Architecture and operating system.
+    pub platform: (String, String),
+}
+
+impl HostAbi {
+    /// This host's.
+    pub fn this() -> Self {
+        Self {
+            interface_version: INTERFACE_VERSION,
+            interface_hash: format!("{INTERFACE_HASH:016x}"),
+            wire: wire::WIRE_SCHEMA.to_owned(),
+            platform: (std::env::consts::ARCH.to_owned(), std::env::consts::OS.to_owned()),
+        }
+    }
+
+    /// That of a host of the release that a package was built with, on the platform of another package.
+    pub fn of_record(record: &PackageRecord, on: &PackageRecord) -> Self {
+        Self {
+            interface_version: record.interface_version,
+            interface_hash: record.interface_hash.clone(),
+            wire: record.wire.clone(),
+            platform: (on.arch.clone(), on.os.clone()),
+        }
+    }
+
+    /// SHA-256 of the fields of every wire type, in hex.
+    pub fn wire_hash(&self) -> String {
+        sha256_hex(self.wire.as_bytes())
+    }
+}
+
 /// Compares a library's record with this host.
 pub fn check(record: &PackageRecord, policy: Policy) -> Compatibility {
+    check_on(record, &HostAbi::this(), policy)
+}
+
+/// Compares a library's record with a host.
+pub fn check_on(record: &PackageRecord, host: &HostAbi, policy: Policy) -> Compatibility {
     let mut drifts = Vec::new();
-    if record.interface_version > INTERFACE_VERSION {
+    if record.interface_version > host.interface_version {
         drifts.push(Drift::NewerInterface { package: record.interface_version });
     }
-    if record.interface_hash != format!("{INTERFACE_HASH:016x}") {
-        drifts.push(Drift::Interface { package: record.interface_hash.clone() });
+    if record.interface_hash != host.interface_hash {
+        let (package, host) = (record.interface_hash.clone(), host.interface_hash.clone());
+        drifts.push(Drift::Interface { package, host });
     }
-    drifts.extend(wire_drift(&record.wire, record.interface_version));
-    let host = (std::env::consts::ARCH, std::env::consts::OS);
-    if (record.arch.as_str(), record.os.as_str()) != host {
+    drifts.extend(wire_drift(&record.wire, record.interface_version, &host.wire));
+    let (arch, os) = &host.platform;
+    if (&record.arch, &record.os) != (arch, os) {
         let package = format!("{} {}", record.arch, record.os);
-        drifts.push(Drift::Platform { package, host: format!("{} {}", host.0, host.1) });
+        drifts.push(Drift::Platform { package, host: format!("{arch} {os}") });
     }
     if record.panic == "abort" {
         drifts.push(Drift::PanicAbort);
@@ -176,15 +225,21 @@ pub fn check(record: &PackageRecord, policy: Policy) -> Compatibility {
 }
 
 /// Compares the wire types of the methods the package has, and those of the channel.
-fn wire_drift(package: &str, interface_version: u32) -> Vec<Drift> {
-    let theirs: BTreeMap<&str, &str> = package.lines().filter_map(|line| line.split_once('{')).collect();
+fn wire_drift(package: &str, interface_version: u32, host: &str) -> Vec<Drift> {
+    let theirs: BTreeMap<&str, &str> = types_of(package);
+    let ours: BTreeMap<&str, &str> = types_of(host);
     let methods = Method::ALL.into_iter().filter(|method| method.since() <= interface_version);
     // Version 1 has no host channel, and its records say nothing of frames.
     let channel = if interface_version < 2 { &[] } else { wire::CHANNEL_SCHEMAS };
-    let ours = methods.flat_map(wire::schemas_of).chain(channel);
-    let ours: BTreeMap<&str, &str> = ours.filter_map(|schema| schema.split_once('{')).collect();
-    let theirs_of = |ty| theirs.get(ty).copied().unwrap_or_default();
-    ours.into_iter().flat_map(|(ty, ours)| type_drift(ty, theirs_of(ty), ours)).collect()
+    let spoken = methods.flat_map(wire::schemas_of).chain(channel);
+    let spoken: BTreeSet<&str> = spoken.filter_map(|schema| Some(schema.split_once('{')?.0)).collect();
+    let of = |types: &BTreeMap<&str, &str>, ty| types.get(ty).map_or_else(String::new, |ty| (*ty).to_owned());
+    spoken.into_iter().flat_map(|ty| type_drift(ty, &of(&theirs, ty), &of(&ours, ty))).collect()
+}
+
+/// Types with their fields, from a text with one type a line.
+fn types_of(wire: &str) -> BTreeMap<&str, &str> {
+    wire.lines().filter_map(|line| line.split_once('{')).collect()
 }
 
 fn type_drift(ty: &str, theirs: &str, ours: &str) -> Vec<Drift> {

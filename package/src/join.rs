@@ -1,13 +1,15 @@
 //! Builds of one package for several targets, in one archive.
 
-use crate::archive::{PackedLibrary, pack, target_path};
+use crate::archive::{PackedLibrary, pack};
 use crate::diff::diff;
 use crate::digest::sha256_hex;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::record::StaticRecord;
+use crate::sums::target_path;
 use longshore_workflow::names::Digest;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A build of a package for one target.
 #[derive(Debug, Clone)]
@@ -18,15 +20,24 @@ pub struct Build {
     pub target: String,
     /// The library.
     pub library: PackedLibrary,
-    /// The manifest of the archive that it comes from; none for a bare library.
-    pub manifest: Option<Manifest>,
+    /// The rest of the archive that it comes from; none for a bare library.
+    pub archive: Option<Arc<Frame>>,
+}
+
+/// An archive without its libraries.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The assets, each with its path.
+    pub assets: Vec<(String, Vec<u8>)>,
 }
 
 impl Build {
     /// The build of a bare library.
     pub fn of_library(origin: String, target: String, name: String, bytes: Vec<u8>) -> Self {
         let sha256 = sha256_hex(&bytes);
-        Self { origin, target, library: PackedLibrary { name, bytes, sha256 }, manifest: None }
+        Self { origin, target, library: PackedLibrary { name, bytes, sha256 }, archive: None }
     }
 }
 
@@ -34,15 +45,17 @@ impl Build {
 /// may come twice.
 ///
 /// # Errors
-/// [`Error::OtherBuild`] when they are not builds of one package, or declare different entries;
+/// [`Error::OtherBuild`] when they are not builds of one package, declare different entries, or carry different assets;
 /// [`Error::SeveralLibraries`] for two libraries of a target; [`Error::NoManifest`] when no build comes from an archive;
 /// those of [`pack`] and of [`StaticRecord::of_library`].
 pub fn join(builds: &[Build]) -> Result<(Manifest, Digest, Vec<u8>), Error> {
-    let with_manifest = builds.iter().find_map(|build| Some((build, build.manifest.as_ref()?)));
-    let (first, manifest) = with_manifest.ok_or(Error::NoManifest)?;
+    let with_frame = builds.iter().find_map(|build| Some((build, build.archive.as_ref()?)));
+    let (first, frame) = with_frame.ok_or(Error::NoManifest)?;
+    let manifest = &frame.manifest;
     let record = StaticRecord::of_library(&first.library.bytes)?;
-    for build in builds {
-        check_same(build, first, manifest, &record)?;
+    // A build alone is whatever it is.
+    for build in builds.iter().filter(|_| builds.len() > 1) {
+        check_same(build, first, frame, &record)?;
     }
     let mut by_target: BTreeMap<&str, &PackedLibrary> = BTreeMap::new();
     for Build { target, library, .. } in builds {
@@ -55,17 +68,23 @@ pub fn join(builds: &[Build]) -> Result<(Manifest, Digest, Vec<u8>), Error> {
     let file = |(target, library): (&&str, &&PackedLibrary)| {
         (target_path(target, &library.name), library.bytes.clone())
     };
-    let files: Vec<(String, Vec<u8>)> = by_target.iter().map(file).collect();
+    let files: Vec<(String, Vec<u8>)> =
+        by_target.iter().map(file).chain(frame.assets.iter().cloned()).collect();
     let (digest, archive) = pack(manifest, &files)?;
     Ok((manifest.clone(), digest, archive))
 }
 
 /// Compares a build with the first one.
-fn check_same(build: &Build, first: &Build, manifest: &Manifest, record: &StaticRecord) -> Result<(), Error> {
+fn check_same(build: &Build, first: &Build, frame: &Frame, record: &StaticRecord) -> Result<(), Error> {
     let other =
         |what: String| Error::OtherBuild { first: first.origin.clone(), other: build.origin.clone(), what };
-    if build.manifest.as_ref().is_some_and(|other| other != manifest) {
-        return Err(other("the manifests".to_owned()));
+    if let Some(theirs) = &build.archive {
+        if theirs.manifest != frame.manifest {
+            return Err(other("the manifests".to_owned()));
+        }
+        if theirs.assets != frame.assets {
+            return Err(other("the assets".to_owned()));
+        }
     }
     let own = StaticRecord::of_library(&build.library.bytes)?;
     if own.package.target != build.target {

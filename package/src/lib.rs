@@ -18,14 +18,17 @@ mod join;
 mod manifest;
 mod record;
 mod section;
+mod sums;
 
-pub use archive::{Archive, ArchiveLimits, MANIFEST_PATH, PackedLibrary, SUMS_PATH, pack, target_path};
-pub use compatibility::{Compatibility, Drift, Policy, check as check_compatibility};
+pub use archive::{Archive, ArchiveLimits, MANIFEST_PATH, PackedLibrary, pack};
+pub use compatibility::{Compatibility, Drift, HostAbi, Policy, check as check_compatibility, check_on};
 pub use declared::{Declared, DeclaredEntry, LiveEntries};
-pub use diff::{Breaks, Change, ChangeKind, diff};
+pub use diff::{
+    Breaks, Change, ChangeKind, Comparison, FieldChange, Step, compare, diff, is_enough, next_version,
+};
 pub use digest::{digest_of_files, sha256_hex};
 pub use error::Error;
-pub use join::{Build, join};
+pub use join::{Build, Frame, join};
 pub use longshore_workflow::names::{Digest, PackageName};
 pub use longshore_workflow_plugin::INTERFACE_VERSION;
 pub use manifest::{Isolation, Limits, Manifest, OnUpgrade, PackageSection};
@@ -34,6 +37,7 @@ pub use record::{
     WorkflowRecord,
 };
 pub use section::{is_never_unmapped, read_section};
+pub use sums::{ASSETS, SUMS_PATH, Sums, target_path};
 
 /// The target triple this program was compiled for, as far as std tells it.
 pub fn host_target() -> String {

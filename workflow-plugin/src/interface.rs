@@ -124,6 +124,8 @@ pub trait LongshoreHost: Send + Sync {
     fn release_slot(&self, lease: u64) -> Result<(), PluginError>;
     /// An attempt wants a slot again: true when it has one, false when a `Resume` will follow.
     fn reclaim_slot(&self, lease: u64) -> Result<bool, PluginError>;
+    /// The bytes of a file of the package's assets, as they were packed.
+    fn asset(&self, name: String) -> Result<ByteBuf, PluginError>;
 }
 
 /// The hash fidius computes over the required methods: what a package and a host must agree on.

@@ -37,3 +37,6 @@ pub use graphs::Outputs;
 pub use interface::{INTERFACE_VERSION, LongshoreHost, LongshorePackage, Method};
 pub use longshore_workflow::TaskHandle;
 pub use shell::Shell;
+
+/// The version of fidius's own layout of tables and registries, which host and packages share.
+pub const FIDIUS_ABI: u32 = fidius::ABI_VERSION;

@@ -30,11 +30,17 @@ impl LongshoreHost for BoundHost {
     fn reclaim_slot(&self, lease: u64) -> Result<bool, fidius::PluginError> {
         self.0.reclaim_slot(&lease).map_err(unreachable_host)
     }
+
+    fn asset(&self, name: String) -> Result<ByteBuf, fidius::PluginError> {
+        self.0.asset(&name).map_err(unreachable_host)
+    }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as a function of map_err")]
 fn unreachable_host(error: fidius::HostCallError) -> fidius::PluginError {
-    fidius::PluginError::new("HOST", error.to_string())
+    match error {
+        fidius::HostCallError::Host(error) => error,
+        error => fidius::PluginError::new("HOST", error.to_string()),
+    }
 }
 
 /// A host for a library that was loaded only to be asked: outcomes and log lines go nowhere.
@@ -50,6 +56,10 @@ impl LongshoreHost for NoHost {
     }
 
     fn reclaim_slot(&self, _: u64) -> Result<bool, fidius::PluginError> {
+        Err(fidius::PluginError::new("HOST", "no host is bound"))
+    }
+
+    fn asset(&self, _: String) -> Result<ByteBuf, fidius::PluginError> {
         Err(fidius::PluginError::new("HOST", "no host is bound"))
     }
 }

@@ -8,7 +8,7 @@ use crate::log_channel::LogChannel;
 use crate::panics;
 use crate::watchdog::Watchdog;
 use crate::wire::{PackageMeta, ShellConfig, TaskFailure};
-use longshore_workflow::private::set_blocking;
+use longshore_workflow::private::{set_assets, set_blocking};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
@@ -53,6 +53,11 @@ impl Shell {
     /// The instance of a loaded library: its log lines go to the host.
     pub(crate) fn packaged(host: Arc<dyn LongshoreHost>, package: PackageMeta, config: ShellConfig) -> Self {
         LogChannel::install(Arc::clone(&host), config.log_level);
+        let assets = Arc::clone(&host);
+        set_assets(Box::new(move |name| match assets.asset(name.to_owned()) {
+            Ok(bytes) => Ok(bytes.into_vec()),
+            Err(error) => Err(error.message),
+        }));
         Self::embedded(host, package, config)
     }
 

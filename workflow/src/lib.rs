@@ -6,6 +6,7 @@
 //!
 //! No I/O and no runtime of its own: what needs one (waiting, slots) arrives through [`TaskHandle`].
 
+mod asset;
 mod context;
 mod error;
 mod graph;
@@ -18,6 +19,7 @@ mod rule;
 mod task;
 mod trigger;
 
+pub use asset::AssetError;
 pub use context::{Context, MAX_CONTEXT_BYTES};
 pub use error::{CheckpointError, ContextError, Hinted, RetryHint, TaskError};
 pub use graph::{GraphError, GraphResult, InputCache, SourceName, Terminal, deserialize, serialize};

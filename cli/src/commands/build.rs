@@ -12,16 +12,16 @@ pub(crate) struct Args {
     /// Optimise
     #[arg(long)]
     release: bool,
-    /// Target triple; the host's by default
-    #[arg(long)]
-    target: Option<String>,
+    /// Target triple, which may be given several times for one package file; cargo's own choice by default
+    #[arg(long = "target", value_name = "TRIPLE")]
+    targets: Vec<String>,
     /// Where to put the package file; the crate's target folder by default
     #[arg(short, long)]
     out: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let options = BuildOptions { release: args.release, target: args.target, out: args.out };
+    let options = BuildOptions { release: args.release, targets: args.targets, out: args.out };
     let built = build(&args.path, &options)?;
     printer.print(&built.document(), || built.text())?;
     Ok(ExitStatus::Done)

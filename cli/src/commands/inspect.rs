@@ -3,9 +3,9 @@
 use crate::output::{ExitStatus, Printer};
 use crate::view::trigger::When;
 use longshore_package::{
-    Compatibility, Policy, StaticRecord, TaskRecord, TriggerRecord, check_compatibility, host_target,
+    Compatibility, Drift, Policy, StaticRecord, TaskRecord, TriggerRecord, check_compatibility, host_target,
 };
-use longshore_reconciler::artifact::{VerifiedPackage, VerifyOptions, targets, verify_for};
+use longshore_reconciler::artifact::{Build, ReadPackage, VerifyOptions, read};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -20,29 +20,26 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let options = VerifyOptions::default();
-    let targets = targets(&args.file, &options)?;
-    let own = host_target();
-    let shown = match &args.target {
-        Some(target) => target.clone(),
-        None if targets.contains(&own) => own,
-        None => targets.first().cloned().unwrap_or(own),
-    };
-    let package = verify_for(shown, &args.file, &options)?;
-    let compatibility = check_compatibility(&package.record.package, Policy::Strict);
-    let mut document = document(&package, &compatibility);
-    document["targets"] = targets.clone().into();
-    printer.print(&document, || text(&package, &targets, &compatibility))?;
+    let build = args.target.clone().map_or(Build::Any, Build::Of);
+    let package = read(&args.file, &build, &VerifyOptions::default())?;
+    let mut compatibility = check_compatibility(&package.record.package, Policy::Strict);
+    if package.target != host_target() {
+        // It is looked at here, and loaded elsewhere.
+        compatibility.refusals.retain(|drift| !matches!(drift, Drift::Platform { .. }));
+    }
+    printer.print(&document(&package, &compatibility), || text(&package, &compatibility))?;
     Ok(ExitStatus::Done)
 }
 
-fn document(verified: &VerifiedPackage, compatibility: &Compatibility) -> Value {
-    let record = &verified.record;
+fn document(package: &ReadPackage, compatibility: &Compatibility) -> Value {
+    let record = &package.record;
     let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
     json!({
-        "manifest": verified.manifest,
-        "digest": verified.digest,
-        "target": verified.target,
+        "manifest": package.manifest,
+        "digest": package.digest,
+        "target": package.target,
+        "targets": package.targets,
+        "assets": package.assets(),
         "built": {
             "sdk": record.package.sdk,
             "interface": record.package.interface_version,
@@ -115,19 +112,24 @@ fn workflows(record: &StaticRecord) -> Vec<Value> {
         })).collect()
 }
 
-fn text(verified: &VerifiedPackage, targets: &[String], compatibility: &Compatibility) -> String {
+fn text(read: &ReadPackage, compatibility: &Compatibility) -> String {
     let mut out = String::new();
-    let StaticRecord { package, workflows, tasks, triggers, .. } = &verified.record;
+    let StaticRecord { package, workflows, tasks, triggers, .. } = &read.record;
     // Writing to a String does not fail.
     let _ = writeln!(out, "{} {}", package.name, package.version);
     if !package.description.is_empty() {
         let _ = writeln!(out, "  {}", package.description);
     }
-    let _ = writeln!(out, "  digest     {}", verified.digest);
-    let _ = writeln!(out, "  target     {}", verified.target);
-    let others: Vec<&str> = targets.iter().filter(|t| **t != verified.target).map(String::as_str).collect();
+    let _ = writeln!(out, "  digest     {}", read.digest);
+    let _ = writeln!(out, "  target     {}", read.target);
+    let others = read.targets.iter().filter(|target| **target != read.target);
+    let others: Vec<&str> = others.map(String::as_str).collect();
     if !others.is_empty() {
         let _ = writeln!(out, "  also for   {}", others.join(", "));
+    }
+    let assets = read.assets();
+    if !assets.is_empty() {
+        let _ = writeln!(out, "  assets     {} ({})", assets.len(), shortened(&assets));
     }
     let _ =
         writeln!(out, "  built with longshore {}, {}, {}", package.sdk, package.compiler, package.profile);
@@ -153,8 +155,16 @@ fn text(verified: &VerifiedPackage, targets: &[String], compatibility: &Compatib
         }
     }
     triggers_text(triggers, &mut out);
-    graphs_text(&verified.record, &mut out);
+    graphs_text(&read.record, &mut out);
     out
+}
+
+/// Most assets that are named.
+const NAMED_ASSETS: usize = 5;
+
+fn shortened(assets: &[String]) -> String {
+    let named: Vec<&str> = assets.iter().take(NAMED_ASSETS).map(String::as_str).collect();
+    named.join(", ") + if assets.len() > NAMED_ASSETS { ", .." } else { "" }
 }
 
 /// The retry policy of a task that says nothing of it.

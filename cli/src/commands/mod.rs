@@ -1,5 +1,6 @@
 //! One file or folder per command; folders have one file per verb.
 
+pub(crate) mod abi;
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod db;

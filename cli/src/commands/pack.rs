@@ -3,8 +3,9 @@
 use crate::error::CliError;
 use crate::output::{ExitStatus, Printer};
 use crate::packaging::write;
-use longshore_package::{Archive, ArchiveLimits, Build, Error, join};
+use longshore_package::{Archive, ArchiveLimits, Build, Error, Frame, join};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -42,10 +43,13 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
 fn builds_of(file: &Path) -> Result<Vec<Build>, Error> {
     let mut archive = Archive::open(file, ArchiveLimits::default())?;
     let targets = archive.targets();
-    let (origin, manifest) = (file.display().to_string(), archive.manifest().clone());
+    let assets = archive.assets().into_iter().map(|path| Ok((path.clone(), archive.file(&path)?)));
+    let assets = assets.collect::<Result<_, Error>>()?;
+    let frame = Arc::new(Frame { manifest: archive.manifest().clone(), assets });
+    let origin = file.display().to_string();
     let build = |target: String| {
         let library = archive.library(&target)?;
-        Ok(Build { origin: origin.clone(), target, library, manifest: Some(manifest.clone()) })
+        Ok(Build { origin: origin.clone(), target, library, archive: Some(Arc::clone(&frame)) })
     };
     targets.into_iter().map(build).collect()
 }

@@ -1,19 +1,21 @@
 //! A crate to a package file: cargo with what the crate does not say itself, then the archive.
 
+mod assets;
 mod calls;
 mod cargo;
 mod find;
 mod metadata;
 
 use crate::error::CliError;
+use assets::assets;
 use calls::calls_package;
 use cargo::{Library, check_crate, compile};
-use cargo_metadata::Package;
 use find::find_package;
-use longshore_package::{Digest, PackageName, PackageSection, StaticRecord, pack, target_path};
+use longshore_package::{Build, Digest, Frame, PackageName, PackageSection, StaticRecord, join};
 use metadata::{check_leftovers, check_metadata, manifest};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A package file that was made.
 #[derive(Debug)]
@@ -43,7 +45,8 @@ impl Built {
 #[derive(Debug, Default)]
 pub(crate) struct BuildOptions {
     pub(crate) release: bool,
-    pub(crate) target: Option<String>,
+    /// Cargo's own choice when there is none.
+    pub(crate) targets: Vec<String>,
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -65,26 +68,27 @@ pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built
     if !calls_package(&package) {
         return Err(no_call().into());
     }
-    let library = compile(&package, &target_directory, options.release, options.target.as_deref())?;
-    let record = StaticRecord::of_library(&library.bytes).map_err(|error| match error {
+    let build = |target| compile(&package, &target_directory, options.release, target);
+    let first = build(options.targets.first().map(String::as_str))?;
+    let record = StaticRecord::of_library(&first.bytes).map_err(|error| match error {
         longshore_package::Error::NoRecord => anyhow::Error::from(no_call()),
         other => other.into(),
     })?;
+    let frame = Arc::new(Frame { manifest: manifest(&package, &record)?, assets: assets(&package)? });
+    let mut builds = vec![build_of(first, &frame)];
+    for target in options.targets.iter().skip(1) {
+        builds.push(build_of(build(Some(target))?, &frame));
+    }
+    let (manifest, digest, archive) = join(&builds)?;
     let folder = options.out.clone().unwrap_or_else(|| target_directory.join("longshore"));
-    archive(&package, &record, library, &folder)
+    write(manifest.package, digest, &archive, &folder)
 }
 
-fn archive(
-    package: &Package,
-    record: &StaticRecord,
-    library: Library,
-    folder: &Path,
-) -> anyhow::Result<Built> {
-    let manifest = manifest(package, record)?;
+fn build_of(library: Library, frame: &Arc<Frame>) -> Build {
     let Library { file, target, bytes } = library;
-    let file_name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let (digest, archive) = pack(&manifest, &[(target_path(&target, &file_name), bytes)])?;
-    write(manifest.package, digest, &archive, folder)
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let build = Build::of_library(file.display().to_string(), target, name, bytes);
+    Build { archive: Some(Arc::clone(frame)), ..build }
 }
 
 /// Writes an archive into a folder, under the name of its package and version.

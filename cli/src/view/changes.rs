@@ -1,11 +1,21 @@
 //! The changes from one package to another.
 
 use longshore_package::Change;
+use std::fmt::Write;
 
-/// Changes, one a line.
+/// Changes, one a line, with the fields that differ below.
 pub(crate) fn text(changes: &[Change]) -> String {
     if changes.is_empty() {
         return "  every entry is the same\n".to_owned();
     }
-    changes.iter().map(|change| format!("  {change}\n")).collect()
+    let mut out = String::new();
+    for change in changes {
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "  {change}");
+        // What breaks says it already, of a type.
+        for field in change.fields.iter().filter(|field| field.field != "type") {
+            let _ = writeln!(out, "      {field}");
+        }
+    }
+    out
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backtrace;
 pub(crate) mod changes;
+pub(crate) mod comparison;
 pub(crate) mod drawing;
 pub(crate) mod entries;
 pub(crate) mod packages;

@@ -1,5 +1,6 @@
 //! The artifact cache: verified libraries, each in a folder named by its digest. It outlives their sources.
 
+use crate::artifact::assets::Assets;
 use crate::error::Error;
 use longshore_package::{Declared, Digest, Manifest, StaticRecord, sha256_hex};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub struct VerifiedArtifact {
     pub(super) sha256: String,
     pub(super) record: StaticRecord,
     pub(super) identity: FileIdentity,
+    /// None of a bare library.
+    pub(super) assets: Option<Assets>,
 }
 
 /// Tells whether a file is still the one that was verified: whoever writes to it changes its times, and only the
@@ -214,6 +217,11 @@ impl VerifiedArtifact {
         }
         let (path, identity) = write(&folder, self.library_name(), &bytes)?;
         Ok(Self { path, identity, ..self.clone() })
+    }
+
+    /// The assets; none of a bare library.
+    pub(crate) fn assets(&self) -> Option<&Assets> {
+        self.assets.as_ref()
     }
 
     /// True when the cached library is the file that was verified.

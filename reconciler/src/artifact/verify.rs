@@ -1,16 +1,17 @@
-//! Reading and checking a package file.
+//! The checks of a package before its library is mapped.
 
+use crate::artifact::assets::Assets;
 use crate::artifact::cache::{self, FileIdentity, VerifiedArtifact};
 use crate::artifact::policy::VerifyOptions;
+use crate::artifact::read::{Build, ReadPackage, read};
 use crate::error::Error;
 use longshore_package::{
-    Archive, Digest, Drift, Error as PackageError, Isolation, Limits, Manifest, PackageSection,
-    PackedLibrary, StaticRecord, check_compatibility, digest_of_files, host_target, is_never_unmapped,
-    sha256_hex, target_path,
+    Archive, Digest, Drift, Isolation, Manifest, PackedLibrary, SUMS_PATH, StaticRecord, Sums,
+    check_compatibility, digest_of_files, is_never_unmapped, sha256_hex, target_path,
 };
 use longshore_store::ArtifactRow;
-use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 /// A package file that was read and checked, its library not yet in the artifact cache.
@@ -27,23 +28,7 @@ pub struct VerifiedPackage {
     /// Drifts that do not make calls wrong.
     pub warnings: Vec<Drift>,
     library: PackedLibrary,
-}
-
-/// Reads a file's digest and name without unpacking its libraries.
-///
-/// # Errors
-/// [`Error::Package`].
-pub fn identify(path: &Path, options: &VerifyOptions) -> Result<(Digest, PackageSection), Error> {
-    if is_archive(path) {
-        let archive = Archive::open(path, options.limits)?;
-        return Ok((archive.digest().clone(), archive.manifest().package.clone()));
-    }
-    let package = verify(path, options)?;
-    Ok((package.digest, package.manifest.package))
-}
-
-fn is_archive(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "longshore")
+    archive: Option<Archive<BufReader<File>>>,
 }
 
 /// Reads and checks a file: an archive, or a bare library.
@@ -51,63 +36,13 @@ fn is_archive(path: &Path) -> bool {
 /// # Errors
 /// [`Error::Package`], [`Error::Incompatible`].
 pub fn verify(path: &Path, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
-    verify_for(host_target(), path, options)
+    check(read(path, &Build::OfHost, options)?, options)
 }
 
-/// The targets that a file has builds for, sorted; none when it is a bare library.
-///
-/// # Errors
-/// [`Error::Package`].
-pub fn targets(path: &Path, options: &VerifyOptions) -> Result<Vec<String>, Error> {
-    if !is_archive(path) {
-        return Ok(Vec::new());
-    }
-    Ok(Archive::open(path, options.limits)?.targets())
-}
-
-/// As [`verify`], for a target that need not be this host's: what is for another one can be looked at.
-///
-/// # Errors
-/// Those of [`verify`].
-pub fn verify_for(target: String, path: &Path, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
-    let is_only_read = target != host_target();
-    if is_archive(path) {
-        let mut archive = Archive::open(path, options.limits)?;
-        let library = archive.library(&target)?;
-        let (digest, manifest) = (archive.digest().clone(), archive.manifest().clone());
-        return check(digest, Some(manifest), target, library, options, is_only_read);
-    }
-    let read = |source| PackageError::Read { path: path.to_owned(), source };
-    let size = fs::metadata(path).map_err(read)?.len();
-    if size > options.limits.entry_bytes {
-        let (what, limit) = ("the library".to_owned(), options.limits.entry_bytes);
-        return Err(PackageError::OverLimit { what, actual: size, limit }.into());
-    }
-    let bytes = fs::read(path).map_err(read)?;
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let sha256 = sha256_hex(&bytes);
-    let digest = digest_of_files([(target_path(&target, &name).as_str(), sha256.as_str())]);
-    check(digest, None, target, PackedLibrary { name, bytes, sha256 }, options, is_only_read)
-}
-
-fn check(
-    digest: Digest,
-    manifest: Option<Manifest>,
-    target: String,
-    library: PackedLibrary,
-    options: &VerifyOptions,
-    is_only_read: bool,
-) -> Result<VerifiedPackage, Error> {
-    let record = StaticRecord::of_library(&library.bytes)?;
+fn check(package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
+    let ReadPackage { digest, manifest, target, record, library, archive, .. } = package;
     record.check_names()?;
     let mut compatibility = check_compatibility(&record.package, options.policy);
-    if is_only_read {
-        compatibility.refusals.retain(|drift| !matches!(drift, Drift::Platform { .. }));
-    }
-    let manifest = match manifest {
-        Some(manifest) => manifest,
-        None => manifest_of(&record)?,
-    };
     if options.isolation.of(&manifest) == Isolation::Process {
         // A panic ends the package's own process, not this one.
         compatibility.refusals.retain(|drift| *drift != Drift::PanicAbort);
@@ -126,7 +61,7 @@ fn check(
         });
     }
     let warnings = compatibility.warnings;
-    Ok(VerifiedPackage { digest, manifest, target, record, warnings, library })
+    Ok(VerifiedPackage { digest, manifest, target, record, warnings, library, archive })
 }
 
 /// A digest from the artifact cache, where an earlier load stored it.
@@ -155,8 +90,41 @@ pub fn from_cache(
     }
     let library = PackedLibrary { name: name.clone(), bytes, sha256: sha256.clone() };
     let manifest = Manifest::parse(&row.manifest)?;
-    let package = check(digest, Some(manifest), row.target.clone(), library, options, false)?;
-    Ok(package.at(path, identity))
+    let record = StaticRecord::of_library(&library.bytes)?;
+    let target = row.target.clone();
+    let targets = vec![target.clone()];
+    let package = ReadPackage { digest, manifest, targets, target, record, library, archive: None };
+    let assets = assets_of(&package, cache).map_err(miss)?;
+    Ok(check(package, options)?.at(path, identity, assets))
+}
+
+/// Stores the assets of an archive beside its library, and the sums that they are compared with when they are read.
+fn store_assets(archive: &mut Archive<BufReader<File>>, folder: &Path) -> Result<Assets, Error> {
+    for path in archive.assets() {
+        let bytes = archive.file(&path)?;
+        let (below, name) = path.rsplit_once('/').unwrap_or(("", &path));
+        cache::write(&folder.join(below), name, &bytes)?;
+    }
+    cache::write(folder, SUMS_PATH, archive.sums().to_text().as_bytes())?;
+    Ok(Assets::new(folder.to_owned(), archive.digest().clone()))
+}
+
+/// The assets of a cached package; none of a bare library, whose digest is that of its one file.
+fn assets_of(package: &ReadPackage, cache: &Path) -> Result<Option<Assets>, String> {
+    let PackedLibrary { name, sha256, .. } = &package.library;
+    let path = target_path(&package.target, name);
+    if digest_of_files([(path.as_str(), sha256.as_str())]) == package.digest {
+        return Ok(None);
+    }
+    let folder = cache.join(package.digest.as_str());
+    let file = folder.join(SUMS_PATH);
+    let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    match Sums::parse(&text) {
+        Ok(sums) if sums.digest() == package.digest && sums.of(&path) == Some(sha256) => {
+            Ok(Some(Assets::new(folder, package.digest.clone())))
+        }
+        _ => Err(format!("{} was changed", file.display())),
+    }
 }
 
 /// True of a file's name without a folder: whoever may write to the database must not choose another place.
@@ -165,40 +133,23 @@ fn is_plain_name(name: &str) -> bool {
     matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(part)), None) if part == name)
 }
 
-/// The manifest of a bare library.
-fn manifest_of(record: &StaticRecord) -> Result<Manifest, Error> {
-    let package = &record.package;
-    let manifest = Manifest {
-        package: PackageSection {
-            name: package.name.as_str().into(),
-            version: package.version.clone(),
-            description: package.description.clone(),
-            authors: package.authors.split(':').filter(|a| !a.is_empty()).map(str::to_owned).collect(),
-            license: package.license.clone(),
-            sdk: package.sdk.clone(),
-            interface: package.interface_version,
-            isolation: Isolation::default(),
-        },
-        limits: Limits::default(),
-        on_upgrade: BTreeMap::new(),
-    };
-    // The record comes from a stranger: it passes the same checks as a manifest's text.
-    Ok(Manifest::parse(&manifest.to_toml())?)
-}
-
 impl VerifiedPackage {
     /// Stores the library in the artifact cache, under its digest.
     ///
     /// # Errors
     /// [`Error::CacheWrite`].
-    pub fn store(self, cache: &Path) -> Result<VerifiedArtifact, Error> {
+    pub fn store(mut self, cache: &Path) -> Result<VerifiedArtifact, Error> {
         let folder = cache.join(self.digest.as_str());
         let (path, identity) = cache::write(&folder, &self.library.name, &self.library.bytes)?;
+        let assets = match self.archive.take() {
+            Some(mut archive) => Some(store_assets(&mut archive, &folder)?),
+            None => None,
+        };
         fail::fail_point!("reconciler.cached");
-        Ok(self.at(path, identity))
+        Ok(self.at(path, identity, assets))
     }
 
-    fn at(self, path: PathBuf, identity: FileIdentity) -> VerifiedArtifact {
+    fn at(self, path: PathBuf, identity: FileIdentity, assets: Option<Assets>) -> VerifiedArtifact {
         VerifiedArtifact {
             digest: self.digest,
             manifest: self.manifest,
@@ -208,6 +159,7 @@ impl VerifiedPackage {
             record: self.record,
             path,
             identity,
+            assets,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Callbacks of a package into the host, and events of its process.
 
+use crate::artifact::assets::Assets;
+use crate::artifact::cache::VerifiedArtifact;
 use crate::observer::{Observer, PackageLine};
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::package_log::{AttemptName, LogRate, emit};
@@ -30,6 +32,7 @@ pub(crate) struct CrashNote {
 /// as the process, so it holds this weakly.
 pub(crate) struct Shared {
     pub(crate) package: PackageName,
+    assets: Option<Assets>,
     pub(crate) engine: OnceLock<Arc<dyn AttemptReports>>,
     names: Mutex<HashMap<u64, AttemptName>>,
     rate: Mutex<LogRate>,
@@ -44,9 +47,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(package: PackageName, options: &RuntimeOptions) -> Self {
+    pub(crate) fn new(artifact: &VerifiedArtifact, options: &RuntimeOptions) -> Self {
         Self {
-            package,
+            package: artifact.manifest().package.name.clone(),
+            assets: artifact.assets().cloned(),
             engine: OnceLock::new(),
             names: Mutex::default(),
             rate: Mutex::default(),
@@ -129,6 +133,19 @@ impl LongshoreHost for Callbacks {
         self.engine()?.reclaim_slot(LeaseId(lease));
         Ok(false)
     }
+
+    fn asset(&self, name: String) -> Result<ByteBuf, PluginError> {
+        let shared = self.0.upgrade();
+        let assets = shared.as_ref().and_then(|shared| shared.assets.as_ref());
+        read_asset(assets, &name)
+    }
+}
+
+/// Reads an asset for a package.
+pub(crate) fn read_asset(assets: Option<&Assets>, name: &str) -> Result<ByteBuf, PluginError> {
+    let assets = assets.ok_or_else(|| PluginError::new("ASSET", "a bare library has no assets"))?;
+    let read = assets.read(name).map_err(|problem| PluginError::new("ASSET", problem.to_string()))?;
+    Ok(ByteBuf::from(read))
 }
 
 #[cfg(unix)]

@@ -132,9 +132,8 @@ impl Generation {
             log_level: options.log_level,
             shutdown_ms: RUNTIME_SHUTDOWN.as_millis() as u64,
         };
-        let name = artifact.manifest().package.name.clone();
         let isolation = options.isolation.of(artifact.manifest());
-        let shared = Arc::new(Shared::new(name, options));
+        let shared = Arc::new(Shared::new(&artifact, options));
         let callbacks = Arc::new(Callbacks(Arc::downgrade(&shared)));
         let open = match isolation {
             Isolation::InProcess => in_process(&artifact, config, callbacks),
@@ -413,6 +412,7 @@ fn in_its_own(
     let spec = ChildSpec {
         library: artifact.path().to_owned(),
         identity: artifact.identity(),
+        assets: artifact.assets().cloned(),
         workers: config.workers,
         log_level: config.log_level,
         shutdown_ms: config.shutdown_ms,

@@ -8,7 +8,7 @@
 
 use crate::artifact::cache::FileIdentity;
 use crate::artifact::policy::VerifyOptions;
-use crate::artifact::verify::identify;
+use crate::artifact::read::identify;
 use crate::blocking::{PARALLEL, blocking};
 use crate::error::Error;
 use crate::plan::model::{Desired, Origin};

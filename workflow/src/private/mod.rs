@@ -6,6 +6,7 @@ mod graph;
 mod record;
 pub mod wire;
 
+pub use crate::asset::{asset, set_assets};
 pub use crate::context::{Context, FrameEntry, FrameError, FrameHeader, read_frame, write_frame};
 pub use crate::error::TaskError;
 pub use crate::graph::{GraphError, GraphResult, InputCache};

@@ -45,7 +45,7 @@ pub const RULES: Rules = Rules {
         "engine/src/model/",
         "engine/src/reactors/state.rs",
         "package/src/compatibility.rs",
-        "package/src/diff.rs",
+        "package/src/diff/",
         "reconciler/src/plan/",
         "reconciler/src/readiness.rs",
         "workflow/src/names.rs",

@@ -1,7 +1,9 @@
 //! The child's side: opens the library, answers calls on three lanes, sends events.
 
+use crate::artifact::assets::Assets;
 use crate::artifact::cache::FileIdentity;
 use crate::error::Error;
+use crate::runtime::callbacks::read_asset;
 use crate::runtime::instance::Instance;
 use crate::runtime::library::OpenLibrary;
 use crate::runtime::process::entry::{Spec, enter};
@@ -45,7 +47,7 @@ pub(crate) fn serve() -> ! {
     // Before anything else opens a descriptor.
     let [mut calls, polls, graphs, events] = sockets();
     crash::report_signals();
-    let host = Arc::new(HostClient(Mutex::new(events)));
+    let host = Arc::new(HostClient { events: Mutex::new(events), assets: spec.assets.clone() });
     match open(&spec, host) {
         Ok(library) => {
             let version = library.interface_version().to_le_bytes();
@@ -117,11 +119,15 @@ fn answer(library: &OpenLibrary, lane: UnixStream, spins: bool) {
 }
 
 /// The host as the library calls it.
-struct HostClient(Mutex<UnixStream>);
+struct HostClient {
+    events: Mutex<UnixStream>,
+    /// Read here: this process may do whatever its host may.
+    assets: Option<Assets>,
+}
 
 impl HostClient {
     fn send(&self, tag: u8, parts: &[&[u8]]) -> std::io::Result<()> {
-        let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut socket = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         frames::write(&mut *socket, tag, parts)
     }
 }
@@ -150,5 +156,9 @@ impl LongshoreHost for HostClient {
     fn reclaim_slot(&self, lease: u64) -> Result<bool, PluginError> {
         let _ = self.send(RECLAIM, &[&lease.to_le_bytes()]);
         Ok(false)
+    }
+
+    fn asset(&self, name: String) -> Result<ByteBuf, PluginError> {
+        read_asset(self.assets.as_ref(), &name)
     }
 }

@@ -1,5 +1,6 @@
 //! The specification of a child, and the events that its host gets.
 
+use crate::artifact::assets::Assets;
 use crate::artifact::cache::FileIdentity;
 use longshore_workflow_plugin::interface::LongshoreHost;
 use longshore_workflow_plugin::wire::ShellConfig;
@@ -15,6 +16,7 @@ pub(crate) const ARGUMENT: &str = "__longshore-package";
 pub(crate) struct ChildSpec {
     pub(crate) library: PathBuf,
     pub(crate) identity: FileIdentity,
+    pub(crate) assets: Option<Assets>,
     pub(crate) workers: u32,
     pub(crate) log_level: u8,
     pub(crate) shutdown_ms: u64,
