@@ -1,5 +1,6 @@
 //! Benchmarks of whole systems, each with its floor in the same run.
 
+mod archive;
 mod backlog;
 mod chaos;
 mod claim;
@@ -78,6 +79,8 @@ enum What {
     History,
     /// Archives that claim to have ten million entries
     HostileArchive,
+    /// Package files: read, checked, packed; from a changed line to a package and to a result
+    Package,
     /// A pass over ten thousand files without a change
     Source,
     /// From a changed line to the result of `longshore run`
@@ -101,6 +104,7 @@ impl What {
             Self::Wide => "wide",
             Self::History => "history",
             Self::HostileArchive => "hostile-archive",
+            Self::Package => "package",
             Self::Source => "source",
             Self::EditRun => "edit-run",
             Self::Chaos(_) => "chaos",
@@ -127,6 +131,7 @@ fn main() -> anyhow::Result<()> {
         What::Wide => runtime.block_on(wide::run(args.smoke))?,
         What::History => runtime.block_on(history::run(args.smoke))?,
         What::HostileArchive => hostile::run(args.smoke)?,
+        What::Package => archive::run(args.smoke)?,
         What::Source => runtime.block_on(source::run(args.smoke))?,
         What::EditRun => edit::run(args.smoke)?,
         What::Chaos(chaos) => runtime.block_on(chaos::run(chaos, args.smoke))?,

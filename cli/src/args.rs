@@ -1,8 +1,8 @@
 //! Global flags and the commands; the arguments of each command stand beside its code.
 
 use crate::commands::{
-    abi, build, completions, db, dev, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan,
-    reactors, run, runs, schedules, serve, status, triggers, workflows,
+    abi, build, completions, db, dev, diff, explain, graphs, hosts, inspect, keygen, man, new, pack,
+    packages, plan, reactors, run, runs, schedules, serve, sign, status, triggers, verify, workflows,
 };
 use clap::{Parser, Subcommand};
 
@@ -38,6 +38,12 @@ pub(crate) enum Command {
     Pack(pack::Args),
     /// Show what a package says about itself, without running it
     Inspect(inspect::Args),
+    /// Make a key that signs packages
+    Keygen(keygen::Args),
+    /// Sign a package, as its author or as its builder
+    Sign(sign::Args),
+    /// Check that a package is whole, and signed by somebody who may
+    Verify(verify::Args),
     /// Run a workflow to its end, or replay the streams that a package's reactors read
     Run(run::Args),
     /// Build a crate and run its workflow again after each change; --json prints one document for each run

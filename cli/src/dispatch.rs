@@ -2,8 +2,8 @@
 
 use crate::args::Command;
 use crate::commands::{
-    abi, build, completions, db, dev, diff, explain, graphs, hosts, inspect, man, new, pack, packages, plan,
-    reactors, run, runs, schedules, serve, status, triggers, workflows,
+    abi, build, completions, db, dev, diff, explain, graphs, hosts, inspect, keygen, man, new, pack,
+    packages, plan, reactors, run, runs, schedules, serve, sign, status, triggers, verify, workflows,
 };
 use crate::output::{ExitStatus, Printer};
 
@@ -13,6 +13,9 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
         Command::Build(args) => build::run(args, printer),
         Command::Pack(args) => pack::run(&args, printer),
         Command::Inspect(args) => inspect::run(&args, printer),
+        Command::Keygen(args) => keygen::run(&args, printer),
+        Command::Sign(args) => sign::run(&args, printer),
+        Command::Verify(args) => verify::run(&args, printer),
         Command::Run(args) => run::run(args, printer).await,
         Command::Dev(args) => dev::run(args, printer).await,
         Command::Serve(args) => serve::run(args, printer).await,

@@ -36,6 +36,7 @@ pub(crate) enum CliError {
     CargoNew { name: String, message: String },
     NoCheckout { path: PathBuf },
     FileExists { path: PathBuf },
+    Key { file: PathBuf, fault: String },
     Metadata { message: String },
     BadState { text: String },
     NoHome { path: PathBuf },
@@ -73,6 +74,7 @@ impl CliError {
             | Self::FileExists { .. } => "LS0707",
             Self::Metadata { .. } => "LS0708",
             Self::Asset { .. } => "LS0717",
+            Self::Key { .. } => "LS0718",
             Self::NoHome { .. } => "LS0709",
             Self::EngineDied => "LS0611",
             Self::NoDirectory { .. } | Self::Unreadable { .. } => "LS0712",
@@ -129,6 +131,7 @@ impl CliError {
             Self::CargoNew { .. } => "give the folder another name".into(),
             Self::NoCheckout { .. } => "name a checkout with --longshore: the crates are not published yet".into(),
             Self::Metadata { .. } => "correct [package.metadata.longshore] in Cargo.toml".into(),
+            Self::Key { .. } => "`longshore keygen` makes a key; `ssh-keygen` lists what an agent has (ssh-add -l)".into(),
             Self::Asset { .. } => "move it out of the folder `assets`, or make it a plain file".into(),
             Self::BadState { .. } => "states are running, cancelling, succeeded, failed, cancelled".into(),
             Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
@@ -199,6 +202,7 @@ impl fmt::Display for CliError {
             Self::CargoNew { name, message } => write!(f, "cargo makes no crate `{name}`: {message}"),
             Self::NoCheckout { path } => write!(f, "{} is not a checkout of Longshore", path.display()),
             Self::Metadata { message } => write!(f, "[package.metadata.longshore]: {message}"),
+            Self::Key { file, fault } => write!(f, "the key {}: {fault}", file.display()),
             Self::Asset { path, fault } => {
                 write!(f, "{} cannot travel with the package: {fault}", path.display())
             }

@@ -5,12 +5,15 @@ use clap::Args;
 use longshore_engine::Clock;
 use longshore_engine::clock::System;
 use longshore_package::Policy;
+use longshore_reconciler::artifact::TrustSource;
+use longshore_reconciler::host::TRUST_FILE;
 use longshore_reconciler::{HostOptions, Options};
 use longshore_store::{Access, Store};
 // Registers the streams that are not files.
 use longshore_streams as _;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where the host keeps its database and its artifact cache.
@@ -44,12 +47,18 @@ pub(crate) struct LoadOptions {
     /// Give packages a process of their own: a name, or `all`
     #[arg(long, value_name = "PACKAGE")]
     pub(crate) isolate: Vec<String>,
+    /// The trust policy: which signatures packages need; the home's trust.toml by default, when there is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
 }
 
 impl LoadOptions {
     pub(crate) fn apply(&self, options: &mut Options) {
         if self.strict {
             options.verify.policy = Policy::Strict;
+        }
+        if let Some(file) = &self.trust {
+            options.verify.trust = Some(Arc::new(TrustSource::required(file.clone())));
         }
         let isolation = &mut options.verify.isolation;
         isolation.all |= self.isolate.iter().any(|name| name == "all");
@@ -71,6 +80,11 @@ impl Home {
 
     fn file(&self) -> PathBuf {
         self.home.join("longshore.db")
+    }
+
+    /// The trust policy of this home.
+    pub(crate) fn trust_file(&self) -> PathBuf {
+        self.home.join(TRUST_FILE)
     }
 
     /// Options of a host in this home.

@@ -5,6 +5,7 @@ mod commands;
 mod dispatch;
 mod error;
 mod home;
+mod keys;
 mod output;
 mod packaging;
 mod progress;

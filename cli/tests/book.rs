@@ -97,16 +97,25 @@ impl Shell {
     }
 }
 
-#[test]
-fn the_page_for_operators_tells_the_truth() {
-    let page = std::fs::read_to_string(repository().join("docs/book/operating.md")).expect("the page");
-    let steps = steps(&page);
-    assert!(steps.len() > 20, "{}", steps.len());
+/// Runs the commands of a page, and returns how the hosts that it started ended.
+fn run_page(name: &str, at_least: usize) -> Vec<Option<i32>> {
+    let page = repository().join("docs/book").join(name);
+    let steps = steps(&std::fs::read_to_string(page).expect("the page"));
+    assert!(steps.len() > at_least, "{}", steps.len());
     let mut shell = Shell { folder: tempfile::tempdir().expect("folder"), running: Vec::new() };
     for step in &steps {
         shell.run(step);
     }
+    shell.running.into_iter().map(Running::stop).collect()
+}
+
+#[test]
+fn the_page_for_operators_tells_the_truth() {
     // The page kills the first.
-    let ends: Vec<Option<i32>> = shell.running.into_iter().map(Running::stop).collect();
-    assert_eq!(ends, [None, Some(0)]);
+    assert_eq!(run_page("operating.md", 20), [None, Some(0)]);
+}
+
+#[test]
+fn the_page_of_packages_that_travel_tells_the_truth() {
+    assert_eq!(run_page("packages.md", 15), []);
 }

@@ -9,6 +9,7 @@ use longshore_store::{
     ConditionKind, ConditionRow, ConditionStatus, EventKind, EventRow, RunRow, RunState, Subject,
 };
 use std::collections::BTreeSet;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::Path;
 use std::time::Duration;
 use support::{Crate, build_into, one_task};
@@ -303,7 +304,7 @@ async fn a_run_whose_package_is_gone_goes_on_with_the_cached_package_after_a_res
     std::fs::remove_file(folder.path().join("packages/gated.longshore")).expect("removes");
     let cache = std::fs::read_dir(folder.path().join("cache")).expect("the cache");
     let copy = cache.flatten().next().expect("a digest").path();
-    let library = std::fs::read_dir(copy).expect("a digest").flatten().next().expect("a library").path();
+    let library = copy.join(format!("{DLL_PREFIX}gated{DLL_SUFFIX}"));
 
     // A copy that was changed is not opened; the one that was checked is.
     let bytes = std::fs::read(&library).expect("reads");

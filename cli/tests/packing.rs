@@ -75,6 +75,35 @@ fn builds_that_are_not_of_one_package_are_refused() {
 }
 
 #[test]
+fn a_record_that_is_not_that_of_its_library_is_seen_before_it_is_loaded() {
+    let longshore = Longshore::new();
+    let mut archive = Archive::open(hello(), ArchiveLimits::default()).expect("opens");
+    let library = archive.library(&host_target()).expect("has it");
+    let path = format!("records/{}", host_target());
+    let record = archive.file(&path).expect("it has a record");
+    let say = b"hello";
+    let at = record.windows(say.len()).position(|bytes| bytes == say).expect("its name");
+    let mut other = record.clone();
+    other[at..at + say.len()].copy_from_slice(b"jello");
+    let sum = longshore_package::sha256_hex;
+    let manifest = archive.file("package.toml").expect("a manifest");
+    let target = target_path(&host_target(), &library.name);
+    let files = [("package.toml", manifest), (path.as_str(), other), (target.as_str(), library.bytes)];
+    let sums: String = files.iter().map(|(path, bytes)| format!("{}  {path}\n", sum(bytes))).collect();
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (path, bytes) in
+        files.iter().map(|(p, b)| (*p, b.as_slice())).chain([("SHA256SUMS", sums.as_bytes())])
+    {
+        writer.start_file(path, zip::write::SimpleFileOptions::default()).expect("starts");
+        std::io::Write::write_all(&mut writer, bytes).expect("writes");
+    }
+    let file = longshore.home.path().join("other.longshore");
+    std::fs::write(&file, writer.finish().expect("finishes").into_inner()).expect("writes");
+    let refused = longshore.run(&["run", file.to_str().expect("UTF-8"), "--json"]);
+    assert_eq!(refused.error_code(), "LS0121", "{}{}", refused.stdout, refused.stderr);
+}
+
+#[test]
 fn libraries_alone_have_no_manifest() {
     let folder = tempfile::tempdir().expect("folder");
     let library = foreign(folder.path());

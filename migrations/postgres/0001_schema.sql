@@ -51,6 +51,8 @@ CREATE TABLE artifacts (
     -- The library in the artifact cache, and what it is compared with; none once it is evicted.
     library TEXT,
     library_sha256 TEXT,
+    -- Armored, one after the other.
+    signatures TEXT NOT NULL,
     added_at BIGINT NOT NULL
 );
 CREATE INDEX artifacts_by_name ON artifacts (name, added_at);

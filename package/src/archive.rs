@@ -3,7 +3,10 @@
 use crate::archive_directory::read_directory;
 use crate::error::Error;
 use crate::manifest::{MAX_MANIFEST, Manifest};
-use crate::sums::{SUMS_PATH, Sums};
+use crate::record::StaticRecord;
+use crate::section::{MAX_SECTION, read_section};
+use crate::sums::{SUMS_PATH, Sums, record_path, target_of};
+use crate::trust::{MAX_SIGNATURE, MAX_SIGNATURES, SIGNATURES, Signature};
 use longshore_workflow::names::Digest;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -49,6 +52,8 @@ impl Default for ArchiveLimits {
 pub struct Archive<R> {
     zip: ZipArchive<R>,
     sums: Sums,
+    /// The paths of the signatures.
+    signatures: Vec<String>,
     manifest: Manifest,
     digest: Digest,
     limits: ArchiveLimits,
@@ -84,6 +89,9 @@ impl<R: Read + Seek> Archive<R> {
             return Err(invalid("it has several directories"));
         }
         let names = check_directory(&mut zip, &limits, path)?;
+        let (signatures, names): (Vec<String>, Vec<String>) =
+            names.into_iter().partition(|name| name.starts_with(SIGNATURES));
+        within("the number of signatures", signatures.len() as u64, MAX_SIGNATURES as u64)?;
         let sums_text = read_entry(&mut zip, SUMS_PATH, MAX_MANIFEST * 16, path)?;
         let sums = Sums::parse(&String::from_utf8_lossy(&sums_text))?;
         sums.check_cover(&names)?;
@@ -91,7 +99,7 @@ impl<R: Read + Seek> Archive<R> {
         let manifest_bytes = read_entry(&mut zip, MANIFEST_PATH, MAX_MANIFEST, path)?;
         sums.verify(MANIFEST_PATH, &manifest_bytes)?;
         let manifest = Manifest::parse(&String::from_utf8_lossy(&manifest_bytes))?;
-        Ok(Self { zip, sums, manifest, digest, limits })
+        Ok(Self { zip, sums, signatures, manifest, digest, limits })
     }
 
     /// The manifest.
@@ -119,6 +127,21 @@ impl<R: Read + Seek> Archive<R> {
         self.sums.assets().map(str::to_owned).collect()
     }
 
+    /// The static record of the library for a target. That library is not unpacked, unless the archive is one of those that
+    /// have no records of their own.
+    ///
+    /// # Errors
+    /// [`Error::NoTarget`] with the targets there are; those of [`StaticRecord::parse`] and [`StaticRecord::of_library`].
+    pub fn record(&mut self, target: &str) -> Result<StaticRecord, Error> {
+        let path = record_path(target);
+        if self.sums.library_of(target).is_none() || self.sums.of(&path).is_none() {
+            return StaticRecord::of_library(&self.library(target)?.bytes);
+        }
+        let section = read_entry(&mut self.zip, &path, MAX_SECTION, Path::new(&path))?;
+        self.sums.verify(&path, &section)?;
+        StaticRecord::parse(&section)
+    }
+
     /// The library for a target, verified. No other library is unpacked.
     ///
     /// # Errors
@@ -132,6 +155,32 @@ impl<R: Read + Seek> Archive<R> {
         // A file that verifies has a sum.
         let sha256 = self.sums.of(&path).unwrap_or_default().to_owned();
         Ok(PackedLibrary { name, bytes, sha256 })
+    }
+
+    /// Compares every file with its sum, and returns how many there are.
+    ///
+    /// # Errors
+    /// [`Error::SumMismatch`] for the first that was changed.
+    pub fn check_files(&mut self) -> Result<usize, Error> {
+        let paths: Vec<String> = self.sums.paths().map(str::to_owned).collect();
+        for path in &paths {
+            self.file(path)?;
+        }
+        Ok(paths.len())
+    }
+
+    /// The signatures inside, as they are: nobody has judged them.
+    ///
+    /// # Errors
+    /// [`Error::BadSignature`] when one does not read, [`Error::OverLimit`].
+    pub fn signatures(&mut self) -> Result<Vec<Signature>, Error> {
+        let mut signatures = Vec::new();
+        for path in self.signatures.clone() {
+            let text = read_entry(&mut self.zip, &path, MAX_SIGNATURE as u64, Path::new(&path))?;
+            signatures.extend(Signature::parse_all(&String::from_utf8_lossy(&text), &path)?);
+        }
+        within("the number of signatures", signatures.len() as u64, MAX_SIGNATURES as u64)?;
+        Ok(signatures)
     }
 
     /// The verified bytes of one file.
@@ -223,7 +272,8 @@ fn read_entry<R: Read + Seek>(
     Ok(bytes)
 }
 
-/// Makes an archive of a manifest and files given as (path, bytes): the same input gives the same bytes.
+/// Makes an archive of a manifest and files given as (path, bytes): the same input gives the same bytes. The static record of
+/// each library is packed beside it.
 ///
 /// # Errors
 /// [`Error::Write`] when the archive cannot be composed.
@@ -231,6 +281,8 @@ pub fn pack(manifest: &Manifest, files: &[(String, Vec<u8>)]) -> Result<(Digest,
     let manifest = (MANIFEST_PATH.to_owned(), manifest.to_toml().into_bytes());
     let mut all: BTreeMap<&str, &[u8]> = files.iter().map(|(p, b)| (p.as_str(), b.as_slice())).collect();
     all.insert(&manifest.0, &manifest.1);
+    let records = records(files);
+    all.extend(records.iter().map(|(path, section)| (path.as_str(), *section)));
     let sums = Sums::of_files(all.iter().map(|(path, bytes)| (*path, *bytes)));
     let (digest, sums_text) = (sums.digest(), sums.to_text());
     all.insert(SUMS_PATH, sums_text.as_bytes());
@@ -250,6 +302,17 @@ pub fn pack(manifest: &Manifest, files: &[(String, Vec<u8>)]) -> Result<(Digest,
     let bytes =
         compose().map_err(|e| Error::Write { path: "archive".into(), source: std::io::Error::other(e) })?;
     Ok((digest, bytes))
+}
+
+/// The static records of libraries, as they stand in them; what is not a library has none.
+fn records(files: &[(String, Vec<u8>)]) -> Vec<(String, &[u8])> {
+    let mut records = Vec::new();
+    for (path, bytes) in files {
+        if let (Some(target), Ok(section)) = (target_of(path), read_section(bytes)) {
+            records.push((record_path(target), section));
+        }
+    }
+    records
 }
 
 #[cfg(test)]

@@ -335,6 +335,34 @@ mod tests {
         );
     }
 
+    /// What an operator reads about a package: each drift with its code and its fix.
+    fn told(record: &PackageRecord, host: &HostAbi) -> String {
+        let line = |drift: &Drift| format!("{}: {drift}\n  fix: {}\n", drift.code(), drift.fix());
+        check_on(record, host, Policy::Relaxed).refusals.iter().map(line).collect()
+    }
+
+    #[test]
+    fn the_messages_of_drift_say_what_differs_on_which_side() {
+        let here = HostAbi::this();
+        let mut field = this_release();
+        field.wire = field.wire.replace("attempt:u32", "attempt:u64");
+        let method = PackageRecord { interface_hash: "0123456789abcdef".into(), ..this_release() };
+        let newer = PackageRecord { interface_version: INTERFACE_VERSION + 1, ..this_release() };
+        // A package of the first interface, whose types a later host has changed.
+        let mut older = this_release();
+        older.interface_version = 1;
+        let mut later = here.clone();
+        later.wire = later.wire.replace("StartTask{", "StartTask{tenant:String,");
+        let told = [
+            ("a field", told(&field, &here)),
+            ("a method", told(&method, &here)),
+            ("a newer interface", told(&newer, &here)),
+            ("an older interface", told(&older, &later)),
+        ];
+        let text: String = told.iter().map(|(what, text)| format!("{what}\n{text}\n")).collect();
+        insta::assert_snapshot!(text);
+    }
+
     #[test]
     fn a_field_in_a_variant_and_a_payload_are_named() {
         let mut record = this_release();

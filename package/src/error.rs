@@ -103,6 +103,38 @@ pub enum Error {
     /// No manifest says what bare libraries are a package of.
     #[error("no archive is among the builds, whose manifest the package could have")]
     NoManifest,
+    /// A text is not a signature, or not one that is read here.
+    #[error("{origin} is not a signature that reads: {message}")]
+    BadSignature {
+        /// The file, or the path inside an archive.
+        origin: String,
+        /// The fault.
+        message: String,
+    },
+    /// A key does not sign.
+    #[error("the key does not sign: {message}")]
+    Signing {
+        /// The fault.
+        message: String,
+    },
+    /// A list of signers or of revoked keys does not read.
+    #[error("{}, line {line}: {message}", path.display())]
+    TrustFile {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// The fault.
+        message: String,
+    },
+    /// A trust policy does not read.
+    #[error("{}: {message}", path.display())]
+    TrustPolicy {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        message: String,
+    },
     /// The manifest does not parse or says something impossible.
     #[error("package.toml, line {line}, column {column}: {message}")]
     Manifest {
@@ -130,6 +162,12 @@ pub enum Error {
     /// The library has no `.longshore` section.
     #[error("the library has no static record")]
     NoRecord,
+    /// The record that an archive has of a library is not that library's.
+    #[error("the archive's record for {target} is not that of its library")]
+    OtherRecord {
+        /// The target.
+        target: String,
+    },
     /// Two entries of a package would take each other's place.
     #[error("the package has two {kind}s `{name}`, in {} and in {}", modules[0], modules[1])]
     TwoEntries {
@@ -170,6 +208,11 @@ impl Error {
             Self::SeveralLibraries { .. } => "LS0114",
             Self::OtherBuild { .. } => "LS0115",
             Self::NoManifest => "LS0116",
+            Self::BadSignature { .. } => "LS0117",
+            Self::Signing { .. } => "LS0118",
+            Self::TrustFile { .. } => "LS0119",
+            Self::TrustPolicy { .. } => "LS0120",
+            Self::OtherRecord { .. } => "LS0121",
             Self::NotALibrary { .. } => "LS0201",
             Self::NoRecord => "LS0202",
             Self::BrokenRecord { .. } => "LS0203",
@@ -188,6 +231,11 @@ impl Error {
             Self::Missing { .. } | Self::SumsDisagree { .. } | Self::BadSum { .. } | Self::SeveralLibraries { .. } => "build the archive again with `longshore build`".into(),
             Self::OtherBuild { .. } => "build each target from the same sources: `longshore build --target TRIPLE`".into(),
             Self::NoManifest => "name a .longshore file beside them; `longshore build` makes one".into(),
+            Self::OtherRecord { .. } => "do not trust this archive; build it again with `longshore build`".into(),
+            Self::BadSignature { .. } => "sign the package again: `longshore sign FILE --key KEY`".into(),
+            Self::Signing { .. } => "use an Ed25519 or ECDSA key; `longshore keygen` makes one".into(),
+            Self::TrustFile { .. } => "correct that line; `man ssh-keygen` describes the format under ALLOWED SIGNERS".into(),
+            Self::TrustPolicy { .. } => "correct the file; nothing is loaded by a policy that does not read".into(),
             Self::SumMismatch { .. } => "the file was changed after the archive was made: do not trust it; build it again".into(),
             Self::Manifest { .. } => "correct that line; `[package.metadata.longshore]` in Cargo.toml is where it comes from".into(),
             Self::NoTarget { wanted, .. } => format!("build it for this host: `longshore build --target {wanted}`"),

@@ -5,6 +5,7 @@
 //! - [`Digest`]: the name of a package everywhere.
 //! - [`StaticRecord`]: what the macros left in the library's `.longshore` section.
 //! - [`check_compatibility`]: whether this host can call the library, and which field drifted if not.
+//! - [`trust`]: who signed a package, and whether that is enough.
 //! - [`Declared`]: the entries of a package in one comparable form, from the record or from the live library.
 
 mod archive;
@@ -18,7 +19,9 @@ mod join;
 mod manifest;
 mod record;
 mod section;
+mod signed;
 mod sums;
+pub mod trust;
 
 pub use archive::{Archive, ArchiveLimits, MANIFEST_PATH, PackedLibrary, pack};
 pub use compatibility::{Compatibility, Drift, HostAbi, Policy, check as check_compatibility, check_on};
@@ -37,6 +40,7 @@ pub use record::{
     WorkflowRecord,
 };
 pub use section::{is_never_unmapped, read_section};
+pub use signed::with_signatures;
 pub use sums::{ASSETS, SUMS_PATH, Sums, target_path};
 
 /// The target triple this program was compiled for, as far as std tells it.

@@ -6,7 +6,7 @@ use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::{Object, ObjectSection};
 
 /// Largest section that is read: a thousand tasks with long docs stay under one megabyte.
-const MAX_SECTION: u64 = 16 << 20;
+pub(crate) const MAX_SECTION: u64 = 16 << 20;
 
 /// The bytes of the library's `.longshore` section.
 ///

@@ -56,6 +56,11 @@ impl Sums {
         self.0.get(path).map(String::as_str)
     }
 
+    /// The paths of the files.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The targets there is a library for, sorted.
     pub(crate) fn targets(&self) -> Vec<String> {
         let mut targets: Vec<String> =
@@ -110,12 +115,17 @@ impl Sums {
     }
 }
 
+/// `records/<triple>`: the static record of the library for a target, which is read without unpacking the library.
+pub(crate) fn record_path(target: &str) -> String {
+    format!("records/{target}")
+}
+
 /// `targets/<triple>/<library>`.
 pub fn target_path(target: &str, library: &str) -> String {
     format!("targets/{target}/{library}")
 }
 
-fn target_of(path: &str) -> Option<&str> {
+pub(crate) fn target_of(path: &str) -> Option<&str> {
     let (target, library) = path.strip_prefix("targets/")?.split_once('/')?;
     (!library.contains('/')).then_some(target)
 }

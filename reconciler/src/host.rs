@@ -4,6 +4,7 @@
 //! is the same host with directories to follow.
 
 use crate::artifact::cache::check_private;
+use crate::artifact::trust::TrustSource;
 use crate::catalog::LoadedPackages;
 use crate::error::Error as PackageError;
 use crate::readiness::{Problem, is_problem};
@@ -33,6 +34,9 @@ const MAX_PAUSE: Duration = Duration::from_millis(250);
 
 /// The actor of overrides that the embedding program asks for.
 const ACTOR: &str = "program";
+
+/// The trust policy of a home.
+pub const TRUST_FILE: &str = "trust.toml";
 
 /// Gets the report of every pass that did something.
 pub type OnReport = Arc<dyn Fn(&Report) + Send + Sync>;
@@ -150,8 +154,8 @@ impl Error {
 }
 
 impl HostOptions {
-    /// A host that keeps its database and its artifact cache in a folder, follows no directory, and fires triggers
-    /// and reactors of what it loads.
+    /// A host that keeps its database and its artifact cache in a folder, trusts what the policy in its `trust.toml` says
+    /// when there is one, follows no directory, and fires triggers and reactors of what it loads.
     pub fn new(home: impl Into<PathBuf>) -> Self {
         let home = home.into();
         let engine = EngineOptions {
@@ -161,6 +165,7 @@ impl HostOptions {
         };
         let mut reconciler = Options::new(Vec::new(), home.join("cache"));
         reconciler.wake = Some(home.join("wake"));
+        reconciler.verify.trust = Some(Arc::new(TrustSource::optional(home.join(TRUST_FILE))));
         let database = Store::file_url(&home.join("longshore.db"));
         Self { database, engine, reconciler, follow: true, on_report: None }
     }

@@ -69,6 +69,8 @@ text_enum! {
         Restored = "restored",
         /// A package or a file was refused.
         Refused = "refused",
+        /// A package has the signatures that the trust policy asks for, or lacks them and is loaded all the same.
+        Trusted = "trusted",
         /// A package stays loaded although it was to be unloaded.
         Retained = "retained",
         /// The process of an isolated package ended by itself.

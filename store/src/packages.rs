@@ -62,6 +62,8 @@ pub struct NewArtifact<'a> {
     pub library_sha256: &'a str,
     /// The manifest's text.
     pub manifest: &'a str,
+    /// Its signatures, armored, one after the other; those that are recorded stay when there is none.
+    pub signatures: &'a str,
 }
 
 /// An artifact as recorded.
@@ -85,6 +87,11 @@ pub struct ArtifactRow {
     pub library_sha256: Option<String>,
     /// The manifest's text.
     pub manifest: String,
+    /// Its signatures, armored, one after the other.
+    pub signatures: String,
+    /// When it was taken in.
+    #[serde(serialize_with = "crate::iso::time")]
+    pub added_at: i64,
 }
 
 text_enum! {
@@ -125,11 +132,13 @@ static PUT_PACKAGES: BatchStatement = BatchStatement::new(
 );
 
 static INSERT_ARTIFACTS: BatchStatement = BatchStatement::new(
-    "INSERT INTO artifacts (digest, name, version, target, bytes, library, library_sha256, manifest, added_at) \
+    "INSERT INTO artifacts (digest, name, version, target, bytes, library, library_sha256, manifest, signatures, \
+     added_at) \
      SELECT * FROM (VALUES ",
-    &[Text, Text, Text, Text, Int, Text, Text, Text, Int],
+    &[Text, Text, Text, Text, Int, Text, Text, Text, Text, Int],
     ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (digest) DO UPDATE SET \
-     library = excluded.library, library_sha256 = excluded.library_sha256",
+     library = excluded.library, library_sha256 = excluded.library_sha256, signatures = CASE excluded.signatures \
+     WHEN '' THEN artifacts.signatures ELSE excluded.signatures END",
 );
 
 static INSERT_ENTRIES: BatchStatement = BatchStatement::new(
@@ -163,7 +172,18 @@ impl PackageRow {
         Ok(())
     }
 
-    /// All packages, by name.
+    /// A package.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, [`Error::BadRow`].
+    pub async fn find(store: &Store, name: &PackageName) -> Result<Option<Self>, Error> {
+        let sql = "SELECT name, version, digest, source, state, actor, reason, updated_at \
+                   FROM packages WHERE name = $1";
+        let rows = sqlx::query(sql).bind(name.as_str()).fetch_all(store.reader()).await;
+        Ok(read_rows("packages", "name", &rows.map_err(|e| Error::of("find a package", e))?)?.pop())
+    }
+
+    /// Every package, by name.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
@@ -191,6 +211,7 @@ impl NewArtifact<'_> {
                     a.library.into(),
                     a.library_sha256.into(),
                     a.manifest.into(),
+                    a.signatures.into(),
                     now.into(),
                 ]
             });
@@ -207,10 +228,21 @@ impl ArtifactRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn find(store: &Store, digest: &Digest) -> Result<Option<Self>, Error> {
-        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest \
+        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, signatures, added_at \
                    FROM artifacts WHERE digest = $1";
         let rows = sqlx::query(sql).bind(digest.as_str()).fetch_all(store.reader()).await;
         Ok(read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("find an artifact", e))?)?.pop())
+    }
+
+    /// Records the signatures of a digest.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn set_signatures(tx: &mut Tx, digest: &Digest, signatures: &str) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE artifacts SET signatures = $1 WHERE digest = $2");
+        let query = query.bind(signatures).bind(digest.as_str());
+        query.execute(&mut **tx).await.map_err(|e| Error::of("record signatures", e))?;
+        Ok(())
     }
 
     /// Every digest of a package, the one that was taken in last first.
@@ -218,7 +250,7 @@ impl ArtifactRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn of_package(store: &Store, package: &PackageName) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest \
+        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, signatures, added_at \
                    FROM artifacts WHERE name = $1 ORDER BY added_at DESC, digest";
         let rows = sqlx::query(sql).bind(package.as_str()).fetch_all(store.reader()).await;
         read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("list artifacts", e))?)

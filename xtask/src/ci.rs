@@ -38,7 +38,7 @@ const CHECKS: [(&str, Check); 12] = [
 ];
 
 /// Benchmarks that run in small: what they measure works. `chaos` takes minutes to say anything: it is run before a release.
-const BENCHMARKS: [&str; 14] = [
+const BENCHMARKS: [&str; 15] = [
     "dispatch",
     "waiting",
     "steps",
@@ -51,6 +51,7 @@ const BENCHMARKS: [&str; 14] = [
     "wide",
     "history",
     "hostile-archive",
+    "package",
     "source",
     "edit-run",
 ];

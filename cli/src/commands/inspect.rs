@@ -5,7 +5,7 @@ use crate::view::trigger::When;
 use longshore_package::{
     Compatibility, Drift, Policy, StaticRecord, TaskRecord, TriggerRecord, check_compatibility, host_target,
 };
-use longshore_reconciler::artifact::{Build, ReadPackage, VerifyOptions, read};
+use longshore_reconciler::artifact::{Build, ReadPackage, VerifyOptions, identify, read};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -17,9 +17,17 @@ pub(crate) struct Args {
     /// The build to show; that for this machine by default, or else the first
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
+    /// Print the digest and nothing else
+    #[arg(long)]
+    digest: bool,
 }
 
 pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    if args.digest {
+        let (digest, _) = identify(&args.file, &VerifyOptions::default())?;
+        printer.print(&json!({ "digest": digest }), || format!("{digest}\n"))?;
+        return Ok(ExitStatus::Done);
+    }
     let build = args.target.clone().map_or(Build::Any, Build::Of);
     let package = read(&args.file, &build, &VerifyOptions::default())?;
     let mut compatibility = check_compatibility(&package.record.package, Policy::Strict);
@@ -40,6 +48,9 @@ fn document(package: &ReadPackage, compatibility: &Compatibility) -> Value {
         "target": package.target,
         "targets": package.targets,
         "assets": package.assets(),
+        "signatures": package.signatures.iter().map(|signature| json!({
+            "key": signature.fingerprint(), "role": signature.role(),
+        })).collect::<Vec<_>>(),
         "built": {
             "sdk": record.package.sdk,
             "interface": record.package.interface_version,
@@ -126,6 +137,14 @@ fn text(read: &ReadPackage, compatibility: &Compatibility) -> String {
     let others: Vec<&str> = others.map(String::as_str).collect();
     if !others.is_empty() {
         let _ = writeln!(out, "  also for   {}", others.join(", "));
+    }
+    for signature in &read.signatures {
+        let role = signature.role().map_or_else(|| "nobody".to_owned(), |role| role.to_string());
+        let _ = writeln!(
+            out,
+            "  signature  as {role}, {} (not judged: `longshore verify`)",
+            signature.fingerprint()
+        );
     }
     let assets = read.assets();
     if !assets.is_empty() {

@@ -28,7 +28,11 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
     for text in &args.libraries {
         builds.push(library(text)?);
     }
+    let signed = args.files.iter().filter(|file| is_signed(file)).count();
     let (manifest, digest, archive) = join(&builds)?;
+    if signed > 0 {
+        printer.remark("signatures are of one digest: those of the files that were joined are left behind");
+    }
     let built = write(manifest.package, digest, &archive, &args.out)?;
     let mut targets: Vec<&str> = builds.iter().map(|build| build.target.as_str()).collect();
     targets.sort_unstable();
@@ -37,6 +41,11 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
     document["targets"] = targets.clone().into();
     printer.print(&document, || built.text() + &format!("for {}\n", targets.join(", ")))?;
     Ok(ExitStatus::Done)
+}
+
+fn is_signed(file: &Path) -> bool {
+    let archive = Archive::open(file, ArchiveLimits::default());
+    archive.and_then(|mut archive| archive.signatures()).is_ok_and(|signatures| !signatures.is_empty())
 }
 
 /// Every build of a package file.

@@ -2,6 +2,7 @@
 
 use crate::artifact::assets::Assets;
 use crate::error::Error;
+use longshore_package::trust::{Decision, Signature};
 use longshore_package::{Declared, Digest, Manifest, StaticRecord, sha256_hex};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -21,6 +22,9 @@ pub struct VerifiedArtifact {
     pub(super) bytes: u64,
     pub(super) sha256: String,
     pub(super) record: StaticRecord,
+    pub(super) signatures: Vec<Signature>,
+    pub(super) trust: Decision,
+    pub(super) judged_at: i64,
     pub(super) identity: FileIdentity,
     /// None of a bare library.
     pub(super) assets: Option<Assets>,
@@ -60,6 +64,38 @@ impl FileIdentity {
     }
 }
 
+/// Opens a library of the cache, when it is the file that was verified: of this user, written to by nobody else, and
+/// changed by nobody since. What is done through the descriptor is done to that very file.
+///
+/// # Errors
+/// [`Error::CacheChanged`].
+pub(crate) fn open_verified(path: &Path, identity: FileIdentity) -> Result<fs::File, Error> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::fcntl::OFlag::O_NOFOLLOW.bits());
+    let opened = options.open(path).and_then(|file| Ok((file.metadata()?, file)));
+    match opened {
+        Ok((metadata, file)) if FileIdentity::of_metadata(&metadata) == identity && is_own(&metadata) => {
+            Ok(file)
+        }
+        _ => Err(Error::CacheChanged { path: path.to_owned() }),
+    }
+}
+
+/// True of a file of this user, or of the superuser, that nobody else may write to.
+#[cfg(unix)]
+fn is_own(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let owner = metadata.uid();
+    (owner == nix::unistd::geteuid().as_raw() || owner == 0) && metadata.mode() & 0o022 == 0
+}
+
+#[cfg(not(unix))]
+fn is_own(_: &fs::Metadata) -> bool {
+    true
+}
+
 /// The beginning of the names of folders with copies of a library, one for each time that a process opened it again.
 const UNIQUE: &str = "again-";
 
@@ -94,7 +130,8 @@ pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(PathBuf,
 
 /// The identity of a file that has these bytes. Taken before they are read: a later change gives another.
 fn identity_of_same(path: &Path, bytes: &[u8]) -> Option<FileIdentity> {
-    let identity = FileIdentity::of(path).ok()?;
+    let metadata = fs::metadata(path).ok().filter(is_own)?;
+    let identity = FileIdentity::of_metadata(&metadata);
     fs::read(path).is_ok_and(|cached| cached == bytes).then_some(identity)
 }
 
@@ -143,12 +180,21 @@ pub(crate) fn check_private(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A new file that nobody else may write to, whatever the mask of this process is.
+fn create_own(path: &Path) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    options.open(path)
+}
+
 fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // Another host, in a container with the same process number, may share the folder.
     let temporary = folder.join(format!(".{:016x}.new", rand::random::<u64>()));
     let written = (|| {
         // Not synced: a file that power loss damaged is found out before it is opened, and written anew.
-        fs::File::create_new(&temporary)?.write_all(bytes)?;
+        create_own(&temporary)?.write_all(bytes)?;
         fs::rename(&temporary, path)
     })();
     if written.is_err() {
@@ -198,6 +244,21 @@ impl VerifiedArtifact {
         &self.record
     }
 
+    /// Its signatures, as they were when it was verified.
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
+    /// What the trust policy said about it when it was verified.
+    pub fn trust(&self) -> &Decision {
+        &self.trust
+    }
+
+    /// The time at which its keys had to be valid, in milliseconds since 1970.
+    pub(crate) fn judged_at(&self) -> i64 {
+        self.judged_at
+    }
+
     /// The entries the record declares.
     pub fn declared(&self) -> Declared {
         Declared::of_record(&self.record)
@@ -224,11 +285,6 @@ impl VerifiedArtifact {
         self.assets.as_ref()
     }
 
-    /// True when the cached library is the file that was verified.
-    pub(crate) fn is_unchanged(&self) -> bool {
-        FileIdentity::of(&self.path).is_ok_and(|identity| identity == self.identity)
-    }
-
     /// The identity of the file that was verified.
     pub(crate) fn identity(&self) -> FileIdentity {
         self.identity
@@ -239,6 +295,28 @@ impl VerifiedArtifact {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_the_file_that_was_verified_is_opened_and_only_when_nobody_else_may_write_to_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let cache = folder.path().join("cache");
+        let (path, identity) = write(&cache, "lib.so", b"code").expect("writes");
+        open_verified(&path, identity).expect("as it was written");
+        let refused = |path: &Path, identity| {
+            assert_eq!(open_verified(path, identity).expect_err("refused").code(), "LS0314");
+        };
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("sets");
+        refused(&path, FileIdentity::of(&path).expect("is there"));
+        let (again, mended) = write(&cache, "lib.so", b"code").expect("replaces it");
+        assert!(again == path && mended != identity);
+        open_verified(&path, mended).expect("of this user alone");
+        fs::write(&path, b"evil").expect("writes");
+        refused(&path, mended);
+        let (elsewhere, other) = write(&folder.path().join("other"), "lib.so", b"code").expect("writes");
+        fs::remove_file(&path).expect("removes");
+        std::os::unix::fs::symlink(elsewhere, &path).expect("links");
+        refused(&path, other);
+    }
 
     #[test]
     fn a_folder_that_others_may_write_to_or_replace_is_refused() {

@@ -1,13 +1,18 @@
-//! The checks before loading: archive, digest, manifest, target, artifact cache, static record, compatibility.
+//! The checks before loading: archive, digest, manifest, target, static record, signatures and trust, compatibility,
+//! artifact cache.
 //! Nothing here runs a line of the package.
 
 pub(crate) mod assets;
 pub(crate) mod cache;
 pub(crate) mod policy;
 pub(crate) mod read;
+pub(crate) mod trust;
 pub(crate) mod verify;
+pub(crate) mod warning;
 
 pub use cache::VerifiedArtifact;
 pub use policy::{IsolationPolicy, VerifyOptions};
-pub use read::{Build, ReadPackage, identify, read};
+pub use read::{Build, ReadPackage, identify, read, signature_file, signatures_of};
+pub use trust::TrustSource;
 pub use verify::{VerifiedPackage, from_cache, verify};
+pub use warning::Warning;

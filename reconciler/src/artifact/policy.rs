@@ -1,8 +1,10 @@
 //! Options of the checks.
 
+use crate::artifact::trust::TrustSource;
 use longshore_package::{ArchiveLimits, Isolation, Manifest, PackageName, Policy};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// This very program, even when its file was replaced since it was started.
@@ -25,6 +27,10 @@ pub struct VerifyOptions {
     pub policy: Policy,
     /// Which packages run in a process of their own.
     pub isolation: IsolationPolicy,
+    /// The signatures that packages need; none when nobody asks for any.
+    pub trust: Option<Arc<TrustSource>>,
+    /// When this host took the package in first, in milliseconds since 1970: a key that was valid then stays good for it.
+    pub taken_in_at: Option<i64>,
 }
 
 /// Which packages run in a process of their own, beside those whose manifest asks for it.

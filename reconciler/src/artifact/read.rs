@@ -1,15 +1,17 @@
 //! Reading a package file: what it is and says, without a judgement.
 
 use crate::artifact::policy::VerifyOptions;
+use crate::artifact::trust::{Subject, now_ms};
 use crate::error::Error;
+use longshore_package::trust::{Decision, Finding, MAX_SIGNATURE, MAX_SIGNATURES, Signature, Trust};
 use longshore_package::{
     Archive, Digest, Error as PackageError, Isolation, Limits, Manifest, PackageSection, PackedLibrary,
     StaticRecord, digest_of_files, host_target, sha256_hex, target_path,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::BufReader;
-use std::path::Path;
+use std::io::{BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
 
 /// The build of a package that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +37,51 @@ pub struct ReadPackage {
     pub targets: Vec<String>,
     /// The library's static record.
     pub record: StaticRecord,
-    pub(super) library: PackedLibrary,
+    /// Its signatures, inside and beside the file: nobody has judged them.
+    pub signatures: Vec<Signature>,
+    /// The library, as far as it was read; that of an archive is unpacked when it is asked for.
+    pub(super) library: Option<PackedLibrary>,
     /// The open archive, for its assets; none for a bare library.
     pub(super) archive: Option<Archive<BufReader<File>>>,
 }
 
 impl ReadPackage {
+    /// Judges its signatures by what counts now.
+    pub fn judge(&self, trust: &Trust) -> Vec<Finding> {
+        self.subject().judge(trust, now_ms())
+    }
+
+    /// What a policy says about it now.
+    pub fn decide(&self, trust: &Trust) -> Decision {
+        self.subject().decide(trust, now_ms())
+    }
+
+    /// The package as far as trust is concerned.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        let (name, record) = (&self.manifest.package.name, &self.record);
+        Subject { digest: &self.digest, name, record, signatures: &self.signatures }
+    }
+
+    /// The library, which has to have the record that was read.
+    pub(super) fn take_library(&mut self) -> Result<PackedLibrary, Error> {
+        if let Some(library) = self.library.take() {
+            return Ok(library);
+        }
+        let target = self.target.clone();
+        let other = PackageError::OtherRecord { target: target.clone() };
+        let Some(archive) = &mut self.archive else { return Err(other.into()) };
+        let library = archive.library(&target)?;
+        if StaticRecord::of_library(&library.bytes)? != self.record {
+            return Err(other.into());
+        }
+        Ok(library)
+    }
+
+    /// True of a library without an archive.
+    pub fn is_library(&self) -> bool {
+        self.archive.is_none()
+    }
+
     /// The paths of its assets, each of which begins with `assets/`.
     pub fn assets(&self) -> Vec<String> {
         self.archive.as_ref().map(Archive::assets).unwrap_or_default()
@@ -64,12 +105,58 @@ fn is_archive(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "longshore")
 }
 
-/// Reads a file: an archive, or a bare library.
+/// Reads a file: an archive, or a bare library. The libraries of an archive are not unpacked.
 ///
 /// # Errors
 /// [`Error::Package`].
 pub fn read(path: &Path, build: &Build, options: &VerifyOptions) -> Result<ReadPackage, Error> {
-    if is_archive(path) { read_archive(path, build, options) } else { read_library(path, build, options) }
+    let mut package = if is_archive(path) {
+        read_archive(path, build, options)
+    } else {
+        read_library(path, build, options)
+    }?;
+    package.signatures.extend(detached_signatures(path)?);
+    Ok(package)
+}
+
+/// The signatures of a file, inside and beside it.
+///
+/// # Errors
+/// [`Error::Package`].
+pub fn signatures_of(path: &Path, options: &VerifyOptions) -> Result<Vec<Signature>, Error> {
+    let mut signatures = Vec::new();
+    if is_archive(path) {
+        signatures = Archive::open(path, options.limits)?.signatures()?;
+    }
+    signatures.extend(detached_signatures(path)?);
+    Ok(signatures)
+}
+
+/// The file with the signatures that lie beside a package file.
+pub fn signature_file(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(SIGNATURE_SUFFIX);
+    PathBuf::from(name)
+}
+
+/// The end of the names of files with signatures.
+pub(crate) const SIGNATURE_SUFFIX: &str = ".sig";
+
+fn detached_signatures(path: &Path) -> Result<Vec<Signature>, Error> {
+    let file = signature_file(path);
+    let unreadable = |source| PackageError::Read { path: file.clone(), source };
+    let size = match fs::metadata(&file) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error).into()),
+    };
+    let limit = (MAX_SIGNATURE * MAX_SIGNATURES) as u64;
+    if size > limit {
+        let what = format!("the size of {}", file.display());
+        return Err(PackageError::OverLimit { what, actual: size, limit }.into());
+    }
+    let text = fs::read_to_string(&file).map_err(unreadable)?;
+    Ok(Signature::parse_all(&text, &file.display().to_string())?)
 }
 
 fn read_archive(path: &Path, build: &Build, options: &VerifyOptions) -> Result<ReadPackage, Error> {
@@ -81,10 +168,11 @@ fn read_archive(path: &Path, build: &Build, options: &VerifyOptions) -> Result<R
         Build::Any if !targets.contains(&own) => targets.first().cloned().unwrap_or(own),
         Build::OfHost | Build::Any => own,
     };
-    let library = archive.library(&target)?;
-    let record = StaticRecord::of_library(&library.bytes)?;
+    let record = archive.record(&target)?;
+    let signatures = archive.signatures()?;
     let (digest, manifest) = (archive.digest().clone(), archive.manifest().clone());
-    Ok(ReadPackage { digest, manifest, target, targets, record, library, archive: Some(archive) })
+    let (library, archive) = (None, Some(archive));
+    Ok(ReadPackage { digest, manifest, target, targets, record, signatures, library, archive })
 }
 
 fn read_library(path: &Path, build: &Build, options: &VerifyOptions) -> Result<ReadPackage, Error> {
@@ -105,12 +193,13 @@ fn read_library(path: &Path, build: &Build, options: &VerifyOptions) -> Result<R
     let sha256 = sha256_hex(&bytes);
     let digest = digest_of_files([(target_path(&target, &name).as_str(), sha256.as_str())]);
     let (manifest, targets) = (manifest_of(&record)?, vec![target.clone()]);
-    let library = PackedLibrary { name, bytes, sha256 };
-    Ok(ReadPackage { digest, manifest, target, targets, record, library, archive: None })
+    let library = Some(PackedLibrary { name, bytes, sha256 });
+    let signatures = Vec::new();
+    Ok(ReadPackage { digest, manifest, target, targets, record, signatures, library, archive: None })
 }
 
 /// The manifest of a bare library.
-fn manifest_of(record: &StaticRecord) -> Result<Manifest, Error> {
+pub(super) fn manifest_of(record: &StaticRecord) -> Result<Manifest, Error> {
     let package = &record.package;
     let manifest = Manifest {
         package: PackageSection {

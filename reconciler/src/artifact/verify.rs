@@ -3,10 +3,13 @@
 use crate::artifact::assets::Assets;
 use crate::artifact::cache::{self, FileIdentity, VerifiedArtifact};
 use crate::artifact::policy::VerifyOptions;
-use crate::artifact::read::{Build, ReadPackage, read};
+use crate::artifact::read::{Build, ReadPackage, manifest_of, read};
+use crate::artifact::trust::now_ms;
+use crate::artifact::warning::Warning;
 use crate::error::Error;
+use longshore_package::trust::{Decision, Signature};
 use longshore_package::{
-    Archive, Digest, Drift, Isolation, Manifest, PackedLibrary, SUMS_PATH, StaticRecord, Sums,
+    Archive, Digest, Drift, Isolation, MANIFEST_PATH, Manifest, PackedLibrary, SUMS_PATH, StaticRecord, Sums,
     check_compatibility, digest_of_files, is_never_unmapped, sha256_hex, target_path,
 };
 use longshore_store::ArtifactRow;
@@ -25,8 +28,13 @@ pub struct VerifiedPackage {
     pub target: String,
     /// The library's static record.
     pub record: StaticRecord,
-    /// Drifts that do not make calls wrong.
-    pub warnings: Vec<Drift>,
+    /// Findings that do not keep it from being loaded.
+    pub warnings: Vec<Warning>,
+    /// Its signatures.
+    pub signatures: Vec<Signature>,
+    /// What the trust policy says about it.
+    pub trust: Decision,
+    judged_at: i64,
     library: PackedLibrary,
     archive: Option<Archive<BufReader<File>>>,
 }
@@ -34,13 +42,16 @@ pub struct VerifiedPackage {
 /// Reads and checks a file: an archive, or a bare library.
 ///
 /// # Errors
-/// [`Error::Package`], [`Error::Incompatible`].
+/// [`Error::Package`], [`Error::Untrusted`], [`Error::TrustPolicy`], [`Error::Incompatible`].
 pub fn verify(path: &Path, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
     check(read(path, &Build::OfHost, options)?, options)
 }
 
-fn check(package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
-    let ReadPackage { digest, manifest, target, record, library, archive, .. } = package;
+fn check(mut package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
+    let judged_at = options.taken_in_at.unwrap_or_else(now_ms);
+    let trust = package.subject().admit(options.trust.as_deref(), judged_at)?;
+    let library = package.take_library()?;
+    let ReadPackage { digest, manifest, target, record, signatures, archive, .. } = package;
     record.check_names()?;
     let mut compatibility = check_compatibility(&record.package, options.policy);
     if options.isolation.of(&manifest) == Isolation::Process {
@@ -60,8 +71,22 @@ fn check(package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPackag
             record: format!("{} {}", recorded.name, recorded.version),
         });
     }
-    let warnings = compatibility.warnings;
-    Ok(VerifiedPackage { digest, manifest, target, record, warnings, library, archive })
+    let mut warnings: Vec<Warning> = compatibility.warnings.into_iter().map(Warning::Drift).collect();
+    if let Decision::Untrusted { reasons, .. } = &trust {
+        warnings.push(Warning::Untrusted { reasons: reasons.clone() });
+    }
+    Ok(VerifiedPackage {
+        digest,
+        manifest,
+        target,
+        record,
+        warnings,
+        signatures,
+        trust,
+        judged_at,
+        library,
+        archive,
+    })
 }
 
 /// A digest from the artifact cache, where an earlier load stored it.
@@ -88,43 +113,59 @@ pub fn from_cache(
     if sha256_hex(&bytes) != *sha256 {
         return Err(miss(format!("{} was changed", path.display())));
     }
-    let library = PackedLibrary { name: name.clone(), bytes, sha256: sha256.clone() };
-    let manifest = Manifest::parse(&row.manifest)?;
-    let record = StaticRecord::of_library(&library.bytes)?;
+    let record = StaticRecord::of_library(&bytes)?;
+    let (manifest, assets) = match of_digest(row, name, sha256, cache).map_err(miss)? {
+        Some((manifest, assets)) => (manifest, Some(assets)),
+        None => (manifest_of(&record)?, None),
+    };
+    let library = Some(PackedLibrary { name: name.clone(), bytes, sha256: sha256.clone() });
+    let signatures = Signature::parse_all(&row.signatures, "the record of its signatures")?;
     let target = row.target.clone();
     let targets = vec![target.clone()];
-    let package = ReadPackage { digest, manifest, targets, target, record, library, archive: None };
-    let assets = assets_of(&package, cache).map_err(miss)?;
+    let package =
+        ReadPackage { digest, manifest, targets, target, record, signatures, library, archive: None };
     Ok(check(package, options)?.at(path, identity, assets))
 }
 
-/// Stores the assets of an archive beside its library, and the sums that they are compared with when they are read.
+/// Stores the assets of an archive beside its library, and manifest and sums: what a digest stands for is compared with them
+/// when it is read again.
 fn store_assets(archive: &mut Archive<BufReader<File>>, folder: &Path) -> Result<Assets, Error> {
     for path in archive.assets() {
         let bytes = archive.file(&path)?;
         let (below, name) = path.rsplit_once('/').unwrap_or(("", &path));
         cache::write(&folder.join(below), name, &bytes)?;
     }
+    cache::write(folder, MANIFEST_PATH, &archive.file(MANIFEST_PATH)?)?;
     cache::write(folder, SUMS_PATH, archive.sums().to_text().as_bytes())?;
     Ok(Assets::new(folder.to_owned(), archive.digest().clone()))
 }
 
-/// The assets of a cached package; none of a bare library, whose digest is that of its one file.
-fn assets_of(package: &ReadPackage, cache: &Path) -> Result<Option<Assets>, String> {
-    let PackedLibrary { name, sha256, .. } = &package.library;
-    let path = target_path(&package.target, name);
-    if digest_of_files([(path.as_str(), sha256.as_str())]) == package.digest {
+/// Manifest and assets of a cached digest, whose library has to be the one with this sum, whatever the database says; none of a
+/// bare library, whose digest is that of its one file.
+fn of_digest(
+    row: &ArtifactRow,
+    library: &str,
+    sha256: &str,
+    cache: &Path,
+) -> Result<Option<(Manifest, Assets)>, String> {
+    let path = target_path(&row.target, library);
+    if digest_of_files([(path.as_str(), sha256)]) == row.digest {
         return Ok(None);
     }
-    let folder = cache.join(package.digest.as_str());
-    let file = folder.join(SUMS_PATH);
-    let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-    match Sums::parse(&text) {
-        Ok(sums) if sums.digest() == package.digest && sums.of(&path) == Some(sha256) => {
-            Ok(Some(Assets::new(folder, package.digest.clone())))
-        }
-        _ => Err(format!("{} was changed", file.display())),
+    let folder = cache.join(row.digest.as_str());
+    let read = |name: &str| {
+        let file = folder.join(name);
+        fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))
+    };
+    let (sums, manifest) = (read(SUMS_PATH)?, read(MANIFEST_PATH)?);
+    let sums = Sums::parse(&sums).ok().filter(|sums| sums.digest() == row.digest);
+    let sums = sums.ok_or_else(|| format!("{} was changed", folder.join(SUMS_PATH).display()))?;
+    let is_packed = |path: &str, sum: &str| sums.of(path) == Some(sum);
+    if !is_packed(&path, sha256) || !is_packed(MANIFEST_PATH, &sha256_hex(manifest.as_bytes())) {
+        return Err("its library or its manifest is not that of its digest".to_owned());
     }
+    let manifest = Manifest::parse(&manifest).map_err(|e| e.to_string())?;
+    Ok(Some((manifest, Assets::new(folder, row.digest.clone()))))
 }
 
 /// True of a file's name without a folder: whoever may write to the database must not choose another place.
@@ -157,6 +198,9 @@ impl VerifiedPackage {
             bytes: self.library.bytes.len() as u64,
             sha256: self.library.sha256,
             record: self.record,
+            signatures: self.signatures,
+            trust: self.trust,
+            judged_at: self.judged_at,
             path,
             identity,
             assets,

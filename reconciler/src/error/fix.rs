@@ -3,12 +3,17 @@
 use crate::error::Error;
 use longshore_package::Drift;
 
+/// The fix of a package that lacks signatures.
+pub(crate) const UNTRUSTED_FIX: &str = "have it signed by somebody the policy allows (`longshore sign`), or add that signer to the allowed signers";
+
 impl Error {
     /// The fix, as a sentence for the operator.
     pub fn fix(&self) -> String {
         match self {
             Self::Package(error) => error.fix(),
             Self::Store(error) => error.fix().to_owned(),
+            Self::TrustPolicy { source } => source.fix(),
+            Self::Untrusted { .. } => UNTRUSTED_FIX.to_owned(),
             Self::Incompatible { drifts, .. } => {
                 drifts.first().map(Drift::fix).unwrap_or_default().to_owned()
             }
@@ -43,6 +48,9 @@ impl Error {
 
     fn own_fix(&self) -> &'static str {
         match self {
+            Self::Downgrade { .. } => {
+                "when it is to run all the same, say so: `longshore packages add FILE` or `longshore packages pin NAME DIGEST`"
+            }
             Self::OpenHung { .. } => {
                 "find out what it waits for (a lock of the version before?), move that into a task, or isolate the package \
                  (`isolation = \"process\"`); its thread is lost until it returns"

@@ -3,6 +3,7 @@
 mod fix;
 mod step;
 
+pub(crate) use fix::UNTRUSTED_FIX;
 pub use step::{StepError, UnboundGraph};
 
 use crate::plan::model::Origin;
@@ -34,6 +35,26 @@ pub enum Error {
         drifts: Vec<Drift>,
         /// The package's Longshore version.
         sdk: String,
+    },
+    /// It lacks signatures that the trust policy requires.
+    #[error("{}", reasons.join("; "))]
+    Untrusted {
+        /// What it lacks, and what is to be said of each signature that it has.
+        reasons: Vec<String>,
+    },
+    /// The trust policy does not read.
+    #[error("the trust policy cannot be used: no package is trusted meanwhile")]
+    TrustPolicy {
+        /// The fault.
+        source: PackageError,
+    },
+    /// A version that is lower than the one that was accepted before.
+    #[error("version {offered} is lower than {accepted}, which this host has run before")]
+    Downgrade {
+        /// The version that is offered.
+        offered: String,
+        /// The version that was accepted last.
+        accepted: String,
     },
     /// A library could not be written to the artifact cache.
     #[error("{} could not be written to the artifact cache", path.display())]
@@ -360,6 +381,9 @@ impl Error {
             Self::Package(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Incompatible { drifts, .. } => drifts.first().map_or("LS0205", Drift::code),
+            Self::TrustPolicy { source } => source.code(),
+            Self::Untrusted { .. } => "LS0211",
+            Self::Downgrade { .. } => "LS0212",
             Self::CacheWrite { .. } | Self::CacheRead { .. } => "LS0301",
             Self::ProbeStart { .. } | Self::ChildStart { .. } | Self::NoThread { .. } => "LS0302",
             Self::ProbeCrashed { .. } => "LS0303",

@@ -1,13 +1,15 @@
 //! The journal: what the reconciler records in the database.
 
 use crate::artifact::cache::VerifiedArtifact;
+use crate::artifact::warning::Warning;
 use crate::catalog::steps::last_number;
 use crate::error::{Error, ROLLED_BACK};
 use crate::plan::model::{Desired, Origin};
 use crate::reconcile::entry_rows::entries;
 use crate::runtime::callbacks::CrashNote;
 use crate::runtime::generation::{Generation, UnloadResult};
-use longshore_package::{Digest, Drift, PackageName};
+use longshore_package::trust::Signature;
+use longshore_package::{Digest, PackageName};
 use longshore_store::{
     ArtifactRow, ConditionKind, ConditionRow, ConditionStatus, EntryRow, EventKind, EventRow, GenerationId,
     GenerationRow, GenerationState, HostId, NewArtifact, NewCondition, NewEvent, NewGeneration, Override,
@@ -30,11 +32,13 @@ pub(crate) struct Registered {
     pub(crate) package: Arc<Desired>,
     pub(crate) generation: Arc<Generation>,
     pub(crate) replaced: Option<Arc<Generation>>,
-    pub(crate) warnings: Vec<Drift>,
+    pub(crate) warnings: Vec<Warning>,
     /// Whose decision it is.
     pub(crate) actor: String,
     /// True when the roll-back of its package ends with it.
     pub(crate) ends_rollback: bool,
+    /// The decision of the trust policy, in words; none when it asks for nothing.
+    pub(crate) decision: Option<String>,
     /// True when it was published before: only its conditions change.
     pub(crate) ran_before: bool,
 }
@@ -387,6 +391,20 @@ impl Journal {
         Ok(self.store.commit(tx).await?)
     }
 
+    /// Records the signatures of a digest, which was signed again.
+    pub(crate) async fn signed(&self, digest: &Digest, signatures: &[Signature]) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        ArtifactRow::set_signatures(&mut tx, digest, &Signature::armored_all(signatures)).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
+    /// Records a decision of the trust policy about a loaded package, in words.
+    pub(crate) async fn trusted(&self, name: &PackageName, decision: &str, now: i64) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        EventRow::append(&mut tx, Subject::Package(name), EventKind::Trusted, decision, now).await?;
+        Ok(self.store.commit(tx).await?)
+    }
+
     /// Clears the conditions of subjects as they are recorded.
     pub(crate) async fn clear(&self, subjects: &[String]) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
@@ -412,6 +430,10 @@ pub(crate) async fn taken_in(store: &Store, artifact: &VerifiedArtifact, now: i6
     let mut tx = store.begin().await?;
     insert_artifacts(&mut tx, [artifact], now).await?;
     ArtifactRow::renew(&mut tx, artifact.digest(), now).await?;
+    if let Some(decision) = artifact.trust().text() {
+        let subject = Subject::Package(&artifact.manifest().package.name);
+        EventRow::append(&mut tx, subject, EventKind::Trusted, &decision, now).await?;
+    }
     Ok(store.commit(tx).await?)
 }
 
@@ -457,14 +479,22 @@ async fn insert_artifacts<'a>(
     artifacts: impl IntoIterator<Item = &'a VerifiedArtifact>,
     now: i64,
 ) -> Result<(), Error> {
-    let artifacts: Vec<(&VerifiedArtifact, String)> =
-        artifacts.into_iter().map(|artifact| (artifact, artifact.manifest().to_toml())).collect();
-    let rows: Vec<NewArtifact<'_>> =
-        artifacts.iter().map(|(artifact, manifest)| artifact_row(artifact, manifest)).collect();
+    let texts = |artifact: &'a VerifiedArtifact| {
+        (artifact, artifact.manifest().to_toml(), Signature::armored_all(artifact.signatures()))
+    };
+    let artifacts: Vec<_> = artifacts.into_iter().map(texts).collect();
+    let rows: Vec<NewArtifact<'_>> = artifacts
+        .iter()
+        .map(|(artifact, manifest, signatures)| artifact_row(artifact, manifest, signatures))
+        .collect();
     Ok(NewArtifact::insert(tx, &rows, now).await?)
 }
 
-fn artifact_row<'a>(artifact: &'a VerifiedArtifact, manifest: &'a str) -> NewArtifact<'a> {
+fn artifact_row<'a>(
+    artifact: &'a VerifiedArtifact,
+    manifest: &'a str,
+    signatures: &'a str,
+) -> NewArtifact<'a> {
     let package = &artifact.manifest().package;
     NewArtifact {
         digest: artifact.digest(),
@@ -475,6 +505,7 @@ fn artifact_row<'a>(artifact: &'a VerifiedArtifact, manifest: &'a str) -> NewArt
         library: artifact.library_name(),
         library_sha256: artifact.sha256(),
         manifest,
+        signatures,
     }
 }
 
@@ -528,14 +559,17 @@ impl<'a> LoadedRows<'a> {
         if !ran_before {
             condition(ConditionKind::Unresolved, ConditionStatus::False, "Ok", String::new());
             self.events.push(NewEvent { subject, kind: EventKind::Loaded, message });
+            if let Some(decision) = &registered.decision {
+                self.events.push(NewEvent { subject, kind: EventKind::Trusted, message: decision });
+            }
         }
     }
 }
 
-fn told(warnings: &[Drift]) -> String {
+fn told(warnings: &[Warning]) -> String {
     warnings
         .iter()
-        .map(|drift| format!("{drift}. {}", capitalised(drift.fix())))
+        .map(|warning| format!("{warning}. {}", capitalised(warning.fix())))
         .collect::<Vec<_>>()
         .join("; ")
 }

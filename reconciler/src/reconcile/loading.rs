@@ -1,5 +1,6 @@
 //! [`Loadings`]: the digests on their way to be loaded, and the tasks that work on them.
 
+use crate::artifact::warning::Warning;
 use crate::blocking::PARALLEL;
 use crate::error::Error;
 use crate::plan::model::Desired;
@@ -7,7 +8,7 @@ use crate::plan::order::Outline;
 use crate::reconcile::prepare::{Loader, Verified};
 use crate::runtime::generation::{Generation, NotOpened};
 use futures_util::FutureExt;
-use longshore_package::{Digest, Drift, PackageName};
+use longshore_package::{Digest, PackageName};
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) struct Loading {
     pub(super) purpose: Purpose,
     pub(super) stage: Stage,
     pub(super) outline: Option<Outline>,
-    pub(super) warnings: Vec<Drift>,
+    pub(super) warnings: Vec<Warning>,
     pub(super) began: Instant,
 }
 

@@ -1,5 +1,6 @@
 //! The loop. One pass is:
-//! 1. scan the sources (`source::offers`), and record what was closed or crashed since the last pass;
+//! 1. scan the sources (`source::offers`), judge loaded packages again when the trust policy changed (`trust`), and record
+//!    what was closed or crashed since the last pass;
 //! 2. observe the loaded generations, pins and overrides (`observe`);
 //! 3. plan, purely (`crate::plan`);
 //! 4. apply: cancel and unload (`unload`, `closing`), load and restore (`load`, `prepare`, `register`), retire, each recorded
@@ -28,6 +29,7 @@ mod retries;
 mod rollout;
 pub(crate) mod state;
 pub(crate) mod take_in;
+mod trust;
 mod unload;
 
 use crate::error::Error;
@@ -62,11 +64,13 @@ impl Reconciler {
     pub async fn reconcile(&mut self) -> Result<(Report, Duration), Error> {
         let mut report = Report::default();
         self.load_recorded().await?;
-        let changes = self.offers.scan().await;
+        let mut changes = self.offers.scan().await;
         let unsettled = changes.unsettled;
         self.unsettled = unsettled;
+        let touched = std::mem::take(&mut changes.touched);
         self.record_scan(changes, &mut report).await;
         self.record_registered().await?;
+        self.review_trust(&touched, &mut report).await?;
         self.record_closed(&mut report).await?;
         self.record_crashes(&mut report).await?;
         self.load_history(&mut report).await?;
@@ -128,10 +132,7 @@ impl Reconciler {
             }
         }
         // Subscribers are retired before the owners of their reactors.
-        let owns_reactors = |digest: &Digest| {
-            self.tracked.get(digest).is_some_and(|tracked| !tracked.generation.reactors().is_empty())
-        };
-        retires.sort_by_cached_key(|(digest, _)| (owns_reactors(digest), digest.clone()));
+        retires.sort_by_cached_key(|(digest, _)| (self.owns_reactors(digest), digest.clone()));
         let retiring: Vec<Digest> = retires.iter().map(|(digest, _)| digest.clone()).collect();
         let loaded = self.load(wanted, &retiring, report).await;
         for (digest, overridden_by) in retires {

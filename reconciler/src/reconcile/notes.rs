@@ -50,6 +50,7 @@ impl Reconciler {
                     replaced: None,
                     warnings: tracked.warnings.clone(),
                     actor: package.actor().to_owned(),
+                    decision: None,
                     ends_rollback,
                     ran_before: true,
                 };

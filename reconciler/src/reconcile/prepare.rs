@@ -3,6 +3,7 @@
 use crate::artifact::cache::VerifiedArtifact;
 use crate::artifact::policy::VerifyOptions;
 use crate::artifact::verify::{from_cache, verify};
+use crate::artifact::warning::Warning;
 use crate::blocking::blocking;
 use crate::error::Error;
 use crate::observer::Observer;
@@ -13,8 +14,10 @@ use crate::runtime::linker::Linker;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::probe::{ProbeOptions, probe};
 use longshore_engine::Clock;
-use longshore_package::{Digest, Drift, Isolation, PackageName};
-use longshore_store::{ArtifactRow, Store, Verdict, VerdictRow};
+use longshore_package::trust::Downgrade;
+use longshore_package::{Digest, Isolation, PackageName};
+use longshore_store::{ArtifactRow, PackageRow, Store, Verdict, VerdictRow};
+use semver::Version;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,13 +38,15 @@ pub(super) struct Loader {
     pub(super) clock: Arc<dyn Clock>,
     /// Whose turn it is to open a library.
     pub(super) linker: Arc<Linker>,
+    /// True of a host that runs what it is given: a lower version is what somebody asked for.
+    pub(super) may_go_back: bool,
 }
 
 /// A digest that passed everything that comes before its library is opened here.
 #[derive(Debug)]
 pub(super) struct Verified {
     pub(super) artifact: VerifiedArtifact,
-    pub(super) warnings: Vec<Drift>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// A digest from the artifact cache.
@@ -81,9 +86,16 @@ impl Loader {
         package: Option<&Desired>,
         open_packages: &HashSet<PackageName>,
     ) -> Result<Verified, Error> {
+        if let Some(package) = package {
+            self.check_downgrade(package).await?;
+        }
+        let options = self.verify_options(digest).await?;
         let (artifact, warnings) = match package.map(|package| &package.origin) {
-            Some(Origin::File(path)) => self.load_file(path.clone(), digest.clone()).await?,
-            Some(Origin::Cache) | None => (self.load_cached(digest).await?, Vec::new()),
+            Some(Origin::File(path)) => self.load_file(path.clone(), digest.clone(), options).await?,
+            Some(Origin::Cache) | None => {
+                let artifact = cached(digest, &self.journal.store, &self.cache, &options).await?;
+                (artifact, Vec::new())
+            }
         };
         let manifest = artifact.manifest();
         let in_process = self.verify.isolation.of(manifest) == Isolation::InProcess;
@@ -95,8 +107,9 @@ impl Loader {
         &self,
         path: PathBuf,
         expected: Digest,
-    ) -> Result<(VerifiedArtifact, Vec<Drift>), Error> {
-        let (options, cache) = (self.verify.clone(), self.cache.clone());
+        options: VerifyOptions,
+    ) -> Result<(VerifiedArtifact, Vec<Warning>), Error> {
+        let cache = self.cache.clone();
         blocking(move || {
             fail::fail_point!("reconciler.reading");
             let package = verify(&path, &options)?;
@@ -109,8 +122,34 @@ impl Loader {
         .await
     }
 
-    async fn load_cached(&self, digest: &Digest) -> Result<VerifiedArtifact, Error> {
-        cached(digest, &self.journal.store, &self.cache, &self.verify).await
+    /// The options for a digest: keys that were valid when this host took it in stay good for it.
+    async fn verify_options(&self, digest: &Digest) -> Result<VerifyOptions, Error> {
+        let mut options = self.verify.clone();
+        if options.trust.is_some() {
+            let known = ArtifactRow::find(&self.journal.store, digest).await?;
+            options.taken_in_at = known.map(|row| row.added_at);
+        }
+        Ok(options)
+    }
+
+    /// Refuses a version that is lower than the one that ran before, where the policy says so and nobody asked for it.
+    async fn check_downgrade(&self, package: &Desired) -> Result<(), Error> {
+        let Some(source) = self.verify.trust.clone() else { return Ok(()) };
+        if self.may_go_back || package.overridden_by.is_some() {
+            return Ok(());
+        }
+        let policy = blocking(move || source.policy()).await?;
+        if policy.is_none_or(|policy| policy.downgrade() == Downgrade::Allow) {
+            return Ok(());
+        }
+        let before = PackageRow::find(&self.journal.store, &package.name).await?;
+        let Some(before) = before.filter(|before| before.digest != package.digest) else { return Ok(()) };
+        match (Version::parse(&package.version), Version::parse(&before.version)) {
+            (Ok(offered), Ok(accepted)) if offered < accepted => {
+                Err(Error::Downgrade { offered: package.version.clone(), accepted: before.version })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens a digest, in this process under a path that was never opened in it.

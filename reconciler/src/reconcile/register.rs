@@ -1,5 +1,6 @@
 //! Registering what is open: together in one catalog, published in one store, recorded, with the runs that move.
 
+use crate::artifact::warning::Warning;
 use crate::catalog::draft::Draft;
 use crate::error::Error;
 use crate::observer::PackagePhase;
@@ -13,7 +14,7 @@ use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::{Phase, Reconciler, Tracked, Transition};
 use crate::runtime::generation::Generation;
 use longshore_engine::{ReactorDef, WorkflowDef};
-use longshore_package::{Digest, Drift, OnUpgrade};
+use longshore_package::{Digest, OnUpgrade};
 use longshore_store::Subject;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ struct Registration {
     /// have a name that it wants.
     leaving: Vec<Arc<Generation>>,
     replaces: bool,
-    warnings: Vec<Drift>,
+    warnings: Vec<Warning>,
 }
 
 /// Candidates by what came of them; those that wait are in neither.
@@ -325,6 +326,7 @@ impl Reconciler {
             ends_rollback: package.overridden_by.is_none() && self.rolled_back.contains(&package.name),
             replaced: leaving.into_iter().next().filter(|_| replaces),
             package,
+            decision: generation.artifact().trust().text(),
             generation,
             warnings,
             ran_before: false,
@@ -354,8 +356,8 @@ impl Reconciler {
             }
             None => {
                 let (generation, phase) = (Arc::clone(generation), Phase::Active { rollout });
-                let (warnings, retained_for) = (warnings.clone(), Vec::new());
-                let tracked = Tracked { generation, phase, source, warnings, retained_for };
+                let tracked =
+                    Tracked { source, warnings: warnings.clone(), ..Tracked::new(generation, phase) };
                 self.tracked.insert(package.digest.clone(), tracked);
             }
         }

@@ -1,5 +1,6 @@
 //! [`Reconciler`]: its state. Each loaded digest is [`Tracked`] in one [`Phase`].
 
+use crate::artifact::warning::Warning;
 use crate::catalog::draft::Draft;
 use crate::catalog::{LoadedPackages, Snapshot};
 use crate::error::UnboundGraph;
@@ -18,7 +19,8 @@ use crate::runtime::generation::{Generation, UnloadResult};
 use crate::source::events::FileEvents;
 use crate::source::offers::Offers;
 use longshore_engine::{Catalog, Clock, EngineHandle, Rng};
-use longshore_package::{Digest, Drift, PackageName};
+use longshore_package::trust::{Decision, Signature};
+use longshore_package::{Digest, PackageName};
 use longshore_store::GenerationId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -33,7 +35,11 @@ pub(super) struct Tracked {
     /// The file that it was loaded from, when it was one.
     pub(super) source: Option<PathBuf>,
     /// Problems that do not keep it from being loaded.
-    pub(super) warnings: Vec<Drift>,
+    pub(super) warnings: Vec<Warning>,
+    /// Its signatures, as they were read last.
+    pub(super) signatures: Vec<Signature>,
+    /// What the trust policy said about it last.
+    pub(super) decision: Decision,
     /// Graphs of other packages for whose sake alone it stays loaded, as was reported; empty when it is desired.
     pub(super) retained_for: Vec<UnboundGraph>,
 }
@@ -74,6 +80,13 @@ pub(super) struct Rollout {
 }
 
 impl Tracked {
+    pub(super) fn new(generation: Arc<Generation>, phase: Phase) -> Self {
+        let artifact = generation.artifact();
+        let (signatures, decision) = (artifact.signatures().to_vec(), artifact.trust().clone());
+        let (source, warnings, retained_for) = (None, Vec::new(), Vec::new());
+        Self { generation, phase, source, warnings, signatures, decision, retained_for }
+    }
+
     /// Changes the phase. A transition that the phase does not allow changes nothing and is reported: it is a bug.
     pub(super) fn apply(&mut self, transition: Transition) {
         let next = match (&self.phase, transition) {
@@ -158,6 +171,10 @@ pub struct Reconciler {
     pub(super) knows_recorded: bool,
     /// True when files were being written at the last pass.
     pub(super) unsettled: bool,
+    /// The version of the trust policy that loaded packages were judged by; none before the first pass.
+    pub(super) trust_version: Option<u64>,
+    /// The fault of the trust policy that was logged last.
+    pub(super) trust_fault: Option<String>,
     /// Subjects that have conditions in the database; none before the first pass.
     pub(super) noted: Option<Noted>,
     /// Published generations whose runs are not moved to them, with those that they replaced.
@@ -198,6 +215,7 @@ impl Reconciler {
             journal: journal.clone(),
             clock: Arc::clone(&options.clock),
             linker: Arc::default(),
+            may_go_back: options.transient,
         };
         Self {
             interval: options.interval,
@@ -229,6 +247,8 @@ impl Reconciler {
             only_run: HashMap::new(),
             knows_recorded: false,
             unsettled: true,
+            trust_version: None,
+            trust_fault: None,
             noted: None,
             unmigrated: Vec::new(),
             unrecorded: Vec::new(),
@@ -292,6 +312,11 @@ impl Reconciler {
     /// The active generation of a package.
     pub(super) fn active(&self, package: &PackageName) -> Option<&Tracked> {
         self.tracked.values().find(|tracked| tracked.is_active() && tracked.generation.package() == package)
+    }
+
+    /// True when a digest has reactors, to which others may be bound.
+    pub(super) fn owns_reactors(&self, digest: &Digest) -> bool {
+        self.tracked.get(digest).is_some_and(|tracked| !tracked.generation.reactors().is_empty())
     }
 
     pub(super) fn apply_to(&mut self, digest: &Digest, transition: Transition) {

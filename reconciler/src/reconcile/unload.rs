@@ -63,9 +63,7 @@ impl Reconciler {
             self.journal.loading(&[&generation], now).await?;
             self.loadings.remove(&digest);
             let phase = Phase::Draining(Drain { since, cancelled_at: None });
-            let (source, warnings, retained_for) = (None, Vec::new(), Vec::new());
-            let tracked =
-                Tracked { generation: Arc::clone(&generation), phase, source, warnings, retained_for };
+            let tracked = Tracked::new(Arc::clone(&generation), phase);
             self.tracked.insert(digest.clone(), tracked);
             self.failures.remove(&digest);
             self.publish(Draft::of(&self.packages.snapshot().catalog));

@@ -6,7 +6,7 @@
 //! are those that were checked (a [`VerifiedArtifact`] in a folder only this user can write), a child process
 //! has done all of this once before, and every later call goes through fidius's bounds and status verify.
 
-use crate::artifact::cache::VerifiedArtifact;
+use crate::artifact::cache::{FileIdentity, VerifiedArtifact, open_verified};
 use crate::error::Error;
 use crate::runtime::instance::{Instance, Mapping};
 use crate::runtime::leftovers::note_own_handlers;
@@ -15,7 +15,8 @@ use longshore_workflow_plugin::interface::{INTERFACE_HASH, LongshoreHost, Longsh
 use longshore_workflow_plugin::wire::{ShellConfig, Wire};
 use longshore_workflow_plugin::{INTERFACE_VERSION, Method};
 use serde_bytes::ByteBuf;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The name fidius gives the interface.
@@ -41,21 +42,22 @@ impl OpenLibrary {
         mapped: impl FnOnce(Mapping),
     ) -> Result<Self, Error> {
         note_own_handlers();
-        if !artifact.is_unchanged() {
-            return Err(Error::CacheChanged { path: artifact.path().to_owned() });
-        }
-        Self::open_path(artifact.path(), host, config, mapped)
+        Self::open_file(artifact.path(), artifact.identity(), host, config, mapped)
     }
 
     /// As [`OpenLibrary::open`], for children, whose process ends with the library.
-    pub(crate) fn open_path(
+    pub(crate) fn open_file(
         path: &Path,
+        identity: FileIdentity,
         host: Option<Arc<dyn LongshoreHost>>,
         config: &ShellConfig,
         mapped: impl FnOnce(Mapping),
     ) -> Result<Self, Error> {
-        let mut library = fidius_host::loader::load_library(path).map_err(|e| load_error(&e))?;
-        let mapping: Mapping = Arc::clone(&library.library) as Mapping;
+        let file = open_verified(path, identity)?;
+        let mut library =
+            fidius_host::loader::load_library(&name_of(&file, path)).map_err(|e| load_error(&e))?;
+        // The file is closed after the library: whoever asks what an address belongs to opens it by that name.
+        let mapping: Mapping = Arc::new((Arc::clone(&library.library), file));
         // Before anything else can fail: its constructors may have started threads.
         mapped(Arc::clone(&mapping));
         let ours = library.plugins.iter().filter(|p| p.info.interface_name == INTERFACE).count();
@@ -115,6 +117,28 @@ impl Instance for OpenLibrary {
             Err(error) => Err(Error::Answer { method: method.name(), message: error.to_string() }),
         }
     }
+}
+
+/// A name by which the dynamic linker opens this very file, whatever lies at its path meanwhile.
+///
+/// The linker takes a name that it has seen for the library that it has, and numbers of descriptors come again: a serial
+/// number is spelt out in parts of the path that mean nothing.
+#[cfg(target_os = "linux")]
+fn name_of(file: &File, _: &Path) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static OPENED: AtomicU32 = AtomicU32::new(0);
+    let serial = OPENED.fetch_add(1, Ordering::Relaxed);
+    let spelt: String = (0..u32::BITS - serial.leading_zeros())
+        .map(|bit| if serial >> bit & 1 == 1 { "./" } else { "/" })
+        .collect();
+    // Not `self`: a debugger resolves it in its own process.
+    PathBuf::from(format!("/proc/{}/fd/{spelt}{}", std::process::id(), file.as_raw_fd()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn name_of(_: &File, path: &Path) -> PathBuf {
+    path.to_owned()
 }
 
 fn load_error(error: &LoadError) -> Error {

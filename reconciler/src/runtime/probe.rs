@@ -3,7 +3,7 @@
 //! The child is this same binary, started by [`crate::run_child_if_requested`], with no environment but the search path of
 //! the dynamic linker, and limits of its own. Whatever the library does to it (crash, hang, exit) ends as an error here.
 
-use crate::artifact::cache::{FileIdentity, VerifiedArtifact};
+use crate::artifact::cache::{FileIdentity, VerifiedArtifact, open_verified};
 use crate::artifact::policy::own_program;
 use crate::error::Error;
 use crate::runtime::environment::LINKER_VARIABLES;
@@ -15,6 +15,7 @@ use crate::runtime::process::launch::{self, Control};
 use longshore_package::{Declared, Digest, StaticRecord};
 use longshore_workflow_plugin::wire::ShellConfig;
 use serde::{Deserialize, Serialize};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -165,14 +166,13 @@ fn examine(spec: &ProbeSpec) -> Result<(), Error> {
     crate::runtime::process::limits::limit_self(Some(spec.memory_mb), Some(spec.cpu_seconds))
         .map_err(|error| Error::Load { message: format!("the limits of the probe were not set: {error}") })?;
     let path: &Path = &spec.library;
-    if FileIdentity::of(path).ok() != Some(spec.identity) {
-        return Err(Error::CacheChanged { path: path.to_owned() });
-    }
-    let bytes = std::fs::read(path).map_err(|source| Error::CacheRead { path: path.to_owned(), source })?;
+    let mut bytes = Vec::new();
+    let read = open_verified(path, spec.identity)?.read_to_end(&mut bytes);
+    read.map_err(|source| Error::CacheRead { path: path.to_owned(), source })?;
     let declared = Declared::of_record(&StaticRecord::of_library(&bytes)?);
     drop(bytes);
     let config = ShellConfig { workers: 1, log_level: 0, shutdown_ms: 1000 };
-    let library = OpenLibrary::open_path(path, None, &config, drop)?;
+    let library = OpenLibrary::open_file(path, spec.identity, None, &config, drop)?;
     let asked: &dyn Instance = &library;
     asked.check_positions()?;
     let metadata = asked.metadata()?;

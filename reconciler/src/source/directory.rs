@@ -1,6 +1,8 @@
 //! The files in the operator's directories.
 
 use crate::artifact::cache::FileIdentity;
+use crate::artifact::read::{SIGNATURE_SUFFIX, signature_file};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -28,6 +30,8 @@ pub struct Found {
     /// Where it is.
     pub path: PathBuf,
     pub(crate) identity: FileIdentity,
+    /// The file with its signatures, when there is one.
+    pub(crate) signatures: Option<FileIdentity>,
 }
 
 /// The result of a look into one source.
@@ -37,6 +41,8 @@ pub struct Listing {
     pub root: Option<(u64, u64)>,
     /// Files that may be packages, sorted by path.
     pub files: Vec<Found>,
+    /// Files with signatures, by the package files that they are beside.
+    signatures: HashMap<PathBuf, FileIdentity>,
     /// Files and folders that could not be looked at, sorted: nobody knows what is there.
     pub unreadable: Vec<(PathBuf, io::Error)>,
     /// Files whose names are not text.
@@ -71,10 +77,14 @@ pub fn list(source: &Path, skipped: &[PathBuf], now: SystemTime) -> Listing {
     if source.is_file() {
         // The operator named this very file: it is complete.
         consider(source, now + SETTLE, &mut listing);
+        note_signatures(&signature_file(source), source.to_owned(), &mut listing);
         note_change(source, &mut listing);
     } else {
         listing.root = folder_number(source);
         walk(source, 0, skipped, now, &mut listing);
+    }
+    for found in &mut listing.files {
+        found.signatures = listing.signatures.get(&found.path).copied();
     }
     listing.files.sort_by(|a, b| a.path.cmp(&b.path));
     listing.unsettled.sort();
@@ -125,7 +135,22 @@ fn walk(folder: &Path, depth: usize, skipped: &[PathBuf], now: SystemTime, listi
             } else {
                 consider(&path, now, listing);
             }
+        } else if let Some(package) = signed_package(&path) {
+            note_signatures(&path, package, listing);
         }
+    }
+}
+
+/// The package file that a file with signatures is beside.
+fn signed_package(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?.strip_suffix(SIGNATURE_SUFFIX)?;
+    is_package_name(OsStr::new(name)).then(|| path.with_file_name(name))
+}
+
+fn note_signatures(path: &Path, package: PathBuf, listing: &mut Listing) {
+    // One that is not there, or cannot be looked at, is no reason to read its package again.
+    if let Ok(identity) = FileIdentity::of(path) {
+        listing.signatures.insert(package, identity);
     }
 }
 
@@ -152,7 +177,7 @@ fn consider(path: &Path, now: SystemTime, listing: &mut Listing) {
     if age < SETTLE {
         listing.unsettled.push(path.to_owned());
     } else {
-        listing.files.push(Found { path: path.to_owned(), identity });
+        listing.files.push(Found { path: path.to_owned(), identity, signatures: None });
     }
 }
 

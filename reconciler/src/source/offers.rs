@@ -15,7 +15,7 @@ use crate::plan::model::{Desired, Origin};
 use crate::source::directory::{Found, Listing, list};
 use crate::source::events::FileEvents;
 use futures_util::StreamExt;
-use longshore_package::PackageSection;
+use longshore_package::{Digest, PackageSection};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +44,8 @@ const MANY: usize = 2;
 struct Known {
     /// None for a file of which only the records of an earlier host tell.
     identity: Option<FileIdentity>,
+    /// Of the file with its signatures.
+    signatures: Option<FileIdentity>,
     content: Content,
     /// When it was missed first.
     missing_since: Option<Instant>,
@@ -71,6 +73,8 @@ pub(crate) struct ScanChanges {
     pub(crate) refused: Vec<(PathBuf, Error)>,
     /// What was refused and is in order now, or gone.
     pub(crate) cured: Vec<PathBuf>,
+    /// Files that were changed, or signed, and hold the same digests as before.
+    pub(crate) touched: Vec<(PathBuf, Digest)>,
     /// True when some file is just being written, or was missed for the first time.
     pub(crate) unsettled: bool,
 }
@@ -146,7 +150,8 @@ impl Offers {
                 continue;
             };
             let content = Content::Broken(Some(package));
-            source.files.insert(path, Known { identity: None, content, missing_since: None });
+            let known = Known { identity: None, signatures: None, content, missing_since: None };
+            source.files.insert(path, known);
         }
     }
 
@@ -224,16 +229,22 @@ impl Offers {
         });
         let mut read = futures_util::stream::iter(read).buffered(*PARALLEL);
         while let Some((found, identified)) = read.next().await {
-            let before = source.files.remove(&found.path);
+            let before = source.files.remove(&found.path).map(|known| known.content);
             let content = match identified {
                 Ok((digest, section)) => Content::Package(offer(&found.path, digest, section)),
                 Err(error) => {
                     problems.insert(found.path.clone(), error);
-                    Content::Broken(before.and_then(|known| known.content.package().cloned()))
+                    Content::Broken(before.as_ref().and_then(|content| content.package().cloned()))
                 }
             };
-            let known = Known { identity: Some(found.identity), content, missing_since: None };
-            source.files.insert(found.path, known);
+            if let (Content::Package(now), Some(Content::Package(then))) = (&content, before)
+                && now.digest == then.digest
+            {
+                changes.touched.push((found.path.clone(), now.digest.clone()));
+            }
+            let Found { path, identity, signatures } = found;
+            let known = Known { identity: Some(identity), signatures, content, missing_since: None };
+            source.files.insert(path, known);
         }
         for path in &listing.misnamed {
             problems.insert(path.clone(), Error::FileName);
@@ -285,7 +296,9 @@ impl Source {
         let mut packages = 0;
         for found in &listing.files {
             match self.files.get_mut(&found.path) {
-                Some(known) if known.identity == Some(found.identity) => {
+                Some(known)
+                    if known.identity == Some(found.identity) && known.signatures == found.signatures =>
+                {
                     known.missing_since = None;
                     packages += usize::from(matches!(known.content, Content::Package(_)));
                 }
@@ -369,7 +382,7 @@ impl Source {
     }
 }
 
-fn offer(path: &Path, digest: longshore_package::Digest, package: PackageSection) -> Arc<Desired> {
+fn offer(path: &Path, digest: Digest, package: PackageSection) -> Arc<Desired> {
     Arc::new(Desired {
         name: package.name,
         version: package.version,
@@ -416,7 +429,7 @@ mod tests {
         let mut source =
             Source { path: path.clone(), root: None, files: HashMap::new(), is_held: false, filling: None };
         let content = Content::Broken(None);
-        let known = Known { identity: None, content, missing_since: None };
+        let known = Known { identity: None, signatures: None, content, missing_since: None };
         source.files.insert(path.join("c.longshore"), known);
         let mut listing = list(&path, &[], SystemTime::now() + Duration::from_secs(10));
         listing.beyond = 7;

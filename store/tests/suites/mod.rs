@@ -316,6 +316,7 @@ pub(crate) async fn packages_and_their_generations_are_recorded(backend: Backend
         bytes: 1,
         library: "l",
         library_sha256: "s",
+        signatures: "",
         manifest: "",
     };
     NewArtifact::insert(&mut tx, &[artifact], 1).await.expect("records");
@@ -404,6 +405,7 @@ pub(crate) async fn a_verdict_holds_for_its_environment_and_a_refusal_until_a_re
         bytes: 1,
         library: "l",
         library_sha256: "s",
+        signatures: "",
         manifest: "",
     };
     let row = |environment: &str, verdict| VerdictRow {

@@ -182,6 +182,7 @@ const CLI: House = House {
         ("version.rs", &[]),
         ("error.rs", &["output.rs", "stdio", "version.rs"]),
         ("home.rs", &["error.rs"]),
+        ("keys", &["error.rs"]),
         ("packaging", &["error.rs", "stdio"]),
         ("progress.rs", &["output.rs", "stdio"]),
         ("view", &["output.rs"]),
@@ -192,6 +193,7 @@ const CLI: House = House {
             &[
                 "error.rs",
                 "home.rs",
+                "keys",
                 "output.rs",
                 "packaging",
                 "progress.rs",

@@ -5,6 +5,7 @@ use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, path, span, table, time};
 use crate::view::packages::state_of;
 use longshore_package::Digest;
+use longshore_package::trust::Signature;
 use longshore_reconciler::readiness::is_problem;
 use longshore_store::{
     ArtifactRow, ConditionRow, EntryRow, EventRow, GenerationRow, GenerationState, Override, PackageRow,
@@ -68,9 +69,12 @@ impl PackageDetails {
             let detail: Value = serde_json::from_str(&entry.detail).unwrap_or_default();
             json!({ "kind": entry.kind, "name": entry.name, "detail": detail })
         };
-        let digests = self.artifacts.iter().map(
-            |a| json!({ "digest": a.digest, "version": a.version, "probes": self.probes_of(&a.digest) }),
-        );
+        let digests = self.artifacts.iter().map(|a| {
+            json!({
+                "digest": a.digest, "version": a.version, "probes": self.probes_of(&a.digest),
+                "signatures": signatures(a),
+            })
+        });
         json!({
             "package": self.package,
             "override": self.overridden_by,
@@ -116,6 +120,12 @@ impl PackageDetails {
         }
         out
     }
+}
+
+/// The signatures of a digest, as they are recorded: nobody judges them here.
+fn signatures(artifact: &ArtifactRow) -> Vec<Value> {
+    let read = Signature::parse_all(&artifact.signatures, "the record").unwrap_or_default();
+    read.iter().map(|s| json!({ "key": s.fingerprint(), "role": s.role() })).collect()
 }
 
 fn conditions(conditions: &[ConditionRow]) -> String {

@@ -1,7 +1,6 @@
 //! The child's side: opens the library, answers calls on three lanes, sends events.
 
 use crate::artifact::assets::Assets;
-use crate::artifact::cache::FileIdentity;
 use crate::error::Error;
 use crate::runtime::callbacks::read_asset;
 use crate::runtime::instance::Instance;
@@ -74,10 +73,7 @@ pub(crate) fn serve() -> ! {
 fn open(spec: &ChildSpec, host: Arc<HostClient>) -> Result<OpenLibrary, Error> {
     limits::limit_self(spec.memory_mb, spec.cpu_seconds)
         .map_err(|error| Error::Load { message: format!("its limits were not set: {error}") })?;
-    if FileIdentity::of(&spec.library).ok() != Some(spec.identity) {
-        return Err(Error::CacheChanged { path: spec.library.clone() });
-    }
-    OpenLibrary::open_path(&spec.library, Some(host), &spec.config(), drop)
+    OpenLibrary::open_file(&spec.library, spec.identity, Some(host), &spec.config(), drop)
 }
 
 #[expect(unsafe_code, reason = "descriptors that were handed over have numbers, not owners")]

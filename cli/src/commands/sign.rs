@@ -1,0 +1,110 @@
+//! `longshore sign`.
+
+use crate::keys::sign;
+use crate::output::{ExitStatus, Printer};
+use clap::ValueEnum;
+use longshore_package::trust::{Role, Signature};
+use longshore_package::{Error, with_signatures};
+use longshore_reconciler::artifact::{VerifyOptions, identify, signature_file, signatures_of};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A `.longshore` file or a library
+    file: PathBuf,
+    /// A private key of this user, or a public key (.pub) whose private half an agent or a hardware token has
+    #[arg(long)]
+    key: PathBuf,
+    /// The role in which the key signs
+    #[arg(long, value_enum, default_value_t)]
+    role: RoleArgument,
+    /// Write the signature beside the file, into FILE.sig, and not into it; a library has no other place
+    #[arg(long)]
+    detached: bool,
+}
+
+const EXAMPLES: &str = "What is signed is the digest and a newline, in the namespace `longshore` (author) or `longshore-builder`: \
+    `ssh-keygen -Y verify` checks FILE.sig with the digest that `longshore inspect FILE --digest` prints.\n\
+    A passphrase is asked for on the terminal, or taken from LONGSHORE_KEY_PASSPHRASE.";
+
+/// The role in which somebody signs.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum RoleArgument {
+    /// Whoever wrote it
+    #[default]
+    Author,
+    /// Whoever or whatever built it
+    Builder,
+}
+
+impl From<RoleArgument> for Role {
+    fn from(role: RoleArgument) -> Self {
+        match role {
+            RoleArgument::Author => Self::Author,
+            RoleArgument::Builder => Self::Builder,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let options = VerifyOptions::default();
+    let (digest, package) = identify(&args.file, &options)?;
+    let role = Role::from(args.role);
+    let signature = sign(&args.key, role, &digest)?;
+    let is_archive = args.file.extension().is_some_and(|extension| extension == "longshore");
+    let place = if args.detached || !is_archive {
+        write_beside(&args.file, &signature, &options)?
+    } else {
+        write_into(&args.file, &signature)?
+    };
+    let fingerprint = signature.fingerprint();
+    let document = json!({
+        "file": place, "digest": digest, "role": role, "key": fingerprint, "name": package.name,
+        "version": package.version,
+    });
+    printer.print(&document, || {
+        let short = digest.short();
+        format!(
+            "{} {} ({short}) signed as its {role} by {fingerprint}\n{}\n",
+            package.name,
+            package.version,
+            place.display()
+        )
+    })?;
+    Ok(ExitStatus::Done)
+}
+
+fn write_into(file: &Path, signature: &Signature) -> anyhow::Result<PathBuf> {
+    let archive = std::fs::read(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
+    let signed = with_signatures(&archive, std::slice::from_ref(signature), file)?;
+    replace(file, &signed)?;
+    Ok(file.to_owned())
+}
+
+/// Writes a signature beside a file, after those that are there; one of the same key and role takes the place of the other.
+fn write_beside(file: &Path, signature: &Signature, options: &VerifyOptions) -> anyhow::Result<PathBuf> {
+    let place = signature_file(file);
+    let inside = longshore_package::Archive::open(file, options.limits).and_then(|mut a| a.signatures());
+    let inside = inside.unwrap_or_default();
+    let same = |other: &Signature| {
+        (other.fingerprint(), other.namespace()) == (signature.fingerprint(), signature.namespace())
+    };
+    let known = signatures_of(file, options)?;
+    let others = known.iter().filter(|other| !inside.contains(other) && !same(other));
+    let text: String = others.chain([signature]).map(Signature::armored).collect();
+    replace(&place, text.as_bytes())?;
+    Ok(place)
+}
+
+/// Replaces a file in one step: a host that watches it sees the old one or the new one.
+fn replace(file: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let temporary = file.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, file));
+    written.map_err(|source| {
+        let _ = std::fs::remove_file(&temporary);
+        Error::Write { path: file.to_owned(), source }
+    })
+}

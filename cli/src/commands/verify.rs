@@ -1,0 +1,103 @@
+//! `longshore verify`.
+
+use crate::commands::sign::RoleArgument;
+use crate::home::Home;
+use crate::output::{ExitStatus, Printer};
+use longshore_package::trust::{Decision, Finding, Role, Signers, Standing, Trust};
+use longshore_package::{Archive, Error};
+use longshore_reconciler::artifact::{Build, ReadPackage, VerifyOptions, read};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A `.longshore` file or a library
+    file: PathBuf,
+    /// Keys that may sign, in the form of OpenSSH's allowed_signers
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    allowed: Option<PathBuf>,
+    /// Keys that may not sign any more: public keys or fingerprints, one a line
+    #[arg(long, value_name = "FILE", requires = "allowed")]
+    revoked: Vec<PathBuf>,
+    /// A role that has to have signed; any is enough when none is named
+    #[arg(long, value_enum, requires = "allowed")]
+    role: Vec<RoleArgument>,
+    /// An identity that has to have signed; any that is allowed is enough when none is named
+    #[arg(long, requires = "allowed")]
+    signer: Vec<String>,
+    /// A trust policy; that of the home (trust.toml) when nothing else is named
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    #[command(flatten)]
+    home: Home,
+}
+
+pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let trust = policy(args)?;
+    let package = read(&args.file, &Build::Any, &VerifyOptions::default())?;
+    let files = check_files(args, &package)?;
+    let findings = package.judge(&trust);
+    let decision = package.decide(&trust);
+    if let Decision::Untrusted { reasons, .. } = decision {
+        return Err(longshore_reconciler::Error::Untrusted { reasons }.into());
+    }
+    printer
+        .print(&document(&package, &findings, &decision), || text(&package, files, &findings, &decision))?;
+    Ok(ExitStatus::Done)
+}
+
+fn policy(args: &Args) -> anyhow::Result<Trust> {
+    if let Some(allowed) = &args.allowed {
+        let signers = Signers::read(allowed, &args.revoked)?;
+        let roles: Vec<Role> = args.role.iter().copied().map(Role::from).collect();
+        return Ok(Trust::requiring(signers, roles, args.signer.clone()));
+    }
+    let file = args.trust.clone().unwrap_or_else(|| args.home.trust_file());
+    Ok(Trust::read(&file)?)
+}
+
+/// Compares every file of an archive with its sum, those for other machines included. Returns how many there are.
+fn check_files(args: &Args, package: &ReadPackage) -> Result<usize, Error> {
+    if package.is_library() {
+        return Ok(1);
+    }
+    let mut archive = Archive::open(&args.file, VerifyOptions::default().limits)?;
+    archive.check_files()
+}
+
+fn document(package: &ReadPackage, findings: &[Finding], decision: &Decision) -> Value {
+    let finding = |finding: &Finding| {
+        let principals = match &finding.standing {
+            Standing::Valid { principals } => principals.as_slice(),
+            _ => &[],
+        };
+        json!({
+            "key": finding.fingerprint, "role": finding.role, "principals": principals,
+            "counts": !principals.is_empty(), "text": finding.to_string(),
+        })
+    };
+    json!({
+        "name": package.manifest.package.name,
+        "version": package.manifest.package.version,
+        "digest": package.digest,
+        "targets": package.targets,
+        "trusted": matches!(decision, Decision::Trusted { .. }),
+        "signatures": findings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
+
+fn text(package: &ReadPackage, files: usize, findings: &[Finding], decision: &Decision) -> String {
+    let section = &package.manifest.package;
+    let mut out = format!("{} {} ({})\n", section.name, section.version, package.digest.short());
+    // Writing to a String does not fail.
+    let _ = writeln!(out, "  whole: {files} file{} as packed", if files == 1 { "" } else { "s" });
+    if matches!(decision, Decision::Unchecked) {
+        let _ = writeln!(out, "  the policy asks for no signature");
+    }
+    for finding in findings {
+        let prefix = if matches!(finding.standing, Standing::Valid { .. }) { "signed by " } else { "" };
+        let _ = writeln!(out, "  {prefix}{finding}");
+    }
+    out
+}

@@ -1,0 +1,287 @@
+//! What signatures a package needs: `trust.toml`.
+
+use crate::error::Error;
+use crate::trust::signature::Role;
+use crate::trust::signers::{Finding, Signers, Standing, matches_list};
+use longshore_workflow::names::PackageName;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Largest policy, in bytes: people write it.
+const MAX_POLICY: u64 = 256 << 10;
+
+/// What becomes of a package without the signatures that it needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enforcement {
+    /// Signatures are not looked at.
+    #[default]
+    Off,
+    /// It is loaded, with a warning.
+    Warn,
+    /// It is refused.
+    Require,
+}
+
+/// What becomes of a version that is lower than the one a host has accepted before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Downgrade {
+    /// It counts as any other.
+    Allow,
+    /// It is refused, unless an operator asks for it.
+    Refuse,
+}
+
+/// The signatures that packages need.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+struct Requirement {
+    #[serde(default)]
+    policy: Enforcement,
+    /// Each of them has to sign; one signature in any role is enough when there is none.
+    #[serde(default)]
+    roles: BTreeSet<Role>,
+    /// Identities that count; all that are allowed when there is none.
+    #[serde(default)]
+    signers: Vec<String>,
+}
+
+/// A requirement for some packages.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Rule {
+    /// Patterns of their names.
+    #[serde(default = "everything")]
+    packages: Vec<String>,
+    /// Patterns of the tenants of their workflows.
+    #[serde(default = "everything")]
+    tenants: Vec<String>,
+    #[serde(flatten)]
+    requirement: Requirement,
+}
+
+fn everything() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+/// The text of a policy.
+#[derive(Debug, Deserialize)]
+struct Text {
+    allowed_signers: PathBuf,
+    #[serde(default)]
+    revoked_keys: Vec<PathBuf>,
+    downgrade: Option<Downgrade>,
+    #[serde(default)]
+    rules: Vec<Rule>,
+    #[serde(flatten)]
+    requirement: Requirement,
+}
+
+/// A policy with the keys it goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// The files that it was read from.
+    files: Vec<PathBuf>,
+    /// The keys.
+    pub signers: Signers,
+    default: Requirement,
+    rules: Vec<Rule>,
+    downgrade: Downgrade,
+}
+
+/// What a policy says about a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It asks for no signature.
+    Unchecked,
+    /// It has what it needs.
+    Trusted {
+        /// Who signed, in words.
+        by: Vec<String>,
+    },
+    /// It lacks a signature.
+    Untrusted {
+        /// True when it is refused for that.
+        is_refused: bool,
+        /// What it lacks, and what is to be said of each signature that it has.
+        reasons: Vec<String>,
+    },
+}
+
+impl Decision {
+    /// In words; none when no signature is asked for.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Unchecked => None,
+            Self::Trusted { by } => Some(format!("signed by {}", by.join(", "))),
+            Self::Untrusted { is_refused, reasons } => {
+                let all_the_same = if *is_refused { "" } else { ", and loaded all the same" };
+                Some(format!("not trusted{all_the_same}: {}", reasons.join("; ")))
+            }
+        }
+    }
+}
+
+/// The keys of a policy, and of a rule: serde cannot refuse unknown ones beside flattened fields.
+const KEYS: [&str; 7] =
+    ["allowed_signers", "downgrade", "policy", "revoked_keys", "roles", "rules", "signers"];
+const RULE_KEYS: [&str; 5] = ["packages", "policy", "roles", "signers", "tenants"];
+
+impl Trust {
+    /// Reads a policy, and the files it names, which are relative to its folder.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::TrustPolicy`], those of [`Signers::read`].
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let unreadable = |source| Error::Read { path: path.to_owned(), source };
+        let size = std::fs::metadata(path).map_err(unreadable)?.len();
+        if size > MAX_POLICY {
+            let what = format!("the size of {}", path.display());
+            return Err(Error::OverLimit { what, actual: size, limit: MAX_POLICY });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let policy = parse(&text).map_err(|message| Error::TrustPolicy { path: path.to_owned(), message })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let allowed = folder.join(&policy.allowed_signers);
+        let revoked: Vec<PathBuf> = policy.revoked_keys.iter().map(|list| folder.join(list)).collect();
+        let signers = Signers::read(&allowed, &revoked)?;
+        let files = [path.to_owned(), allowed].into_iter().chain(revoked).collect();
+        let is_required = |requirement: &Requirement| requirement.policy == Enforcement::Require;
+        let default = if is_required(&policy.requirement) { Downgrade::Refuse } else { Downgrade::Allow };
+        Ok(Self {
+            files,
+            signers,
+            downgrade: policy.downgrade.unwrap_or(default),
+            default: policy.requirement,
+            rules: policy.rules,
+        })
+    }
+
+    /// The policy that requires signatures in each of these roles, or in any when there is none, by one of these signers, or
+    /// by anybody who may sign when there is none.
+    pub fn requiring(
+        signers: Signers,
+        roles: impl IntoIterator<Item = Role>,
+        identities: Vec<String>,
+    ) -> Self {
+        let policy = Enforcement::Require;
+        let default = Requirement { policy, roles: roles.into_iter().collect(), signers: identities };
+        Self { files: Vec::new(), signers, default, rules: Vec::new(), downgrade: Downgrade::Allow }
+    }
+
+    /// The files that it was read from: the policy first.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// What becomes of lower versions.
+    pub fn downgrade(&self) -> Downgrade {
+        self.downgrade
+    }
+
+    /// Decides about a package with workflows of these tenants, by its signatures as they were judged.
+    pub fn decide(&self, name: &PackageName, tenants: &BTreeSet<&str>, findings: &[Finding]) -> Decision {
+        let mut requirements: Vec<&Requirement> = Vec::new();
+        let public = BTreeSet::from(["public"]);
+        for tenant in if tenants.is_empty() { &public } else { tenants } {
+            let requirement = self.requirement_of(name, tenant);
+            if !requirements.contains(&requirement) {
+                requirements.push(requirement);
+            }
+        }
+        requirements.retain(|requirement| requirement.policy != Enforcement::Off);
+        if requirements.is_empty() {
+            return Decision::Unchecked;
+        }
+        let mut reasons = Vec::new();
+        let mut is_refused = false;
+        for requirement in requirements {
+            let lacks = requirement.lacks(findings);
+            is_refused |= !lacks.is_empty() && requirement.policy == Enforcement::Require;
+            reasons.extend(lacks);
+        }
+        if reasons.is_empty() {
+            let valid = findings.iter().filter(|finding| matches!(finding.standing, Standing::Valid { .. }));
+            return Decision::Trusted { by: valid.map(ToString::to_string).collect() };
+        }
+        reasons.extend(findings.iter().map(ToString::to_string));
+        Decision::Untrusted { is_refused, reasons }
+    }
+
+    /// The first rule for a package and a tenant, or else what counts for all.
+    fn requirement_of(&self, name: &PackageName, tenant: &str) -> &Requirement {
+        let matches = |rule: &&Rule| {
+            let of = |patterns: &[String], name: &str| patterns.iter().any(|list| matches_list(list, name));
+            of(&rule.packages, name.as_str()) && of(&rule.tenants, tenant)
+        };
+        self.rules.iter().find(matches).map_or(&self.default, |rule| &rule.requirement)
+    }
+}
+
+impl Requirement {
+    /// What is missing among signatures.
+    fn lacks(&self, findings: &[Finding]) -> Vec<String> {
+        let counts = |finding: &&Finding| match &finding.standing {
+            Standing::Valid { principals } => {
+                let is_of = |identity: &String| principals.iter().any(|list| matches_list(list, identity));
+                self.signers.is_empty() || self.signers.iter().any(is_of)
+            }
+            _ => false,
+        };
+        let counting: Vec<&Finding> = findings.iter().filter(counts).collect();
+        let who = match self.signers.as_slice() {
+            [] => "somebody who may sign".to_owned(),
+            signers => signers.join(" or "),
+        };
+        if self.roles.is_empty() {
+            return if counting.is_empty() { vec![format!("it is not signed by {who}")] } else { Vec::new() };
+        }
+        let missing = self.roles.iter().filter(|role| counting.iter().all(|f| f.role != Some(**role)));
+        missing.map(|role| format!("it is not signed by {who} as its {role}")).collect()
+    }
+}
+
+fn parse(text: &str) -> Result<Text, String> {
+    let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
+    check_keys(&table, &KEYS)?;
+    let rules = table.get("rules").and_then(toml::Value::as_array);
+    for rule in rules.into_iter().flatten().filter_map(toml::Value::as_table) {
+        check_keys(rule, &RULE_KEYS)?;
+    }
+    toml::from_str(text).map_err(|error| error.to_string())
+}
+
+/// A key that is misspelt would be a requirement that is lost.
+fn check_keys(table: &toml::Table, keys: &[&str]) -> Result<(), String> {
+    match table.keys().find(|key| !keys.contains(&key.as_str())) {
+        Some(key) => Err(format!("unknown key `{key}`; there are {}", keys.join(", "))),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let day = |ms: i64| {
+            let time = chrono::DateTime::from_timestamp_millis(ms).unwrap_or_default();
+            time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+        };
+        match (&self.standing, self.role) {
+            (Standing::Valid { principals }, Some(role)) => {
+                return write!(f, "{} as its {role} ({})", principals.join(","), self.fingerprint);
+            }
+            (_, Some(role)) => write!(f, "the signature of {} as its {role}: ", self.fingerprint)?,
+            (_, None) => write!(f, "the signature of {}: ", self.fingerprint)?,
+        }
+        match &self.standing {
+            Standing::Valid { .. } => f.write_str("it counts"),
+            Standing::Forged => f.write_str("it is not of this package"),
+            Standing::OtherNamespace => f.write_str("it was made for something else"),
+            Standing::Revoked => f.write_str("its key was revoked"),
+            Standing::Unknown => f.write_str("its key is not among the allowed signers"),
+            Standing::NamespaceNotAllowed => f.write_str("its key may not sign in this role"),
+            Standing::NotYetValid { from } => write!(f, "its key is valid from {} on", day(*from)),
+            Standing::Expired { since } => write!(f, "its key was valid until {}", day(*since)),
+        }
+    }
+}

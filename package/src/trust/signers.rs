@@ -1,0 +1,285 @@
+//! Who may sign: allowed signers, and keys that are revoked.
+//!
+//! The format of the first is that of ssh-keygen(1), "ALLOWED SIGNERS"; the second is a list of public keys, or of their
+//! fingerprints, one a line.
+
+use crate::error::Error;
+use crate::trust::signature::{Role, Signature};
+use chrono::{DateTime, Local, NaiveDateTime, TimeZone, Utc};
+use longshore_workflow::names::Digest;
+use ssh_key::{Algorithm, HashAlg, PublicKey};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::str::FromStr;
+use wildmatch::WildMatch;
+
+/// Largest file of signers or revoked keys, in bytes: thousands of keys.
+const MAX_FILE: u64 = 4 << 20;
+
+/// A line of allowed signers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Signer {
+    /// Patterns of identities, with commas between them.
+    principals: String,
+    namespaces: Option<String>,
+    /// Milliseconds since 1970.
+    valid_after: Option<i64>,
+    valid_before: Option<i64>,
+}
+
+/// The keys that may sign, and those that may not any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signers {
+    /// By the fingerprint of their keys.
+    allowed: HashMap<String, Vec<Signer>>,
+    revoked: HashSet<String>,
+}
+
+/// What is to be said of a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It counts, for whoever these patterns match.
+    Valid {
+        /// The principals of each line of allowed signers that has its key, now and for its namespace.
+        principals: Vec<String>,
+    },
+    /// It is not a signature of this package.
+    Forged,
+    /// It was made for something else.
+    OtherNamespace,
+    /// Its key was revoked.
+    Revoked,
+    /// Nobody with its key may sign.
+    Unknown,
+    /// Its key may not be used for its namespace.
+    NamespaceNotAllowed,
+    /// Its key is not valid yet.
+    NotYetValid {
+        /// From when on, in milliseconds since 1970.
+        from: i64,
+    },
+    /// Its key is not valid any more.
+    Expired {
+        /// Since when, in milliseconds since 1970.
+        since: i64,
+    },
+}
+
+/// A signature that was judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The fingerprint of its key.
+    pub fingerprint: String,
+    /// The role of whoever signed.
+    pub role: Option<Role>,
+    /// What is to be said of it.
+    pub standing: Standing,
+}
+
+impl Signers {
+    /// Reads a file of allowed signers and lists of revoked keys.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::TrustFile`] with the line, [`Error::OverLimit`].
+    pub fn read(allowed: &Path, revoked: &[impl AsRef<Path>]) -> Result<Self, Error> {
+        let mut signers = Self::default();
+        signers.add_allowed(&read(allowed)?, allowed)?;
+        for list in revoked {
+            signers.add_revoked(&read(list.as_ref())?, list.as_ref())?;
+        }
+        Ok(signers)
+    }
+
+    /// Adds the lines of a file of allowed signers. `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::TrustFile`] with the line.
+    pub fn add_allowed(&mut self, text: &str, path: &Path) -> Result<(), Error> {
+        for (line, content) in lines(text) {
+            let (key, signer) = signer(content).map_err(|message| fault(path, line, message))?;
+            self.allowed.entry(fingerprint(&key)).or_default().push(signer);
+        }
+        Ok(())
+    }
+
+    /// Adds the lines of a list of revoked keys. `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::TrustFile`] with the line.
+    pub fn add_revoked(&mut self, text: &str, path: &Path) -> Result<(), Error> {
+        for (line, content) in lines(text) {
+            let revoked = match ssh_key::Fingerprint::from_str(content) {
+                Ok(print) if print.is_sha256() => print.to_string(),
+                _ => fingerprint(&PublicKey::from_openssh(content).map_err(|_| {
+                    let message =
+                        "neither a public key nor a SHA256 fingerprint; binary lists (KRL) are not read";
+                    fault(path, line, message.to_owned())
+                })?),
+            };
+            self.revoked.insert(revoked);
+        }
+        Ok(())
+    }
+
+    /// Judges a signature over a digest, by what counted at a time, in milliseconds since 1970.
+    pub fn judge(&self, signature: &Signature, digest: &Digest, at: i64) -> Finding {
+        let (fingerprint, role) = (signature.fingerprint(), signature.role());
+        let standing = match role {
+            None => Standing::OtherNamespace,
+            Some(_) if !signature.is_of(digest) => Standing::Forged,
+            Some(_) if self.revoked.contains(&fingerprint) => Standing::Revoked,
+            Some(role) => self.standing(&fingerprint, role, at),
+        };
+        Finding { fingerprint, role, standing }
+    }
+
+    fn standing(&self, fingerprint: &str, role: Role, at: i64) -> Standing {
+        let lines = self.allowed.get(fingerprint).map(Vec::as_slice).unwrap_or_default();
+        let judged: Vec<Standing> = lines.iter().map(|line| line.standing(role, at)).collect();
+        let valid = judged.iter().filter_map(|standing| match standing {
+            Standing::Valid { principals } => Some(principals.clone()),
+            _ => None,
+        });
+        let principals: Vec<String> = valid.flatten().collect();
+        if principals.is_empty() {
+            // What the first line of the key lacks says enough.
+            return judged.into_iter().next().unwrap_or(Standing::Unknown);
+        }
+        Standing::Valid { principals }
+    }
+}
+
+impl Signer {
+    fn standing(&self, role: Role, at: i64) -> Standing {
+        if self.namespaces.as_deref().is_some_and(|allowed| !matches_list(allowed, role.namespace())) {
+            return Standing::NamespaceNotAllowed;
+        }
+        if let Some(from) = self.valid_after.filter(|from| at < *from) {
+            return Standing::NotYetValid { from };
+        }
+        if let Some(since) = self.valid_before.filter(|since| at >= *since) {
+            return Standing::Expired { since };
+        }
+        Standing::Valid { principals: vec![self.principals.clone()] }
+    }
+}
+
+/// True when a list of patterns, with commas between them, matches a name. `*` and `?` stand for what they do in names of
+/// files; a pattern that begins with `!` takes back what others match.
+pub(super) fn matches_list(list: &str, name: &str) -> bool {
+    let mut matched = false;
+    for pattern in list.split(',').map(str::trim) {
+        match pattern.strip_prefix('!') {
+            Some(pattern) if WildMatch::new(pattern).matches(name) => return false,
+            Some(_) => {}
+            None => matched |= WildMatch::new(pattern).matches(name),
+        }
+    }
+    matched
+}
+
+fn fingerprint(key: &PublicKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+fn fault(path: &Path, line: usize, message: String) -> Error {
+    Error::TrustFile { path: path.to_owned(), line, message }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let unreadable = |source| Error::Read { path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > MAX_FILE {
+        let what = format!("the size of {}", path.display());
+        return Err(Error::OverLimit { what, actual: size, limit: MAX_FILE });
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// Lines that say something, each with its number.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// A line: principals, options that may be absent, kind of key, key, comment.
+fn signer(line: &str) -> Result<(PublicKey, Signer), String> {
+    let words = words(line)?;
+    let mut words = words.iter().map(String::as_str);
+    let principals = words.next().unwrap_or_default().replace('"', "");
+    let is_kind = |word: &str| Algorithm::new(word).is_ok_and(|kind| !matches!(kind, Algorithm::Other(_)));
+    let next = words.next().ok_or("it has principals and no key")?;
+    let (options, kind) = if is_kind(next) {
+        ("", next)
+    } else {
+        (next, words.next().ok_or("it has no key behind its options")?)
+    };
+    let key = words.next().ok_or("it has no key")?;
+    let key =
+        PublicKey::from_openssh(&format!("{kind} {key}")).map_err(|error| format!("its key: {error}"))?;
+    let mut signer = Signer { principals, namespaces: None, valid_after: None, valid_before: None };
+    for option in options_of(options) {
+        set_option(&mut signer, option)?;
+    }
+    Ok((key, signer))
+}
+
+fn set_option(signer: &mut Signer, option: &str) -> Result<(), String> {
+    let (name, value) = option.split_once('=').unwrap_or((option, ""));
+    let value = value.trim_matches('"');
+    match name.to_ascii_lowercase().as_str() {
+        "namespaces" => signer.namespaces = Some(value.to_owned()),
+        "valid-after" => signer.valid_after = Some(time(value)?),
+        "valid-before" => signer.valid_before = Some(time(value)?),
+        "cert-authority" => return Err("authorities of certificates are not supported: name the keys".into()),
+        _ => return Err(format!("unknown option `{name}`")),
+    }
+    Ok(())
+}
+
+/// Words of a line; blanks in quotes do not end them.
+fn words(line: &str) -> Result<Vec<String>, String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        quoted ^= c == '"';
+        match (c.is_whitespace() && !quoted, words.last_mut()) {
+            (true, Some(word)) if word.is_empty() => {}
+            (true, _) => words.push(String::new()),
+            (false, Some(word)) => word.push(c),
+            (false, None) => {}
+        }
+    }
+    if quoted { Err("a quote is not closed".to_owned()) } else { Ok(words) }
+}
+
+/// Options with commas between them; commas in quotes do not end them.
+fn options_of(text: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let ends = |c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    };
+    text.split(ends).filter(|option| !option.is_empty()).collect()
+}
+
+/// `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, in the local zone, or in UTC with a `Z` at the end.
+fn time(text: &str) -> Result<i64, String> {
+    let bad = || format!("`{text}` is not a time: YYYYMMDD[HHMM[SS]][Z]");
+    let digits = text.strip_suffix(['Z', 'z']);
+    let is_utc = digits.is_some();
+    let digits = digits.unwrap_or(text);
+    let whole = match digits.len() {
+        8 => format!("{digits}000000"),
+        12 => format!("{digits}00"),
+        14 => digits.to_owned(),
+        _ => return Err(bad()),
+    };
+    let naive = NaiveDateTime::parse_from_str(&whole, "%Y%m%d%H%M%S").map_err(|_| bad())?;
+    let time: DateTime<Utc> = if is_utc {
+        naive.and_utc()
+    } else {
+        Local.from_local_datetime(&naive).earliest().ok_or_else(bad)?.with_timezone(&Utc)
+    };
+    Ok(time.timestamp_millis())
+}
