@@ -272,6 +272,9 @@ fn read_entry<R: Read + Seek>(
     Ok(bytes)
 }
 
+/// Files below this many bytes are stored as they are: setting the compressor up takes longer than it saves.
+const SMALL: usize = 4096;
+
 /// Makes an archive of a manifest and files given as (path, bytes): the same input gives the same bytes. The static record of
 /// each library is packed beside it.
 ///
@@ -291,10 +294,11 @@ pub fn pack(manifest: &Manifest, files: &[(String, Vec<u8>)]) -> Result<(Digest,
         .compression_method(CompressionMethod::Zstd)
         .last_modified_time(DateTime::default())
         .unix_permissions(0o644);
+    let stored = options.compression_method(CompressionMethod::Stored);
     let compose = || -> zip::result::ZipResult<Vec<u8>> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for (path, bytes) in &all {
-            writer.start_file(*path, options)?;
+            writer.start_file(*path, if bytes.len() < SMALL { stored } else { options })?;
             writer.write_all(bytes)?;
         }
         Ok(writer.finish()?.into_inner())

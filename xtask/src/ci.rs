@@ -13,7 +13,7 @@ use std::time::Instant;
 type Check = fn(&Path) -> anyhow::Result<()>;
 
 /// The checks by name. `.ci/setup` installs what they need.
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 13] = [
     ("format", |root| run(root, "cargo fmt --all --check", &[])),
     ("tidy", tidy::check),
     // Advisories need GitHub, which not every machine that runs this reaches.
@@ -29,6 +29,8 @@ const CHECKS: [(&str, Check); 12] = [
         let line = "cargo test -q -p longshore-cli --test packages --test reactors";
         run(root, line, &[("LONGSHORE_TEST_ISOLATED", "1")])
     }),
+    // Minutes for each target find more, and are for whoever changes what reads: `cargo run -p longshore-fuzz`.
+    ("fuzz", |root| run(root, "cargo run -q -p longshore-fuzz -- --seconds 10", &[])),
     ("benchmarks", benchmarks),
     // What is built already: a release takes minutes.
     ("distribution", |root| dist(root, "dev")),
