@@ -9,6 +9,7 @@ mod keys;
 mod output;
 mod packaging;
 mod progress;
+mod replace;
 mod request;
 mod stdio;
 mod stop_signals;

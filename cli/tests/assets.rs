@@ -4,13 +4,13 @@ mod support;
 
 use support::{Crate, Longshore, build_into, one_task};
 
-/// A crate whose task stores an asset in its context.
-fn reads_asset(name: &str) -> Crate {
+/// A crate whose task stores an asset in its context. Crates of one name are built one after the other.
+fn reads_asset(krate: &str, name: &str) -> Crate {
     let body = format!(
         "let bytes = longshore::asset!(\"{name}\")?;\n        \
          context.insert_as(\"says\", String::from_utf8_lossy(&bytes).into_owned())"
     );
-    let krate = Crate::of_source("carries", &one_task("carries", &body));
+    let krate = Crate::of_source(krate, &one_task("carries", &body));
     write(&krate, "greetings/hello.txt", "hello from a file");
     write(&krate, ".hidden", "an editor's");
     krate
@@ -25,7 +25,7 @@ fn write(krate: &Crate, name: &str, text: &str) {
 #[test]
 fn an_asset_is_read_through_the_host_in_process_and_isolated() {
     let out = tempfile::tempdir().expect("a folder");
-    let file = build_into(&reads_asset("greetings/hello.txt"), out.path());
+    let file = build_into(&reads_asset("carries", "greetings/hello.txt"), out.path());
     let file = file.to_str().expect("UTF-8");
     let longshore = Longshore::new();
     let shown = longshore.run(&["inspect", file, "--json"]).json();
@@ -42,7 +42,7 @@ fn an_asset_is_read_through_the_host_in_process_and_isolated() {
 fn an_asset_that_is_not_there_fails_its_task_by_name() {
     let out = tempfile::tempdir().expect("a folder");
     for name in ["greetings/bye.txt", "../package.toml", "/etc/passwd", ""] {
-        let file = build_into(&reads_asset(name), out.path());
+        let file = build_into(&reads_asset("carries-nothing", name), out.path());
         let ended = Longshore::new().run(&["run", file.to_str().expect("UTF-8"), "--json"]);
         assert_eq!(ended.code, Some(3), "{name}: {}{}", ended.stdout, ended.stderr);
         let expected = format!("asset `{name}`: the package has no such file");
@@ -53,7 +53,7 @@ fn an_asset_that_is_not_there_fails_its_task_by_name() {
 #[test]
 #[cfg(unix)]
 fn what_cannot_travel_is_refused_when_it_is_packed() {
-    let krate = reads_asset("greetings/hello.txt");
+    let krate = reads_asset("carries-links", "greetings/hello.txt");
     let link = krate.folder.path().join("assets/link");
     std::os::unix::fs::symlink("/etc/passwd", &link).expect("a link");
     let code = || Longshore::new().run(&["build", krate.path(), "--json"]).error_code();
@@ -66,7 +66,7 @@ fn what_cannot_travel_is_refused_when_it_is_packed() {
 #[test]
 fn packages_with_other_assets_are_not_builds_of_one_package() {
     let out = tempfile::tempdir().expect("a folder");
-    let krate = reads_asset("greetings/hello.txt");
+    let krate = reads_asset("carries-more", "greetings/hello.txt");
     let one = build_into(&krate, &out.path().join("one"));
     write(&krate, "more.txt", "more");
     let two = build_into(&krate, &out.path().join("two"));

@@ -154,7 +154,13 @@ fn keys_that_others_may_read_or_that_are_none_are_refused_and_none_is_overwritte
     assert_eq!(code("none.pub").error_code(), "LS0718");
     assert_eq!(code("nowhere").error_code(), "LS0101");
     assert_eq!(longshore.run(&["keygen", "alice", "--json"]).error_code(), "LS0707");
-    assert_eq!(longshore.run(&["keygen", "bob", "--identity", "two words", "--json"]).error_code(), "LS0718");
+    for identity in ["two words", "*", "!x", "#x", ""] {
+        let refused = longshore.run(&["keygen", "bob", "--identity", identity, "--json"]);
+        assert_eq!(refused.error_code(), "LS0718", "{identity}");
+    }
+    write(&longshore, "half.pub", "");
+    assert_eq!(longshore.run(&["keygen", "half", "--json"]).error_code(), "LS0707");
+    assert!(!longshore.home.path().join("half").exists(), "half a key is none");
     let private = fs::read_to_string(longshore.home.path().join("alice")).expect("reads");
     let secret = private.lines().nth(2).expect("a line of the key");
     write(&longshore, "broken", &private.replacen(&secret[..8], "AAAAAAAA", 1));
@@ -192,6 +198,18 @@ fn what_is_not_signed_by_somebody_who_may_is_not_verified_and_says_why() {
     assert!(verify(&[]).1.contains("its key was valid until 2020-01-01T00:00:00Z"));
     write(&longshore, "allowed", "alice@example.org\n");
     assert!(verify(&[]).1.contains("allowed, line 1: it has principals and no key"));
+
+    // Signing keeps the mode of a file, and follows links to it.
+    use std::os::unix::fs::PermissionsExt;
+    write(&longshore, "allowed", &alice);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("sets");
+    let link = longshore.home.path().join("link.longshore");
+    std::os::unix::fs::symlink(&file, &link).expect("links");
+    ok(longshore.run(&["sign", text(&link), "--key", "stranger", "--role", "builder"]));
+    assert!(
+        link.is_symlink() && fs::metadata(&file).expect("is there").permissions().mode() & 0o777 == 0o640
+    );
+    assert_eq!(verify(&[]).0, Some(0));
 
     // A package that is not whole is refused before anybody asks who signed it.
     write(&longshore, "allowed", &alice);
@@ -283,6 +301,74 @@ fn a_host_loads_what_is_signed_drops_what_is_revoked_and_goes_back_only_when_tol
     assert_eq!(refused.error_code(), "LS0119", "{}", refused.stdout);
     longshore.wait_until("the log says so", || longshore.log().contains("trust policy cannot be used"));
     assert_eq!(active(&longshore), ["billing 1.0.0"]);
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
+fn what_lies_about_takes_no_signature_away_and_stops_no_host() {
+    let longshore = Longshore::new();
+    let here = longshore.home.path();
+    let alice = keygen(&longshore, "alice", &[]);
+    write(&longshore, "allowed", &alice);
+    write(&longshore, "trust.toml", "policy = \"require\"\nallowed_signers = \"allowed\"\n");
+    let file = signable(&longshore);
+    for folder in ["one", "two"] {
+        fs::create_dir(here.join(folder)).expect("a folder");
+    }
+    // An unsigned copy of the package, and a pipe in the place of signatures.
+    fs::copy(&file, here.join("one/a.longshore")).expect("copies");
+    let made = Command::new("mkfifo").arg(here.join("two/b.longshore.sig")).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let host = longshore.spawn(&["serve", "one", "two"], &[]);
+    longshore.wait_until("the unsigned copy is refused", || problems(&longshore).contains("LS0211"));
+    ok(longshore.run(&["sign", text(&file), "--key", "alice"]));
+    ok(longshore.run(&["packages", "add", text(&file)]));
+    longshore.wait_until("the signature counts for every copy", || active(&longshore) == ["hello 0.1.0"]);
+    // The unsigned copy is touched, and the policy is moved away: nothing is lost, and nothing is let in.
+    fs::copy(hello(), here.join("one/a.longshore")).expect("copies");
+    fs::rename(here.join("trust.toml"), here.join("elsewhere.toml")).expect("moves");
+    fs::copy(version("1.0.0", here), here.join("one/billing.longshore")).expect("copies");
+    longshore.wait_until("a policy that is gone is a fault", || problems(&longshore).contains("LS0101"));
+    assert_eq!(active(&longshore), ["hello 0.1.0"]);
+    fs::rename(here.join("elsewhere.toml"), here.join("trust.toml")).expect("moves");
+    longshore.wait_until("it is there again", || problems(&longshore).contains("not signed"));
+    assert_eq!(active(&longshore), ["hello 0.1.0"]);
+    let planned = longshore.run(&["plan", "one", "--json"]).stdout;
+    assert!(planned.contains("LS0211") && planned.contains("billing"), "{planned}");
+    // Others may write to the list of those who may sign.
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(here.join("allowed"), fs::Permissions::from_mode(0o666)).expect("sets");
+    let refused = longshore.run(&["packages", "add", text(&file), "--json"]);
+    assert!(refused.error_code() == "LS0120" && refused.stdout.contains("mode 666"), "{}", refused.stdout);
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
+fn a_package_is_signed_again_by_another_key_after_one_was_revoked() {
+    let longshore = Longshore::new();
+    let file = signable(&longshore);
+    let (old, new) = (keygen(&longshore, "old", &[]), keygen(&longshore, "new", &[]));
+    write(
+        &longshore,
+        "trust.toml",
+        "policy = \"require\"\nallowed_signers = \"allowed\"\nrevoked_keys = [\"revoked\"]\n",
+    );
+    write(&longshore, "allowed", &old);
+    write(&longshore, "revoked", "");
+    ok(longshore.run(&["sign", text(&file), "--key", "old"]));
+    fs::create_dir(longshore.home.path().join("drop")).expect("a folder");
+    let dropped = longshore.home.path().join("drop/hello.longshore");
+    fs::copy(&file, &dropped).expect("copies");
+    let host = longshore.spawn(&["serve", "drop"], &[]);
+    longshore.wait_until("it is loaded", || active(&longshore) == ["hello 0.1.0"]);
+    write(&longshore, "revoked", old.split("\" ").nth(1).expect("a key"));
+    longshore.wait_until("its key is revoked", || active(&longshore).is_empty());
+    // The new key is valid from a moment after the package was taken in.
+    let from = chrono::Utc::now() - chrono::Duration::seconds(1);
+    let from = format!("valid-after=\"{}Z\",namespaces=", from.format("%Y%m%d%H%M%S"));
+    write(&longshore, "allowed", &(old + &new.replace("namespaces=", &from)));
+    ok(longshore.run(&["sign", text(&dropped), "--key", "new"]));
+    longshore.wait_until("the new key counts", || active(&longshore) == ["hello 0.1.0"]);
     assert_eq!(host.stop(), Some(0));
 }
 

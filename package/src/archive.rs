@@ -3,6 +3,7 @@
 use crate::archive_directory::read_directory;
 use crate::error::Error;
 use crate::manifest::{MAX_MANIFEST, Manifest};
+use crate::plain_file;
 use crate::record::StaticRecord;
 use crate::section::{MAX_SECTION, read_section};
 use crate::sums::{SUMS_PATH, Sums, record_path, target_of};
@@ -66,7 +67,7 @@ impl Archive<BufReader<File>> {
     /// Those of [`Archive::read`], and [`Error::Read`].
     pub fn open(path: &Path, limits: ArchiveLimits) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(read)?;
+        let file = plain_file::open(path)?;
         let bytes = file.metadata().map_err(read)?.len();
         within("the archive file", bytes, limits.archive_bytes)?;
         Self::read(BufReader::new(file), path, limits)
@@ -157,14 +158,20 @@ impl<R: Read + Seek> Archive<R> {
         Ok(PackedLibrary { name, bytes, sha256 })
     }
 
-    /// Compares every file with its sum, and returns how many there are.
+    /// Compares every file with its sum, and each record with its library. Returns how many files there are.
     ///
     /// # Errors
-    /// [`Error::SumMismatch`] for the first that was changed.
+    /// [`Error::SumMismatch`] for the first that was changed, [`Error::OtherRecord`].
     pub fn check_files(&mut self) -> Result<usize, Error> {
         let paths: Vec<String> = self.sums.paths().map(str::to_owned).collect();
         for path in &paths {
-            self.file(path)?;
+            let bytes = self.file(path)?;
+            if let Some(target) = target_of(path)
+                && self.sums.of(&record_path(target)).is_some()
+                && StaticRecord::of_library(&bytes)? != self.record(target)?
+            {
+                return Err(Error::OtherRecord { target: target.to_owned() });
+            }
         }
         Ok(paths.len())
     }

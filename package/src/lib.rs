@@ -17,6 +17,7 @@ mod digest;
 mod error;
 mod join;
 mod manifest;
+mod plain_file;
 mod record;
 mod section;
 mod signed;
@@ -35,12 +36,13 @@ pub use join::{Build, Frame, join};
 pub use longshore_workflow::names::{Digest, PackageName};
 pub use longshore_workflow_plugin::INTERFACE_VERSION;
 pub use manifest::{Isolation, Limits, Manifest, OnUpgrade, PackageSection};
+pub use plain_file::read_text;
 pub use record::{
     AccumulatorRecord, GraphRecord, PackageRecord, ReactorRecord, StaticRecord, TaskRecord, TriggerRecord,
     WorkflowRecord,
 };
 pub use section::{is_never_unmapped, read_section};
-pub use signed::with_signatures;
+pub use signed::{check_count as check_signature_count, with_signatures};
 pub use sums::{ASSETS, SUMS_PATH, Sums, target_path};
 
 /// The target triple this program was compiled for, as far as std tells it.

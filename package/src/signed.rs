@@ -2,7 +2,7 @@
 
 use crate::archive::Archive;
 use crate::error::Error;
-use crate::trust::{SIGNATURES, Signature};
+use crate::trust::{MAX_SIGNATURES, SIGNATURES, Signature};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Seek, Write};
 use std::path::Path;
@@ -13,13 +13,18 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 /// The same archive and signatures give the same bytes, in whatever order they come.
 ///
 /// # Errors
-/// Those of [`Archive::read`] and [`Archive::signatures`]; [`Error::Write`] when the archive cannot be composed.
+/// Those of [`Archive::read`] and [`Archive::signatures`]; [`Error::BadSignature`] of another package; [`Error::OverLimit`]; [`Error::Write`] when the archive cannot be composed.
 pub fn with_signatures(archive: &[u8], added: &[Signature], path: &Path) -> Result<Vec<u8>, Error> {
     let mut read = Archive::read(Cursor::new(archive), path, crate::ArchiveLimits::default())?;
+    if added.iter().any(|signature| !signature.is_of(read.digest())) {
+        let (origin, message) = (path.display().to_string(), "it is of another package".to_owned());
+        return Err(Error::BadSignature { origin, message });
+    }
     let mut by_name: BTreeMap<String, Signature> = BTreeMap::new();
     for signature in read.signatures()?.into_iter().chain(added.iter().cloned()) {
         by_name.insert(signature.file_name(), signature);
     }
+    check_count(by_name.len())?;
     let compose = || -> zip::result::ZipResult<Vec<u8>> {
         let mut old = ZipArchive::new(Cursor::new(archive))?;
         let mut new = ZipWriter::new(Cursor::new(Vec::with_capacity(archive.len() + 4096)));
@@ -35,6 +40,18 @@ pub fn with_signatures(archive: &[u8], added: &[Signature], path: &Path) -> Resu
         Ok(new.finish()?.into_inner())
     };
     compose().map_err(|e| Error::Write { path: path.to_owned(), source: std::io::Error::other(e) })
+}
+
+/// Refuses more signatures than a package may have.
+///
+/// # Errors
+/// [`Error::OverLimit`].
+pub fn check_count(signatures: usize) -> Result<(), Error> {
+    if signatures <= MAX_SIGNATURES {
+        return Ok(());
+    }
+    let (actual, limit) = (signatures as u64, MAX_SIGNATURES as u64);
+    Err(Error::OverLimit { what: "the number of signatures".into(), actual, limit })
 }
 
 /// Copies the files of the package as they are packed.

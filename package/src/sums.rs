@@ -70,12 +70,12 @@ impl Sums {
     }
 
     /// The path of the library for a target.
-    pub(crate) fn library_of(&self, target: &str) -> Option<&str> {
+    pub fn library_of(&self, target: &str) -> Option<&str> {
         self.0.keys().find(|path| target_of(path) == Some(target)).map(String::as_str)
     }
 
     /// The paths of assets.
-    pub(crate) fn assets(&self) -> impl Iterator<Item = &str> {
+    pub fn assets(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str).filter(|path| path.starts_with(ASSETS))
     }
 

@@ -45,9 +45,16 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
         Kind::Ed25519 => Algorithm::Ed25519,
         Kind::Ecdsa => Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
     };
-    if args.identity.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"' || c == ',') {
-        let fault = "an identity has no blanks, quotes or commas".to_owned();
+    let is_special = |c: char| c.is_whitespace() || c.is_control() || "\"',*?!#".contains(c);
+    if args.identity.is_empty() || args.identity.contains(is_special) {
+        let fault = "an identity has no blanks, quotes or commas, and is not a pattern (* ? ! #)".to_owned();
         return Err(CliError::Key { file: args.file.clone(), fault }.into());
+    }
+    let mut public_file = args.file.clone().into_os_string();
+    public_file.push(".pub");
+    let public_file = PathBuf::from(public_file);
+    if let Some(there) = [&args.file, &public_file].into_iter().find(|file| file.exists()) {
+        return Err(CliError::FileExists { path: there.clone() }.into());
     }
     let faulty = |error: ssh_key::Error| CliError::Key { file: args.file.clone(), fault: error.to_string() };
     let mut key = PrivateKey::random(&mut OsRng, algorithm).map_err(faulty)?;
@@ -60,13 +67,11 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
     }
     let private = key.to_openssh(LineEnding::LF).map_err(faulty)?;
     write_new(&args.file, private.as_bytes(), 0o600)?;
-    let mut public_file = args.file.clone().into_os_string();
-    public_file.push(".pub");
-    write_new(Path::new(&public_file), format!("{public}\n").as_bytes(), 0o644)?;
+    write_new(&public_file, format!("{public}\n").as_bytes(), 0o644)?;
     let namespaces = Role::ALL.map(Role::namespace).join(",");
     let line = format!("{} namespaces=\"{namespaces}\" {public}", args.identity);
     let document = json!({
-        "file": args.file, "public": PathBuf::from(public_file), "key": fingerprint, "allowed_signer": line,
+        "file": args.file, "public": public_file, "key": fingerprint, "allowed_signer": line,
     });
     printer.print(&document, || {
         format!(

@@ -2,9 +2,10 @@
 
 use crate::keys::sign;
 use crate::output::{ExitStatus, Printer};
+use crate::replace::replace;
 use clap::ValueEnum;
 use longshore_package::trust::{Role, Signature};
-use longshore_package::{Error, with_signatures};
+use longshore_package::{Archive, Error, check_signature_count, with_signatures};
 use longshore_reconciler::artifact::{VerifyOptions, identify, signature_file, signatures_of};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -51,9 +52,13 @@ impl From<RoleArgument> for Role {
 pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let options = VerifyOptions::default();
     let (digest, package) = identify(&args.file, &options)?;
+    let is_archive = args.file.extension().is_some_and(|extension| extension == "longshore");
+    if is_archive {
+        // Nobody signs what no host would take.
+        Archive::open(&args.file, options.limits)?.check_files()?;
+    }
     let role = Role::from(args.role);
     let signature = sign(&args.key, role, &digest)?;
-    let is_archive = args.file.extension().is_some_and(|extension| extension == "longshore");
     let place = if args.detached || !is_archive {
         write_beside(&args.file, &signature, &options)?
     } else {
@@ -86,25 +91,16 @@ fn write_into(file: &Path, signature: &Signature) -> anyhow::Result<PathBuf> {
 /// Writes a signature beside a file, after those that are there; one of the same key and role takes the place of the other.
 fn write_beside(file: &Path, signature: &Signature, options: &VerifyOptions) -> anyhow::Result<PathBuf> {
     let place = signature_file(file);
-    let inside = longshore_package::Archive::open(file, options.limits).and_then(|mut a| a.signatures());
+    let inside = Archive::open(file, options.limits).and_then(|mut a| a.signatures());
     let inside = inside.unwrap_or_default();
     let same = |other: &Signature| {
         (other.fingerprint(), other.namespace()) == (signature.fingerprint(), signature.namespace())
     };
     let known = signatures_of(file, options)?;
-    let others = known.iter().filter(|other| !inside.contains(other) && !same(other));
-    let text: String = others.chain([signature]).map(Signature::armored).collect();
+    let others: Vec<&Signature> =
+        known.iter().filter(|other| !inside.contains(other) && !same(other)).collect();
+    check_signature_count(inside.len() + others.len() + 1)?;
+    let text: String = others.into_iter().chain([signature]).map(Signature::armored).collect();
     replace(&place, text.as_bytes())?;
     Ok(place)
-}
-
-/// Replaces a file in one step: a host that watches it sees the old one or the new one.
-fn replace(file: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let temporary = file.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, file));
-    written.map_err(|source| {
-        let _ = std::fs::remove_file(&temporary);
-        Error::Write { path: file.to_owned(), source }
-    })
 }

@@ -37,7 +37,7 @@ pub(crate) fn sign(file: &Path, role: Role, digest: &Digest) -> anyhow::Result<S
     if signature.is_of(digest) && signature.role() == Some(role) {
         Ok(signature)
     } else {
-        Err(fault(file, "what it signs does not verify: RSA keys are not supported").into())
+        Err(fault(file, "what it signs does not verify here: only Ed25519 keys, and ECDSA keys on P-256 and P-384, are supported").into())
     }
 }
 
@@ -56,10 +56,14 @@ fn read(file: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Refuses a private key that others may read, as `ssh` does.
+/// Refuses a key of another user, and a private key that others may read, as `ssh` does.
 #[cfg(unix)]
 fn check_owner(file: &Path, metadata: &fs::Metadata) -> Result<(), CliError> {
     use std::os::unix::fs::MetadataExt;
+    let owner = metadata.uid();
+    if owner != nix::unistd::geteuid().as_raw() {
+        return Err(fault(file, &format!("it belongs to user {owner}")));
+    }
     let is_public = file.extension().is_some_and(|extension| extension == "pub");
     if !is_public && metadata.mode() & 0o077 != 0 {
         let mode = metadata.mode() & 0o7777;

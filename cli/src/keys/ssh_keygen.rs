@@ -3,7 +3,7 @@
 use crate::error::CliError;
 use longshore_package::Digest;
 use longshore_package::trust::{Role, Signature, signed_text};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,10 @@ pub(super) fn sign(file: &Path, role: Role, digest: &Digest) -> anyhow::Result<S
     let failed = |fault: String| CliError::Key { file: file.to_owned(), fault };
     let mut command = Command::new("ssh-keygen");
     command.args(["-Y", "sign", "-n", role.namespace(), "-f"]).arg(file);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    // A person at a terminal is asked to touch a token.
+    let has_person = std::io::stderr().is_terminal();
+    command.stderr(if has_person { Stdio::inherit() } else { Stdio::piped() });
     let mut child = command.spawn().map_err(|error| match error.kind() {
         ErrorKind::NotFound => failed(
             "`ssh-keygen` signs with it, and is not installed (Debian and Ubuntu: openssh-client)".to_owned(),

@@ -7,13 +7,17 @@ mod find;
 mod metadata;
 
 use crate::error::CliError;
+use crate::replace::replace;
 use assets::assets;
 use calls::calls_package;
 use cargo::{Library, check_crate, compile};
 use find::find_package;
-use longshore_package::{Build, Digest, Frame, PackageName, PackageSection, StaticRecord, join};
+use longshore_package::{
+    Archive, ArchiveLimits, Build, Digest, Frame, PackageName, PackageSection, StaticRecord, join,
+};
 use metadata::{check_leftovers, check_metadata, manifest};
 use serde_json::{Value, json};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -100,13 +104,10 @@ pub(crate) fn write(
 ) -> anyhow::Result<Built> {
     let PackageSection { name, version, .. } = package;
     let file = folder.join(format!("{name}-{version}.longshore"));
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        // A host that watches this folder sees the old file or the new one, never a part.
-        let temporary = folder.join(format!(".{name}-{version}.{}", std::process::id()));
-        std::fs::write(&temporary, archive)?;
-        std::fs::rename(&temporary, &file)
-    };
-    write().map_err(|source| longshore_package::Error::Write { path: file.clone(), source })?;
+    // What this host would not read, no host does.
+    Archive::read(Cursor::new(archive), &file, ArchiveLimits::default())?;
+    let made = std::fs::create_dir_all(folder);
+    made.map_err(|source| longshore_package::Error::Write { path: file.clone(), source })?;
+    replace(&file, archive)?;
     Ok(Built { file, name, version, digest, bytes: archive.len() as u64 })
 }

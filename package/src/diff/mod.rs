@@ -96,14 +96,15 @@ fn build_changes(old: &PackageRecord, new: &PackageRecord) -> Vec<FieldChange> {
 fn drift_on_hosts_of(old: &PackageRecord, new: &PackageRecord) -> Vec<Drift> {
     let host = HostAbi::of_record(old, new);
     let found = check_on(new, &host, Policy::Relaxed);
-    let concerns_host = |drift: &Drift| {
-        matches!(
-            drift,
-            Drift::NewerInterface { .. }
-                | Drift::Interface { .. }
-                | Drift::Field { .. }
-                | Drift::Order { .. }
-        )
+    // A host refuses a library that would end it; one that has such a package has given it a process of its own.
+    let ends_hosts = old.panic != "abort";
+    let concerns_host = |drift: &Drift| match drift {
+        Drift::PanicAbort => ends_hosts,
+        Drift::NewerInterface { .. }
+        | Drift::Interface { .. }
+        | Drift::Field { .. }
+        | Drift::Order { .. } => true,
+        Drift::Platform { .. } | Drift::NotConfigured | Drift::NeverUnmapped => false,
     };
     found.refusals.into_iter().filter(concerns_host).collect()
 }

@@ -30,14 +30,16 @@ impl fmt::Display for Step {
 /// zero counts as the major one.
 pub fn next_version(old: &Version, step: Step) -> Version {
     let Version { major, minor, patch, .. } = *old;
+    // A stranger's version may be the last one.
+    let next = |number: u64| number.saturating_add(1);
     match (major, minor, step) {
         // The release that a pre-release announces.
-        _ if !old.pre.is_empty() => Version { pre: Prerelease::EMPTY, ..old.clone() },
-        (0, 0, _) | (0, _, Step::Patch | Step::Minor) => Version::new(0, minor, patch + 1),
-        (0, _, Step::Major) => Version::new(0, minor + 1, 0),
-        (_, _, Step::Patch) => Version::new(major, minor, patch + 1),
-        (_, _, Step::Minor) => Version::new(major, minor + 1, 0),
-        (_, _, Step::Major) => Version::new(major + 1, 0, 0),
+        _ if !old.pre.is_empty() => Version::new(major, minor, patch),
+        (0, 0, _) | (0, _, Step::Patch | Step::Minor) => Version::new(0, minor, next(patch)),
+        (0, _, Step::Major) => Version::new(0, next(minor), 0),
+        (_, _, Step::Patch) => Version::new(major, minor, next(patch)),
+        (_, _, Step::Minor) => Version::new(major, next(minor), 0),
+        (_, _, Step::Major) => Version::new(next(major), 0, 0),
     }
 }
 
@@ -65,7 +67,13 @@ mod tests {
             ("1.2.3", "1.2.4", "1.3.0", "2.0.0"),
             ("0.2.3", "0.2.4", "0.2.4", "0.3.0"),
             ("0.0.3", "0.0.4", "0.0.4", "0.0.4"),
-            ("2.0.0-rc.1", "2.0.0", "2.0.0", "2.0.0"),
+            ("2.0.0-rc.1+b7", "2.0.0", "2.0.0", "2.0.0"),
+            (
+                "0.0.18446744073709551615",
+                "0.0.18446744073709551615",
+                "0.0.18446744073709551615",
+                "0.0.18446744073709551615",
+            ),
         ] {
             assert_eq!(
                 [next(old, Step::Patch), next(old, Step::Minor), next(old, Step::Major)],

@@ -1,6 +1,7 @@
 //! What signatures a package needs: `trust.toml`.
 
 use crate::error::Error;
+use crate::plain_file::read_text;
 use crate::trust::signature::Role;
 use crate::trust::signers::{Finding, Signers, Standing, matches_list};
 use longshore_workflow::names::PackageName;
@@ -13,11 +14,10 @@ use std::path::{Path, PathBuf};
 const MAX_POLICY: u64 = 256 << 10;
 
 /// What becomes of a package without the signatures that it needs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
     /// Signatures are not looked at.
-    #[default]
     Off,
     /// It is loaded, with a warning.
     Warn,
@@ -36,29 +36,57 @@ pub enum Downgrade {
 }
 
 /// The signatures that packages need.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Requirement {
-    #[serde(default)]
     policy: Enforcement,
     /// Each of them has to sign; one signature in any role is enough when there is none.
-    #[serde(default)]
     roles: BTreeSet<Role>,
-    /// Identities that count; all that are allowed when there is none.
-    #[serde(default)]
+    /// Identities that count, or patterns of them; all that are allowed when there is none.
     signers: Vec<String>,
 }
 
+/// A requirement as it is written.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Stated {
+    policy: Option<Enforcement>,
+    roles: Option<BTreeSet<Role>>,
+    signers: Option<Vec<String>>,
+}
+
+impl Stated {
+    /// The requirement; what a rule does not say is as it is for all.
+    fn or(self, all: &Requirement) -> Result<Requirement, String> {
+        let policy = self.policy.unwrap_or(all.policy);
+        if policy == Enforcement::Off && (self.roles.is_some() || self.signers.is_some()) {
+            return Err("`roles` and `signers` mean nothing where the policy is `off`".to_owned());
+        }
+        Ok(Requirement {
+            policy,
+            roles: self.roles.unwrap_or_else(|| all.roles.clone()),
+            signers: self.signers.unwrap_or_else(|| all.signers.clone()),
+        })
+    }
+}
+
 /// A requirement for some packages.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
     /// Patterns of their names.
-    #[serde(default = "everything")]
     packages: Vec<String>,
     /// Patterns of the tenants of their workflows.
+    tenants: Vec<String>,
+    requirement: Requirement,
+}
+
+/// A rule as it is written.
+#[derive(Debug, Deserialize)]
+struct RuleText {
+    #[serde(default = "everything")]
+    packages: Vec<String>,
     #[serde(default = "everything")]
     tenants: Vec<String>,
     #[serde(flatten)]
-    requirement: Requirement,
+    stated: Stated,
 }
 
 fn everything() -> Vec<String> {
@@ -73,9 +101,9 @@ struct Text {
     revoked_keys: Vec<PathBuf>,
     downgrade: Option<Downgrade>,
     #[serde(default)]
-    rules: Vec<Rule>,
+    rules: Vec<RuleText>,
     #[serde(flatten)]
-    requirement: Requirement,
+    stated: Stated,
 }
 
 /// A policy with the keys it goes by.
@@ -87,7 +115,8 @@ pub struct Trust {
     pub signers: Signers,
     default: Requirement,
     rules: Vec<Rule>,
-    downgrade: Downgrade,
+    /// None where what requires signatures refuses lower versions.
+    downgrade: Option<Downgrade>,
 }
 
 /// What a policy says about a package.
@@ -134,28 +163,15 @@ impl Trust {
     /// # Errors
     /// [`Error::Read`], [`Error::TrustPolicy`], those of [`Signers::read`].
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let unreadable = |source| Error::Read { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if size > MAX_POLICY {
-            let what = format!("the size of {}", path.display());
-            return Err(Error::OverLimit { what, actual: size, limit: MAX_POLICY });
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let policy = parse(&text).map_err(|message| Error::TrustPolicy { path: path.to_owned(), message })?;
+        let bad = |message| Error::TrustPolicy { path: path.to_owned(), message };
+        let policy = parse(&read_text(path, MAX_POLICY)?).map_err(bad)?;
+        let (default, rules) = requirements(policy.stated, policy.rules).map_err(bad)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let allowed = folder.join(&policy.allowed_signers);
         let revoked: Vec<PathBuf> = policy.revoked_keys.iter().map(|list| folder.join(list)).collect();
         let signers = Signers::read(&allowed, &revoked)?;
         let files = [path.to_owned(), allowed].into_iter().chain(revoked).collect();
-        let is_required = |requirement: &Requirement| requirement.policy == Enforcement::Require;
-        let default = if is_required(&policy.requirement) { Downgrade::Refuse } else { Downgrade::Allow };
-        Ok(Self {
-            files,
-            signers,
-            downgrade: policy.downgrade.unwrap_or(default),
-            default: policy.requirement,
-            rules: policy.rules,
-        })
+        Ok(Self { files, signers, default, rules, downgrade: policy.downgrade })
     }
 
     /// The policy that requires signatures in each of these roles, or in any when there is none, by one of these signers, or
@@ -167,7 +183,7 @@ impl Trust {
     ) -> Self {
         let policy = Enforcement::Require;
         let default = Requirement { policy, roles: roles.into_iter().collect(), signers: identities };
-        Self { files: Vec::new(), signers, default, rules: Vec::new(), downgrade: Downgrade::Allow }
+        Self { files: Vec::new(), signers, default, rules: Vec::new(), downgrade: None }
     }
 
     /// The files that it was read from: the policy first.
@@ -175,21 +191,23 @@ impl Trust {
         &self.files
     }
 
-    /// What becomes of lower versions.
-    pub fn downgrade(&self) -> Downgrade {
-        self.downgrade
+    /// What becomes of lower versions of a package with workflows of these tenants. Where nothing is said, they are refused
+    /// when its signatures are required.
+    pub fn downgrade(&self, name: &PackageName, tenants: &BTreeSet<&str>) -> Downgrade {
+        let is_required = || {
+            let mut requirements = self.requirements_of(name, tenants).into_iter();
+            requirements.any(|requirement| requirement.policy == Enforcement::Require)
+        };
+        match self.downgrade {
+            Some(downgrade) => downgrade,
+            None if is_required() => Downgrade::Refuse,
+            None => Downgrade::Allow,
+        }
     }
 
     /// Decides about a package with workflows of these tenants, by its signatures as they were judged.
     pub fn decide(&self, name: &PackageName, tenants: &BTreeSet<&str>, findings: &[Finding]) -> Decision {
-        let mut requirements: Vec<&Requirement> = Vec::new();
-        let public = BTreeSet::from(["public"]);
-        for tenant in if tenants.is_empty() { &public } else { tenants } {
-            let requirement = self.requirement_of(name, tenant);
-            if !requirements.contains(&requirement) {
-                requirements.push(requirement);
-            }
-        }
+        let mut requirements = self.requirements_of(name, tenants);
         requirements.retain(|requirement| requirement.policy != Enforcement::Off);
         if requirements.is_empty() {
             return Decision::Unchecked;
@@ -209,6 +227,19 @@ impl Trust {
         Decision::Untrusted { is_refused, reasons }
     }
 
+    /// What each tenant of a package asks for, once.
+    fn requirements_of(&self, name: &PackageName, tenants: &BTreeSet<&str>) -> Vec<&Requirement> {
+        let mut requirements: Vec<&Requirement> = Vec::new();
+        let public = BTreeSet::from(["public"]);
+        for tenant in if tenants.is_empty() { &public } else { tenants } {
+            let requirement = self.requirement_of(name, tenant);
+            if !requirements.contains(&requirement) {
+                requirements.push(requirement);
+            }
+        }
+        requirements
+    }
+
     /// The first rule for a package and a tenant, or else what counts for all.
     fn requirement_of(&self, name: &PackageName, tenant: &str) -> &Requirement {
         let matches = |rule: &&Rule| {
@@ -224,7 +255,13 @@ impl Requirement {
     fn lacks(&self, findings: &[Finding]) -> Vec<String> {
         let counts = |finding: &&Finding| match &finding.standing {
             Standing::Valid { principals } => {
-                let is_of = |identity: &String| principals.iter().any(|list| matches_list(list, identity));
+                // Either side may be a pattern: a line for a whole domain, a rule for a whole domain.
+                let is_of = |identity: &String| {
+                    principals.iter().any(|list| {
+                        matches_list(list, identity)
+                            || list.split(',').any(|principal| matches_list(identity, principal.trim()))
+                    })
+                };
                 self.signers.is_empty() || self.signers.iter().any(is_of)
             }
             _ => false,
@@ -240,6 +277,20 @@ impl Requirement {
         let missing = self.roles.iter().filter(|role| counting.iter().all(|f| f.role != Some(**role)));
         missing.map(|role| format!("it is not signed by {who} as its {role}")).collect()
     }
+}
+
+/// The requirement for all, which has to say what becomes of packages, and those of the rules.
+fn requirements(stated: Stated, rules: Vec<RuleText>) -> Result<(Requirement, Vec<Rule>), String> {
+    if stated.policy.is_none() {
+        return Err("`policy` is missing: `off`, `warn` or `require`".to_owned());
+    }
+    let nothing = Requirement { policy: Enforcement::Off, roles: BTreeSet::new(), signers: Vec::new() };
+    let all = stated.or(&nothing)?;
+    let rule = |RuleText { packages, tenants, stated }| {
+        Ok(Rule { packages, tenants, requirement: stated.or(&all)? })
+    };
+    let rules = rules.into_iter().map(rule).collect::<Result<_, String>>()?;
+    Ok((all, rules))
 }
 
 fn parse(text: &str) -> Result<Text, String> {
@@ -276,6 +327,7 @@ impl fmt::Display for Finding {
         match &self.standing {
             Standing::Valid { .. } => f.write_str("it counts"),
             Standing::Forged => f.write_str("it is not of this package"),
+            Standing::UnsupportedKey => f.write_str("keys of its kind are not supported"),
             Standing::OtherNamespace => f.write_str("it was made for something else"),
             Standing::Revoked => f.write_str("its key was revoked"),
             Standing::Unknown => f.write_str("its key is not among the allowed signers"),

@@ -6,7 +6,7 @@
 use crate::error::Error;
 use longshore_workflow::names::Digest;
 use serde::{Deserialize, Serialize};
-use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 use std::fmt;
 
 /// Longest armored signature, in bytes: those of hardware keys are a tenth of it.
@@ -130,6 +130,15 @@ impl Signature {
     /// The role of whoever signed; none when it is not a signature of packages.
     pub fn role(&self) -> Option<Role> {
         Role::ALL.into_iter().find(|role| role.namespace() == self.namespace())
+    }
+
+    /// True of a kind of key that is verified here: Ed25519 and ECDSA on P-256 and P-384, also on hardware tokens.
+    pub(super) fn is_supported(&self) -> bool {
+        match self.key().algorithm() {
+            Algorithm::Ed25519 | Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => true,
+            Algorithm::Ecdsa { curve } => curve != EcdsaCurve::NistP521,
+            _ => false,
+        }
     }
 
     /// True when it is the signature of a digest by the key that it names.

@@ -4,6 +4,7 @@
 //! fingerprints, one a line.
 
 use crate::error::Error;
+use crate::plain_file::read_text;
 use crate::trust::signature::{Role, Signature};
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone, Utc};
 use longshore_workflow::names::Digest;
@@ -45,6 +46,8 @@ pub enum Standing {
     },
     /// It is not a signature of this package.
     Forged,
+    /// Its kind of key is not supported.
+    UnsupportedKey,
     /// It was made for something else.
     OtherNamespace,
     /// Its key was revoked.
@@ -83,9 +86,9 @@ impl Signers {
     /// [`Error::Read`], [`Error::TrustFile`] with the line, [`Error::OverLimit`].
     pub fn read(allowed: &Path, revoked: &[impl AsRef<Path>]) -> Result<Self, Error> {
         let mut signers = Self::default();
-        signers.add_allowed(&read(allowed)?, allowed)?;
+        signers.add_allowed(&read_text(allowed, MAX_FILE)?, allowed)?;
         for list in revoked {
-            signers.add_revoked(&read(list.as_ref())?, list.as_ref())?;
+            signers.add_revoked(&read_text(list.as_ref(), MAX_FILE)?, list.as_ref())?;
         }
         Ok(signers)
     }
@@ -126,6 +129,7 @@ impl Signers {
         let (fingerprint, role) = (signature.fingerprint(), signature.role());
         let standing = match role {
             None => Standing::OtherNamespace,
+            Some(_) if !signature.is_supported() => Standing::UnsupportedKey,
             Some(_) if !signature.is_of(digest) => Standing::Forged,
             Some(_) if self.revoked.contains(&fingerprint) => Standing::Revoked,
             Some(role) => self.standing(&fingerprint, role, at),
@@ -186,16 +190,6 @@ fn fault(path: &Path, line: usize, message: String) -> Error {
     Error::TrustFile { path: path.to_owned(), line, message }
 }
 
-fn read(path: &Path) -> Result<String, Error> {
-    let unreadable = |source| Error::Read { path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > MAX_FILE {
-        let what = format!("the size of {}", path.display());
-        return Err(Error::OverLimit { what, actual: size, limit: MAX_FILE });
-    }
-    std::fs::read_to_string(path).map_err(unreadable)
-}
-
 /// Lines that say something, each with its number.
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let numbered = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
@@ -204,53 +198,52 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// A line: principals, options that may be absent, kind of key, key, comment.
 fn signer(line: &str) -> Result<(PublicKey, Signer), String> {
-    let words = words(line)?;
-    let mut words = words.iter().map(String::as_str);
-    let principals = words.next().unwrap_or_default().replace('"', "");
+    let mut rest = line;
+    let mut word = || next_word(&mut rest);
+    let principals = word()?.unwrap_or_default().replace('"', "");
     let is_kind = |word: &str| Algorithm::new(word).is_ok_and(|kind| !matches!(kind, Algorithm::Other(_)));
-    let next = words.next().ok_or("it has principals and no key")?;
+    let next = word()?.ok_or("it has principals and no key")?;
     let (options, kind) = if is_kind(next) {
-        ("", next)
+        (None, next)
     } else {
-        (next, words.next().ok_or("it has no key behind its options")?)
+        (Some(next), word()?.ok_or("it has no key behind its options")?)
     };
-    let key = words.next().ok_or("it has no key")?;
+    let key = word()?.ok_or("it has no key")?;
     let key =
         PublicKey::from_openssh(&format!("{kind} {key}")).map_err(|error| format!("its key: {error}"))?;
     let mut signer = Signer { principals, namespaces: None, valid_after: None, valid_before: None };
-    for option in options_of(options) {
+    for option in options.into_iter().flat_map(options_of) {
         set_option(&mut signer, option)?;
     }
     Ok((key, signer))
 }
 
+/// An option is given once, and its value in quotes: what is not understood as OpenSSH does might be what forbids.
 fn set_option(signer: &mut Signer, option: &str) -> Result<(), String> {
     let (name, value) = option.split_once('=').unwrap_or((option, ""));
-    let value = value.trim_matches('"');
-    match name.to_ascii_lowercase().as_str() {
-        "namespaces" => signer.namespaces = Some(value.to_owned()),
-        "valid-after" => signer.valid_after = Some(time(value)?),
-        "valid-before" => signer.valid_before = Some(time(value)?),
+    let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let value = || quoted.ok_or_else(|| format!("the value of `{name}` is not in quotes"));
+    let is_again = match name.to_ascii_lowercase().as_str() {
+        "namespaces" => signer.namespaces.replace(value()?.to_owned()).is_some(),
+        "valid-after" => signer.valid_after.replace(time(value()?)?).is_some(),
+        "valid-before" => signer.valid_before.replace(time(value()?)?).is_some(),
         "cert-authority" => return Err("authorities of certificates are not supported: name the keys".into()),
         _ => return Err(format!("unknown option `{name}`")),
-    }
-    Ok(())
+    };
+    if is_again { Err(format!("the option `{name}` is there twice")) } else { Ok(()) }
 }
 
-/// Words of a line; blanks in quotes do not end them.
-fn words(line: &str) -> Result<Vec<String>, String> {
-    let mut words = vec![String::new()];
+/// The next word of a line; blanks in quotes do not end it.
+fn next_word<'l>(line: &mut &'l str) -> Result<Option<&'l str>, String> {
+    let rest = line.trim_start();
     let mut quoted = false;
-    for c in line.chars() {
+    let ends = |c: char| {
         quoted ^= c == '"';
-        match (c.is_whitespace() && !quoted, words.last_mut()) {
-            (true, Some(word)) if word.is_empty() => {}
-            (true, _) => words.push(String::new()),
-            (false, Some(word)) => word.push(c),
-            (false, None) => {}
-        }
-    }
-    if quoted { Err("a quote is not closed".to_owned()) } else { Ok(words) }
+        c.is_whitespace() && !quoted
+    };
+    let (word, rest) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
+    *line = rest;
+    if quoted { Err("a quote is not closed".to_owned()) } else { Ok((!word.is_empty()).then_some(word)) }
 }
 
 /// Options with commas between them; commas in quotes do not end them.
@@ -260,7 +253,7 @@ fn options_of(text: &str) -> Vec<&str> {
         quoted ^= c == '"';
         c == ',' && !quoted
     };
-    text.split(ends).filter(|option| !option.is_empty()).collect()
+    text.split(ends).collect()
 }
 
 /// `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, in the local zone, or in UTC with a `Z` at the end.

@@ -119,13 +119,20 @@ fn lines_that_do_not_read_are_refused_with_their_number() {
         "alice".to_owned(),
         "alice ssh-ed25519 AAAA".to_owned(),
         format!("alice cert-authority {good}"),
-        format!("alice namespaces=longshore,colour=red {good}"),
+        format!("alice namespaces=\"longshore\",colour=red {good}"),
         format!("alice valid-after=\"yesterday\" {good}"),
         format!("\"alice {good}"),
+        format!("alice namespaces=longshore {good}"),
+        format!("alice namespaces=\"longshore\", {good}"),
+        format!("alice valid-before=\"20200101\",valid-before=\"20990101\" {good}"),
     ] {
         let (code, text) = allowed(&format!("# a comment\n\n{bad}\n"));
         assert!(code == "LS0119" && text.starts_with("allowed, line 3: "), "{text}");
     }
+    let mut signers = Signers::default();
+    signers
+        .add_allowed(&format!("alice {good} says \"hi\n"), Path::new("allowed"))
+        .expect("a comment is a comment");
     let krl = Signers::default().add_revoked("SSHKRL\n", Path::new("revoked")).expect_err("binary");
     assert_eq!(krl.code(), "LS0119");
 }
@@ -149,7 +156,8 @@ fn a_package_needs_what_the_first_rule_for_each_of_its_tenants_says() {
                   [[rules]]\ntenants = [\"acme\"]\npolicy = \"require\"\nroles = [\"author\", \"builder\"]\n\
                   [[rules]]\npackages = [\"billing\"]\npolicy = \"require\"\nsigners = [\"alice@example.org\"]\n";
     let trust = trust(policy, &allowed).expect("reads");
-    assert_eq!(trust.downgrade(), Downgrade::Allow);
+    let downgrade = |name: &str| trust.downgrade(&PackageName::from(name), &BTreeSet::new());
+    assert_eq!((downgrade("other"), downgrade("billing")), (Downgrade::Allow, Downgrade::Refuse));
     let findings = |signed: &[(&PrivateKey, Role)]| -> Vec<Finding> {
         let of = |(key, role): &(&PrivateKey, Role)| {
             let signature = Signature::sign(key, *role, &digest("a")).expect("signs");
@@ -181,15 +189,42 @@ fn a_package_needs_what_the_first_rule_for_each_of_its_tenants_says() {
 }
 
 #[test]
+fn a_rule_has_what_it_does_not_say_from_the_top_and_names_signers_by_patterns() {
+    let alice = key();
+    let allowed = format!("alice@acme.example {}\n", public(&alice));
+    let policy = "policy = \"require\"\nallowed_signers = \"allowed\"\nroles = [\"author\"]\n\
+                  [[rules]]\npackages = [\"billing\"]\nsigners = [\"*@acme.example\"]\n";
+    let trust = trust(policy, &allowed).expect("reads");
+    let decide = |signed: &[Role]| {
+        let judge = |role: &Role| {
+            let signature = Signature::sign(&alice, *role, &digest("a")).expect("signs");
+            trust.signers.judge(&signature, &digest("a"), 0)
+        };
+        let findings: Vec<Finding> = signed.iter().map(judge).collect();
+        trust.decide(&PackageName::from("billing"), &BTreeSet::new(), &findings)
+    };
+    assert!(matches!(decide(&[Role::Author]), Decision::Trusted { .. }));
+    assert!(matches!(decide(&[Role::Builder]), Decision::Untrusted { is_refused: true, .. }));
+    assert!(matches!(decide(&[]), Decision::Untrusted { is_refused: true, .. }));
+}
+
+#[test]
 fn a_policy_that_does_not_read_is_refused() {
     let code = |policy: &str| trust(policy, "").expect_err("bad").code();
     assert_eq!(code("policy = \"require\"\n"), "LS0120", "no signers");
     assert_eq!(code("policy = \"maybe\"\nallowed_signers = \"allowed\"\n"), "LS0120");
     assert_eq!(code("polcy = \"require\"\nallowed_signers = \"allowed\"\n"), "LS0120");
-    assert_eq!(code("allowed_signers = \"allowed\"\n[[rules]]\nnames = [\"x\"]\n"), "LS0120");
-    assert_eq!(code("allowed_signers = \"nowhere\"\n"), "LS0101");
+    assert_eq!(
+        code("policy = \"off\"\nallowed_signers = \"allowed\"\n[[rules]]\nnames = [\"x\"]\n"),
+        "LS0120"
+    );
+    assert_eq!(code("policy = \"warn\"\nallowed_signers = \"nowhere\"\n"), "LS0101");
     let required = trust("policy = \"require\"\nallowed_signers = \"allowed\"\n", "").expect("reads");
-    assert_eq!(required.downgrade(), Downgrade::Refuse, "what is signed is not taken back by itself");
+    let downgrade = required.downgrade(&PackageName::from("p"), &BTreeSet::new());
+    assert_eq!(downgrade, Downgrade::Refuse, "what is signed is not taken back by itself");
+    // What would mean nothing is refused: it was meant.
+    assert_eq!(code("allowed_signers = \"allowed\"\nroles = [\"author\"]\n"), "LS0120", "no policy");
+    assert_eq!(code("policy = \"off\"\nsigners = [\"a\"]\nallowed_signers = \"allowed\"\n"), "LS0120");
 }
 
 #[test]
@@ -214,6 +249,12 @@ fn signatures_travel_inside_an_archive_and_change_nothing_else() {
         twice,
         "once for a key"
     );
+    let other = Signature::sign(&key(), Role::Author, &digest_of_files([("other", "sum")])).expect("signs");
+    assert_eq!(with_signatures(&bytes, &[other], path).expect_err("of another package").code(), "LS0117");
+    let many: Vec<Signature> = (0..=MAX_SIGNATURES)
+        .map(|_| Signature::sign(&key(), Role::Author, &digest).expect("signs"))
+        .collect();
+    assert_eq!(with_signatures(&bytes, &many, path).expect_err("too many").code(), "LS0104");
     let mut archive = open(&twice);
     assert_eq!(*archive.digest(), digest);
     assert_eq!(archive.signatures().expect("reads"), [author, builder]);

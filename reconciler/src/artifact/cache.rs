@@ -1,6 +1,7 @@
 //! The artifact cache: verified libraries, each in a folder named by its digest. It outlives their sources.
 
 use crate::artifact::assets::Assets;
+use crate::artifact::warning::Warning;
 use crate::error::Error;
 use longshore_package::trust::{Decision, Signature};
 use longshore_package::{Declared, Digest, Manifest, StaticRecord, sha256_hex};
@@ -22,6 +23,7 @@ pub struct VerifiedArtifact {
     pub(super) bytes: u64,
     pub(super) sha256: String,
     pub(super) record: StaticRecord,
+    pub(super) warnings: Vec<Warning>,
     pub(super) signatures: Vec<Signature>,
     pub(super) trust: Decision,
     pub(super) judged_at: i64,
@@ -242,6 +244,11 @@ impl VerifiedArtifact {
     /// The library's static record.
     pub fn record(&self) -> &StaticRecord {
         &self.record
+    }
+
+    /// Findings that do not keep it from being loaded.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// Its signatures, as they were when it was verified.

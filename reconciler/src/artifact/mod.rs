@@ -11,7 +11,7 @@ pub(crate) mod verify;
 pub(crate) mod warning;
 
 pub use cache::VerifiedArtifact;
-pub use policy::{IsolationPolicy, VerifyOptions};
+pub use policy::{IsolationPolicy, Known, VerifyOptions};
 pub use read::{Build, ReadPackage, identify, read, signature_file, signatures_of};
 pub use trust::TrustSource;
 pub use verify::{VerifiedPackage, from_cache, verify};

@@ -1,6 +1,7 @@
 //! Options of the checks.
 
 use crate::artifact::trust::TrustSource;
+use longshore_package::trust::Signature;
 use longshore_package::{ArchiveLimits, Isolation, Manifest, PackageName, Policy};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,8 +30,17 @@ pub struct VerifyOptions {
     pub isolation: IsolationPolicy,
     /// The signatures that packages need; none when nobody asks for any.
     pub trust: Option<Arc<TrustSource>>,
-    /// When this host took the package in first, in milliseconds since 1970: a key that was valid then stays good for it.
-    pub taken_in_at: Option<i64>,
+    /// What is recorded of the package, when it was taken in before.
+    pub known: Option<Known>,
+}
+
+/// What is recorded of a package that was taken in before.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// When that was, in milliseconds since 1970: a key that has expired since stays good for it.
+    pub taken_in_at: i64,
+    /// The signatures that it had: those that are of its digest stay good, whatever copy of it is read.
+    pub signatures: Vec<Signature>,
 }
 
 /// Which packages run in a process of their own, beside those whose manifest asks for it.

@@ -6,7 +6,7 @@ use crate::error::Error;
 use longshore_package::trust::{Decision, Finding, MAX_SIGNATURE, MAX_SIGNATURES, Signature, Trust};
 use longshore_package::{
     Archive, Digest, Error as PackageError, Isolation, Limits, Manifest, PackageSection, PackedLibrary,
-    StaticRecord, digest_of_files, host_target, sha256_hex, target_path,
+    StaticRecord, check_signature_count, digest_of_files, host_target, read_text, sha256_hex, target_path,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -116,6 +116,7 @@ pub fn read(path: &Path, build: &Build, options: &VerifyOptions) -> Result<ReadP
         read_library(path, build, options)
     }?;
     package.signatures.extend(detached_signatures(path)?);
+    check_signature_count(package.signatures.len())?;
     Ok(package)
 }
 
@@ -129,6 +130,7 @@ pub fn signatures_of(path: &Path, options: &VerifyOptions) -> Result<Vec<Signatu
         signatures = Archive::open(path, options.limits)?.signatures()?;
     }
     signatures.extend(detached_signatures(path)?);
+    check_signature_count(signatures.len())?;
     Ok(signatures)
 }
 
@@ -144,18 +146,13 @@ pub(crate) const SIGNATURE_SUFFIX: &str = ".sig";
 
 fn detached_signatures(path: &Path) -> Result<Vec<Signature>, Error> {
     let file = signature_file(path);
-    let unreadable = |source| PackageError::Read { path: file.clone(), source };
-    let size = match fs::metadata(&file) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(error).into()),
+    let text = match read_text(&file, (MAX_SIGNATURE * MAX_SIGNATURES) as u64) {
+        Ok(text) => text,
+        Err(PackageError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error.into()),
     };
-    let limit = (MAX_SIGNATURE * MAX_SIGNATURES) as u64;
-    if size > limit {
-        let what = format!("the size of {}", file.display());
-        return Err(PackageError::OverLimit { what, actual: size, limit }.into());
-    }
-    let text = fs::read_to_string(&file).map_err(unreadable)?;
     Ok(Signature::parse_all(&text, &file.display().to_string())?)
 }
 

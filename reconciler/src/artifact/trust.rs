@@ -2,10 +2,11 @@
 
 use crate::artifact::cache::FileIdentity;
 use crate::error::Error;
-use longshore_package::trust::{Decision, Finding, Signature, Trust};
-use longshore_package::{Digest, PackageName, StaticRecord};
+use longshore_package::trust::{Decision, Finding, MAX_SIGNATURES, Signature, Standing, Trust};
+use longshore_package::{Digest, Error as PackageError, PackageName, StaticRecord};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,7 +22,7 @@ pub struct TrustSource {
 /// A policy as it was read.
 #[derive(Debug, Clone)]
 struct Read {
-    files: Vec<(PathBuf, Option<FileIdentity>)>,
+    files: Files,
     /// Counts from 1 with each change.
     version: u64,
     /// None when there is no policy.
@@ -65,20 +66,79 @@ impl TrustSource {
             Some(known) => known.version + 1,
             None => 1,
         };
-        // Its identity comes first: a change while it is read is found out the next time.
-        let own = FileIdentity::of(&self.path).ok();
-        let mut files = vec![(self.path.clone(), own)];
-        let trust = if self.is_optional && own.is_none() {
-            None
+        let had_one = read.as_ref().is_some_and(|known| known.trust.is_some());
+        let is_absent = std::fs::symlink_metadata(&self.path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        // One that is gone is a fault: whoever wants none says `policy = "off"`.
+        let (files, trust) = if self.is_optional && is_absent && !had_one {
+            (vec![(self.path.clone(), None)], None)
         } else {
-            let trust = Trust::read(&self.path).map_err(|source| Error::TrustPolicy { source })?;
-            let others = trust.files().iter().skip(1);
-            files.extend(others.map(|path| (path.clone(), FileIdentity::of(path).ok())));
-            Some(Arc::new(trust))
+            let (files, trust) = read_policy(&self.path).map_err(|source| Error::TrustPolicy { source })?;
+            (files, Some(Arc::new(trust)))
         };
         *read = Some(Read { files, version, trust: trust.clone() });
         Ok(Current { version, trust })
     }
+}
+
+/// Most times that a policy is read because it names other files than a moment ago.
+const READINGS: usize = 4;
+
+type Files = Vec<(PathBuf, Option<FileIdentity>)>;
+
+/// Reads a policy. The identities of its files are taken before they are read: a later change gives others.
+fn read_policy(path: &Path) -> Result<(Files, Trust), PackageError> {
+    let mut names = vec![path.to_owned()];
+    for _ in 0..READINGS {
+        let files: Files = names.iter().map(|path| (path.clone(), FileIdentity::of(path).ok())).collect();
+        let trust = Trust::read(path)?;
+        if trust.files() == names {
+            names.iter().try_for_each(|file| check_own(file))?;
+            return Ok((files, trust));
+        }
+        names = trust.files().to_vec();
+    }
+    let message = "it names other files each time that it is read".to_owned();
+    Err(PackageError::TrustPolicy { path: path.to_owned(), message })
+}
+
+/// Refuses a file that others may write to: whoever does decides whom this host trusts.
+#[cfg(unix)]
+fn check_own(path: &Path) -> Result<(), PackageError> {
+    use nix::unistd::{getegid, geteuid};
+    use std::os::unix::fs::MetadataExt;
+    let unreadable = |source| PackageError::Read { path: path.to_owned(), source };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    let (owner, mode) = (metadata.uid(), metadata.mode());
+    let by_group = mode & 0o020 != 0 && metadata.gid() != getegid().as_raw();
+    let message = if owner != geteuid().as_raw() && owner != 0 {
+        format!("it belongs to user {owner}")
+    } else if mode & 0o002 != 0 || by_group {
+        format!("others may write to it (mode {:o})", mode & 0o7777)
+    } else {
+        return Ok(());
+    };
+    Err(PackageError::TrustPolicy { path: path.to_owned(), message })
+}
+
+#[cfg(not(unix))]
+fn check_own(_: &Path) -> Result<(), PackageError> {
+    Ok(())
+}
+
+/// The tenants of a package's workflows.
+pub(crate) fn tenants(record: &StaticRecord) -> BTreeSet<&str> {
+    record.workflows.iter().map(|workflow| workflow.tenant.as_str()).collect()
+}
+
+/// Adds signatures that are of a digest to others. True when there are more than before.
+pub(crate) fn merge(into: &mut Vec<Signature>, others: &[Signature], digest: &Digest) -> bool {
+    let before = into.len();
+    for signature in others {
+        if into.len() < MAX_SIGNATURES && !into.contains(signature) && signature.is_of(digest) {
+            into.push(signature.clone());
+        }
+    }
+    into.len() > before
 }
 
 /// A package as far as trust is concerned.
@@ -90,27 +150,32 @@ pub(crate) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Judges the signatures by the keys of a policy.
-    pub(crate) fn judge(&self, trust: &Trust, at: i64) -> Vec<Finding> {
-        let judge = |signature| trust.signers.judge(signature, self.digest, at);
+    /// Judges the signatures by the keys of a policy, as they are now. A key that has expired since the package was taken in
+    /// stays good for it.
+    pub(crate) fn judge(&self, trust: &Trust, taken_in_at: i64) -> Vec<Finding> {
+        let now = now_ms();
+        let judge = |signature| {
+            let finding = trust.signers.judge(signature, self.digest, now);
+            match finding.standing {
+                Standing::Expired { .. } => trust.signers.judge(signature, self.digest, taken_in_at.min(now)),
+                _ => finding,
+            }
+        };
         self.signatures.iter().map(judge).collect()
     }
 
-    /// Decides by a policy. Keys have to be valid at `at`, in milliseconds since 1970.
-    pub(crate) fn decide(&self, trust: &Trust, at: i64) -> Decision {
-        let findings = self.judge(trust, at);
-        let tenants: BTreeSet<&str> =
-            self.record.workflows.iter().map(|workflow| workflow.tenant.as_str()).collect();
-        trust.decide(self.name, &tenants, &findings)
+    /// Decides by a policy.
+    pub(crate) fn decide(&self, trust: &Trust, taken_in_at: i64) -> Decision {
+        trust.decide(self.name, &tenants(self.record), &self.judge(trust, taken_in_at))
     }
 
     /// As [`Subject::decide`], refusing what the policy refuses.
-    pub(crate) fn admit(&self, source: Option<&TrustSource>, at: i64) -> Result<Decision, Error> {
+    pub(crate) fn admit(&self, source: Option<&TrustSource>, taken_in_at: i64) -> Result<Decision, Error> {
         let trust = match source {
             Some(source) => source.policy()?,
             None => None,
         };
-        match trust.map(|trust| self.decide(&trust, at)) {
+        match trust.map(|trust| self.decide(&trust, taken_in_at)) {
             None => Ok(Decision::Unchecked),
             Some(Decision::Untrusted { is_refused: true, reasons }) => Err(Error::Untrusted { reasons }),
             Some(decision) => Ok(decision),

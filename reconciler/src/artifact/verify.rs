@@ -2,19 +2,19 @@
 
 use crate::artifact::assets::Assets;
 use crate::artifact::cache::{self, FileIdentity, VerifiedArtifact};
-use crate::artifact::policy::VerifyOptions;
+use crate::artifact::policy::{Known, VerifyOptions};
 use crate::artifact::read::{Build, ReadPackage, manifest_of, read};
-use crate::artifact::trust::now_ms;
+use crate::artifact::trust::{merge, now_ms};
 use crate::artifact::warning::Warning;
 use crate::error::Error;
 use longshore_package::trust::{Decision, Signature};
 use longshore_package::{
     Archive, Digest, Drift, Isolation, MANIFEST_PATH, Manifest, PackedLibrary, SUMS_PATH, StaticRecord, Sums,
-    check_compatibility, digest_of_files, is_never_unmapped, sha256_hex, target_path,
+    check_compatibility, digest_of_files, host_target, is_never_unmapped, sha256_hex, target_path,
 };
 use longshore_store::ArtifactRow;
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// A package file that was read and checked, its library not yet in the artifact cache.
@@ -48,7 +48,10 @@ pub fn verify(path: &Path, options: &VerifyOptions) -> Result<VerifiedPackage, E
 }
 
 fn check(mut package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
-    let judged_at = options.taken_in_at.unwrap_or_else(now_ms);
+    if let Some(known) = &options.known {
+        merge(&mut package.signatures, &known.signatures, &package.digest);
+    }
+    let judged_at = options.known.as_ref().map_or_else(now_ms, |known| known.taken_in_at);
     let trust = package.subject().admit(options.trust.as_deref(), judged_at)?;
     let library = package.take_library()?;
     let ReadPackage { digest, manifest, target, record, signatures, archive, .. } = package;
@@ -100,31 +103,83 @@ pub fn from_cache(
 ) -> Result<VerifiedArtifact, Error> {
     let digest = row.digest.clone();
     let miss = |message: String| Error::CacheMiss { digest: row.digest.clone(), message };
-    let (Some(name), Some(sha256)) = (&row.library, &row.library_sha256) else {
-        return Err(miss("it was evicted".into()));
-    };
-    if !is_plain_name(name) {
-        return Err(miss(format!("`{name}` is not the name of a file")));
-    }
-    let path = cache.join(digest.as_str()).join(name);
+    let cached = CachedFiles::of(row, &cache.join(digest.as_str())).map_err(miss)?;
+    let CachedFiles { path, sha256, target, packed } = cached;
     let unreadable = |e: std::io::Error| miss(format!("{}: {e}", path.display()));
     let identity = FileIdentity::of(&path).map_err(unreadable)?;
     let bytes = fs::read(&path).map_err(unreadable)?;
-    if sha256_hex(&bytes) != *sha256 {
+    if sha256_hex(&bytes) != sha256 {
         return Err(miss(format!("{} was changed", path.display())));
     }
     let record = StaticRecord::of_library(&bytes)?;
-    let (manifest, assets) = match of_digest(row, name, sha256, cache).map_err(miss)? {
+    let (manifest, assets) = match packed {
         Some((manifest, assets)) => (manifest, Some(assets)),
         None => (manifest_of(&record)?, None),
     };
-    let library = Some(PackedLibrary { name: name.clone(), bytes, sha256: sha256.clone() });
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let library = Some(PackedLibrary { name, bytes, sha256 });
     let signatures = Signature::parse_all(&row.signatures, "the record of its signatures")?;
-    let target = row.target.clone();
+    let known = Known { taken_in_at: row.added_at, signatures: Vec::new() };
+    let options = VerifyOptions { known: Some(known), ..options.clone() };
     let targets = vec![target.clone()];
     let package =
         ReadPackage { digest, manifest, targets, target, record, signatures, library, archive: None };
-    Ok(check(package, options)?.at(path, identity, assets))
+    Ok(check(package, &options)?.at(path, identity, assets))
+}
+
+/// The files of a cached digest, as far as they are bound to it, whatever the database says.
+struct CachedFiles {
+    /// The library.
+    path: PathBuf,
+    sha256: String,
+    target: String,
+    /// Manifest and assets; none of a bare library.
+    packed: Option<(Manifest, Assets)>,
+}
+
+impl CachedFiles {
+    fn of(row: &ArtifactRow, folder: &Path) -> Result<Self, String> {
+        let (Some(library), Some(sha256)) = (&row.library, &row.library_sha256) else {
+            return Err("it was evicted".to_owned());
+        };
+        match fs::read_to_string(folder.join(SUMS_PATH)) {
+            Ok(text) => Self::of_archive(&text, folder, &row.digest),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Of a bare library, the digest is that of its one file.
+                let packed = target_path(&row.target, library);
+                if !is_plain_name(library)
+                    || digest_of_files([(packed.as_str(), sha256.as_str())]) != row.digest
+                {
+                    return Err(format!("{}: {error}", folder.join(SUMS_PATH).display()));
+                }
+                let (path, sha256, target) = (folder.join(library), sha256.clone(), row.target.clone());
+                Ok(Self { path, sha256, target, packed: None })
+            }
+            Err(error) => Err(format!("{}: {error}", folder.join(SUMS_PATH).display())),
+        }
+    }
+
+    /// Of an archive: the library for this host, which several hosts of one database may not have in common.
+    fn of_archive(sums: &str, folder: &Path, digest: &Digest) -> Result<Self, String> {
+        let changed = |name: &str| format!("{} was changed", folder.join(name).display());
+        let sums = Sums::parse(sums).ok().filter(|sums| sums.digest() == *digest);
+        let sums = sums.ok_or_else(|| changed(SUMS_PATH))?;
+        let is_packed = |path: &str, bytes: &[u8]| sums.of(path) == Some(&sha256_hex(bytes));
+        let read = |name: &str| {
+            let bytes =
+                fs::read(folder.join(name)).map_err(|e| format!("{}: {e}", folder.join(name).display()))?;
+            if is_packed(name, &bytes) { Ok(bytes) } else { Err(changed(name)) }
+        };
+        let manifest =
+            Manifest::parse(&String::from_utf8_lossy(&read(MANIFEST_PATH)?)).map_err(|e| e.to_string())?;
+        sums.assets().try_for_each(|asset| read(asset).map(drop))?;
+        let target = host_target();
+        let library = sums.library_of(&target).ok_or_else(|| format!("it has no build for {target}"))?;
+        let name = library.rsplit('/').next().unwrap_or(library);
+        let sha256 = sums.of(library).unwrap_or_default().to_owned();
+        let assets = Assets::new(folder.to_owned(), digest.clone());
+        Ok(Self { path: folder.join(name), sha256, target, packed: Some((manifest, assets)) })
+    }
 }
 
 /// Stores the assets of an archive beside its library, and manifest and sums: what a digest stands for is compared with them
@@ -138,34 +193,6 @@ fn store_assets(archive: &mut Archive<BufReader<File>>, folder: &Path) -> Result
     cache::write(folder, MANIFEST_PATH, &archive.file(MANIFEST_PATH)?)?;
     cache::write(folder, SUMS_PATH, archive.sums().to_text().as_bytes())?;
     Ok(Assets::new(folder.to_owned(), archive.digest().clone()))
-}
-
-/// Manifest and assets of a cached digest, whose library has to be the one with this sum, whatever the database says; none of a
-/// bare library, whose digest is that of its one file.
-fn of_digest(
-    row: &ArtifactRow,
-    library: &str,
-    sha256: &str,
-    cache: &Path,
-) -> Result<Option<(Manifest, Assets)>, String> {
-    let path = target_path(&row.target, library);
-    if digest_of_files([(path.as_str(), sha256)]) == row.digest {
-        return Ok(None);
-    }
-    let folder = cache.join(row.digest.as_str());
-    let read = |name: &str| {
-        let file = folder.join(name);
-        fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))
-    };
-    let (sums, manifest) = (read(SUMS_PATH)?, read(MANIFEST_PATH)?);
-    let sums = Sums::parse(&sums).ok().filter(|sums| sums.digest() == row.digest);
-    let sums = sums.ok_or_else(|| format!("{} was changed", folder.join(SUMS_PATH).display()))?;
-    let is_packed = |path: &str, sum: &str| sums.of(path) == Some(sum);
-    if !is_packed(&path, sha256) || !is_packed(MANIFEST_PATH, &sha256_hex(manifest.as_bytes())) {
-        return Err("its library or its manifest is not that of its digest".to_owned());
-    }
-    let manifest = Manifest::parse(&manifest).map_err(|e| e.to_string())?;
-    Ok(Some((manifest, Assets::new(folder, row.digest.clone()))))
 }
 
 /// True of a file's name without a folder: whoever may write to the database must not choose another place.
@@ -198,6 +225,7 @@ impl VerifiedPackage {
             bytes: self.library.bytes.len() as u64,
             sha256: self.library.sha256,
             record: self.record,
+            warnings: self.warnings,
             signatures: self.signatures,
             trust: self.trust,
             judged_at: self.judged_at,

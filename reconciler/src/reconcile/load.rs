@@ -59,7 +59,7 @@ impl Reconciler {
         failed.map_or(Ok(()), |error| Err(Error::Store(error)))
     }
 
-    fn give_up_unwanted(&mut self, wanted: &BTreeMap<Digest, Purpose>) {
+    pub(super) fn give_up_unwanted(&mut self, wanted: &BTreeMap<Digest, Purpose>) {
         let unwanted: Vec<Digest> =
             self.loadings.all.keys().filter(|digest| !wanted.contains_key(*digest)).cloned().collect();
         for digest in unwanted {

@@ -1,7 +1,8 @@
 //! Everything that comes before a generation is registered: checks, artifact cache, probe, opening.
 
 use crate::artifact::cache::VerifiedArtifact;
-use crate::artifact::policy::VerifyOptions;
+use crate::artifact::policy::{Known, VerifyOptions};
+use crate::artifact::trust::tenants;
 use crate::artifact::verify::{from_cache, verify};
 use crate::artifact::warning::Warning;
 use crate::blocking::blocking;
@@ -14,8 +15,8 @@ use crate::runtime::linker::Linker;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::probe::{ProbeOptions, probe};
 use longshore_engine::Clock;
-use longshore_package::trust::Downgrade;
-use longshore_package::{Digest, Isolation, PackageName};
+use longshore_package::trust::{Downgrade, Signature, Trust};
+use longshore_package::{Digest, Isolation, PackageName, StaticRecord};
 use longshore_store::{ArtifactRow, PackageRow, Store, Verdict, VerdictRow};
 use semver::Version;
 use std::collections::{BTreeMap, HashSet};
@@ -65,6 +66,47 @@ pub(super) async fn cached(
     blocking(move || from_cache(&row, &cache, &options)).await
 }
 
+/// The options for a digest, with what is recorded of it.
+pub(super) async fn with_known(
+    options: &VerifyOptions,
+    digest: &Digest,
+    store: &Store,
+) -> Result<VerifyOptions, Error> {
+    let mut options = options.clone();
+    if options.trust.is_some() {
+        options.known = ArtifactRow::find(store, digest).await?.map(|row| Known {
+            taken_in_at: row.added_at,
+            signatures: Signature::parse_all(&row.signatures, "the record").unwrap_or_default(),
+        });
+    }
+    Ok(options)
+}
+
+/// Refuses a version that is lower than the one that ran before, where the policy says so and nobody asked for it.
+pub(super) async fn check_downgrade(
+    package: &Desired,
+    record: &StaticRecord,
+    options: &VerifyOptions,
+    store: &Store,
+) -> Result<(), Error> {
+    let Some(source) = options.trust.clone().filter(|_| package.overridden_by.is_none()) else {
+        return Ok(());
+    };
+    let policy = blocking(move || source.policy()).await?;
+    let refuses = |policy: Arc<Trust>| policy.downgrade(&package.name, &tenants(record)) == Downgrade::Refuse;
+    if !policy.is_some_and(refuses) {
+        return Ok(());
+    }
+    let before = PackageRow::find(store, &package.name).await?;
+    let Some(before) = before.filter(|before| before.digest != package.digest) else { return Ok(()) };
+    match (Version::parse(&package.version), Version::parse(&before.version)) {
+        (Ok(offered), Ok(accepted)) if offered < accepted => {
+            Err(Error::Downgrade { offered: package.version.clone(), accepted: before.version })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Counts an opening of a library by this process, whichever host of it that is. Returns how many there were before:
 /// whether one was given back shows only when it is too late.
 fn note_opening(library: &Path) -> usize {
@@ -86,21 +128,21 @@ impl Loader {
         package: Option<&Desired>,
         open_packages: &HashSet<PackageName>,
     ) -> Result<Verified, Error> {
-        if let Some(package) = package {
-            self.check_downgrade(package).await?;
-        }
-        let options = self.verify_options(digest).await?;
-        let (artifact, warnings) = match package.map(|package| &package.origin) {
-            Some(Origin::File(path)) => self.load_file(path.clone(), digest.clone(), options).await?,
-            Some(Origin::Cache) | None => {
-                let artifact = cached(digest, &self.journal.store, &self.cache, &options).await?;
-                (artifact, Vec::new())
+        let store = &self.journal.store;
+        let artifact = match package.map(|package| &package.origin) {
+            Some(Origin::File(path)) => {
+                let options = with_known(&self.verify, digest, store).await?;
+                self.load_file(path.clone(), digest.clone(), options).await?
             }
+            Some(Origin::Cache) | None => cached(digest, store, &self.cache, &self.verify).await?,
         };
+        if let Some(package) = package.filter(|_| !self.may_go_back) {
+            check_downgrade(package, artifact.record(), &self.verify, store).await?;
+        }
         let manifest = artifact.manifest();
         let in_process = self.verify.isolation.of(manifest) == Isolation::InProcess;
         self.probe(&artifact, in_process && open_packages.contains(&manifest.package.name)).await?;
-        Ok(Verified { artifact, warnings })
+        Ok(Verified { warnings: artifact.warnings().to_vec(), artifact })
     }
 
     async fn load_file(
@@ -108,7 +150,7 @@ impl Loader {
         path: PathBuf,
         expected: Digest,
         options: VerifyOptions,
-    ) -> Result<(VerifiedArtifact, Vec<Warning>), Error> {
+    ) -> Result<VerifiedArtifact, Error> {
         let cache = self.cache.clone();
         blocking(move || {
             fail::fail_point!("reconciler.reading");
@@ -116,40 +158,9 @@ impl Loader {
             if package.digest != expected {
                 return Err(Error::Replaced { path });
             }
-            let warnings = package.warnings.clone();
-            Ok((package.store(&cache)?, warnings))
+            package.store(&cache)
         })
         .await
-    }
-
-    /// The options for a digest: keys that were valid when this host took it in stay good for it.
-    async fn verify_options(&self, digest: &Digest) -> Result<VerifyOptions, Error> {
-        let mut options = self.verify.clone();
-        if options.trust.is_some() {
-            let known = ArtifactRow::find(&self.journal.store, digest).await?;
-            options.taken_in_at = known.map(|row| row.added_at);
-        }
-        Ok(options)
-    }
-
-    /// Refuses a version that is lower than the one that ran before, where the policy says so and nobody asked for it.
-    async fn check_downgrade(&self, package: &Desired) -> Result<(), Error> {
-        let Some(source) = self.verify.trust.clone() else { return Ok(()) };
-        if self.may_go_back || package.overridden_by.is_some() {
-            return Ok(());
-        }
-        let policy = blocking(move || source.policy()).await?;
-        if policy.is_none_or(|policy| policy.downgrade() == Downgrade::Allow) {
-            return Ok(());
-        }
-        let before = PackageRow::find(&self.journal.store, &package.name).await?;
-        let Some(before) = before.filter(|before| before.digest != package.digest) else { return Ok(()) };
-        match (Version::parse(&package.version), Version::parse(&before.version)) {
-            (Ok(offered), Ok(accepted)) if offered < accepted => {
-                Err(Error::Downgrade { offered: package.version.clone(), accepted: before.version })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Opens a digest, in this process under a path that was never opened in it.

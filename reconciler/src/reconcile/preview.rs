@@ -7,7 +7,7 @@ use crate::plan::model::{Action, Deferred, Desired, Drain, Observed, Origin, Pla
 use crate::plan::plan;
 use crate::reconcile::observe::pass_inputs;
 use crate::reconcile::options::Options;
-use crate::reconcile::prepare::cached;
+use crate::reconcile::prepare::{cached, check_downgrade, with_known};
 use crate::source::events::FileEvents;
 use crate::source::offers::Offers;
 use longshore_package::{Change, Digest, StaticRecord, diff};
@@ -130,6 +130,10 @@ async fn step(
     let Some(package) = package else { return Ok(step) };
     match record_of(&package, options, store).await {
         Ok(new) => {
+            match check_downgrade(&package, &new, &options.verify, store).await {
+                Err(Error::Store(error)) => return Err(Error::Store(error)),
+                checked => step.refused = checked.err(),
+            }
             if let Some(old) = replaces {
                 step.changes = match cached(&old, store, &options.cache, &options.verify).await {
                     Ok(old) => Some(diff(old.record(), &new)),
@@ -147,7 +151,8 @@ async fn step(
 async fn record_of(package: &Desired, options: &Options, store: &Store) -> Result<StaticRecord, Error> {
     match &package.origin {
         Origin::File(path) => {
-            let (path, verify_options) = (path.clone(), options.verify.clone());
+            let verify_options = with_known(&options.verify, &package.digest, store).await?;
+            let path = path.clone();
             blocking(move || Ok(verify(&path, &verify_options)?.record)).await
         }
         Origin::Cache => {

@@ -173,6 +173,12 @@ pub struct Reconciler {
     pub(super) unsettled: bool,
     /// The version of the trust policy that loaded packages were judged by; none before the first pass.
     pub(super) trust_version: Option<u64>,
+    /// Files that were changed, or signed, and hold the same digests as before: they are looked at by the next pass.
+    pub(super) touched: Vec<(PathBuf, Digest)>,
+    /// Decisions of the trust policy that are not recorded yet, in words.
+    pub(super) decisions: Vec<(PackageName, String)>,
+    /// When the overrides of the last pass were made, by package.
+    pub(super) seen_overrides: HashMap<PackageName, i64>,
     /// The fault of the trust policy that was logged last.
     pub(super) trust_fault: Option<String>,
     /// Subjects that have conditions in the database; none before the first pass.
@@ -249,6 +255,9 @@ impl Reconciler {
             unsettled: true,
             trust_version: None,
             trust_fault: None,
+            touched: Vec::new(),
+            decisions: Vec::new(),
+            seen_overrides: HashMap::new(),
             noted: None,
             unmigrated: Vec::new(),
             unrecorded: Vec::new(),

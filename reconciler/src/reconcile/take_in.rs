@@ -1,11 +1,13 @@
 //! A file that an override asks for: verified, and stored in the artifact cache.
 
 use crate::artifact::cache::VerifiedArtifact;
+use crate::artifact::read::identify;
 use crate::artifact::verify::verify;
 use crate::blocking::blocking;
 use crate::error::Error;
 use crate::reconcile::journal::taken_in;
 use crate::reconcile::options::Options;
+use crate::reconcile::prepare::with_known;
 use longshore_store::Store;
 use std::path::Path;
 
@@ -15,7 +17,10 @@ use std::path::Path;
 /// # Errors
 /// The refusal of the package, [`Error::CacheWrite`], [`Error::Store`].
 pub async fn take_in(path: &Path, options: &Options, store: &Store) -> Result<VerifiedArtifact, Error> {
-    let (path, verify_options, cache) = (path.to_owned(), options.verify.clone(), options.cache.clone());
+    let (file, verify_options) = (path.to_owned(), options.verify.clone());
+    let (digest, _) = blocking(move || identify(&file, &verify_options)).await?;
+    let verify_options = with_known(&options.verify, &digest, store).await?;
+    let (path, cache) = (path.to_owned(), options.cache.clone());
     let artifact = blocking(move || verify(&path, &verify_options)?.store(&cache)).await?;
     taken_in(store, &artifact, options.clock.now_ms()).await?;
     Ok(artifact)

@@ -149,7 +149,7 @@ fn signed_package(path: &Path) -> Option<PathBuf> {
 
 fn note_signatures(path: &Path, package: PathBuf, listing: &mut Listing) {
     // One that is not there, or cannot be looked at, is no reason to read its package again.
-    if let Ok(identity) = FileIdentity::of(path) {
+    if let Ok(Some((identity, _))) = FileIdentity::of_file(path) {
         listing.signatures.insert(package, identity);
     }
 }

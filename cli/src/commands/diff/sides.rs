@@ -37,7 +37,9 @@ pub(super) fn of_directory(path: &Path, target: Option<&str>) -> anyhow::Result<
 /// The packages of these names that the host of a home is to run.
 pub(super) async fn of_home(home: &Home, names: &BTreeSet<&PackageName>) -> anyhow::Result<Side> {
     let store = home.open_read_only().await?;
-    let options = home.reconciler_options(Vec::new());
+    let mut options = home.reconciler_options(Vec::new());
+    // They are looked at, and not run.
+    options.verify.trust = None;
     let mut packages = Vec::new();
     for row in PackageRow::all(&store).await? {
         if row.state != PackageState::Desired || !names.contains(&row.name) {
