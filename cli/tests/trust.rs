@@ -300,7 +300,10 @@ fn a_host_loads_what_is_signed_drops_what_is_revoked_and_goes_back_only_when_tol
     let refused = longshore.run(&["packages", "add", text(&old), "--json"]);
     assert_eq!(refused.error_code(), "LS0119", "{}", refused.stdout);
     longshore.wait_until("the log says so", || longshore.log().contains("trust policy cannot be used"));
+    longshore.wait_until("a condition says so", || problems(&longshore).contains("LS0119"));
     assert_eq!(active(&longshore), ["billing 1.0.0"]);
+    write(&longshore, "allowed", &alice);
+    longshore.wait_until("the condition goes", || !problems(&longshore).contains("LS0119"));
     assert_eq!(host.stop(), Some(0));
 }
 

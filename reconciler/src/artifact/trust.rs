@@ -47,6 +47,11 @@ impl TrustSource {
         Self { path: absolute(path), is_optional: true, read: Mutex::new(None) }
     }
 
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The policy as it is now; none when there is none.
     ///
     /// # Errors

@@ -107,7 +107,8 @@ impl Reconciler {
 
     /// The files whose conditions stay.
     fn files_of_note(&self) -> HashSet<String> {
-        let files = self.offers.problems().chain(self.superseded.iter().map(PathBuf::as_path));
+        let policy = self.trust_fault.as_ref().map(|(path, _)| path.as_path());
+        let files = self.offers.problems().chain(self.superseded.iter().map(PathBuf::as_path)).chain(policy);
         files.map(|path| Subject::File(path).to_string()).collect()
     }
 

@@ -179,8 +179,8 @@ pub struct Reconciler {
     pub(super) decisions: Vec<(PackageName, String)>,
     /// When the overrides of the last pass were made, by package.
     pub(super) seen_overrides: HashMap<PackageName, i64>,
-    /// The fault of the trust policy that was logged last.
-    pub(super) trust_fault: Option<String>,
+    /// The file of the trust policy and its fault, while it has one.
+    pub(super) trust_fault: Option<(PathBuf, String)>,
     /// Subjects that have conditions in the database; none before the first pass.
     pub(super) noted: Option<Noted>,
     /// Published generations whose runs are not moved to them, with those that they replaced.

@@ -68,19 +68,23 @@ impl Reconciler {
         Ok(())
     }
 
-    /// The policy as it is; none when there is no source of one, or it does not read, which is logged once.
+    /// The policy as it is; none when there is no source of one, or it does not read, which is a condition of its file.
     async fn trust_policy(&mut self) -> Option<Current> {
         let source = Arc::clone(self.loader.verify.trust.as_ref()?);
         match blocking(move || source.current()).await {
             Ok(current) => {
-                self.trust_fault = None;
+                if let Some((path, _)) = self.trust_fault.take() {
+                    log_failure(self.journal.clear_files(&[path]).await);
+                }
                 Some(current)
             }
             Err(error) => {
-                let text = error.full();
-                if self.trust_fault.as_ref() != Some(&text) {
-                    tracing::error!(code = error.code(), "{text}. {}", error.fix());
-                    self.trust_fault = Some(text);
+                let path = self.loader.verify.trust.as_ref()?.path().to_owned();
+                let fault = (path.clone(), error.full());
+                if self.trust_fault.as_ref() != Some(&fault) {
+                    tracing::error!(code = error.code(), "{}. {}", fault.1, error.fix());
+                    log_failure(self.journal.refused_files(&[(path, error)], self.now_ms()).await);
+                    self.trust_fault = Some(fault);
                 }
                 None
             }
