@@ -18,6 +18,10 @@ pub(crate) enum CliError {
     NoLibrary { name: String },
     NoDependency { name: String },
     CargoMissing { source: std::io::Error },
+    NoCargo { looked_in: Vec<PathBuf> },
+    NoTarget { target: String, hint: String },
+    NoStandardLibrary { target: String },
+    NoLinker { target: String, program: String, variable: String },
     Asset { path: PathBuf, fault: &'static str },
     CargoFailed { name: String },
     Overridden { name: String, decision: String },
@@ -61,6 +65,7 @@ impl CliError {
             Self::NotACrate { .. } | Self::Workspace { .. } => "LS0701",
             Self::NoLibrary { .. } | Self::NoDependency { .. } => "LS0702",
             Self::CargoMissing { .. }
+            | Self::NoCargo { .. }
             | Self::CargoFailed { .. }
             | Self::CargoMetadata { .. }
             | Self::NoArtifact { .. } => "LS0703",
@@ -75,6 +80,7 @@ impl CliError {
             Self::Metadata { .. } => "LS0708",
             Self::Asset { .. } => "LS0717",
             Self::Key { .. } => "LS0718",
+            Self::NoTarget { .. } | Self::NoStandardLibrary { .. } | Self::NoLinker { .. } => "LS0719",
             Self::NoHome { .. } => "LS0709",
             Self::EngineDied => "LS0611",
             Self::NoDirectory { .. } | Self::Unreadable { .. } => "LS0712",
@@ -82,6 +88,28 @@ impl CliError {
             Self::BadEvent { .. } => "LS0705",
             Self::NoEntry { .. } => "LS0710",
             Self::NoPackage { .. } | Self::NoPackageToCompare { .. } | Self::NoDigest { .. } => "LS0711",
+        }
+    }
+
+    /// The fix of a tool that a build needs and that is not there.
+    fn tool_fix(&self) -> String {
+        match self {
+            Self::CargoMissing { .. } => "install Rust, and make sure `cargo` is on the PATH".into(),
+            Self::NoCargo { .. } => {
+                "install Rust: https://rustup.rs, or the package of your system (Debian and Fedora: cargo; Homebrew: rust), or name \
+                 cargo's program in the variable CARGO"
+                    .into()
+            }
+            Self::NoTarget { hint, .. } => hint.clone(),
+            Self::NoStandardLibrary { target } => format!(
+                "`rustup target add {target}`; a toolchain without rustup has it in a package of its system, if at all"
+            ),
+            Self::NoLinker { target, program, variable } => format!(
+                "install it (Debian: {}), name another in {variable}, or build on a machine of that kind and join the files with \
+                 `longshore pack`",
+                debian_package(program, target)
+            ),
+            _ => String::new(),
         }
     }
 
@@ -94,7 +122,11 @@ impl CliError {
             Self::Workspace { members, .. } => format!("name one of its crates: {}", members.join(", ")),
             Self::NoLibrary { .. } => "a package is a library: add src/lib.rs".into(),
             Self::NoDependency { .. } => "run `cargo add longshore`".into(),
-            Self::CargoMissing { .. } => "install Rust, and make sure `cargo` is on the PATH".into(),
+            Self::CargoMissing { .. }
+            | Self::NoCargo { .. }
+            | Self::NoTarget { .. }
+            | Self::NoStandardLibrary { .. }
+            | Self::NoLinker { .. } => self.tool_fix(),
             Self::CargoMetadata { .. } => "mend the manifest: cargo's message says where".into(),
             Self::Overridden { name, .. } => format!(
                 "run it in a home of its own (`--home DIR`), or take the decision back: `longshore packages release {name}`"
@@ -165,6 +197,16 @@ impl fmt::Display for CliError {
                 write!(f, "crate `{name}` does not depend on longshore: it is not a package")
             }
             Self::CargoMissing { .. } => f.write_str("cargo could not be started"),
+            Self::NoCargo { looked_in } => {
+                write!(f, "there is no cargo in {}", joined(looked_in))
+            }
+            Self::NoTarget { target, .. } => write!(f, "the compiler knows no target `{target}`"),
+            Self::NoStandardLibrary { target } => {
+                write!(f, "Rust's standard library for {target} is not installed")
+            }
+            Self::NoLinker { target, program, .. } => {
+                write!(f, "{program}, the linker for {target}, is not on the PATH")
+            }
             Self::CargoMetadata { message } => write!(f, "cargo does not read the crate: {message}"),
             Self::Overridden { name, decision } => {
                 write!(f, "`{name}` was not run: in this home the package is {decision}")
@@ -196,8 +238,9 @@ impl fmt::Display for CliError {
             Self::SeveralRuns { prefix, .. } => write!(f, "several runs begin with `{prefix}`"),
             Self::Refused { message, .. } => write!(f, "the host refused: {message}"),
             Self::NoPage { code } => write!(f, "`{code}` is not an error code"),
-            Self::FileExists { path } => write!(f, "{} is there already", path.display()),
-            Self::Exists { path } => write!(f, "{} is there already", path.display()),
+            Self::FileExists { path } | Self::Exists { path } => {
+                write!(f, "{} is there already", path.display())
+            }
             Self::BadName { name } => write!(f, "`{name}` is not a name for a new crate"),
             Self::CargoNew { name, message } => write!(f, "cargo makes no crate `{name}`: {message}"),
             Self::NoCheckout { path } => write!(f, "{} is not a checkout of Longshore", path.display()),
@@ -219,6 +262,18 @@ impl std::error::Error for CliError {
             Self::CargoMissing { source } | Self::Unreadable { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+fn joined(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The Debian package that has a linker: compilers for other architectures are named after what they build for.
+fn debian_package(program: &str, target: &str) -> String {
+    match program.strip_suffix("-gcc") {
+        Some(prefix) => format!("gcc-{}", prefix.replace("x86_64", "x86-64")),
+        None => format!("a linker for {target}"),
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{Crate, Ended, Longshore, hello, one_task, repository};
 
@@ -148,4 +148,52 @@ fn a_crate_that_calls_no_package_is_told_so_before_it_is_built() {
     let ended = Longshore::new().run(&["build", krate.path(), "--json"]);
     assert_eq!(ended.error_code(), "LS0704", "{}", ended.stderr);
     assert!(!ended.stderr.contains("Compiling"), "{}", ended.stderr);
+}
+
+/// A compiler that knows two foreign targets, and has the standard library of one.
+fn compiler(folder: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir(folder.join("lib")).expect("a folder");
+    std::fs::write(folder.join("lib/libstd-0123.rlib"), "").expect("writes");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*target-list) echo riscv64gc-unknown-linux-gnu; echo s390x-unknown-linux-gnu;;\n\
+         *riscv64gc*) echo {lib};;\n*s390x*) echo {lib}/none;;\n*) exec rustc \"$@\";;\nesac\n",
+        lib = folder.join("lib").display()
+    );
+    let file = folder.join("compiler");
+    std::fs::write(&file, script).expect("writes");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("sets");
+    file
+}
+
+#[test]
+fn what_a_build_for_another_machine_lacks_is_said_before_cargo_is_started() {
+    let longshore = Longshore::new();
+    let krate = Crate::of_source("abroad", &one_task("abroad", "let _ = context; Ok(())"));
+    let compiler = compiler(longshore.home.path());
+    let refused = |target: &str| {
+        let mut command = longshore.command(&["build", krate.path(), "--target", target, "--json"]);
+        let ended = Ended::of(&command.env("RUSTC", &compiler).output().expect("starts"));
+        assert_eq!(ended.error_code(), "LS0719", "{}{}", ended.stdout, ended.stderr);
+        ended.json()["error"].to_string()
+    };
+    let text = refused("riscv64-unknown-linux-gnu");
+    assert!(text.contains("did you mean `riscv64gc-unknown-linux-gnu`"), "{text}");
+    let text = refused("s390x-unknown-linux-gnu");
+    assert!(text.contains("rustup target add s390x-unknown-linux-gnu"), "{text}");
+    let text = refused("riscv64gc-unknown-linux-gnu");
+    assert!(
+        text.contains("gcc-riscv64-linux-gnu")
+            && text.contains("CARGO_TARGET_RISCV64GC_UNKNOWN_LINUX_GNU_LINKER"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_cargo_that_is_not_there_is_said() {
+    let krate = Crate::of_source("alone", &one_task("alone", "let _ = context; Ok(())"));
+    let longshore = Longshore::new();
+    let mut command = longshore.command(&["build", krate.path(), "--json"]);
+    let ended = Ended::of(&command.env("CARGO", "/nowhere/cargo").output().expect("starts"));
+    assert_eq!(ended.error_code(), "LS0703", "{}", ended.stdout);
 }

@@ -2,6 +2,7 @@
 
 use crate::error::CliError;
 use crate::output::{ExitStatus, Printer};
+use crate::packaging::cargo;
 use anyhow::Context;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -99,7 +100,7 @@ fn checkout(args: &Args) -> Result<PathBuf, CliError> {
 
 /// Lets cargo make the crate: it knows which names are allowed, and adds the crate to the workspace that it stands in.
 fn cargo_new(path: &Path, name: &str) -> anyhow::Result<()> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = Command::new(cargo()?);
     cargo.args(["new", "--quiet", "--lib", "--vcs", "none", "--edition", "2024", "--name", name]).arg(path);
     let output = cargo.output().map_err(|source| CliError::CargoMissing { source })?;
     if output.status.success() {

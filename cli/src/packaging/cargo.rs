@@ -1,5 +1,6 @@
 //! Cargo, with what a crate does not say itself.
 
+use super::toolchain::{cargo, for_target};
 use crate::error::CliError;
 use crate::stdio::stderr_of_child;
 use anyhow::Context;
@@ -139,7 +140,7 @@ impl Build<'_> {
     fn command(&self, target: &str, is_named: bool) -> anyhow::Result<Command> {
         let package = self.package;
         let ours = our_dependency(package)?;
-        let mut cargo = self.cargo("rustc", target, is_named);
+        let mut cargo = self.cargo("rustc", target, is_named)?;
         cargo.args(["--lib", "--crate-type", "cdylib", "--message-format", "json-render-diagnostics"]);
         let has_feature = package.features.contains_key("packaged");
         if has_feature {
@@ -171,7 +172,7 @@ impl Build<'_> {
 
     /// Lets cargo forget what it built of this crate.
     fn clean(&self, target: &str, is_named: bool) -> anyhow::Result<()> {
-        let cleaned = self.cargo("clean", target, is_named).stderr(Stdio::null()).status();
+        let cleaned = self.cargo("clean", target, is_named)?.stderr(Stdio::null()).status();
         let status = cleaned.map_err(|source| CliError::CargoMissing { source })?;
         if status.success() {
             Ok(())
@@ -181,9 +182,9 @@ impl Build<'_> {
     }
 
     /// Cargo in the folder of the crate, where it reads its configuration.
-    fn cargo(&self, command: &str, target: &str, is_named: bool) -> Command {
+    fn cargo(&self, command: &str, target: &str, is_named: bool) -> anyhow::Result<Command> {
         let manifest = &self.package.manifest_path;
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = Command::new(cargo()?);
         cargo
             .arg(command)
             .arg("--manifest-path")
@@ -201,8 +202,10 @@ impl Build<'_> {
         }
         if is_named {
             cargo.args(["--target", target]);
+            let folder = manifest.parent().map_or(Path::new("."), |folder| folder.as_std_path());
+            cargo.envs(for_target(folder, target)?);
         }
-        cargo
+        Ok(cargo)
     }
 }
 

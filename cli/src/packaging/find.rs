@@ -1,6 +1,7 @@
 //! Which crate a path means.
 
 use super::cargo::absolute_target_folder;
+use super::toolchain::cargo;
 use crate::error::CliError;
 use cargo_metadata::{MetadataCommand, Package};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub(super) fn find_package(path: &Path) -> anyhow::Result<(Package, PathBuf)> {
     if let Some(folder) = absolute_target_folder() {
         command.env("CARGO_TARGET_DIR", folder);
     }
+    command.cargo_path(cargo()?);
     let metadata = command
         .manifest_path(&manifest)
         // Cargo reads its configuration from there.

@@ -5,6 +5,9 @@ mod calls;
 mod cargo;
 mod find;
 mod metadata;
+mod toolchain;
+
+pub(crate) use toolchain::cargo;
 
 use crate::error::CliError;
 use crate::replace::replace;
