@@ -163,7 +163,7 @@ impl CliError {
             Self::CargoNew { .. } => "give the folder another name".into(),
             Self::NoCheckout { .. } => "name a checkout with --longshore: the crates are not published yet".into(),
             Self::Metadata { .. } => "correct [package.metadata.longshore] in Cargo.toml".into(),
-            Self::Key { .. } => "`longshore keygen` makes a key; `ssh-keygen` lists what an agent has (ssh-add -l)".into(),
+            Self::Key { .. } => "`longshore keygen` makes a key; `ssh-add -l` lists the keys of an agent".into(),
             Self::Asset { .. } => "move it out of the folder `assets`, or make it a plain file".into(),
             Self::BadState { .. } => "states are running, cancelling, succeeded, failed, cancelled".into(),
             Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),

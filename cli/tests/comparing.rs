@@ -84,5 +84,5 @@ fn the_abi_of_a_package_is_that_of_the_host_that_built_it() {
     );
     assert!(host["fidius_abi"].as_u64().is_some_and(|abi| abi > 0), "{host}");
     let text = longshore.run(&["abi", hello().to_str().expect("UTF-8")]).stdout;
-    assert!(text.ends_with("this host loads it\n"), "{text}");
+    assert!(text.ends_with("this host can call it\n"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! What reads bytes of strangers, each as a target that a fuzzer feeds. A target may refuse its input, and must not panic,
+//! Targets of a fuzzer: readers of bytes of strangers. A target may refuse its input, and must not panic,
 //! hang, or take memory out of proportion.
 //!
 //! `longshore-fuzz` mutates the corpora with the stable toolchain; `fuzz/libfuzzer` has the same targets for `cargo fuzz`,
@@ -42,9 +42,9 @@ pub const TARGETS: [Target; 9] = [
 
 /// Feeds an input to the target of this name.
 pub fn feed(name: &str, input: &[u8]) {
-    for (_, target) in TARGETS.iter().filter(|(target, _)| *target == name) {
-        target(input);
-    }
+    let target = TARGETS.iter().find(|(target, _)| *target == name);
+    let (_, target) = target.unwrap_or_else(|| panic!("there is no target {name}"));
+    target(input);
 }
 
 /// Limits that let a fuzzer reach them.
@@ -81,7 +81,7 @@ fn archive_files(bytes: &[u8]) {
     let mut sums = String::new();
     for file in bytes.split(|byte| *byte == 0xff).take(16) {
         let at = file.iter().position(|byte| *byte == b'\n').unwrap_or(file.len());
-        let (name, content) = file.split_at(at);
+        let (name, content) = (&file[..at], file.get(at + 1..).unwrap_or_default());
         let name = String::from_utf8_lossy(name).into_owned();
         if writer.start_file(name.as_str(), SimpleFileOptions::default()).is_err()
             || writer.write_all(content).is_err()
@@ -182,6 +182,12 @@ mod tests {
                 target(&mutate(&seeds, &mut rng));
             }
         }
-        assert!(open(&seeds("archive")[0]).is_ok() && StaticRecord::parse(&seeds("record")[0]).is_ok());
+        assert!(
+            StaticRecord::parse(&seeds("record")[0]).is_ok() && read_section(&seeds("library")[0]).is_ok()
+        );
+        for archive in seeds("archive") {
+            let mut archive = open(&archive).expect("opens");
+            assert!(archive.check_files().is_ok() && archive.record("here").is_ok());
+        }
     }
 }

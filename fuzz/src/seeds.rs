@@ -1,7 +1,7 @@
-//! What each target begins with, beside the corpus that is kept.
+//! Seeds of each target, beside the corpus that is kept.
 
 use longshore_package::trust::{Role, Signature};
-use longshore_package::{Manifest, digest_of_files, pack, target_path, with_signatures};
+use longshore_package::{Digest, Manifest, digest_of_files, pack, target_path, with_signatures};
 use longshore_workflow::private::{RecordKind, encode, encoded_len};
 use longshore_workflow_plugin::wire::{ShellConfig, TaskRequest, Wire};
 use ssh_key::PrivateKey;
@@ -17,7 +17,14 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "archive" => archives(),
         "archive_files" => vec![
             [b"package.toml\n", MANIFEST.as_bytes(), b"\xfftargets/here/libp.so\ncode\xffassets/a\nb"].concat(),
-            [b"records/here\n".as_slice(), &section(), b"\xfftargets/here/libp.so\n"].concat(),
+            [
+                b"package.toml\n",
+                MANIFEST.as_bytes(),
+                b"\xffrecords/here\n",
+                &section(),
+                b"\xfftargets/here/libp.so\n",
+            ]
+            .concat(),
         ],
         "manifest" => vec![MANIFEST.into(), format!("{}  a\n", "0".repeat(64)).into()],
         "record" => vec![section()],
@@ -41,7 +48,11 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
 }
 
 fn signature() -> Signature {
-    Signature::sign(&key(), Role::Author, &digest_of_files([("a", "sum")])).unwrap_or_else(|e| panic!("{e}"))
+    signature_of(&digest_of_files([("a", "sum")]))
+}
+
+fn signature_of(digest: &Digest) -> Signature {
+    Signature::sign(&key(), Role::Author, digest).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// A key that signs nothing else, the same each time.
@@ -56,8 +67,9 @@ fn public() -> String {
 fn archives() -> Vec<Vec<u8>> {
     let manifest = Manifest::parse(MANIFEST).unwrap_or_else(|e| panic!("{e}"));
     let files = [(target_path("here", "libp.so"), elf()), ("assets/a".to_owned(), b"asset".to_vec())];
-    let (_, plain) = pack(&manifest, &files).unwrap_or_else(|e| panic!("{e}"));
-    let signed = with_signatures(&plain, &[signature()], Path::new("seed")).unwrap_or_else(|e| panic!("{e}"));
+    let (digest, plain) = pack(&manifest, &files).unwrap_or_else(|e| panic!("{e}"));
+    let signed = with_signatures(&plain, &[signature_of(&digest)], Path::new("seed"))
+        .unwrap_or_else(|e| panic!("{e}"));
     vec![plain, signed]
 }
 

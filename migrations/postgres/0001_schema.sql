@@ -53,6 +53,8 @@ CREATE TABLE artifacts (
     library_sha256 TEXT,
     -- Armored, one after the other.
     signatures TEXT NOT NULL,
+    -- A key that has expired since the first stays good; the last says which artifacts are kept.
+    first_added_at BIGINT NOT NULL,
     added_at BIGINT NOT NULL
 );
 CREATE INDEX artifacts_by_name ON artifacts (name, added_at);

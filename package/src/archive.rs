@@ -176,7 +176,7 @@ impl<R: Read + Seek> Archive<R> {
         Ok(paths.len())
     }
 
-    /// The signatures inside, as they are: nobody has judged them.
+    /// The signatures inside, unverified.
     ///
     /// # Errors
     /// [`Error::BadSignature`] when one does not read, [`Error::OverLimit`].

@@ -232,7 +232,7 @@ impl Error {
             Self::OtherBuild { .. } => "build each target from the same sources: `longshore build --target TRIPLE`".into(),
             Self::NoManifest => "name a .longshore file beside them; `longshore build` makes one".into(),
             Self::OtherRecord { .. } => "do not trust this archive; build it again with `longshore build`".into(),
-            Self::BadSignature { .. } => "sign the package again: `longshore sign FILE --key KEY`".into(),
+            Self::BadSignature { origin, .. } => format!("remove or replace {origin}; `longshore sign FILE --key KEY` makes a new one"),
             Self::Signing { .. } => "use an Ed25519 or ECDSA key; `longshore keygen` makes one".into(),
             Self::TrustFile { .. } => "correct that line; `man ssh-keygen` describes the format under ALLOWED SIGNERS".into(),
             Self::TrustPolicy { .. } => "correct the file; nothing is loaded by a policy that does not read".into(),

@@ -5,7 +5,7 @@
 //! - [`Digest`]: the name of a package everywhere.
 //! - [`StaticRecord`]: what the macros left in the library's `.longshore` section.
 //! - [`check_compatibility`]: whether this host can call the library, and which field drifted if not.
-//! - [`trust`]: who signed a package, and whether that is enough.
+//! - [`trust`]: signatures of a package, and the policy that judges them.
 //! - [`Declared`]: the entries of a package in one comparable form, from the record or from the live library.
 
 mod archive;

@@ -70,7 +70,7 @@ text_enum! {
         /// A package or a file was refused.
         Refused = "refused",
         /// A package has the signatures that the trust policy asks for, or lacks them and is loaded all the same.
-        Trusted = "trusted",
+        Signatures = "signatures",
         /// A package stays loaded although it was to be unloaded.
         Retained = "retained",
         /// The process of an isolated package ended by itself.

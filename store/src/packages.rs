@@ -62,7 +62,7 @@ pub struct NewArtifact<'a> {
     pub library_sha256: &'a str,
     /// The manifest's text.
     pub manifest: &'a str,
-    /// Its signatures, armored, one after the other; those that are recorded stay when there is none.
+    /// Its signatures, armored, one after the other; an empty text leaves the recorded ones.
     pub signatures: &'a str,
 }
 
@@ -89,9 +89,9 @@ pub struct ArtifactRow {
     pub manifest: String,
     /// Its signatures, armored, one after the other.
     pub signatures: String,
-    /// When it was taken in.
+    /// Time of the first take-in, in milliseconds since 1970.
     #[serde(serialize_with = "crate::iso::time")]
-    pub added_at: i64,
+    pub first_added_at: i64,
 }
 
 text_enum! {
@@ -133,9 +133,9 @@ static PUT_PACKAGES: BatchStatement = BatchStatement::new(
 
 static INSERT_ARTIFACTS: BatchStatement = BatchStatement::new(
     "INSERT INTO artifacts (digest, name, version, target, bytes, library, library_sha256, manifest, signatures, \
-     added_at) \
+     first_added_at, added_at) \
      SELECT * FROM (VALUES ",
-    &[Text, Text, Text, Text, Int, Text, Text, Text, Text, Int],
+    &[Text, Text, Text, Text, Int, Text, Text, Text, Text, Int, Int],
     ") AS v WHERE v.column1 IS NOT NULL ON CONFLICT (digest) DO UPDATE SET \
      library = excluded.library, library_sha256 = excluded.library_sha256, signatures = CASE excluded.signatures \
      WHEN '' THEN artifacts.signatures ELSE excluded.signatures END",
@@ -172,7 +172,7 @@ impl PackageRow {
         Ok(())
     }
 
-    /// A package.
+    /// The row of a package, when it has one.
     ///
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
@@ -213,6 +213,7 @@ impl NewArtifact<'_> {
                     a.manifest.into(),
                     a.signatures.into(),
                     now.into(),
+                    now.into(),
                 ]
             });
             let query = INSERT_ARTIFACTS.query(tx, rows.collect());
@@ -228,7 +229,7 @@ impl ArtifactRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn find(store: &Store, digest: &Digest) -> Result<Option<Self>, Error> {
-        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, signatures, added_at \
+        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, signatures, first_added_at \
                    FROM artifacts WHERE digest = $1";
         let rows = sqlx::query(sql).bind(digest.as_str()).fetch_all(store.reader()).await;
         Ok(read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("find an artifact", e))?)?.pop())
@@ -250,7 +251,7 @@ impl ArtifactRow {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn of_package(store: &Store, package: &PackageName) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, signatures, added_at \
+        let sql = "SELECT digest, name, version, target, bytes, library, library_sha256, manifest, signatures, first_added_at \
                    FROM artifacts WHERE name = $1 ORDER BY added_at DESC, digest";
         let rows = sqlx::query(sql).bind(package.as_str()).fetch_all(store.reader()).await;
         read_rows("artifacts", "digest", &rows.map_err(|e| Error::of("list artifacts", e))?)

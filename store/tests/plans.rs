@@ -158,7 +158,7 @@ fn inserts() -> Vec<String> {
             series(10_000)
         ),
         format!(
-            "INSERT INTO artifacts SELECT 'd' || i, 'p' || (i % 100), '1', 't', 1, '', NULL, NULL, '', i FROM {}",
+            "INSERT INTO artifacts SELECT 'd' || i, 'p' || (i % 100), '1', 't', 1, '', NULL, NULL, '', i, i FROM {}",
             series(10_000)
         ),
         format!(

@@ -24,19 +24,19 @@ impl LongshoreHost for BoundHost {
     }
 
     fn release_slot(&self, lease: u64) -> Result<(), fidius::PluginError> {
-        self.0.release_slot(&lease).map_err(unreachable_host)
+        self.0.release_slot(&lease).map_err(host_error)
     }
 
     fn reclaim_slot(&self, lease: u64) -> Result<bool, fidius::PluginError> {
-        self.0.reclaim_slot(&lease).map_err(unreachable_host)
+        self.0.reclaim_slot(&lease).map_err(host_error)
     }
 
     fn asset(&self, name: String) -> Result<ByteBuf, fidius::PluginError> {
-        self.0.asset(&name).map_err(unreachable_host)
+        self.0.asset(&name).map_err(host_error)
     }
 }
 
-fn unreachable_host(error: fidius::HostCallError) -> fidius::PluginError {
+fn host_error(error: fidius::HostCallError) -> fidius::PluginError {
     match error {
         fidius::HostCallError::Host(error) => error,
         error => fidius::PluginError::new("HOST", error.to_string()),

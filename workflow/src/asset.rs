@@ -34,7 +34,7 @@ impl From<AssetError> for GraphError {
 
 /// Reads a file of the crate's folder `assets`, as bytes: `Result<Vec<u8>, AssetError>`.
 ///
-/// In a package the host reads it from the package file, and compares it with the package's digest; in a program of
+/// In a package the host reads it from its artifact cache, and compares it with the package's digest; in a program of
 /// its own, and in tests, it is read from the folder of the crate.
 ///
 /// ```
@@ -54,7 +54,7 @@ macro_rules! asset {
 
 /// Reads a file of the crate's folder `assets`, as bytes: `Result<Vec<u8>, AssetError>`.
 ///
-/// In a package the host reads it from the package file, and compares it with the package's digest; in a program of
+/// In a package the host reads it from its artifact cache, and compares it with the package's digest; in a program of
 /// its own, and in tests, it is read from the folder of the crate.
 #[cfg(feature = "packaged")]
 #[macro_export]
@@ -68,7 +68,7 @@ type Source = Box<dyn Fn(&str) -> Result<Vec<u8>, String> + Send + Sync>;
 
 static SOURCE: OnceLock<Source> = OnceLock::new();
 
-/// Sets where this library's assets come from: its host. The first one stays.
+/// Sets where this library's assets come from: its host. The first one stays: a library has one host.
 pub fn set_assets(source: Source) {
     let _ = SOURCE.set(source);
 }

@@ -29,7 +29,7 @@ const CHECKS: [(&str, Check); 13] = [
         let line = "cargo test -q -p longshore-cli --test packages --test reactors";
         run(root, line, &[("LONGSHORE_TEST_ISOLATED", "1")])
     }),
-    // Minutes for each target find more, and are for whoever changes what reads: `cargo run -p longshore-fuzz`.
+    // Ten seconds a target; run it for minutes after a change to a parser.
     ("fuzz", |root| run(root, "cargo run -q -p longshore-fuzz -- --seconds 10", &[])),
     ("benchmarks", benchmarks),
     // What is built already: a release takes minutes.

@@ -80,10 +80,10 @@ fn text(document: &Value, findings: Option<&[(&'static str, String, &'static str
         .collect();
     match findings {
         None => {}
-        Some([]) => out.push_str("this host loads it\n"),
+        Some([]) => out.push_str("this host can call it\n"),
         Some(findings) => {
             let line = |(code, message, fix): &(&str, String, &str)| format!("  {code}: {message}; {fix}\n");
-            out.push_str("this host refuses it:\n");
+            out.push_str("this host cannot call it:\n");
             out.extend(findings.iter().map(line));
         }
     }

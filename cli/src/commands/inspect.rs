@@ -139,10 +139,10 @@ fn text(read: &ReadPackage, compatibility: &Compatibility) -> String {
         let _ = writeln!(out, "  also for   {}", others.join(", "));
     }
     for signature in &read.signatures {
-        let role = signature.role().map_or_else(|| "nobody".to_owned(), |role| role.to_string());
+        let role = signature.role().map_or_else(|| signature.namespace().to_owned(), |role| role.to_string());
         let _ = writeln!(
             out,
-            "  signature  as {role}, {} (not judged: `longshore verify`)",
+            "  signature  as {role}, {} (not verified: `longshore verify`)",
             signature.fingerprint()
         );
     }

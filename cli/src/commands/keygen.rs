@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
     });
     printer.print(&document, || {
         format!(
-            "{fingerprint}\n{}\n\nallowed signers who trust it add the line\n{line}\n",
+            "{fingerprint}\n{}\n\nto trust this key, add this line to a file of allowed signers:\n{line}\n",
             args.file.display()
         )
     })?;

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
     let signed = args.files.iter().filter(|file| is_signed(file)).count();
     let (manifest, digest, archive) = join(&builds)?;
     if signed > 0 {
-        printer.remark("signatures are of one digest: those of the files that were joined are left behind");
+        printer.remark("signatures are not copied: sign the new file");
     }
     let built = write(manifest.package, digest, &archive, &args.out)?;
     let mut targets: Vec<&str> = builds.iter().map(|build| build.target.as_str()).collect();

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
     let (digest, package) = identify(&args.file, &options)?;
     let is_archive = args.file.extension().is_some_and(|extension| extension == "longshore");
     if is_archive {
-        // Nobody signs what no host would take.
+        // Hosts refuse what is not whole.
         Archive::open(&args.file, options.limits)?.check_files()?;
     }
     let role = Role::from(args.role);
@@ -93,12 +93,9 @@ fn write_beside(file: &Path, signature: &Signature, options: &VerifyOptions) -> 
     let place = signature_file(file);
     let inside = Archive::open(file, options.limits).and_then(|mut a| a.signatures());
     let inside = inside.unwrap_or_default();
-    let same = |other: &Signature| {
-        (other.fingerprint(), other.namespace()) == (signature.fingerprint(), signature.namespace())
-    };
     let known = signatures_of(file, options)?;
     let others: Vec<&Signature> =
-        known.iter().filter(|other| !inside.contains(other) && !same(other)).collect();
+        known.iter().filter(|other| !inside.contains(other) && !other.is_of_same_key(signature)).collect();
     check_signature_count(inside.len() + others.len() + 1)?;
     let text: String = others.into_iter().chain([signature]).map(Signature::armored).collect();
     replace(&place, text.as_bytes())?;

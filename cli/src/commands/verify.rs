@@ -91,13 +91,15 @@ fn text(package: &ReadPackage, files: usize, findings: &[Finding], decision: &De
     let section = &package.manifest.package;
     let mut out = format!("{} {} ({})\n", section.name, section.version, package.digest.short());
     // Writing to a String does not fail.
-    let _ = writeln!(out, "  whole: {files} file{} as packed", if files == 1 { "" } else { "s" });
+    let _ = match package.is_library() {
+        true => writeln!(out, "  a library: it has no sums"),
+        false => writeln!(out, "  intact: all {files} files match their sums"),
+    };
     if matches!(decision, Decision::Unchecked) {
         let _ = writeln!(out, "  the policy asks for no signature");
     }
     for finding in findings {
-        let prefix = if matches!(finding.standing, Standing::Valid { .. }) { "signed by " } else { "" };
-        let _ = writeln!(out, "  {prefix}{finding}");
+        let _ = writeln!(out, "  {finding}");
     }
     out
 }

@@ -16,6 +16,7 @@ use ssh_key::{Algorithm, EcdsaCurve, PrivateKey};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// Largest key file, in bytes.
 const MAX_KEY: u64 = 64 << 10;
@@ -26,11 +27,10 @@ const OPENSSH: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
 /// Signs a digest with the key of a file.
 pub(crate) fn sign(file: &Path, role: Role, digest: &Digest) -> anyhow::Result<Signature> {
     let text = read(file)?;
-    let signature = match text.trim_start().starts_with(OPENSSH).then(|| private(file, &text)) {
-        Some(key) => match usable(key?, file)? {
-            Some(key) => Signature::sign(&key, role, digest)?,
-            None => ssh_keygen::sign(file, role, digest)?,
-        },
+    let is_private = text.trim_start().starts_with(OPENSSH);
+    let key = if is_private { usable(private(file, &text)?, file)? } else { None };
+    let signature = match key {
+        Some(key) => Signature::sign(&key, role, digest)?,
         None => ssh_keygen::sign(file, role, digest)?,
     };
     // Whatever made it: what does not verify here would not verify anywhere.
@@ -45,12 +45,12 @@ fn fault(file: &Path, fault: &str) -> CliError {
     CliError::Key { file: file.to_owned(), fault: fault.to_owned() }
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
+fn read(file: &Path) -> anyhow::Result<Zeroizing<String>> {
     let unreadable = |source| longshore_package::Error::Read { path: file.to_owned(), source };
     let opened = fs::File::open(file).map_err(unreadable)?;
     check_owner(file, &opened.metadata().map_err(unreadable)?)?;
-    let mut text = String::new();
-    // Not even the error says what is in the file.
+    let mut text = Zeroizing::new(String::new());
+    // The error must not quote a private key.
     let read = opened.take(MAX_KEY).read_to_string(&mut text);
     read.map_err(|_| fault(file, "it is not a key: it is not text"))?;
     Ok(text)

@@ -5,7 +5,7 @@ use console::Term;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Names the passphrase of a key where there is no terminal.
+/// The variable with the passphrase of a key; it comes before the terminal.
 const PASSPHRASE: &str = "LONGSHORE_KEY_PASSPHRASE";
 
 /// The passphrase of a key.

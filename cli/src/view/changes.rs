@@ -12,7 +12,7 @@ pub(crate) fn text(changes: &[Change]) -> String {
     for change in changes {
         // Writing to a String does not fail.
         let _ = writeln!(out, "  {change}");
-        // What breaks says it already, of a type.
+        // `Breaks::ParamType` has named both types.
         for field in change.fields.iter().filter(|field| field.field != "type") {
             let _ = writeln!(out, "      {field}");
         }

@@ -20,7 +20,7 @@ pub enum ChangeKind {
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// True when it was added, removed or changed.
+    /// Added, removed or changed.
     pub change: ChangeKind,
     /// `workflow`, `param`, `task`, `trigger`, `reactor`, `accumulator` or `graph`.
     pub kind: &'static str,
@@ -124,7 +124,7 @@ impl fmt::Display for Breaks {
             Self::StartsAnother => f.write_str("it starts another workflow"),
             Self::Subscribers => f.write_str("graphs and triggers bound to it stop"),
             Self::Readers => f.write_str("graphs and rules that read what is gone find nothing"),
-            Self::MissingSecret => f.write_str("its runs need a secret more"),
+            Self::MissingSecret => f.write_str("its runs need another secret"),
             Self::GivenParam => f.write_str("starts that give it are refused"),
             Self::MissingParam => f.write_str("starts without it are refused"),
             Self::ParamType { old, new } => write!(f, "it was {old} and is {new}"),

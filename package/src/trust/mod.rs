@@ -1,4 +1,4 @@
-//! Who signed a package, and whether that is enough.
+//! Signatures of a package, and the policy that judges them.
 //!
 //! - [`Signature`]: an SSHSIG over the digest, inside the archive or beside it.
 //! - [`Signers`]: the keys that may sign, in the form of OpenSSH's `allowed_signers`.

@@ -1,4 +1,4 @@
-//! What signatures a package needs: `trust.toml`.
+//! The trust policy, `trust.toml`: the signatures that packages need.
 
 use crate::error::Error;
 use crate::plain_file::read_text;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Largest policy, in bytes: people write it.
 const MAX_POLICY: u64 = 256 << 10;
 
-/// What becomes of a package without the signatures that it needs.
+/// The treatment of a package that lacks a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
@@ -25,7 +25,7 @@ pub enum Enforcement {
     Require,
 }
 
-/// What becomes of a version that is lower than the one a host has accepted before.
+/// The treatment of a version that is lower than the one that ran before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Downgrade {
@@ -119,7 +119,7 @@ pub struct Trust {
     downgrade: Option<Downgrade>,
 }
 
-/// What a policy says about a package.
+/// The result of a policy for one package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// It asks for no signature.
@@ -133,7 +133,7 @@ pub enum Decision {
     Untrusted {
         /// True when it is refused for that.
         is_refused: bool,
-        /// What it lacks, and what is to be said of each signature that it has.
+        /// The missing signatures, then each signature with its status.
         reasons: Vec<String>,
     },
 }
@@ -143,7 +143,7 @@ impl Decision {
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Unchecked => None,
-            Self::Trusted { by } => Some(format!("signed by {}", by.join(", "))),
+            Self::Trusted { by } => Some(by.join(", ")),
             Self::Untrusted { is_refused, reasons } => {
                 let all_the_same = if *is_refused { "" } else { ", and loaded all the same" };
                 Some(format!("not trusted{all_the_same}: {}", reasons.join("; ")))
@@ -191,7 +191,7 @@ impl Trust {
         &self.files
     }
 
-    /// What becomes of lower versions of a package with workflows of these tenants. Where nothing is said, they are refused
+    /// The treatment of lower versions of a package with workflows of these tenants. Where nothing is said, they are refused
     /// when its signatures are required.
     pub fn downgrade(&self, name: &PackageName, tenants: &BTreeSet<&str>) -> Downgrade {
         let is_required = || {
@@ -227,7 +227,7 @@ impl Trust {
         Decision::Untrusted { is_refused, reasons }
     }
 
-    /// What each tenant of a package asks for, once.
+    /// The requirements of the tenants of a package, each once.
     fn requirements_of(&self, name: &PackageName, tenants: &BTreeSet<&str>) -> Vec<&Requirement> {
         let mut requirements: Vec<&Requirement> = Vec::new();
         let public = BTreeSet::from(["public"]);
@@ -251,7 +251,7 @@ impl Trust {
 }
 
 impl Requirement {
-    /// What is missing among signatures.
+    /// Signatures that are missing.
     fn lacks(&self, findings: &[Finding]) -> Vec<String> {
         let counts = |finding: &&Finding| match &finding.standing {
             Standing::Valid { principals } => {
@@ -319,7 +319,7 @@ impl fmt::Display for Finding {
         };
         match (&self.standing, self.role) {
             (Standing::Valid { principals }, Some(role)) => {
-                return write!(f, "{} as its {role} ({})", principals.join(","), self.fingerprint);
+                return write!(f, "signed by {} as its {role} ({})", principals.join(","), self.fingerprint);
             }
             (_, Some(role)) => write!(f, "the signature of {} as its {role}: ", self.fingerprint)?,
             (_, None) => write!(f, "the signature of {}: ", self.fingerprint)?,

@@ -146,6 +146,11 @@ impl Signature {
         self.key().verify(self.namespace(), signed_text(digest).as_bytes(), &self.0).is_ok()
     }
 
+    /// True of two signatures of the same key in the same role: one of them is enough.
+    pub fn is_of_same_key(&self, other: &Self) -> bool {
+        self.0.public_key() == other.0.public_key() && self.namespace() == other.namespace()
+    }
+
     /// The name of its file in an archive.
     pub(crate) fn file_name(&self) -> String {
         // A fingerprint has characters that file names have not.

@@ -1,4 +1,4 @@
-//! Who may sign: allowed signers, and keys that are revoked.
+//! Keys that may sign, and revoked keys.
 //!
 //! The format of the first is that of ssh-keygen(1), "ALLOWED SIGNERS"; the second is a list of public keys, or of their
 //! fingerprints, one a line.
@@ -36,7 +36,7 @@ pub struct Signers {
     revoked: HashSet<String>,
 }
 
-/// What is to be said of a signature.
+/// The status of a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// It counts, for whoever these patterns match.
@@ -58,12 +58,12 @@ pub enum Standing {
     NamespaceNotAllowed,
     /// Its key is not valid yet.
     NotYetValid {
-        /// From when on, in milliseconds since 1970.
+        /// The start of its validity, in milliseconds since 1970.
         from: i64,
     },
     /// Its key is not valid any more.
     Expired {
-        /// Since when, in milliseconds since 1970.
+        /// The end of its validity, in milliseconds since 1970.
         since: i64,
     },
 }
@@ -75,7 +75,7 @@ pub struct Finding {
     pub fingerprint: String,
     /// The role of whoever signed.
     pub role: Option<Role>,
-    /// What is to be said of it.
+    /// Its status.
     pub standing: Standing,
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Assets {
     digest: Digest,
 }
 
-/// Why an asset was not read.
+/// The fault of a read.
 #[derive(Debug)]
 pub(crate) enum AssetProblem {
     /// The package has no such file.
@@ -45,9 +45,7 @@ impl Assets {
 impl fmt::Display for AssetProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => {
-                f.write_str("the package has no such file; it may be a build without its assets")
-            }
+            Self::Unknown => f.write_str("the package has no such file"),
             Self::Unreadable(error) => write!(f, "the artifact cache does not have it any more: {error}"),
             Self::Changed => f.write_str("it was changed in the artifact cache"),
         }

@@ -256,12 +256,12 @@ impl VerifiedArtifact {
         &self.signatures
     }
 
-    /// What the trust policy said about it when it was verified.
+    /// The result of the trust policy when it was verified.
     pub fn trust(&self) -> &Decision {
         &self.trust
     }
 
-    /// The time at which its keys had to be valid, in milliseconds since 1970.
+    /// Time of its first take-in, in milliseconds since 1970: a key that has expired since stays good.
     pub(crate) fn judged_at(&self) -> i64 {
         self.judged_at
     }

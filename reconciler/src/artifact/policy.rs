@@ -30,14 +30,14 @@ pub struct VerifyOptions {
     pub isolation: IsolationPolicy,
     /// The signatures that packages need; none when nobody asks for any.
     pub trust: Option<Arc<TrustSource>>,
-    /// What is recorded of the package, when it was taken in before.
+    /// The database's record of the package, when it was taken in before.
     pub known: Option<Known>,
 }
 
-/// What is recorded of a package that was taken in before.
+/// The database's record of a package that was taken in before.
 #[derive(Debug, Clone)]
 pub struct Known {
-    /// When that was, in milliseconds since 1970: a key that has expired since stays good for it.
+    /// Time of the first take-in, in milliseconds since 1970: a key that has expired since stays good for it.
     pub taken_in_at: i64,
     /// The signatures that it had: those that are of its digest stay good, whatever copy of it is read.
     pub signatures: Vec<Signature>,

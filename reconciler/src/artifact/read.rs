@@ -24,7 +24,7 @@ pub enum Build {
     Of(String),
 }
 
-/// A package file that was read: no host has judged it.
+/// A package file that was read, unverified.
 #[derive(Debug)]
 pub struct ReadPackage {
     /// The digest.
@@ -37,7 +37,7 @@ pub struct ReadPackage {
     pub targets: Vec<String>,
     /// The library's static record.
     pub record: StaticRecord,
-    /// Its signatures, inside and beside the file: nobody has judged them.
+    /// Its signatures, inside and beside the file, unverified.
     pub signatures: Vec<Signature>,
     /// The library, as far as it was read; that of an archive is unpacked when it is asked for.
     pub(super) library: Option<PackedLibrary>,
@@ -51,7 +51,7 @@ impl ReadPackage {
         self.subject().judge(trust, now_ms())
     }
 
-    /// What a policy says about it now.
+    /// The result of a policy for it, now.
     pub fn decide(&self, trust: &Trust) -> Decision {
         self.subject().decide(trust, now_ms())
     }

@@ -135,11 +135,13 @@ pub(crate) fn tenants(record: &StaticRecord) -> BTreeSet<&str> {
     record.workflows.iter().map(|workflow| workflow.tenant.as_str()).collect()
 }
 
-/// Adds signatures that are of a digest to others. True when there are more than before.
+/// Adds signatures that are of a digest to others, one for each key and role, as many as a package may have: those that are there
+/// stay. True when there are more than before.
 pub(crate) fn merge(into: &mut Vec<Signature>, others: &[Signature], digest: &Digest) -> bool {
     let before = into.len();
     for signature in others {
-        if into.len() < MAX_SIGNATURES && !into.contains(signature) && signature.is_of(digest) {
+        let is_new = !into.iter().any(|known| known.is_of_same_key(signature));
+        if into.len() < MAX_SIGNATURES && is_new && signature.is_of(digest) {
             into.push(signature.clone());
         }
     }

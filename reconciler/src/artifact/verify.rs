@@ -32,7 +32,7 @@ pub struct VerifiedPackage {
     pub warnings: Vec<Warning>,
     /// Its signatures.
     pub signatures: Vec<Signature>,
-    /// What the trust policy says about it.
+    /// The result of the trust policy.
     pub trust: Decision,
     judged_at: i64,
     library: PackedLibrary,
@@ -48,13 +48,16 @@ pub fn verify(path: &Path, options: &VerifyOptions) -> Result<VerifiedPackage, E
 }
 
 fn check(mut package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
-    if let Some(known) = &options.known {
-        merge(&mut package.signatures, &known.signatures, &package.digest);
-    }
+    // Recorded ones come first: there is a limit, and no copy of the package crowds them out.
+    let mut signatures = options.known.as_ref().map(|known| known.signatures.clone()).unwrap_or_default();
+    merge(&mut signatures, &package.signatures, &package.digest);
+    let others = package.signatures.drain(..).filter(|signature| !signature.is_of(&package.digest));
+    let others: Vec<Signature> = others.collect();
+    package.signatures = signatures.iter().cloned().chain(others).collect();
     let judged_at = options.known.as_ref().map_or_else(now_ms, |known| known.taken_in_at);
     let trust = package.subject().admit(options.trust.as_deref(), judged_at)?;
     let library = package.take_library()?;
-    let ReadPackage { digest, manifest, target, record, signatures, archive, .. } = package;
+    let ReadPackage { digest, manifest, target, record, archive, .. } = package;
     record.check_names()?;
     let mut compatibility = check_compatibility(&record.package, options.policy);
     if options.isolation.of(&manifest) == Isolation::Process {
@@ -118,13 +121,22 @@ pub fn from_cache(
     };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let library = Some(PackedLibrary { name, bytes, sha256 });
-    let signatures = Signature::parse_all(&row.signatures, "the record of its signatures")?;
-    let known = Known { taken_in_at: row.added_at, signatures: Vec::new() };
+    let signatures = recorded_signatures(row)?;
+    // Its signatures are in the package already.
+    let known = Known { taken_in_at: row.first_added_at, signatures: Vec::new() };
     let options = VerifyOptions { known: Some(known), ..options.clone() };
     let targets = vec![target.clone()];
     let package =
         ReadPackage { digest, manifest, targets, target, record, signatures, library, archive: None };
     Ok(check(package, &options)?.at(path, identity, assets))
+}
+
+/// The signatures that the database has of a digest.
+///
+/// # Errors
+/// [`Error::Package`] when they do not read.
+pub(crate) fn recorded_signatures(row: &ArtifactRow) -> Result<Vec<Signature>, Error> {
+    Ok(Signature::parse_all(&row.signatures, "the signatures recorded in the database")?)
 }
 
 /// The files of a cached digest, as far as they are bound to it, whatever the database says.
@@ -182,9 +194,9 @@ impl CachedFiles {
     }
 }
 
-/// Stores the assets of an archive beside its library, and manifest and sums: what a digest stands for is compared with them
+/// Stores assets, manifest and sums of an archive beside its library: what a digest stands for is compared with them
 /// when it is read again.
-fn store_assets(archive: &mut Archive<BufReader<File>>, folder: &Path) -> Result<Assets, Error> {
+fn store_files(archive: &mut Archive<BufReader<File>>, folder: &Path) -> Result<Assets, Error> {
     for path in archive.assets() {
         let bytes = archive.file(&path)?;
         let (below, name) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -210,7 +222,7 @@ impl VerifiedPackage {
         let folder = cache.join(self.digest.as_str());
         let (path, identity) = cache::write(&folder, &self.library.name, &self.library.bytes)?;
         let assets = match self.archive.take() {
-            Some(mut archive) => Some(store_assets(&mut archive, &folder)?),
+            Some(mut archive) => Some(store_files(&mut archive, &folder)?),
             None => None,
         };
         fail::fail_point!("reconciler.cached");

@@ -11,7 +11,7 @@ pub enum Warning {
     Drift(Drift),
     /// It lacks signatures, and the policy asks for no more than a warning.
     Untrusted {
-        /// What it lacks, and what is to be said of each signature that it has.
+        /// The missing signatures, then each signature with its status.
         reasons: Vec<String>,
     },
 }

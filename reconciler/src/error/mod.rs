@@ -37,13 +37,13 @@ pub enum Error {
         sdk: String,
     },
     /// It lacks signatures that the trust policy requires.
-    #[error("{}", reasons.join("; "))]
+    #[error("the package is not trusted: {}", reasons.join("; "))]
     Untrusted {
-        /// What it lacks, and what is to be said of each signature that it has.
+        /// The missing signatures, then each signature with its status.
         reasons: Vec<String>,
     },
     /// The trust policy does not read.
-    #[error("the trust policy cannot be used: no package is trusted meanwhile")]
+    #[error("the trust policy cannot be used: no package is loaded meanwhile")]
     TrustPolicy {
         /// The fault.
         source: PackageError,

@@ -401,7 +401,7 @@ impl Journal {
     /// Records a decision of the trust policy about a loaded package, in words.
     pub(crate) async fn trusted(&self, name: &PackageName, decision: &str, now: i64) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
-        EventRow::append(&mut tx, Subject::Package(name), EventKind::Trusted, decision, now).await?;
+        EventRow::append(&mut tx, Subject::Package(name), EventKind::Signatures, decision, now).await?;
         Ok(self.store.commit(tx).await?)
     }
 
@@ -432,7 +432,7 @@ pub(crate) async fn taken_in(store: &Store, artifact: &VerifiedArtifact, now: i6
     ArtifactRow::renew(&mut tx, artifact.digest(), now).await?;
     if let Some(decision) = artifact.trust().text() {
         let subject = Subject::Package(&artifact.manifest().package.name);
-        EventRow::append(&mut tx, subject, EventKind::Trusted, &decision, now).await?;
+        EventRow::append(&mut tx, subject, EventKind::Signatures, &decision, now).await?;
     }
     Ok(store.commit(tx).await?)
 }
@@ -560,7 +560,7 @@ impl<'a> LoadedRows<'a> {
             condition(ConditionKind::Unresolved, ConditionStatus::False, "Ok", String::new());
             self.events.push(NewEvent { subject, kind: EventKind::Loaded, message });
             if let Some(decision) = &registered.decision {
-                self.events.push(NewEvent { subject, kind: EventKind::Trusted, message: decision });
+                self.events.push(NewEvent { subject, kind: EventKind::Signatures, message: decision });
             }
         }
     }

@@ -67,15 +67,15 @@ impl Reconciler {
         let mut changes = self.offers.scan().await;
         let unsettled = changes.unsettled;
         self.unsettled = unsettled;
-        self.touched.append(&mut changes.touched);
+        self.rewritten.append(&mut changes.rewritten);
         self.record_scan(changes, &mut report).await;
         self.record_registered().await?;
-        self.review_trust(&mut report).await?;
         self.record_closed(&mut report).await?;
         self.record_crashes(&mut report).await?;
         self.load_history(&mut report).await?;
         let Observation { observed, pins, overrides, retries } = self.observe().await?;
         self.review_overrides(&overrides).await?;
+        self.review_trust(&mut report).await?;
         let rolled_back = overrides.iter().filter(|row| row.kind == OverrideKind::RollBack);
         self.rolled_back = rolled_back.map(|row| row.name.clone()).collect();
         let is_active = |package: &Desired| {

@@ -3,7 +3,7 @@
 use crate::artifact::cache::VerifiedArtifact;
 use crate::artifact::policy::{Known, VerifyOptions};
 use crate::artifact::trust::tenants;
-use crate::artifact::verify::{from_cache, verify};
+use crate::artifact::verify::{from_cache, recorded_signatures, verify};
 use crate::artifact::warning::Warning;
 use crate::blocking::blocking;
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::runtime::linker::Linker;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::probe::{ProbeOptions, probe};
 use longshore_engine::Clock;
-use longshore_package::trust::{Downgrade, Signature, Trust};
+use longshore_package::trust::{Downgrade, Trust};
 use longshore_package::{Digest, Isolation, PackageName, StaticRecord};
 use longshore_store::{ArtifactRow, PackageRow, Store, Verdict, VerdictRow};
 use semver::Version;
@@ -73,11 +73,15 @@ pub(super) async fn with_known(
     store: &Store,
 ) -> Result<VerifyOptions, Error> {
     let mut options = options.clone();
-    if options.trust.is_some() {
-        options.known = ArtifactRow::find(store, digest).await?.map(|row| Known {
-            taken_in_at: row.added_at,
-            signatures: Signature::parse_all(&row.signatures, "the record").unwrap_or_default(),
-        });
+    let Some(source) = options.trust.clone() else { return Ok(options) };
+    // Without a policy nobody asks. One that does not read is an error of the checks.
+    if blocking(move || Ok(!matches!(source.policy(), Ok(None)))).await? {
+        options.known = match ArtifactRow::find(store, digest).await? {
+            Some(row) => {
+                Some(Known { taken_in_at: row.first_added_at, signatures: recorded_signatures(&row)? })
+            }
+            None => None,
+        };
     }
     Ok(options)
 }

@@ -38,7 +38,7 @@ pub(super) struct Tracked {
     pub(super) warnings: Vec<Warning>,
     /// Its signatures, as they were read last.
     pub(super) signatures: Vec<Signature>,
-    /// What the trust policy said about it last.
+    /// The last result of the trust policy.
     pub(super) decision: Decision,
     /// Graphs of other packages for whose sake alone it stays loaded, as was reported; empty when it is desired.
     pub(super) retained_for: Vec<UnboundGraph>,
@@ -173,11 +173,13 @@ pub struct Reconciler {
     pub(super) unsettled: bool,
     /// The version of the trust policy that loaded packages were judged by; none before the first pass.
     pub(super) trust_version: Option<u64>,
-    /// Files that were changed, or signed, and hold the same digests as before: they are looked at by the next pass.
-    pub(super) touched: Vec<(PathBuf, Digest)>,
+    /// Files that were rewritten and hold the digests they held before; their signatures are not read again yet.
+    pub(super) rewritten: BTreeMap<Digest, PathBuf>,
+    /// True when loaded packages are to be judged again.
+    pub(super) judges_again: bool,
     /// Decisions of the trust policy that are not recorded yet, in words.
     pub(super) decisions: Vec<(PackageName, String)>,
-    /// When the overrides of the last pass were made, by package.
+    /// Times of the overrides of the last pass, by package.
     pub(super) seen_overrides: HashMap<PackageName, i64>,
     /// The file of the trust policy and its fault, while it has one.
     pub(super) trust_fault: Option<(PathBuf, String)>,
@@ -255,7 +257,8 @@ impl Reconciler {
             unsettled: true,
             trust_version: None,
             trust_fault: None,
-            touched: Vec::new(),
+            rewritten: BTreeMap::new(),
+            judges_again: false,
             decisions: Vec::new(),
             seen_overrides: HashMap::new(),
             noted: None,

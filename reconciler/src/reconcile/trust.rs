@@ -2,13 +2,14 @@
 
 use crate::artifact::read::signatures_of;
 use crate::artifact::trust::{Current, Subject, merge};
+use crate::artifact::verify::recorded_signatures;
 use crate::artifact::warning::Warning;
 use crate::blocking::blocking;
 use crate::error::Error;
 use crate::reconcile::notes::log_failure;
 use crate::reconcile::report::Report;
 use crate::reconcile::state::{Phase, Reconciler, Tracked};
-use longshore_package::trust::{Decision, Signature, Trust};
+use longshore_package::trust::{Decision, Trust};
 use longshore_package::{Digest, PackageName};
 use longshore_store::{ArtifactRow, Override};
 use std::collections::{BTreeMap, HashMap};
@@ -18,26 +19,26 @@ impl Reconciler {
     /// Judges loaded packages again after a change, and evicts those that are refused: they come back through every check, or
     /// not at all. What a failure of the database leaves undone is done by a later pass.
     pub(super) async fn review_trust(&mut self, report: &mut Report) -> Result<(), Error> {
-        // Whoever touches a file wants it tried again: it may have been signed.
-        for (_, digest) in &self.touched {
+        // A file that is rewritten is tried again: it may have been signed.
+        for digest in self.rewritten.keys() {
             self.failures.remove(digest);
         }
+        self.rewritten.retain(|digest, _| self.tracked.contains_key(digest));
         if self.loader.verify.trust.is_none() {
-            self.touched.clear();
             return Ok(());
         }
         if let Some(Current { version, trust }) = self.trust_policy().await {
-            let signed_again = self.read_touched().await?;
-            let is_changed = self.trust_version != Some(version);
-            if is_changed {
+            self.read_rewritten().await?;
+            if self.trust_version != Some(version) {
                 // What was refused may pass now, and what is on its way was let through by what counted before.
                 self.failures.clear();
                 self.give_up_unwanted(&BTreeMap::new());
-            }
-            if is_changed || signed_again {
-                self.judge_loaded(trust.as_deref());
+                self.judges_again = true;
             }
             self.trust_version = Some(version);
+            if std::mem::take(&mut self.judges_again) {
+                self.judge_loaded(trust.as_deref());
+            }
         }
         log_failure(self.record_decisions().await);
         self.evict_refused(report).await
@@ -51,20 +52,17 @@ impl Reconciler {
         let is_new = |row: &&Arc<Override>| self.seen_overrides.get(&row.name) != Some(&row.updated_at);
         let digests: Vec<Digest> =
             overrides.iter().filter(is_new).filter_map(|row| row.digest.clone()).collect();
-        let mut signed_again = false;
         for digest in digests {
             self.failures.remove(&digest);
-            if let Some(tracked) = self.tracked.get_mut(&digest)
+            if self.tracked.contains_key(&digest)
                 && let Some(row) = ArtifactRow::find(&self.journal.store, &digest).await?
+                && let Some(tracked) = self.tracked.get_mut(&digest)
             {
-                let recorded = Signature::parse_all(&row.signatures, "the record").unwrap_or_default();
-                signed_again |= merge(&mut tracked.signatures, &recorded, &digest);
+                let recorded = recorded_signatures(&row)?;
+                self.judges_again |= merge(&mut tracked.signatures, &recorded, &digest);
             }
         }
         self.seen_overrides = seen;
-        if signed_again && let Some(Current { trust, .. }) = self.trust_policy().await {
-            self.judge_loaded(trust.as_deref());
-        }
         Ok(())
     }
 
@@ -91,23 +89,25 @@ impl Reconciler {
         }
     }
 
-    /// Reads the signatures of loaded digests again whose files were touched. True when there are more than before: one that
-    /// was good stays so, whatever another copy of the package has.
-    async fn read_touched(&mut self) -> Result<bool, Error> {
-        let mut signed_again = false;
-        while let Some((path, digest)) = self.touched.last().cloned() {
+    /// Reads the signatures of loaded digests again whose files were rewritten. One that was good stays so, whatever another copy
+    /// of the package has.
+    async fn read_rewritten(&mut self) -> Result<(), Error> {
+        while let Some((digest, path)) = self.rewritten.first_key_value() {
+            let (digest, path) = (digest.clone(), path.clone());
             let options = self.loader.verify.clone();
             // What does not read now is read again with the next change of the file.
             let read = blocking(move || signatures_of(&path, &options)).await.unwrap_or_default();
-            if let Some(tracked) = self.tracked.get_mut(&digest)
-                && merge(&mut tracked.signatures, &read, &digest)
-            {
-                signed_again = true;
-                self.journal.signed(&digest, &tracked.signatures).await?;
+            if let Some(tracked) = self.tracked.get_mut(&digest) {
+                let mut signatures = tracked.signatures.clone();
+                if merge(&mut signatures, &read, &digest) {
+                    self.journal.signed(&digest, &signatures).await?;
+                    tracked.signatures = signatures;
+                    self.judges_again = true;
+                }
             }
-            self.touched.pop();
+            self.rewritten.remove(&digest);
         }
-        Ok(signed_again)
+        Ok(())
     }
 
     /// Decides about loaded packages by what is known now.

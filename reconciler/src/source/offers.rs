@@ -74,7 +74,7 @@ pub(crate) struct ScanChanges {
     /// What was refused and is in order now, or gone.
     pub(crate) cured: Vec<PathBuf>,
     /// Files that were changed, or signed, and hold the same digests as before.
-    pub(crate) touched: Vec<(PathBuf, Digest)>,
+    pub(crate) rewritten: BTreeMap<Digest, PathBuf>,
     /// True when some file is just being written, or was missed for the first time.
     pub(crate) unsettled: bool,
 }
@@ -240,7 +240,7 @@ impl Offers {
             if let (Content::Package(now), Some(Content::Package(then))) = (&content, before)
                 && now.digest == then.digest
             {
-                changes.touched.push((found.path.clone(), now.digest.clone()));
+                changes.rewritten.insert(now.digest.clone(), found.path.clone());
             }
             let Found { path, identity, signatures } = found;
             let known = Known { identity: Some(identity), signatures, content, missing_since: None };

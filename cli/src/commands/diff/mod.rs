@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Args {
     /// The old package: a `.longshore` file, a library, or a directory of them
     old: PathBuf,
-    /// The new one. Without it, a file is compared with what the host runs, and the versions of a directory with each other
+    /// The new one. Without it, OLD is compared with the version that the host of --home runs, and the versions of a directory with
+    /// each other
     new: Option<PathBuf>,
     /// The builds to compare; those for this machine by default, or else the first
     #[arg(long, value_name = "TRIPLE")]

@@ -122,7 +122,7 @@ impl PackageDetails {
     }
 }
 
-/// The signatures of a digest, as they are recorded: nobody judges them here.
+/// The signatures of a digest as they are recorded, unverified.
 fn signatures(artifact: &ArtifactRow) -> Vec<Value> {
     let read = Signature::parse_all(&artifact.signatures, "the record").unwrap_or_default();
     read.iter().map(|s| json!({ "key": s.fingerprint(), "role": s.role() })).collect()
