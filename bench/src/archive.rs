@@ -4,7 +4,7 @@ use crate::package::{build_small, command_line, crate_folder, packages_target};
 use crate::row::{Row, median};
 use anyhow::Context;
 use longshore_package::{Archive, ArchiveLimits, Manifest, host_target, pack, target_path};
-use longshore_reconciler::artifact::{Build, VerifyOptions, read};
+use longshore_reconciler::artifact::{BuildChoice, VerifyOptions, read};
 use rand::Rng;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -50,7 +50,7 @@ fn files(manifest: &Manifest, library: &[u8], name: &str, rounds: usize) -> anyh
     let open = || Archive::open(&path, ArchiveLimits::default());
     let unpacked = timed(rounds, || Ok(open()?.library(&host_target())?))?;
     let unzipped = timed(rounds, || unzip(&packed.1, &inside))?;
-    let inspected = timed(rounds, || Ok(read(&path, &Build::Any, &VerifyOptions::default())?))?;
+    let inspected = timed(rounds, || Ok(read(&path, &BuildChoice::Any, &VerifyOptions::default())?))?;
     let checked = timed(rounds, || Ok(open()?.check_files()?))?;
     let hashed = timed(rounds, || Ok(Sha256::digest(library)))?;
     let row = |what: &str, ours: f64| Row::new(format!("{what}_{name}"), "ms", ours);

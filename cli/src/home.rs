@@ -5,7 +5,7 @@ use clap::Args;
 use longshore_engine::Clock;
 use longshore_engine::clock::System;
 use longshore_package::Policy;
-use longshore_reconciler::artifact::TrustSource;
+use longshore_reconciler::artifact::TrustPolicyFile;
 use longshore_reconciler::host::TRUST_FILE;
 use longshore_reconciler::{HostOptions, Options};
 use longshore_store::{Access, Store};
@@ -58,7 +58,7 @@ impl LoadOptions {
             options.verify.policy = Policy::Strict;
         }
         if let Some(file) = &self.trust {
-            options.verify.trust = Some(Arc::new(TrustSource::required(file.clone())));
+            options.verify.trust_policy = Some(Arc::new(TrustPolicyFile::required(file.clone())));
         }
         let isolation = &mut options.verify.isolation;
         isolation.all |= self.isolate.iter().any(|name| name == "all");

@@ -10,7 +10,7 @@ mod seeds;
 pub use mutate::mutate;
 pub use seeds::seeds;
 
-use longshore_package::trust::{Signature, Signers, Trust};
+use longshore_package::trust::{Signature, Signers, TrustPolicy};
 use longshore_package::{
     Archive, ArchiveLimits, Declared, Manifest, StaticRecord, Sums, compare, diff, read_section, sha256_hex,
 };
@@ -146,7 +146,7 @@ fn policy(bytes: &[u8]) {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("trust.toml"), bytes)?;
         std::fs::write(folder.path().join("allowed"), "")?;
-        let _ = Trust::read(&folder.path().join("trust.toml"));
+        let _ = TrustPolicy::read(&folder.path().join("trust.toml"));
         Ok(())
     };
     // A full disk says nothing about the policy.

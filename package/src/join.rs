@@ -20,13 +20,13 @@ pub struct Build {
     pub target: String,
     /// The library.
     pub library: PackedLibrary,
-    /// The rest of the archive that it comes from; none for a bare library.
-    pub archive: Option<Arc<Frame>>,
+    /// The other files of the archive that it comes from; none for a bare library.
+    pub shared: Option<Arc<SharedFiles>>,
 }
 
-/// An archive without its libraries.
+/// The files that all builds of a package have in common.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct SharedFiles {
     /// The manifest.
     pub manifest: Manifest,
     /// The assets, each with its path.
@@ -37,7 +37,7 @@ impl Build {
     /// The build of a bare library.
     pub fn of_library(origin: String, target: String, name: String, bytes: Vec<u8>) -> Self {
         let sha256 = sha256_hex(&bytes);
-        Self { origin, target, library: PackedLibrary { name, bytes, sha256 }, archive: None }
+        Self { origin, target, library: PackedLibrary { name, bytes, sha256 }, shared: None }
     }
 }
 
@@ -49,13 +49,13 @@ impl Build {
 /// [`Error::SeveralLibraries`] for two libraries of a target; [`Error::NoManifest`] when no build comes from an archive;
 /// those of [`pack`] and of [`StaticRecord::of_library`].
 pub fn join(builds: &[Build]) -> Result<(Manifest, Digest, Vec<u8>), Error> {
-    let with_frame = builds.iter().find_map(|build| Some((build, build.archive.as_ref()?)));
-    let (first, frame) = with_frame.ok_or(Error::NoManifest)?;
-    let manifest = &frame.manifest;
+    let with_shared = builds.iter().find_map(|build| Some((build, build.shared.as_ref()?)));
+    let (first, shared) = with_shared.ok_or(Error::NoManifest)?;
+    let manifest = &shared.manifest;
     let record = StaticRecord::of_library(&first.library.bytes)?;
     // A build alone is whatever it is.
     for build in builds.iter().filter(|_| builds.len() > 1) {
-        check_same(build, first, frame, &record)?;
+        check_same(build, first, shared, &record)?;
     }
     let mut by_target: BTreeMap<&str, &PackedLibrary> = BTreeMap::new();
     for Build { target, library, .. } in builds {
@@ -69,20 +69,25 @@ pub fn join(builds: &[Build]) -> Result<(Manifest, Digest, Vec<u8>), Error> {
         (target_path(target, &library.name), library.bytes.clone())
     };
     let files: Vec<(String, Vec<u8>)> =
-        by_target.iter().map(file).chain(frame.assets.iter().cloned()).collect();
+        by_target.iter().map(file).chain(shared.assets.iter().cloned()).collect();
     let (digest, archive) = pack(manifest, &files)?;
     Ok((manifest.clone(), digest, archive))
 }
 
 /// Compares a build with the first one.
-fn check_same(build: &Build, first: &Build, frame: &Frame, record: &StaticRecord) -> Result<(), Error> {
+fn check_same(
+    build: &Build,
+    first: &Build,
+    shared: &SharedFiles,
+    record: &StaticRecord,
+) -> Result<(), Error> {
     let other =
         |what: String| Error::OtherBuild { first: first.origin.clone(), other: build.origin.clone(), what };
-    if let Some(theirs) = &build.archive {
-        if theirs.manifest != frame.manifest {
+    if let Some(theirs) = &build.shared {
+        if theirs.manifest != shared.manifest {
             return Err(other("the manifests".to_owned()));
         }
-        if theirs.assets != frame.assets {
+        if theirs.assets != shared.assets {
             return Err(other("the assets".to_owned()));
         }
     }

@@ -32,7 +32,7 @@ pub use diff::{
 };
 pub use digest::{digest_of_files, sha256_hex};
 pub use error::Error;
-pub use join::{Build, Frame, join};
+pub use join::{Build, SharedFiles, join};
 pub use longshore_workflow::names::{Digest, PackageName};
 pub use longshore_workflow_plugin::INTERFACE_VERSION;
 pub use manifest::{Isolation, Limits, Manifest, OnUpgrade, PackageSection};

@@ -4,7 +4,7 @@
 //! is the same host with directories to follow.
 
 use crate::artifact::cache::check_private;
-use crate::artifact::trust::TrustSource;
+use crate::artifact::trust::TrustPolicyFile;
 use crate::catalog::LoadedPackages;
 use crate::error::Error as PackageError;
 use crate::readiness::{Problem, is_problem};
@@ -165,7 +165,7 @@ impl HostOptions {
         };
         let mut reconciler = Options::new(Vec::new(), home.join("cache"));
         reconciler.wake = Some(home.join("wake"));
-        reconciler.verify.trust = Some(Arc::new(TrustSource::optional(home.join(TRUST_FILE))));
+        reconciler.verify.trust_policy = Some(Arc::new(TrustPolicyFile::optional(home.join(TRUST_FILE))));
         let database = Store::file_url(&home.join("longshore.db"));
         Self { database, engine, reconciler, follow: true, on_report: None }
     }

@@ -2,7 +2,7 @@
 
 use crate::output::{ExitStatus, Printer};
 use longshore_package::{HostAbi, PackageRecord, Policy, check_compatibility};
-use longshore_reconciler::artifact::{Build, VerifyOptions, read};
+use longshore_reconciler::artifact::{BuildChoice, VerifyOptions, read};
 use longshore_workflow_plugin::FIDIUS_ABI;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
     let (document, findings) = match &args.file {
         None => (of_host(), None),
         Some(file) => {
-            let build = args.target.clone().map_or(Build::Any, Build::Of);
+            let build = args.target.clone().map_or(BuildChoice::Any, BuildChoice::Of);
             let record = read(file, &build, &VerifyOptions::default())?.record.package;
             (of_package(&record), Some(findings(&record)))
         }

@@ -5,7 +5,7 @@ use crate::view::trigger::When;
 use longshore_package::{
     Compatibility, Drift, Policy, StaticRecord, TaskRecord, TriggerRecord, check_compatibility, host_target,
 };
-use longshore_reconciler::artifact::{Build, ReadPackage, VerifyOptions, identify, read};
+use longshore_reconciler::artifact::{BuildChoice, ReadPackage, VerifyOptions, identify, read};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
         printer.print(&json!({ "digest": digest }), || format!("{digest}\n"))?;
         return Ok(ExitStatus::Done);
     }
-    let build = args.target.clone().map_or(Build::Any, Build::Of);
+    let build = args.target.clone().map_or(BuildChoice::Any, BuildChoice::Of);
     let package = read(&args.file, &build, &VerifyOptions::default())?;
     let mut compatibility = check_compatibility(&package.record.package, Policy::Strict);
     if package.target != host_target() {

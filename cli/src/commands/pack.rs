@@ -3,7 +3,7 @@
 use crate::error::CliError;
 use crate::output::{ExitStatus, Printer};
 use crate::packaging::write;
-use longshore_package::{Archive, ArchiveLimits, Build, Error, Frame, join};
+use longshore_package::{Archive, ArchiveLimits, Build, Error, SharedFiles, join};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,11 +54,11 @@ fn builds_of(file: &Path) -> Result<Vec<Build>, Error> {
     let targets = archive.targets();
     let assets = archive.assets().into_iter().map(|path| Ok((path.clone(), archive.file(&path)?)));
     let assets = assets.collect::<Result<_, Error>>()?;
-    let frame = Arc::new(Frame { manifest: archive.manifest().clone(), assets });
+    let shared = Arc::new(SharedFiles { manifest: archive.manifest().clone(), assets });
     let origin = file.display().to_string();
     let build = |target: String| {
         let library = archive.library(&target)?;
-        Ok(Build { origin: origin.clone(), target, library, archive: Some(Arc::clone(&frame)) })
+        Ok(Build { origin: origin.clone(), target, library, shared: Some(Arc::clone(&shared)) })
     };
     targets.into_iter().map(build).collect()
 }

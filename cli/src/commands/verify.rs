@@ -3,9 +3,9 @@
 use crate::commands::sign::RoleArgument;
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
-use longshore_package::trust::{Decision, Finding, Role, Signers, Standing, Trust};
+use longshore_package::trust::{Admission, JudgedSignature, Role, SignatureStatus, Signers, TrustPolicy};
 use longshore_package::{Archive, Error};
-use longshore_reconciler::artifact::{Build, ReadPackage, VerifyOptions, read};
+use longshore_reconciler::artifact::{BuildChoice, ReadPackage, VerifyOptions, read};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -35,26 +35,26 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let trust = policy(args)?;
-    let package = read(&args.file, &Build::Any, &VerifyOptions::default())?;
+    let package = read(&args.file, &BuildChoice::Any, &VerifyOptions::default())?;
     let files = check_files(args, &package)?;
     let findings = package.judge(&trust);
-    let decision = package.decide(&trust);
-    if let Decision::Untrusted { reasons, .. } = decision {
+    let admission = package.decide(&trust);
+    if let Admission::Untrusted { reasons, .. } = admission {
         return Err(longshore_reconciler::Error::Untrusted { reasons }.into());
     }
     printer
-        .print(&document(&package, &findings, &decision), || text(&package, files, &findings, &decision))?;
+        .print(&document(&package, &findings, &admission), || text(&package, files, &findings, &admission))?;
     Ok(ExitStatus::Done)
 }
 
-fn policy(args: &Args) -> anyhow::Result<Trust> {
+fn policy(args: &Args) -> anyhow::Result<TrustPolicy> {
     if let Some(allowed) = &args.allowed {
         let signers = Signers::read(allowed, &args.revoked)?;
         let roles: Vec<Role> = args.role.iter().copied().map(Role::from).collect();
-        return Ok(Trust::requiring(signers, roles, args.signer.clone()));
+        return Ok(TrustPolicy::requiring(signers, roles, args.signer.clone()));
     }
     let file = args.trust.clone().unwrap_or_else(|| args.home.trust_file());
-    Ok(Trust::read(&file)?)
+    Ok(TrustPolicy::read(&file)?)
 }
 
 /// Compares every file of an archive with its sum, those for other machines included. Returns how many there are.
@@ -66,10 +66,10 @@ fn check_files(args: &Args, package: &ReadPackage) -> Result<usize, Error> {
     archive.check_files()
 }
 
-fn document(package: &ReadPackage, findings: &[Finding], decision: &Decision) -> Value {
-    let finding = |finding: &Finding| {
-        let principals = match &finding.standing {
-            Standing::Valid { principals } => principals.as_slice(),
+fn document(package: &ReadPackage, findings: &[JudgedSignature], admission: &Admission) -> Value {
+    let finding = |finding: &JudgedSignature| {
+        let principals = match &finding.status {
+            SignatureStatus::Valid { principals } => principals.as_slice(),
             _ => &[],
         };
         json!({
@@ -82,12 +82,12 @@ fn document(package: &ReadPackage, findings: &[Finding], decision: &Decision) ->
         "version": package.manifest.package.version,
         "digest": package.digest,
         "targets": package.targets,
-        "trusted": matches!(decision, Decision::Trusted { .. }),
+        "trusted": matches!(admission, Admission::Trusted { .. }),
         "signatures": findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }
 
-fn text(package: &ReadPackage, files: usize, findings: &[Finding], decision: &Decision) -> String {
+fn text(package: &ReadPackage, files: usize, findings: &[JudgedSignature], admission: &Admission) -> String {
     let section = &package.manifest.package;
     let mut out = format!("{} {} ({})\n", section.name, section.version, package.digest.short());
     // Writing to a String does not fail.
@@ -95,7 +95,7 @@ fn text(package: &ReadPackage, files: usize, findings: &[Finding], decision: &De
         true => writeln!(out, "  a library: it has no sums"),
         false => writeln!(out, "  intact: all {files} files match their sums"),
     };
-    if matches!(decision, Decision::Unchecked) {
+    if matches!(admission, Admission::Unchecked) {
         let _ = writeln!(out, "  the policy asks for no signature");
     }
     for finding in findings {

@@ -16,7 +16,7 @@ use calls::calls_package;
 use cargo::{Library, check_crate, compile};
 use find::find_package;
 use longshore_package::{
-    Archive, ArchiveLimits, Build, Digest, Frame, PackageName, PackageSection, StaticRecord, join,
+    Archive, ArchiveLimits, Build, Digest, PackageName, PackageSection, SharedFiles, StaticRecord, join,
 };
 use metadata::{check_leftovers, check_metadata, manifest};
 use serde_json::{Value, json};
@@ -81,21 +81,21 @@ pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built
         longshore_package::Error::NoRecord => anyhow::Error::from(no_call()),
         other => other.into(),
     })?;
-    let frame = Arc::new(Frame { manifest: manifest(&package, &record)?, assets: assets(&package)? });
-    let mut builds = vec![build_of(first, &frame)];
+    let shared = Arc::new(SharedFiles { manifest: manifest(&package, &record)?, assets: assets(&package)? });
+    let mut builds = vec![build_of(first, &shared)];
     for target in options.targets.iter().skip(1) {
-        builds.push(build_of(build(Some(target))?, &frame));
+        builds.push(build_of(build(Some(target))?, &shared));
     }
     let (manifest, digest, archive) = join(&builds)?;
     let folder = options.out.clone().unwrap_or_else(|| target_directory.join("longshore"));
     write(manifest.package, digest, &archive, &folder)
 }
 
-fn build_of(library: Library, frame: &Arc<Frame>) -> Build {
+fn build_of(library: Library, shared: &Arc<SharedFiles>) -> Build {
     let Library { file, target, bytes } = library;
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let build = Build::of_library(file.display().to_string(), target, name, bytes);
-    Build { archive: Some(Arc::clone(frame)), ..build }
+    Build { shared: Some(Arc::clone(shared)), ..build }
 }
 
 /// Writes an archive into a folder, under the name of its package and version.

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::plain_file::read_text;
 use crate::trust::signature::Role;
-use crate::trust::signers::{Finding, Signers, Standing, matches_list};
+use crate::trust::signers::{JudgedSignature, SignatureStatus, Signers, matches_list};
 use longshore_workflow::names::PackageName;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub enum Enforcement {
 /// The treatment of a version that is lower than the one that ran before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Downgrade {
+pub enum OnDowngrade {
     /// It counts as any other.
     Allow,
     /// It is refused, unless an operator asks for it.
@@ -99,7 +99,7 @@ struct Text {
     allowed_signers: PathBuf,
     #[serde(default)]
     revoked_keys: Vec<PathBuf>,
-    downgrade: Option<Downgrade>,
+    downgrade: Option<OnDowngrade>,
     #[serde(default)]
     rules: Vec<RuleText>,
     #[serde(flatten)]
@@ -108,7 +108,7 @@ struct Text {
 
 /// A policy with the keys it goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trust {
+pub struct TrustPolicy {
     /// The files that it was read from.
     files: Vec<PathBuf>,
     /// The keys.
@@ -116,12 +116,12 @@ pub struct Trust {
     default: Requirement,
     rules: Vec<Rule>,
     /// None where what requires signatures refuses lower versions.
-    downgrade: Option<Downgrade>,
+    downgrade: Option<OnDowngrade>,
 }
 
 /// The result of a policy for one package.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
+pub enum Admission {
     /// It asks for no signature.
     Unchecked,
     /// It has what it needs.
@@ -138,7 +138,7 @@ pub enum Decision {
     },
 }
 
-impl Decision {
+impl Admission {
     /// In words; none when no signature is asked for.
     pub fn text(&self) -> Option<String> {
         match self {
@@ -157,7 +157,7 @@ const KEYS: [&str; 7] =
     ["allowed_signers", "downgrade", "policy", "revoked_keys", "roles", "rules", "signers"];
 const RULE_KEYS: [&str; 5] = ["packages", "policy", "roles", "signers", "tenants"];
 
-impl Trust {
+impl TrustPolicy {
     /// Reads a policy, and the files it names, which are relative to its folder.
     ///
     /// # Errors
@@ -193,24 +193,29 @@ impl Trust {
 
     /// The treatment of lower versions of a package with workflows of these tenants. Where nothing is said, they are refused
     /// when its signatures are required.
-    pub fn downgrade(&self, name: &PackageName, tenants: &BTreeSet<&str>) -> Downgrade {
+    pub fn downgrade(&self, name: &PackageName, tenants: &BTreeSet<&str>) -> OnDowngrade {
         let is_required = || {
             let mut requirements = self.requirements_of(name, tenants).into_iter();
             requirements.any(|requirement| requirement.policy == Enforcement::Require)
         };
         match self.downgrade {
             Some(downgrade) => downgrade,
-            None if is_required() => Downgrade::Refuse,
-            None => Downgrade::Allow,
+            None if is_required() => OnDowngrade::Refuse,
+            None => OnDowngrade::Allow,
         }
     }
 
     /// Decides about a package with workflows of these tenants, by its signatures as they were judged.
-    pub fn decide(&self, name: &PackageName, tenants: &BTreeSet<&str>, findings: &[Finding]) -> Decision {
+    pub fn decide(
+        &self,
+        name: &PackageName,
+        tenants: &BTreeSet<&str>,
+        findings: &[JudgedSignature],
+    ) -> Admission {
         let mut requirements = self.requirements_of(name, tenants);
         requirements.retain(|requirement| requirement.policy != Enforcement::Off);
         if requirements.is_empty() {
-            return Decision::Unchecked;
+            return Admission::Unchecked;
         }
         let mut reasons = Vec::new();
         let mut is_refused = false;
@@ -220,11 +225,12 @@ impl Trust {
             reasons.extend(lacks);
         }
         if reasons.is_empty() {
-            let valid = findings.iter().filter(|finding| matches!(finding.standing, Standing::Valid { .. }));
-            return Decision::Trusted { by: valid.map(ToString::to_string).collect() };
+            let valid =
+                findings.iter().filter(|finding| matches!(finding.status, SignatureStatus::Valid { .. }));
+            return Admission::Trusted { by: valid.map(ToString::to_string).collect() };
         }
         reasons.extend(findings.iter().map(ToString::to_string));
-        Decision::Untrusted { is_refused, reasons }
+        Admission::Untrusted { is_refused, reasons }
     }
 
     /// The requirements of the tenants of a package, each once.
@@ -252,9 +258,9 @@ impl Trust {
 
 impl Requirement {
     /// Signatures that are missing.
-    fn lacks(&self, findings: &[Finding]) -> Vec<String> {
-        let counts = |finding: &&Finding| match &finding.standing {
-            Standing::Valid { principals } => {
+    fn lacks(&self, findings: &[JudgedSignature]) -> Vec<String> {
+        let counts = |finding: &&JudgedSignature| match &finding.status {
+            SignatureStatus::Valid { principals } => {
                 // Either side may be a pattern: a line for a whole domain, a rule for a whole domain.
                 let is_of = |identity: &String| {
                     principals.iter().any(|list| {
@@ -266,7 +272,7 @@ impl Requirement {
             }
             _ => false,
         };
-        let counting: Vec<&Finding> = findings.iter().filter(counts).collect();
+        let counting: Vec<&JudgedSignature> = findings.iter().filter(counts).collect();
         let who = match self.signers.as_slice() {
             [] => "somebody who may sign".to_owned(),
             signers => signers.join(" or "),
@@ -311,29 +317,29 @@ fn check_keys(table: &toml::Table, keys: &[&str]) -> Result<(), String> {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for JudgedSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let day = |ms: i64| {
             let time = chrono::DateTime::from_timestamp_millis(ms).unwrap_or_default();
             time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
         };
-        match (&self.standing, self.role) {
-            (Standing::Valid { principals }, Some(role)) => {
+        match (&self.status, self.role) {
+            (SignatureStatus::Valid { principals }, Some(role)) => {
                 return write!(f, "signed by {} as its {role} ({})", principals.join(","), self.fingerprint);
             }
             (_, Some(role)) => write!(f, "the signature of {} as its {role}: ", self.fingerprint)?,
             (_, None) => write!(f, "the signature of {}: ", self.fingerprint)?,
         }
-        match &self.standing {
-            Standing::Valid { .. } => f.write_str("it counts"),
-            Standing::Forged => f.write_str("it is not of this package"),
-            Standing::UnsupportedKey => f.write_str("keys of its kind are not supported"),
-            Standing::OtherNamespace => f.write_str("it was made for something else"),
-            Standing::Revoked => f.write_str("its key was revoked"),
-            Standing::Unknown => f.write_str("its key is not among the allowed signers"),
-            Standing::NamespaceNotAllowed => f.write_str("its key may not sign in this role"),
-            Standing::NotYetValid { from } => write!(f, "its key is valid from {} on", day(*from)),
-            Standing::Expired { since } => write!(f, "its key was valid until {}", day(*since)),
+        match &self.status {
+            SignatureStatus::Valid { .. } => f.write_str("it counts"),
+            SignatureStatus::Forged => f.write_str("it is not of this package"),
+            SignatureStatus::UnsupportedKey => f.write_str("keys of its kind are not supported"),
+            SignatureStatus::OtherNamespace => f.write_str("it was made for something else"),
+            SignatureStatus::Revoked => f.write_str("its key was revoked"),
+            SignatureStatus::Unknown => f.write_str("its key is not among the allowed signers"),
+            SignatureStatus::NamespaceNotAllowed => f.write_str("its key may not sign in this role"),
+            SignatureStatus::NotYetValid { from } => write!(f, "its key is valid from {} on", day(*from)),
+            SignatureStatus::Expired { since } => write!(f, "its key was valid until {}", day(*since)),
         }
     }
 }

@@ -38,7 +38,7 @@ pub struct Signers {
 
 /// The status of a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum SignatureStatus {
     /// It counts, for whoever these patterns match.
     Valid {
         /// The principals of each line of allowed signers that has its key, now and for its namespace.
@@ -70,13 +70,13 @@ pub enum Standing {
 
 /// A signature that was judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct JudgedSignature {
     /// The fingerprint of its key.
     pub fingerprint: String,
     /// The role of whoever signed.
     pub role: Option<Role>,
     /// Its status.
-    pub standing: Standing,
+    pub status: SignatureStatus,
 }
 
 impl Signers {
@@ -125,46 +125,46 @@ impl Signers {
     }
 
     /// Judges a signature over a digest, by what counted at a time, in milliseconds since 1970.
-    pub fn judge(&self, signature: &Signature, digest: &Digest, at: i64) -> Finding {
+    pub fn judge(&self, signature: &Signature, digest: &Digest, at: i64) -> JudgedSignature {
         let (fingerprint, role) = (signature.fingerprint(), signature.role());
-        let standing = match role {
-            None => Standing::OtherNamespace,
-            Some(_) if !signature.is_supported() => Standing::UnsupportedKey,
-            Some(_) if !signature.is_of(digest) => Standing::Forged,
-            Some(_) if self.revoked.contains(&fingerprint) => Standing::Revoked,
-            Some(role) => self.standing(&fingerprint, role, at),
+        let status = match role {
+            None => SignatureStatus::OtherNamespace,
+            Some(_) if !signature.is_supported() => SignatureStatus::UnsupportedKey,
+            Some(_) if !signature.is_of(digest) => SignatureStatus::Forged,
+            Some(_) if self.revoked.contains(&fingerprint) => SignatureStatus::Revoked,
+            Some(role) => self.status(&fingerprint, role, at),
         };
-        Finding { fingerprint, role, standing }
+        JudgedSignature { fingerprint, role, status }
     }
 
-    fn standing(&self, fingerprint: &str, role: Role, at: i64) -> Standing {
+    fn status(&self, fingerprint: &str, role: Role, at: i64) -> SignatureStatus {
         let lines = self.allowed.get(fingerprint).map(Vec::as_slice).unwrap_or_default();
-        let judged: Vec<Standing> = lines.iter().map(|line| line.standing(role, at)).collect();
-        let valid = judged.iter().filter_map(|standing| match standing {
-            Standing::Valid { principals } => Some(principals.clone()),
+        let judged: Vec<SignatureStatus> = lines.iter().map(|line| line.status(role, at)).collect();
+        let valid = judged.iter().filter_map(|status| match status {
+            SignatureStatus::Valid { principals } => Some(principals.clone()),
             _ => None,
         });
         let principals: Vec<String> = valid.flatten().collect();
         if principals.is_empty() {
             // What the first line of the key lacks says enough.
-            return judged.into_iter().next().unwrap_or(Standing::Unknown);
+            return judged.into_iter().next().unwrap_or(SignatureStatus::Unknown);
         }
-        Standing::Valid { principals }
+        SignatureStatus::Valid { principals }
     }
 }
 
 impl Signer {
-    fn standing(&self, role: Role, at: i64) -> Standing {
+    fn status(&self, role: Role, at: i64) -> SignatureStatus {
         if self.namespaces.as_deref().is_some_and(|allowed| !matches_list(allowed, role.namespace())) {
-            return Standing::NamespaceNotAllowed;
+            return SignatureStatus::NamespaceNotAllowed;
         }
         if let Some(from) = self.valid_after.filter(|from| at < *from) {
-            return Standing::NotYetValid { from };
+            return SignatureStatus::NotYetValid { from };
         }
         if let Some(since) = self.valid_before.filter(|since| at >= *since) {
-            return Standing::Expired { since };
+            return SignatureStatus::Expired { since };
         }
-        Standing::Valid { principals: vec![self.principals.clone()] }
+        SignatureStatus::Valid { principals: vec![self.principals.clone()] }
     }
 }
 

@@ -83,29 +83,29 @@ fn each_signature_is_judged_by_the_line_of_its_key() {
     };
     let judged = |signers: &Signers, key: &PrivateKey, role, of: &str, when: &str| {
         let signature = Signature::sign(key, role, &digest(of)).expect("signs");
-        signers.judge(&signature, &digest("a"), at(when)).standing
+        signers.judge(&signature, &digest("a"), at(when)).status
     };
     let store = signers(&allowed, "");
-    let valid = |principals: &str| Standing::Valid { principals: vec![principals.to_owned()] };
+    let valid = |principals: &str| SignatureStatus::Valid { principals: vec![principals.to_owned()] };
     assert_eq!(judged(&store, &alice, Role::Author, "a", "20250101"), valid("alice@example.org"));
-    assert_eq!(judged(&store, &alice, Role::Author, "b", "20250101"), Standing::Forged);
-    assert_eq!(judged(&store, &eve, Role::Author, "a", "20250101"), Standing::Unknown);
+    assert_eq!(judged(&store, &alice, Role::Author, "b", "20250101"), SignatureStatus::Forged);
+    assert_eq!(judged(&store, &eve, Role::Author, "a", "20250101"), SignatureStatus::Unknown);
     assert_eq!(judged(&store, &bob, Role::Builder, "a", "20250101"), valid("bob@example.org"));
-    assert_eq!(judged(&store, &bob, Role::Author, "a", "20250101"), Standing::NamespaceNotAllowed);
+    assert_eq!(judged(&store, &bob, Role::Author, "a", "20250101"), SignatureStatus::NamespaceNotAllowed);
     let from = at("20200101");
-    assert_eq!(judged(&store, &bob, Role::Builder, "a", "20191231"), Standing::NotYetValid { from });
+    assert_eq!(judged(&store, &bob, Role::Builder, "a", "20191231"), SignatureStatus::NotYetValid { from });
     let since = at("20300101");
-    assert_eq!(judged(&store, &bob, Role::Builder, "a", "20300101"), Standing::Expired { since });
+    assert_eq!(judged(&store, &bob, Role::Builder, "a", "20300101"), SignatureStatus::Expired { since });
     let print = alice.fingerprint(ssh_key::HashAlg::Sha256).to_string();
     for revoked in [public(&alice), print] {
         let store = signers(&allowed, &revoked);
-        assert_eq!(judged(&store, &alice, Role::Author, "a", "20250101"), Standing::Revoked);
+        assert_eq!(judged(&store, &alice, Role::Author, "a", "20250101"), SignatureStatus::Revoked);
     }
     let git =
         alice.sign("git", ssh_key::HashAlg::Sha512, signed_text(&digest("a")).as_bytes()).expect("signs");
     let git = git.to_pem(ssh_key::LineEnding::LF).expect("armored");
     let git = Signature::parse_all(&git, "git").expect("reads").remove(0);
-    assert_eq!(store.judge(&git, &digest("a"), 0).standing, Standing::OtherNamespace);
+    assert_eq!(store.judge(&git, &digest("a"), 0).status, SignatureStatus::OtherNamespace);
 }
 
 #[test]
@@ -138,13 +138,13 @@ fn lines_that_do_not_read_are_refused_with_their_number() {
 }
 
 /// A policy in a folder of its own, with the lists that it names.
-fn trust(policy: &str, allowed: &str) -> Result<Trust, crate::Error> {
+fn trust(policy: &str, allowed: &str) -> Result<TrustPolicy, crate::Error> {
     let folder = tempfile::tempdir().expect("folder");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("writes");
     write("trust.toml", policy);
     write("allowed", allowed);
     write("revoked", "");
-    Trust::read(&folder.path().join("trust.toml"))
+    TrustPolicy::read(&folder.path().join("trust.toml"))
 }
 
 #[test]
@@ -157,8 +157,8 @@ fn a_package_needs_what_the_first_rule_for_each_of_its_tenants_says() {
                   [[rules]]\npackages = [\"billing\"]\npolicy = \"require\"\nsigners = [\"alice@example.org\"]\n";
     let trust = trust(policy, &allowed).expect("reads");
     let downgrade = |name: &str| trust.downgrade(&PackageName::from(name), &BTreeSet::new());
-    assert_eq!((downgrade("other"), downgrade("billing")), (Downgrade::Allow, Downgrade::Refuse));
-    let findings = |signed: &[(&PrivateKey, Role)]| -> Vec<Finding> {
+    assert_eq!((downgrade("other"), downgrade("billing")), (OnDowngrade::Allow, OnDowngrade::Refuse));
+    let findings = |signed: &[(&PrivateKey, Role)]| -> Vec<JudgedSignature> {
         let of = |(key, role): &(&PrivateKey, Role)| {
             let signature = Signature::sign(key, *role, &digest("a")).expect("signs");
             trust.signers.judge(&signature, &digest("a"), 0)
@@ -168,10 +168,10 @@ fn a_package_needs_what_the_first_rule_for_each_of_its_tenants_says() {
     let decide = |name: &str, tenants: &[&'static str], signed: &[(&PrivateKey, Role)]| {
         let tenants: BTreeSet<&str> = tenants.iter().copied().collect();
         match trust.decide(&PackageName::from(name), &tenants, &findings(signed)) {
-            Decision::Unchecked => "off".to_owned(),
-            Decision::Trusted { by } => format!("trusted {}", by.len()),
-            Decision::Untrusted { is_refused: true, reasons } => format!("refused: {}", reasons[0]),
-            Decision::Untrusted { is_refused: false, reasons } => format!("warned: {}", reasons[0]),
+            Admission::Unchecked => "off".to_owned(),
+            Admission::Trusted { by } => format!("trusted {}", by.len()),
+            Admission::Untrusted { is_refused: true, reasons } => format!("refused: {}", reasons[0]),
+            Admission::Untrusted { is_refused: false, reasons } => format!("warned: {}", reasons[0]),
         }
     };
     let (author, builder) = ((&alice, Role::Author), (&ci, Role::Builder));
@@ -200,12 +200,12 @@ fn a_rule_has_what_it_does_not_say_from_the_top_and_names_signers_by_patterns() 
             let signature = Signature::sign(&alice, *role, &digest("a")).expect("signs");
             trust.signers.judge(&signature, &digest("a"), 0)
         };
-        let findings: Vec<Finding> = signed.iter().map(judge).collect();
+        let findings: Vec<JudgedSignature> = signed.iter().map(judge).collect();
         trust.decide(&PackageName::from("billing"), &BTreeSet::new(), &findings)
     };
-    assert!(matches!(decide(&[Role::Author]), Decision::Trusted { .. }));
-    assert!(matches!(decide(&[Role::Builder]), Decision::Untrusted { is_refused: true, .. }));
-    assert!(matches!(decide(&[]), Decision::Untrusted { is_refused: true, .. }));
+    assert!(matches!(decide(&[Role::Author]), Admission::Trusted { .. }));
+    assert!(matches!(decide(&[Role::Builder]), Admission::Untrusted { is_refused: true, .. }));
+    assert!(matches!(decide(&[]), Admission::Untrusted { is_refused: true, .. }));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_policy_that_does_not_read_is_refused() {
     assert_eq!(code("policy = \"warn\"\nallowed_signers = \"nowhere\"\n"), "LS0101");
     let required = trust("policy = \"require\"\nallowed_signers = \"allowed\"\n", "").expect("reads");
     let downgrade = required.downgrade(&PackageName::from("p"), &BTreeSet::new());
-    assert_eq!(downgrade, Downgrade::Refuse, "what is signed is not taken back by itself");
+    assert_eq!(downgrade, OnDowngrade::Refuse, "what is signed is not taken back by itself");
     // What would mean nothing is refused: it was meant.
     assert_eq!(code("allowed_signers = \"allowed\"\nroles = [\"author\"]\n"), "LS0120", "no policy");
     assert_eq!(code("policy = \"off\"\nsigners = [\"a\"]\nallowed_signers = \"allowed\"\n"), "LS0120");

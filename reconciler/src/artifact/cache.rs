@@ -3,7 +3,7 @@
 use crate::artifact::assets::Assets;
 use crate::artifact::warning::Warning;
 use crate::error::Error;
-use longshore_package::trust::{Decision, Signature};
+use longshore_package::trust::{Admission, Signature};
 use longshore_package::{Declared, Digest, Manifest, StaticRecord, sha256_hex};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -25,7 +25,7 @@ pub struct VerifiedArtifact {
     pub(super) record: StaticRecord,
     pub(super) warnings: Vec<Warning>,
     pub(super) signatures: Vec<Signature>,
-    pub(super) trust: Decision,
+    pub(super) admission: Admission,
     pub(super) judged_at: i64,
     pub(super) identity: FileIdentity,
     /// None of a bare library.
@@ -257,8 +257,8 @@ impl VerifiedArtifact {
     }
 
     /// The result of the trust policy when it was verified.
-    pub fn trust(&self) -> &Decision {
-        &self.trust
+    pub fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// Time of its first take-in, in milliseconds since 1970: a key that has expired since stays good.

@@ -11,8 +11,8 @@ pub(crate) mod verify;
 pub(crate) mod warning;
 
 pub use cache::VerifiedArtifact;
-pub use policy::{IsolationPolicy, Known, VerifyOptions};
-pub use read::{Build, ReadPackage, identify, read, signature_file, signatures_of};
-pub use trust::TrustSource;
+pub use policy::{IsolationPolicy, Recorded, VerifyOptions};
+pub use read::{BuildChoice, ReadPackage, identify, read, signature_file, signatures_of};
+pub use trust::TrustPolicyFile;
 pub use verify::{VerifiedPackage, from_cache, verify};
 pub use warning::Warning;

@@ -1,6 +1,6 @@
 //! Options of the checks.
 
-use crate::artifact::trust::TrustSource;
+use crate::artifact::trust::TrustPolicyFile;
 use longshore_package::trust::Signature;
 use longshore_package::{ArchiveLimits, Isolation, Manifest, PackageName, Policy};
 use std::collections::BTreeSet;
@@ -29,14 +29,14 @@ pub struct VerifyOptions {
     /// Which packages run in a process of their own.
     pub isolation: IsolationPolicy,
     /// The signatures that packages need; none when nobody asks for any.
-    pub trust: Option<Arc<TrustSource>>,
+    pub trust_policy: Option<Arc<TrustPolicyFile>>,
     /// The database's record of the package, when it was taken in before.
-    pub known: Option<Known>,
+    pub recorded: Option<Recorded>,
 }
 
 /// The database's record of a package that was taken in before.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct Recorded {
     /// Time of the first take-in, in milliseconds since 1970: a key that has expired since stays good for it.
     pub taken_in_at: i64,
     /// The signatures that it had: those that are of its digest stay good, whatever copy of it is read.

@@ -3,7 +3,9 @@
 use crate::artifact::policy::VerifyOptions;
 use crate::artifact::trust::{Subject, now_ms};
 use crate::error::Error;
-use longshore_package::trust::{Decision, Finding, MAX_SIGNATURE, MAX_SIGNATURES, Signature, Trust};
+use longshore_package::trust::{
+    Admission, JudgedSignature, MAX_SIGNATURE, MAX_SIGNATURES, Signature, TrustPolicy,
+};
 use longshore_package::{
     Archive, Digest, Error as PackageError, Isolation, Limits, Manifest, PackageSection, PackedLibrary,
     StaticRecord, check_signature_count, digest_of_files, host_target, read_text, sha256_hex, target_path,
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// The build of a package that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Build {
+pub enum BuildChoice {
     /// That for this host.
     OfHost,
     /// That for this host, or else the first: to look at.
@@ -47,12 +49,12 @@ pub struct ReadPackage {
 
 impl ReadPackage {
     /// Judges its signatures by what counts now.
-    pub fn judge(&self, trust: &Trust) -> Vec<Finding> {
+    pub fn judge(&self, trust: &TrustPolicy) -> Vec<JudgedSignature> {
         self.subject().judge(trust, now_ms())
     }
 
     /// The result of a policy for it, now.
-    pub fn decide(&self, trust: &Trust) -> Decision {
+    pub fn decide(&self, trust: &TrustPolicy) -> Admission {
         self.subject().decide(trust, now_ms())
     }
 
@@ -97,7 +99,7 @@ pub fn identify(path: &Path, options: &VerifyOptions) -> Result<(Digest, Package
         let archive = Archive::open(path, options.limits)?;
         return Ok((archive.digest().clone(), archive.manifest().package.clone()));
     }
-    let package = read(path, &Build::OfHost, options)?;
+    let package = read(path, &BuildChoice::OfHost, options)?;
     Ok((package.digest, package.manifest.package))
 }
 
@@ -109,7 +111,7 @@ fn is_archive(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::Package`].
-pub fn read(path: &Path, build: &Build, options: &VerifyOptions) -> Result<ReadPackage, Error> {
+pub fn read(path: &Path, build: &BuildChoice, options: &VerifyOptions) -> Result<ReadPackage, Error> {
     let mut package = if is_archive(path) {
         read_archive(path, build, options)
     } else {
@@ -156,14 +158,14 @@ fn detached_signatures(path: &Path) -> Result<Vec<Signature>, Error> {
     Ok(Signature::parse_all(&text, &file.display().to_string())?)
 }
 
-fn read_archive(path: &Path, build: &Build, options: &VerifyOptions) -> Result<ReadPackage, Error> {
+fn read_archive(path: &Path, build: &BuildChoice, options: &VerifyOptions) -> Result<ReadPackage, Error> {
     let mut archive = Archive::open(path, options.limits)?;
     let targets = archive.targets();
     let own = host_target();
     let target = match build {
-        Build::Of(target) => target.clone(),
-        Build::Any if !targets.contains(&own) => targets.first().cloned().unwrap_or(own),
-        Build::OfHost | Build::Any => own,
+        BuildChoice::Of(target) => target.clone(),
+        BuildChoice::Any if !targets.contains(&own) => targets.first().cloned().unwrap_or(own),
+        BuildChoice::OfHost | BuildChoice::Any => own,
     };
     let record = archive.record(&target)?;
     let signatures = archive.signatures()?;
@@ -172,7 +174,7 @@ fn read_archive(path: &Path, build: &Build, options: &VerifyOptions) -> Result<R
     Ok(ReadPackage { digest, manifest, target, targets, record, signatures, library, archive })
 }
 
-fn read_library(path: &Path, build: &Build, options: &VerifyOptions) -> Result<ReadPackage, Error> {
+fn read_library(path: &Path, build: &BuildChoice, options: &VerifyOptions) -> Result<ReadPackage, Error> {
     let unreadable = |source| PackageError::Read { path: path.to_owned(), source };
     let size = fs::metadata(path).map_err(unreadable)?.len();
     if size > options.limits.entry_bytes {
@@ -182,9 +184,9 @@ fn read_library(path: &Path, build: &Build, options: &VerifyOptions) -> Result<R
     let bytes = fs::read(path).map_err(unreadable)?;
     let record = StaticRecord::of_library(&bytes)?;
     let target = match build {
-        Build::Of(target) => target.clone(),
-        Build::Any if !record.package.target.is_empty() => record.package.target.clone(),
-        Build::OfHost | Build::Any => host_target(),
+        BuildChoice::Of(target) => target.clone(),
+        BuildChoice::Any if !record.package.target.is_empty() => record.package.target.clone(),
+        BuildChoice::OfHost | BuildChoice::Any => host_target(),
     };
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let sha256 = sha256_hex(&bytes);

@@ -2,7 +2,9 @@
 
 use crate::artifact::cache::FileIdentity;
 use crate::error::Error;
-use longshore_package::trust::{Decision, Finding, MAX_SIGNATURES, Signature, Standing, Trust};
+use longshore_package::trust::{
+    Admission, JudgedSignature, MAX_SIGNATURES, Signature, SignatureStatus, TrustPolicy,
+};
 use longshore_package::{Digest, Error as PackageError, PackageName, StaticRecord};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -12,39 +14,39 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A policy in a file, read again when that file, or one that it names, changes.
 #[derive(Debug)]
-pub struct TrustSource {
+pub struct TrustPolicyFile {
     path: PathBuf,
     /// True when there need not be one.
     is_optional: bool,
-    read: Mutex<Option<Read>>,
+    cached: Mutex<Option<CachedPolicy>>,
 }
 
 /// A policy as it was read.
 #[derive(Debug, Clone)]
-struct Read {
+struct CachedPolicy {
     files: Files,
     /// Counts from 1 with each change.
     version: u64,
     /// None when there is no policy.
-    trust: Option<Arc<Trust>>,
+    trust: Option<Arc<TrustPolicy>>,
 }
 
 /// A policy, and the number of its version.
 #[derive(Debug, Clone)]
 pub(crate) struct Current {
     pub(crate) version: u64,
-    pub(crate) trust: Option<Arc<Trust>>,
+    pub(crate) trust: Option<Arc<TrustPolicy>>,
 }
 
-impl TrustSource {
+impl TrustPolicyFile {
     /// A policy that there has to be: without it nothing is loaded.
     pub fn required(path: PathBuf) -> Self {
-        Self { path: absolute(path), is_optional: false, read: Mutex::new(None) }
+        Self { path: absolute(path), is_optional: false, cached: Mutex::new(None) }
     }
 
     /// A policy that counts when it is there.
     pub fn optional(path: PathBuf) -> Self {
-        Self { path: absolute(path), is_optional: true, read: Mutex::new(None) }
+        Self { path: absolute(path), is_optional: true, cached: Mutex::new(None) }
     }
 
     /// The file.
@@ -56,22 +58,22 @@ impl TrustSource {
     ///
     /// # Errors
     /// [`Error::TrustPolicy`] when it does not read: nobody is trusted meanwhile.
-    pub fn policy(&self) -> Result<Option<Arc<Trust>>, Error> {
+    pub fn policy(&self) -> Result<Option<Arc<TrustPolicy>>, Error> {
         Ok(self.current()?.trust)
     }
 
     pub(crate) fn current(&self) -> Result<Current, Error> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same =
             |(path, identity): &(PathBuf, Option<FileIdentity>)| FileIdentity::of(path).ok() == *identity;
-        let version = match &*read {
+        let version = match &*cached {
             Some(known) if known.files.iter().all(is_same) => {
                 return Ok(Current { version: known.version, trust: known.trust.clone() });
             }
             Some(known) => known.version + 1,
             None => 1,
         };
-        let had_one = read.as_ref().is_some_and(|known| known.trust.is_some());
+        let had_one = cached.as_ref().is_some_and(|known| known.trust.is_some());
         let is_absent = std::fs::symlink_metadata(&self.path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
         // One that is gone is a fault: whoever wants none says `policy = "off"`.
         let (files, trust) = if self.is_optional && is_absent && !had_one {
@@ -80,7 +82,7 @@ impl TrustSource {
             let (files, trust) = read_policy(&self.path).map_err(|source| Error::TrustPolicy { source })?;
             (files, Some(Arc::new(trust)))
         };
-        *read = Some(Read { files, version, trust: trust.clone() });
+        *cached = Some(CachedPolicy { files, version, trust: trust.clone() });
         Ok(Current { version, trust })
     }
 }
@@ -91,11 +93,11 @@ const READINGS: usize = 4;
 type Files = Vec<(PathBuf, Option<FileIdentity>)>;
 
 /// Reads a policy. The identities of its files are taken before they are read: a later change gives others.
-fn read_policy(path: &Path) -> Result<(Files, Trust), PackageError> {
+fn read_policy(path: &Path) -> Result<(Files, TrustPolicy), PackageError> {
     let mut names = vec![path.to_owned()];
     for _ in 0..READINGS {
         let files: Files = names.iter().map(|path| (path.clone(), FileIdentity::of(path).ok())).collect();
-        let trust = Trust::read(path)?;
+        let trust = TrustPolicy::read(path)?;
         if trust.files() == names {
             names.iter().try_for_each(|file| check_own(file))?;
             return Ok((files, trust));
@@ -159,12 +161,14 @@ pub(crate) struct Subject<'a> {
 impl Subject<'_> {
     /// Judges the signatures by the keys of a policy, as they are now. A key that has expired since the package was taken in
     /// stays good for it.
-    pub(crate) fn judge(&self, trust: &Trust, taken_in_at: i64) -> Vec<Finding> {
+    pub(crate) fn judge(&self, trust: &TrustPolicy, taken_in_at: i64) -> Vec<JudgedSignature> {
         let now = now_ms();
         let judge = |signature| {
             let finding = trust.signers.judge(signature, self.digest, now);
-            match finding.standing {
-                Standing::Expired { .. } => trust.signers.judge(signature, self.digest, taken_in_at.min(now)),
+            match finding.status {
+                SignatureStatus::Expired { .. } => {
+                    trust.signers.judge(signature, self.digest, taken_in_at.min(now))
+                }
                 _ => finding,
             }
         };
@@ -172,19 +176,23 @@ impl Subject<'_> {
     }
 
     /// Decides by a policy.
-    pub(crate) fn decide(&self, trust: &Trust, taken_in_at: i64) -> Decision {
+    pub(crate) fn decide(&self, trust: &TrustPolicy, taken_in_at: i64) -> Admission {
         trust.decide(self.name, &tenants(self.record), &self.judge(trust, taken_in_at))
     }
 
     /// As [`Subject::decide`], refusing what the policy refuses.
-    pub(crate) fn admit(&self, source: Option<&TrustSource>, taken_in_at: i64) -> Result<Decision, Error> {
+    pub(crate) fn admit(
+        &self,
+        source: Option<&TrustPolicyFile>,
+        taken_in_at: i64,
+    ) -> Result<Admission, Error> {
         let trust = match source {
             Some(source) => source.policy()?,
             None => None,
         };
         match trust.map(|trust| self.decide(&trust, taken_in_at)) {
-            None => Ok(Decision::Unchecked),
-            Some(Decision::Untrusted { is_refused: true, reasons }) => Err(Error::Untrusted { reasons }),
+            None => Ok(Admission::Unchecked),
+            Some(Admission::Untrusted { is_refused: true, reasons }) => Err(Error::Untrusted { reasons }),
             Some(decision) => Ok(decision),
         }
     }

@@ -2,12 +2,12 @@
 
 use crate::artifact::assets::Assets;
 use crate::artifact::cache::{self, FileIdentity, VerifiedArtifact};
-use crate::artifact::policy::{Known, VerifyOptions};
-use crate::artifact::read::{Build, ReadPackage, manifest_of, read};
+use crate::artifact::policy::{Recorded, VerifyOptions};
+use crate::artifact::read::{BuildChoice, ReadPackage, manifest_of, read};
 use crate::artifact::trust::{merge, now_ms};
 use crate::artifact::warning::Warning;
 use crate::error::Error;
-use longshore_package::trust::{Decision, Signature};
+use longshore_package::trust::{Admission, Signature};
 use longshore_package::{
     Archive, Digest, Drift, Isolation, MANIFEST_PATH, Manifest, PackedLibrary, SUMS_PATH, StaticRecord, Sums,
     check_compatibility, digest_of_files, host_target, is_never_unmapped, sha256_hex, target_path,
@@ -33,7 +33,7 @@ pub struct VerifiedPackage {
     /// Its signatures.
     pub signatures: Vec<Signature>,
     /// The result of the trust policy.
-    pub trust: Decision,
+    pub admission: Admission,
     judged_at: i64,
     library: PackedLibrary,
     archive: Option<Archive<BufReader<File>>>,
@@ -44,18 +44,18 @@ pub struct VerifiedPackage {
 /// # Errors
 /// [`Error::Package`], [`Error::Untrusted`], [`Error::TrustPolicy`], [`Error::Incompatible`].
 pub fn verify(path: &Path, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
-    check(read(path, &Build::OfHost, options)?, options)
+    check(read(path, &BuildChoice::OfHost, options)?, options)
 }
 
 fn check(mut package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPackage, Error> {
     // Recorded ones come first: there is a limit, and no copy of the package crowds them out.
-    let mut signatures = options.known.as_ref().map(|known| known.signatures.clone()).unwrap_or_default();
+    let mut signatures = options.recorded.as_ref().map(|known| known.signatures.clone()).unwrap_or_default();
     merge(&mut signatures, &package.signatures, &package.digest);
     let others = package.signatures.drain(..).filter(|signature| !signature.is_of(&package.digest));
     let others: Vec<Signature> = others.collect();
     package.signatures = signatures.iter().cloned().chain(others).collect();
-    let judged_at = options.known.as_ref().map_or_else(now_ms, |known| known.taken_in_at);
-    let trust = package.subject().admit(options.trust.as_deref(), judged_at)?;
+    let judged_at = options.recorded.as_ref().map_or_else(now_ms, |known| known.taken_in_at);
+    let admission = package.subject().admit(options.trust_policy.as_deref(), judged_at)?;
     let library = package.take_library()?;
     let ReadPackage { digest, manifest, target, record, archive, .. } = package;
     record.check_names()?;
@@ -78,7 +78,7 @@ fn check(mut package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPa
         });
     }
     let mut warnings: Vec<Warning> = compatibility.warnings.into_iter().map(Warning::Drift).collect();
-    if let Decision::Untrusted { reasons, .. } = &trust {
+    if let Admission::Untrusted { reasons, .. } = &admission {
         warnings.push(Warning::Untrusted { reasons: reasons.clone() });
     }
     Ok(VerifiedPackage {
@@ -88,7 +88,7 @@ fn check(mut package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPa
         record,
         warnings,
         signatures,
-        trust,
+        admission,
         judged_at,
         library,
         archive,
@@ -123,8 +123,8 @@ pub fn from_cache(
     let library = Some(PackedLibrary { name, bytes, sha256 });
     let signatures = recorded_signatures(row)?;
     // Its signatures are in the package already.
-    let known = Known { taken_in_at: row.first_added_at, signatures: Vec::new() };
-    let options = VerifyOptions { known: Some(known), ..options.clone() };
+    let recorded = Recorded { taken_in_at: row.first_added_at, signatures: Vec::new() };
+    let options = VerifyOptions { recorded: Some(recorded), ..options.clone() };
     let targets = vec![target.clone()];
     let package =
         ReadPackage { digest, manifest, targets, target, record, signatures, library, archive: None };
@@ -239,7 +239,7 @@ impl VerifiedPackage {
             record: self.record,
             warnings: self.warnings,
             signatures: self.signatures,
-            trust: self.trust,
+            admission: self.admission,
             judged_at: self.judged_at,
             path,
             identity,

@@ -430,7 +430,7 @@ pub(crate) async fn taken_in(store: &Store, artifact: &VerifiedArtifact, now: i6
     let mut tx = store.begin().await?;
     insert_artifacts(&mut tx, [artifact], now).await?;
     ArtifactRow::renew(&mut tx, artifact.digest(), now).await?;
-    if let Some(decision) = artifact.trust().text() {
+    if let Some(decision) = artifact.admission().text() {
         let subject = Subject::Package(&artifact.manifest().package.name);
         EventRow::append(&mut tx, subject, EventKind::Signatures, &decision, now).await?;
     }

@@ -1,7 +1,7 @@
 //! Everything that comes before a generation is registered: checks, artifact cache, probe, opening.
 
 use crate::artifact::cache::VerifiedArtifact;
-use crate::artifact::policy::{Known, VerifyOptions};
+use crate::artifact::policy::{Recorded, VerifyOptions};
 use crate::artifact::trust::tenants;
 use crate::artifact::verify::{from_cache, recorded_signatures, verify};
 use crate::artifact::warning::Warning;
@@ -15,7 +15,7 @@ use crate::runtime::linker::Linker;
 use crate::runtime::options::RuntimeOptions;
 use crate::runtime::probe::{ProbeOptions, probe};
 use longshore_engine::Clock;
-use longshore_package::trust::{Downgrade, Trust};
+use longshore_package::trust::{OnDowngrade, TrustPolicy};
 use longshore_package::{Digest, Isolation, PackageName, StaticRecord};
 use longshore_store::{ArtifactRow, PackageRow, Store, Verdict, VerdictRow};
 use semver::Version;
@@ -67,18 +67,18 @@ pub(super) async fn cached(
 }
 
 /// The options for a digest, with what is recorded of it.
-pub(super) async fn with_known(
+pub(super) async fn with_recorded(
     options: &VerifyOptions,
     digest: &Digest,
     store: &Store,
 ) -> Result<VerifyOptions, Error> {
     let mut options = options.clone();
-    let Some(source) = options.trust.clone() else { return Ok(options) };
+    let Some(source) = options.trust_policy.clone() else { return Ok(options) };
     // Without a policy nobody asks. One that does not read is an error of the checks.
     if blocking(move || Ok(!matches!(source.policy(), Ok(None)))).await? {
-        options.known = match ArtifactRow::find(store, digest).await? {
+        options.recorded = match ArtifactRow::find(store, digest).await? {
             Some(row) => {
-                Some(Known { taken_in_at: row.first_added_at, signatures: recorded_signatures(&row)? })
+                Some(Recorded { taken_in_at: row.first_added_at, signatures: recorded_signatures(&row)? })
             }
             None => None,
         };
@@ -93,11 +93,12 @@ pub(super) async fn check_downgrade(
     options: &VerifyOptions,
     store: &Store,
 ) -> Result<(), Error> {
-    let Some(source) = options.trust.clone().filter(|_| package.overridden_by.is_none()) else {
+    let Some(source) = options.trust_policy.clone().filter(|_| package.overridden_by.is_none()) else {
         return Ok(());
     };
     let policy = blocking(move || source.policy()).await?;
-    let refuses = |policy: Arc<Trust>| policy.downgrade(&package.name, &tenants(record)) == Downgrade::Refuse;
+    let refuses =
+        |policy: Arc<TrustPolicy>| policy.downgrade(&package.name, &tenants(record)) == OnDowngrade::Refuse;
     if !policy.is_some_and(refuses) {
         return Ok(());
     }
@@ -135,7 +136,7 @@ impl Loader {
         let store = &self.journal.store;
         let artifact = match package.map(|package| &package.origin) {
             Some(Origin::File(path)) => {
-                let options = with_known(&self.verify, digest, store).await?;
+                let options = with_recorded(&self.verify, digest, store).await?;
                 self.load_file(path.clone(), digest.clone(), options).await?
             }
             Some(Origin::Cache) | None => cached(digest, store, &self.cache, &self.verify).await?,

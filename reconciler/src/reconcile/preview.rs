@@ -7,7 +7,7 @@ use crate::plan::model::{Action, Deferred, Desired, Drain, Observed, Origin, Pla
 use crate::plan::plan;
 use crate::reconcile::observe::pass_inputs;
 use crate::reconcile::options::Options;
-use crate::reconcile::prepare::{cached, check_downgrade, with_known};
+use crate::reconcile::prepare::{cached, check_downgrade, with_recorded};
 use crate::source::events::FileEvents;
 use crate::source::offers::Offers;
 use longshore_package::{Change, Digest, StaticRecord, diff};
@@ -151,7 +151,7 @@ async fn step(
 async fn record_of(package: &Desired, options: &Options, store: &Store) -> Result<StaticRecord, Error> {
     match &package.origin {
         Origin::File(path) => {
-            let verify_options = with_known(&options.verify, &package.digest, store).await?;
+            let verify_options = with_recorded(&options.verify, &package.digest, store).await?;
             let path = path.clone();
             blocking(move || Ok(verify(&path, &verify_options)?.record)).await
         }

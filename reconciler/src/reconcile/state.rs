@@ -19,7 +19,7 @@ use crate::runtime::generation::{Generation, UnloadResult};
 use crate::source::events::FileEvents;
 use crate::source::offers::Offers;
 use longshore_engine::{Catalog, Clock, EngineHandle, Rng};
-use longshore_package::trust::{Decision, Signature};
+use longshore_package::trust::{Admission, Signature};
 use longshore_package::{Digest, PackageName};
 use longshore_store::GenerationId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -39,7 +39,7 @@ pub(super) struct Tracked {
     /// Its signatures, as they were read last.
     pub(super) signatures: Vec<Signature>,
     /// The last result of the trust policy.
-    pub(super) decision: Decision,
+    pub(super) admission: Admission,
     /// Graphs of other packages for whose sake alone it stays loaded, as was reported; empty when it is desired.
     pub(super) retained_for: Vec<UnboundGraph>,
 }
@@ -82,9 +82,9 @@ pub(super) struct Rollout {
 impl Tracked {
     pub(super) fn new(generation: Arc<Generation>, phase: Phase) -> Self {
         let artifact = generation.artifact();
-        let (signatures, decision) = (artifact.signatures().to_vec(), artifact.trust().clone());
+        let (signatures, admission) = (artifact.signatures().to_vec(), artifact.admission().clone());
         let (source, warnings, retained_for) = (None, Vec::new(), Vec::new());
-        Self { generation, phase, source, warnings, signatures, decision, retained_for }
+        Self { generation, phase, source, warnings, signatures, admission, retained_for }
     }
 
     /// Changes the phase. A transition that the phase does not allow changes nothing and is reported: it is a bug.

@@ -7,7 +7,7 @@ use crate::blocking::blocking;
 use crate::error::Error;
 use crate::reconcile::journal::taken_in;
 use crate::reconcile::options::Options;
-use crate::reconcile::prepare::with_known;
+use crate::reconcile::prepare::with_recorded;
 use longshore_store::Store;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use std::path::Path;
 pub async fn take_in(path: &Path, options: &Options, store: &Store) -> Result<VerifiedArtifact, Error> {
     let (file, verify_options) = (path.to_owned(), options.verify.clone());
     let (digest, _) = blocking(move || identify(&file, &verify_options)).await?;
-    let verify_options = with_known(&options.verify, &digest, store).await?;
+    let verify_options = with_recorded(&options.verify, &digest, store).await?;
     let (path, cache) = (path.to_owned(), options.cache.clone());
     let artifact = blocking(move || verify(&path, &verify_options)?.store(&cache)).await?;
     taken_in(store, &artifact, options.clock.now_ms()).await?;

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::reconcile::notes::log_failure;
 use crate::reconcile::report::Report;
 use crate::reconcile::state::{Phase, Reconciler, Tracked};
-use longshore_package::trust::{Decision, Trust};
+use longshore_package::trust::{Admission, TrustPolicy};
 use longshore_package::{Digest, PackageName};
 use longshore_store::{ArtifactRow, Override};
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +24,7 @@ impl Reconciler {
             self.failures.remove(digest);
         }
         self.rewritten.retain(|digest, _| self.tracked.contains_key(digest));
-        if self.loader.verify.trust.is_none() {
+        if self.loader.verify.trust_policy.is_none() {
             return Ok(());
         }
         if let Some(Current { version, trust }) = self.trust_policy().await {
@@ -58,7 +58,8 @@ impl Reconciler {
                 && let Some(row) = ArtifactRow::find(&self.journal.store, &digest).await?
                 && let Some(tracked) = self.tracked.get_mut(&digest)
             {
-                let recorded = recorded_signatures(&row)?;
+                // A row that does not read stops no other package; loading it again says so.
+                let recorded = recorded_signatures(&row).unwrap_or_default();
                 self.judges_again |= merge(&mut tracked.signatures, &recorded, &digest);
             }
         }
@@ -68,7 +69,7 @@ impl Reconciler {
 
     /// The policy as it is; none when there is no source of one, or it does not read, which is a condition of its file.
     async fn trust_policy(&mut self) -> Option<Current> {
-        let source = Arc::clone(self.loader.verify.trust.as_ref()?);
+        let source = Arc::clone(self.loader.verify.trust_policy.as_ref()?);
         match blocking(move || source.current()).await {
             Ok(current) => {
                 if let Some((path, _)) = self.trust_fault.take() {
@@ -77,7 +78,7 @@ impl Reconciler {
                 Some(current)
             }
             Err(error) => {
-                let path = self.loader.verify.trust.as_ref()?.path().to_owned();
+                let path = self.loader.verify.trust_policy.as_ref()?.path().to_owned();
                 let fault = (path.clone(), error.full());
                 if self.trust_fault.as_ref() != Some(&fault) {
                     tracing::error!(code = error.code(), "{}. {}", fault.1, error.fix());
@@ -111,23 +112,23 @@ impl Reconciler {
     }
 
     /// Decides about loaded packages by what is known now.
-    fn judge_loaded(&mut self, trust: Option<&Trust>) {
+    fn judge_loaded(&mut self, trust: Option<&TrustPolicy>) {
         for (digest, tracked) in &mut self.tracked {
             let artifact = tracked.generation.artifact();
             let (name, record) = (&artifact.manifest().package.name, artifact.record());
             let subject = Subject { digest, name, record, signatures: &tracked.signatures };
-            let decision =
-                trust.map_or(Decision::Unchecked, |trust| subject.decide(trust, artifact.judged_at()));
-            if decision == tracked.decision {
+            let admission =
+                trust.map_or(Admission::Unchecked, |trust| subject.decide(trust, artifact.judged_at()));
+            if admission == tracked.admission {
                 continue;
             }
-            let text = decision.text().unwrap_or_else(|| "no signature is asked for".to_owned());
+            let text = admission.text().unwrap_or_else(|| "no signature is asked for".to_owned());
             self.decisions.push((name.clone(), text));
             tracked.warnings.retain(|warning| !matches!(warning, Warning::Untrusted { .. }));
-            if let Decision::Untrusted { reasons, .. } = &decision {
+            if let Admission::Untrusted { reasons, .. } = &admission {
                 tracked.warnings.push(Warning::Untrusted { reasons: reasons.clone() });
             }
-            tracked.decision = decision;
+            tracked.admission = admission;
             self.troubled.insert(name.clone());
         }
     }
@@ -144,7 +145,7 @@ impl Reconciler {
     /// Evicts what is refused. The owner of a reactor that others are bound to stays until those are gone.
     async fn evict_refused(&mut self, report: &mut Report) -> Result<(), Error> {
         let is_refused = |tracked: &Tracked| {
-            matches!(tracked.decision, Decision::Untrusted { is_refused: true, .. })
+            matches!(tracked.admission, Admission::Untrusted { is_refused: true, .. })
                 && !matches!(tracked.phase, Phase::Closing(_))
         };
         let refused = self.tracked.iter().filter(|(_, tracked)| is_refused(tracked));

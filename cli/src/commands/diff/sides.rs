@@ -4,7 +4,7 @@ use crate::error::CliError;
 use crate::home::Home;
 use crate::view::comparison::{Compared, Package};
 use longshore_package::PackageName;
-use longshore_reconciler::artifact::{Build, VerifyOptions, from_cache, read};
+use longshore_reconciler::artifact::{BuildChoice, VerifyOptions, from_cache, read};
 use longshore_reconciler::source::directory::list;
 use longshore_store::{ArtifactRow, PackageRow, PackageState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,7 @@ pub(super) async fn of_home(home: &Home, names: &BTreeSet<&PackageName>) -> anyh
     let store = home.open_read_only().await?;
     let mut options = home.reconciler_options(Vec::new());
     // They are looked at, and not run.
-    options.verify.trust = None;
+    options.verify.trust_policy = None;
     let mut packages = Vec::new();
     for row in PackageRow::all(&store).await? {
         if row.state != PackageState::Desired || !names.contains(&row.name) {
@@ -58,7 +58,7 @@ pub(super) async fn of_home(home: &Home, names: &BTreeSet<&PackageName>) -> anyh
 }
 
 fn read_package(path: &Path, target: Option<&str>) -> anyhow::Result<Package> {
-    let build = target.map_or(Build::Any, |target| Build::Of(target.to_owned()));
+    let build = target.map_or(BuildChoice::Any, |target| BuildChoice::Of(target.to_owned()));
     let read = read(path, &build, &VerifyOptions::default())?;
     Ok(Package { digest: read.digest, target: read.target, record: read.record })
 }
