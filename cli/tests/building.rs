@@ -27,6 +27,13 @@ fn a_new_crate_builds_and_runs() {
     let ended = longshore.run(&["run", "my-flow", "-p", "name=Ada", "--json"]);
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert_eq!(ended.json()["context"]["greeting"], "Hello, Ada!");
+    let tested = cargo(&longshore, &folder, &["test", "--quiet"]);
+    assert!(
+        tested.code == Some(0) && tested.stdout.contains("1 passed"),
+        "{}{}",
+        tested.stdout,
+        tested.stderr
+    );
     let ignored = std::fs::read_to_string(folder.join(".gitignore")).expect("reads");
     assert_eq!(ignored, "/target\n/.longshore/\n");
     // From a folder below it, and through a link to it.
@@ -35,6 +42,43 @@ fn a_new_crate_builds_and_runs() {
     std::os::unix::fs::symlink(&folder, longshore.home.path().join("link")).expect("links");
     let linked = longshore.run(&["build", "link", "--json"]);
     assert_eq!(linked.json()["digest"], below.json()["digest"], "{}", linked.stderr);
+}
+
+/// Runs cargo in a folder.
+fn cargo(longshore: &Longshore, folder: &Path, args: &[&str]) -> Ended {
+    let mut command = Command::new("cargo");
+    command.args(args).current_dir(folder).envs(longshore_testing::throwaway_build());
+    command.env("LONGSHORE_HOME", longshore.home.path());
+    Ended::of(&command.output().expect("starts"))
+}
+
+#[test]
+fn each_kind_of_new_crate_is_tested_and_run_with_one_command_each() {
+    let longshore = Longshore::new();
+    let here = longshore.home.path();
+    for (name, flag) in
+        [("new-graph", "--graph"), ("new-trigger", "--trigger"), ("new-program", "--embedded")]
+    {
+        let made = longshore.run(&["new", name, flag, "--json"]);
+        assert_eq!(made.code, Some(0), "{}{}", made.stdout, made.stderr);
+        let folder = here.join(name);
+        lock(&folder);
+        let tested = cargo(&longshore, &folder, &["test", "--quiet"]);
+        assert_eq!(tested.code, Some(0), "{name}: {}{}", tested.stdout, tested.stderr);
+        assert!(tested.stdout.contains("passed"), "{name}: {}", tested.stdout);
+    }
+    let graph = run_in(&longshore, &here.join("new-graph"), &["run", ".", "--json"]);
+    let firings = serde_json::json!({ "note": 2, "warn": 1 });
+    assert_eq!(graph.json()["firings"], firings, "{}{}", graph.stdout, graph.stderr);
+    let trigger = longshore.run(&["run", "new-trigger", "--json"]);
+    assert_eq!(trigger.json()["context"]["words"], 0, "{}", trigger.stderr);
+    let program = cargo(&longshore, &here.join("new-program"), &["run", "--quiet"]);
+    assert!(program.stdout.contains("new-program succeeded: "), "{}{}", program.stdout, program.stderr);
+    // The same crate is a package.
+    let package = longshore.run(&["run", "new-program", "--json"]);
+    assert_eq!(package.json()["context"]["greeting"], "Hello, world!", "{}", package.stderr);
+    let both = longshore.run(&["new", "both", "--graph", "--trigger", "--json"]);
+    assert_eq!((both.error_code().as_str(), both.code), ("LS0714", Some(2)));
 }
 
 #[test]

@@ -16,34 +16,64 @@ pub(crate) struct Args {
     /// A checkout of Longshore to depend on; the one that this program was built from by default
     #[arg(long)]
     longshore: Option<PathBuf>,
+    /// A package with a reactor and a computation graph
+    #[arg(long, group = "kind")]
+    graph: bool,
+    /// A package whose workflow starts by itself, by the clock and when a file appears
+    #[arg(long, group = "kind")]
+    trigger: bool,
+    /// A program that runs its own workflow, and is a package as well
+    #[arg(long, group = "kind")]
+    embedded: bool,
 }
 
 const BUILD_RS: &str = "fn main() {\n    longshore_build::configure();\n}\n";
 
-const LIB_RS: &str = r#"//! A Longshore package.
+/// The kind of a new crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Workflow,
+    Graph,
+    Trigger,
+    /// A program that runs its own workflow.
+    Embedded,
+}
 
-longshore::package!();
-
-#[longshore::workflow(name = "NAME", description = "Greets somebody", params(name: String = "world"))]
-pub mod NAME_IDENT {
-    use longshore::{Context, TaskError, task};
-    use serde_json::Value;
-
-    /// what: finds out whom to greet
-    #[task]
-    pub async fn find(context: &mut Context<Value>) -> Result<(), TaskError> {
-        let name: String = context.get_required("name")?;
-        context.insert_as("whom", name.trim())
+impl Kind {
+    fn of(args: &Args) -> Self {
+        match (args.graph, args.trigger, args.embedded) {
+            (true, ..) => Self::Graph,
+            (_, true, _) => Self::Trigger,
+            (.., true) => Self::Embedded,
+            _ => Self::Workflow,
+        }
     }
 
-    /// what: writes the greeting
-    #[task(dependencies = ["find"])]
-    pub async fn greet(context: &mut Context<Value>) -> Result<(), TaskError> {
-        let whom: String = context.get_required("whom")?;
-        context.insert_as("greeting", format!("Hello, {whom}!"))
+    /// The sources, in which TEMPLATE_NAME and TEMPLATE_IDENT stand for the crate's.
+    fn files(self) -> Vec<(&'static str, &'static str)> {
+        let lib = "src/lib.rs";
+        let workflow = (lib, include_str!("../../templates/workflow.rs"));
+        match self {
+            Self::Workflow => vec![workflow],
+            Self::Trigger => vec![(lib, include_str!("../../templates/trigger.rs"))],
+            Self::Graph => vec![
+                (lib, include_str!("../../templates/graph/lib.rs")),
+                ("data/readings.jsonl", include_str!("../../templates/graph/readings.jsonl")),
+            ],
+            Self::Embedded => vec![workflow, ("src/main.rs", include_str!("../../templates/main.rs"))],
+        }
+    }
+
+    /// The command that runs the main job of a new crate.
+    fn run(self, path: &str) -> String {
+        match self {
+            Self::Embedded => format!("cargo run --manifest-path {path}/Cargo.toml"),
+            // Its stream is read below the folder in which the command runs.
+            Self::Graph => format!("cd {path} && longshore run ."),
+            Self::Workflow | Self::Trigger => format!("longshore run {path}"),
+        }
     }
 }
-"#;
 
 /// Names of crates that a package depends on, those of the standard library included: nobody can tell it from them.
 const TAKEN: [&str; 12] = [
@@ -76,15 +106,17 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> 
     }
     let checkout = checkout(args)?;
     cargo_new(path, &name)?;
-    let made = fill(path, &name, &checkout);
+    let kind = Kind::of(args);
+    let made = fill(path, &name, kind, &checkout);
     if made.is_err() {
         // What cargo began is of no use: the next try would say that it is there.
         let _ = std::fs::remove_dir_all(path);
     }
     made?;
-    let shown = path.display();
-    printer.print(&json!({ "name": name, "path": path }), || {
-        format!("made {shown}; now: longshore run {shown}\n")
+    let shown = path.display().to_string();
+    let next = kind.run(&shown);
+    printer.print(&json!({ "name": name, "path": path, "next": next }), || {
+        format!("made {shown}; now: {next}\n")
     })?;
     Ok(ExitStatus::Done)
 }
@@ -113,39 +145,52 @@ fn cargo_new(path: &Path, name: &str) -> anyhow::Result<()> {
 }
 
 /// Makes a package of the crate that cargo made.
-fn fill(path: &Path, name: &str, checkout: &Path) -> anyhow::Result<()> {
+fn fill(path: &Path, name: &str, kind: Kind, checkout: &Path) -> anyhow::Result<()> {
     let manifest = path.join("Cargo.toml");
     let made =
         std::fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let cargo_toml = package_manifest(&made, checkout)?;
-    let lib_rs = LIB_RS.replace("NAME_IDENT", &name.replace('-', "_")).replace("NAME", name);
-    for (file, content) in [
-        ("Cargo.toml", &*cargo_toml),
-        ("build.rs", BUILD_RS),
-        ("src/lib.rs", &lib_rs),
-        // The second one is the home of hosts that are started here.
-        (".gitignore", "/target\n/.longshore/\n"),
-    ] {
-        write(&path.join(file), content)?;
+    write(&path.join("Cargo.toml"), &package_manifest(&made, kind, checkout)?)?;
+    write(&path.join("build.rs"), BUILD_RS)?;
+    // The second one is the home of hosts that are started here.
+    write(&path.join(".gitignore"), "/target\n/.longshore/\n")?;
+    for (file, template) in kind.files() {
+        let content =
+            template.replace("TEMPLATE_IDENT", &name.replace('-', "_")).replace("TEMPLATE_NAME", name);
+        write(&path.join(file), &content)?;
     }
     Ok(())
 }
 
 /// The manifest that cargo made, with what a package needs.
-fn package_manifest(made: &str, checkout: &Path) -> anyhow::Result<String> {
+fn package_manifest(made: &str, kind: Kind, checkout: &Path) -> anyhow::Result<String> {
     let mut manifest: DocumentMut = made.parse().context("the manifest that cargo made does not read")?;
     let dependency = |folder: &str| {
         let mut table = InlineTable::new();
         table.insert("path", checkout.join(folder).to_string_lossy().into_owned().into());
         toml_edit::value(table)
     };
-    for table in ["lib", "features", "dependencies", "build-dependencies"] {
+    let versioned = |version: &str, features: &[&str]| {
+        let mut table = InlineTable::new();
+        table.insert("version", version.into());
+        table.insert("features", Array::from_iter(features.iter().copied()).into());
+        toml_edit::value(table)
+    };
+    for table in ["lib", "features", "dependencies", "dev-dependencies", "build-dependencies"] {
         manifest.entry(table).or_insert(toml_edit::table());
     }
     manifest["lib"]["crate-type"] = toml_edit::value(Array::from_iter(["cdylib", "rlib"]));
     manifest["features"]["packaged"] = toml_edit::value(Array::from_iter(["longshore/packaged"]));
     manifest["dependencies"]["longshore"] = dependency("");
     manifest["dependencies"]["serde_json"] = toml_edit::value("1");
+    if kind == Kind::Graph {
+        manifest["dependencies"]["serde"] = versioned("1", &["derive"]);
+    }
+    if kind == Kind::Embedded {
+        manifest["dependencies"]["longshore"]["features"] = toml_edit::value(Array::from_iter(["embedded"]));
+        manifest["dependencies"]["tokio"] = versioned("1", &["macros", "rt-multi-thread"]);
+    } else {
+        manifest["dev-dependencies"]["tokio"] = versioned("1", &["macros", "rt"]);
+    }
     manifest["build-dependencies"]["longshore-build"] = dependency("build-helper");
     Ok(manifest.to_string())
 }
