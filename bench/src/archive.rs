@@ -1,5 +1,6 @@
 //! Package files: read, checked, packed; from a changed line to a package, and to the result of `longshore dev`.
 
+use crate::edit::source;
 use crate::package::{build_small, command_line, crate_folder, packages_target};
 use crate::row::{Row, median};
 use anyhow::Context;
@@ -38,7 +39,7 @@ fn enlarged(library: &[u8], size: usize) -> Vec<u8> {
     large
 }
 
-/// What is done with the file of a package of this library.
+/// Times of reading, checking, packing and unpacking a package of this library.
 fn files(manifest: &Manifest, library: &[u8], name: &str, rounds: usize) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("package.longshore");
@@ -94,11 +95,11 @@ fn unzip(archive: &[u8], name: &str) -> anyhow::Result<Vec<u8>> {
 /// From a changed line to a package file, and to the result in a terminal.
 fn loops(rounds: usize) -> anyhow::Result<Vec<Row>> {
     let longshore = command_line()?;
-    let folder = crate_folder("looped", &source(0))?;
+    let folder = crate_folder("looped", &source("looped", 0))?;
     rebuild(&longshore, &folder)?;
     let mut builds = Vec::new();
     for round in 1..=rounds {
-        std::fs::write(folder.join("src/lib.rs"), source(round))?;
+        std::fs::write(folder.join("src/lib.rs"), source("looped", round))?;
         builds.push(rebuild(&longshore, &folder)?);
     }
     let home = tempfile::tempdir()?;
@@ -108,22 +109,12 @@ fn loops(rounds: usize) -> anyhow::Result<Vec<Row>> {
     for round in 1..=rounds {
         let answer = 1_000_000 + round;
         let began = Instant::now();
-        std::fs::write(folder.join("src/lib.rs"), source(answer))?;
+        std::fs::write(folder.join("src/lib.rs"), source("looped", answer))?;
         let got = session.next_answer()?;
         results.push(began.elapsed().as_secs_f64());
         anyhow::ensure!(got == answer as u64, "{got} instead of {answer}");
     }
     Ok(vec![Row::new("rebuild", "s", median(builds)), Row::new("dev_loop", "s", median(results))])
-}
-
-/// The source, whose answer is another one in each round.
-fn source(answer: usize) -> String {
-    format!(
-        "longshore::package!();\n\n#[longshore::workflow(name = \"looped\")]\npub mod looped {{\n    \
-         use longshore::{{Context, TaskError, task}};\n    use serde_json::Value;\n\n    #[task]\n    \
-         pub async fn only(context: &mut Context<Value>) -> Result<(), TaskError> {{\n        \
-         context.insert_as(\"answer\", {answer}_u64)\n    }}\n}}\n"
-    )
 }
 
 fn rebuild(longshore: &Path, folder: &Path) -> anyhow::Result<f64> {

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// The source, whose answer is another one in each round.
-fn source(answer: usize) -> String {
+/// The source of a workflow whose answer is another one in each round.
+pub(crate) fn source(name: &str, answer: usize) -> String {
     format!(
-        "longshore::package!();\n\n#[longshore::workflow(name = \"edited\")]\npub mod edited {{\n    \
+        "longshore::package!();\n\n#[longshore::workflow(name = \"{name}\")]\npub mod {name} {{\n    \
          use longshore::{{Context, TaskError, task}};\n    use serde_json::Value;\n\n    #[task]\n    \
          pub async fn only(context: &mut Context<Value>) -> Result<(), TaskError> {{\n        \
          context.insert_as(\"answer\", {answer}_u64)\n    }}\n}}\n"
@@ -19,15 +19,15 @@ fn source(answer: usize) -> String {
 pub(crate) fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
     let rounds = if smoke { 1 } else { 10 };
     let longshore = command_line()?;
-    let folder = crate_folder("edited", &source(0))?;
+    let folder = crate_folder("edited", &source("edited", 0))?;
     let home = tempfile::tempdir()?;
     run_once(&longshore, &folder, home.path(), 0)?;
     let (mut runs, mut builds) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        std::fs::write(folder.join("src/lib.rs"), source(round))?;
+        std::fs::write(folder.join("src/lib.rs"), source("edited", round))?;
         runs.push(run_once(&longshore, &folder, home.path(), round)?);
         // What cargo alone takes for such a change.
-        std::fs::write(folder.join("src/lib.rs"), source(round + 1_000_000))?;
+        std::fs::write(folder.join("src/lib.rs"), source("edited", round + 1_000_000))?;
         builds.push(build_once(&folder)?);
     }
     Ok(vec![Row::new("edit_run", "s", median(runs)).floor(median(builds), "cargo build of the same change")])

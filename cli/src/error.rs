@@ -104,10 +104,10 @@ impl CliError {
             Self::NoStandardLibrary { target } => format!(
                 "`rustup target add {target}`; a toolchain without rustup has it in a package of its system, if at all"
             ),
-            Self::NoLinker { target, program, variable } => format!(
+            Self::NoLinker { program, variable, .. } => format!(
                 "install it (Debian: {}), name another in {variable}, or build on a machine of that kind and join the files with \
                  `longshore pack`",
-                debian_package(program, target)
+                debian_package(program)
             ),
             _ => String::new(),
         }
@@ -270,11 +270,8 @@ fn joined(folders: &[PathBuf]) -> String {
 }
 
 /// The Debian package that has a linker: compilers for other architectures are named after what they build for.
-fn debian_package(program: &str, target: &str) -> String {
-    match program.strip_suffix("-gcc") {
-        Some(prefix) => format!("gcc-{}", prefix.replace("x86_64", "x86-64")),
-        None => format!("a linker for {target}"),
-    }
+fn debian_package(program: &str) -> String {
+    format!("gcc-{}", program.trim_end_matches("-gcc").replace("x86_64", "x86-64"))
 }
 
 /// The code and the fix of the outermost error that has them.

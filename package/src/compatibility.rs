@@ -335,7 +335,7 @@ mod tests {
         );
     }
 
-    /// What an operator reads about a package: each drift with its code and its fix.
+    /// Drifts of a package as an operator reads them, each with its code and its fix.
     fn told(record: &PackageRecord, host: &HostAbi) -> String {
         let line = |drift: &Drift| format!("{}: {drift}\n  fix: {}\n", drift.code(), drift.fix());
         check_on(record, host, Policy::Relaxed).refusals.iter().map(line).collect()

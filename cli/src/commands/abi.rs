@@ -1,7 +1,7 @@
 //! `longshore abi`.
 
 use crate::output::{ExitStatus, Printer};
-use longshore_package::{HostAbi, PackageRecord, Policy, check_compatibility};
+use longshore_package::{Drift, HostAbi, PackageRecord, Policy, check_compatibility};
 use longshore_reconciler::artifact::{BuildChoice, VerifyOptions, read};
 use longshore_workflow_plugin::FIDIUS_ABI;
 use serde_json::{Value, json};
@@ -16,79 +16,67 @@ pub(crate) struct Args {
     target: Option<String>,
 }
 
+/// Fields in the order in which they are shown.
+type Fields = Vec<(&'static str, Value)>;
+
 pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let (document, findings) = match &args.file {
+    let (fields, refusals) = match &args.file {
         None => (of_host(), None),
         Some(file) => {
             let build = args.target.clone().map_or(BuildChoice::Any, BuildChoice::Of);
             let record = read(file, &build, &VerifyOptions::default())?.record.package;
-            (of_package(&record), Some(findings(&record)))
+            (of_package(&record), Some(check_compatibility(&record, Policy::Relaxed).refusals))
         }
     };
-    let mut with_findings = document.clone();
-    if let Some(findings) = &findings {
-        with_findings["findings"] = json!(
-            findings
-                .iter()
-                .map(|(code, message, fix)| { json!({ "code": code, "message": message, "fix": fix }) })
-                .collect::<Vec<_>>()
-        );
+    let named = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let mut document = Value::Object(named.collect());
+    if let Some(refusals) = &refusals {
+        let finding =
+            |drift: &Drift| json!({ "code": drift.code(), "message": drift.to_string(), "fix": drift.fix() });
+        document["findings"] = refusals.iter().map(finding).collect();
     }
-    printer.print(&with_findings, || text(&document, findings.as_deref()))?;
+    printer.print(&document, || text(&fields, refusals.as_deref()))?;
     Ok(ExitStatus::Done)
 }
 
-fn of_host() -> Value {
+fn of_host() -> Fields {
     let host = HostAbi::this();
-    json!({
-        "longshore": env!("CARGO_PKG_VERSION"),
-        "interface": host.interface_version,
-        "interface_hash": host.interface_hash,
-        "wire_hash": host.wire_hash(),
-        "fidius_abi": FIDIUS_ABI,
-        "compiler": env!("LONGSHORE_RUSTC"),
-        "target": env!("LONGSHORE_TRIPLE"),
-    })
+    vec![
+        ("longshore", env!("CARGO_PKG_VERSION").into()),
+        ("interface", host.interface_version.into()),
+        ("interface_hash", host.interface_hash.as_str().into()),
+        ("wire_hash", host.wire_hash().into()),
+        ("fidius_abi", FIDIUS_ABI.into()),
+        ("compiler", env!("LONGSHORE_RUSTC").into()),
+        ("target", env!("LONGSHORE_TRIPLE").into()),
+    ]
 }
 
 /// Packages of a release have its fidius ABI: they do not record it.
-fn of_package(record: &PackageRecord) -> Value {
-    json!({
-        "longshore": record.sdk,
-        "interface": record.interface_version,
-        "interface_hash": record.interface_hash,
-        "wire_hash": HostAbi::of_record(record, record).wire_hash(),
-        "compiler": record.compiler,
-        "target": record.target,
-        "panic": record.panic,
-    })
+fn of_package(record: &PackageRecord) -> Fields {
+    vec![
+        ("longshore", record.sdk.as_str().into()),
+        ("interface", record.interface_version.into()),
+        ("interface_hash", record.interface_hash.as_str().into()),
+        ("wire_hash", HostAbi::of_record(record, record).wire_hash().into()),
+        ("compiler", record.compiler.as_str().into()),
+        ("target", record.target.as_str().into()),
+        ("panic", record.panic.as_str().into()),
+    ]
 }
 
-/// The reasons for which this host would refuse a package, with their codes and fixes.
-fn findings(record: &PackageRecord) -> Vec<(&'static str, String, &'static str)> {
-    let found = check_compatibility(record, Policy::Relaxed);
-    found.refusals.iter().map(|drift| (drift.code(), drift.to_string(), drift.fix())).collect()
-}
-
-fn text(document: &Value, findings: Option<&[(&'static str, String, &'static str)]>) -> String {
+fn text(fields: &Fields, refusals: Option<&[Drift]>) -> String {
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let fields = document.as_object().into_iter().flatten();
-    let mut out: String = ORDER
-        .iter()
-        .filter_map(|wanted| fields.clone().find(|(name, _)| name == wanted))
-        .map(|(name, value)| format!("{:<15} {}\n", name.replace('_', " "), shown(value)))
-        .collect();
-    match findings {
+    let line = |(name, value): &(&str, Value)| format!("{:<15} {}\n", name.replace('_', " "), shown(value));
+    let mut out: String = fields.iter().map(line).collect();
+    match refusals {
         None => {}
         Some([]) => out.push_str("this host can call it\n"),
-        Some(findings) => {
-            let line = |(code, message, fix): &(&str, String, &str)| format!("  {code}: {message}; {fix}\n");
+        Some(refusals) => {
+            let line = |drift: &Drift| format!("  {}: {drift}; {}\n", drift.code(), drift.fix());
             out.push_str("this host cannot call it:\n");
-            out.extend(findings.iter().map(line));
+            out.extend(refusals.iter().map(line));
         }
     }
     out
 }
-
-const ORDER: [&str; 8] =
-    ["longshore", "interface", "interface_hash", "wire_hash", "fidius_abi", "compiler", "target", "panic"];

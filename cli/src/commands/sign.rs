@@ -5,8 +5,8 @@ use crate::output::{ExitStatus, Printer};
 use crate::replace::replace;
 use clap::ValueEnum;
 use longshore_package::trust::{Role, Signature};
-use longshore_package::{Archive, Error, check_signature_count, with_signatures};
-use longshore_reconciler::artifact::{VerifyOptions, identify, signature_file, signatures_of};
+use longshore_package::{Error, check_signature_count, with_signatures};
+use longshore_reconciler::artifact::{BuildChoice, VerifyOptions, detached_signatures, read, signature_file};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +33,10 @@ const EXAMPLES: &str = "What is signed is the digest and a newline, in the names
 /// The role in which somebody signs.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum RoleArgument {
-    /// Whoever wrote it
+    /// The author of the package
     #[default]
     Author,
-    /// Whoever or whatever built it
+    /// The person or machine that built it
     Builder,
 }
 
@@ -50,17 +50,14 @@ impl From<RoleArgument> for Role {
 }
 
 pub(crate) fn run(args: &Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let options = VerifyOptions::default();
-    let (digest, package) = identify(&args.file, &options)?;
-    let is_archive = args.file.extension().is_some_and(|extension| extension == "longshore");
-    if is_archive {
-        // Hosts refuse what is not whole.
-        Archive::open(&args.file, options.limits)?.check_files()?;
-    }
+    let mut read = read(&args.file, &BuildChoice::Any, &VerifyOptions::default())?;
+    // Hosts refuse what is not whole.
+    read.check_files()?;
+    let (digest, package) = (&read.digest, &read.manifest.package);
     let role = Role::from(args.role);
-    let signature = sign(&args.key, role, &digest)?;
-    let place = if args.detached || !is_archive {
-        write_beside(&args.file, &signature, &options)?
+    let signature = sign(&args.key, role, digest)?;
+    let place = if args.detached || read.is_library() {
+        write_beside(&args.file, &signature, read.signatures.len())?
     } else {
         write_into(&args.file, &signature)?
     };
@@ -88,15 +85,13 @@ fn write_into(file: &Path, signature: &Signature) -> anyhow::Result<PathBuf> {
     Ok(file.to_owned())
 }
 
-/// Writes a signature beside a file, after those that are there; one of the same key and role takes the place of the other.
-fn write_beside(file: &Path, signature: &Signature, options: &VerifyOptions) -> anyhow::Result<PathBuf> {
+/// Writes a signature beside a file, after those that are there; one of the same key and role takes the place of the other. The
+/// package has so many, inside and beside it.
+fn write_beside(file: &Path, signature: &Signature, has: usize) -> anyhow::Result<PathBuf> {
     let place = signature_file(file);
-    let inside = Archive::open(file, options.limits).and_then(|mut a| a.signatures());
-    let inside = inside.unwrap_or_default();
-    let known = signatures_of(file, options)?;
-    let others: Vec<&Signature> =
-        known.iter().filter(|other| !inside.contains(other) && !other.is_of_same_key(signature)).collect();
-    check_signature_count(inside.len() + others.len() + 1)?;
+    let beside = detached_signatures(file)?;
+    let others: Vec<&Signature> = beside.iter().filter(|other| !other.is_of_same_key(signature)).collect();
+    check_signature_count(has - beside.len() + others.len() + 1)?;
     let text: String = others.into_iter().chain([signature]).map(Signature::armored).collect();
     replace(&place, text.as_bytes())?;
     Ok(place)

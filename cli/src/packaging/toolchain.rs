@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 /// Names the program of cargo, as cargo itself does for what it starts.
 const CARGO: &str = "CARGO";
 
-/// Folders below a home in which rustup and others put cargo, when no `PATH` leads there.
-const OF_USER: [&str; 1] = [".cargo/bin"];
+/// The folder below a home in which rustup puts cargo, when no `PATH` leads there.
+const OF_USER: &str = ".cargo/bin";
 
-/// The same of a whole machine.
+/// Folders of a whole machine in which others put it.
 const OF_MACHINE: [&str; 4] =
     ["/usr/local/cargo/bin", "/usr/lib/rustup/bin", "/opt/homebrew/bin", "/usr/local/bin"];
 
@@ -25,7 +25,7 @@ pub(crate) fn cargo() -> Result<PathBuf, CliError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"));
     let of_cargo = std::env::var_os("CARGO_HOME").map(|home| PathBuf::from(home).join("bin"));
-    let of_user = home.iter().flat_map(|home| OF_USER.map(|folder| Path::new(home).join(folder)));
+    let of_user = home.map(|home| Path::new(&home).join(OF_USER));
     let folders: Vec<PathBuf> = std::env::split_paths(&path)
         .chain(of_cargo)
         .chain(of_user)
@@ -64,7 +64,7 @@ fn has_standard_library(folder: &Path) -> bool {
     entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
 }
 
-/// What the compiler of a crate prints; none when it does not start: cargo says why.
+/// The output of the crate's compiler; none when it does not start: cargo says why.
 fn rustc(folder: &Path, arguments: &[&str]) -> Option<String> {
     let program =
         std::env::var_os("RUSTC").filter(|named| !named.is_empty()).unwrap_or_else(|| "rustc".into());

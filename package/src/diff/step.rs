@@ -12,7 +12,7 @@ pub enum Step {
     Patch,
     /// There is more, or it does something else; whoever uses it goes on.
     Minor,
-    /// Whoever uses it may have to change.
+    /// Its users may have to change.
     Major,
 }
 

@@ -126,7 +126,7 @@ pub enum Admission {
     Unchecked,
     /// It has what it needs.
     Trusted {
-        /// Who signed, in words.
+        /// The signers, in words.
         by: Vec<String>,
     },
     /// It lacks a signature.

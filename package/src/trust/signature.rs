@@ -25,9 +25,9 @@ const END: &str = "-----END SSH SIGNATURE-----";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Whoever wrote it: namespace `longshore`.
+    /// The author of a package: namespace `longshore`.
     Author,
-    /// Whoever or whatever built it: namespace `longshore-builder`.
+    /// The person or machine that built it: namespace `longshore-builder`.
     Builder,
 }
 

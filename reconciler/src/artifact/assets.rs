@@ -27,18 +27,24 @@ impl Assets {
         Self { folder, digest }
     }
 
-    /// The bytes of an asset.
-    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, AssetProblem> {
+    /// The sums of the archive, which are those of its digest.
+    pub(super) fn sums(&self) -> Result<Sums, AssetProblem> {
         let text = std::fs::read_to_string(self.folder.join(SUMS_PATH)).map_err(AssetProblem::Unreadable)?;
         let sums = Sums::parse(&text).map_err(|_| AssetProblem::Changed)?;
-        if sums.digest() != self.digest {
-            return Err(AssetProblem::Changed);
-        }
+        if sums.digest() == self.digest { Ok(sums) } else { Err(AssetProblem::Changed) }
+    }
+
+    /// The bytes of a file of the archive.
+    pub(super) fn file(&self, sums: &Sums, path: &str) -> Result<Vec<u8>, AssetProblem> {
         // The sums are those of an archive that was checked: no name among them leads elsewhere.
-        let path = format!("{ASSETS}{name}");
-        let sum = sums.of(&path).ok_or(AssetProblem::Unknown)?;
-        let bytes = std::fs::read(self.folder.join(&path)).map_err(AssetProblem::Unreadable)?;
+        let sum = sums.of(path).ok_or(AssetProblem::Unknown)?;
+        let bytes = std::fs::read(self.folder.join(path)).map_err(AssetProblem::Unreadable)?;
         if sha256_hex(&bytes) == sum { Ok(bytes) } else { Err(AssetProblem::Changed) }
+    }
+
+    /// The bytes of an asset.
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, AssetProblem> {
+        self.file(&self.sums()?, &format!("{ASSETS}{name}"))
     }
 }
 

@@ -26,7 +26,7 @@ pub struct VerifiedArtifact {
     pub(super) warnings: Vec<Warning>,
     pub(super) signatures: Vec<Signature>,
     pub(super) admission: Admission,
-    pub(super) judged_at: i64,
+    pub(super) taken_in_at: i64,
     pub(super) identity: FileIdentity,
     /// None of a bare library.
     pub(super) assets: Option<Assets>,
@@ -262,8 +262,8 @@ impl VerifiedArtifact {
     }
 
     /// Time of its first take-in, in milliseconds since 1970: a key that has expired since stays good.
-    pub(crate) fn judged_at(&self) -> i64 {
-        self.judged_at
+    pub(crate) fn taken_in_at(&self) -> i64 {
+        self.taken_in_at
     }
 
     /// The entries the record declares.

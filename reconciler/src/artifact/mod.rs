@@ -12,7 +12,7 @@ pub(crate) mod warning;
 
 pub use cache::VerifiedArtifact;
 pub use policy::{IsolationPolicy, Recorded, VerifyOptions};
-pub use read::{BuildChoice, ReadPackage, identify, read, signature_file, signatures_of};
+pub use read::{BuildChoice, ReadPackage, detached_signatures, identify, read, signature_file};
 pub use trust::TrustPolicyFile;
-pub use verify::{VerifiedPackage, from_cache, verify};
+pub use verify::{VerifiedPackage, from_cache, recorded_signatures, verify};
 pub use warning::Warning;

@@ -79,6 +79,18 @@ impl ReadPackage {
         Ok(library)
     }
 
+    /// Compares every file of the archive with its sum, and each record with its library. Returns how many files there are; none
+    /// of a bare library, which has no sums.
+    ///
+    /// # Errors
+    /// [`Error::Package`] for the first that was changed.
+    pub fn check_files(&mut self) -> Result<Option<usize>, Error> {
+        match &mut self.archive {
+            Some(archive) => Ok(Some(archive.check_files()?)),
+            None => Ok(None),
+        }
+    }
+
     /// True of a library without an archive.
     pub fn is_library(&self) -> bool {
         self.archive.is_none()
@@ -126,7 +138,7 @@ pub fn read(path: &Path, build: &BuildChoice, options: &VerifyOptions) -> Result
 ///
 /// # Errors
 /// [`Error::Package`].
-pub fn signatures_of(path: &Path, options: &VerifyOptions) -> Result<Vec<Signature>, Error> {
+pub(crate) fn signatures_of(path: &Path, options: &VerifyOptions) -> Result<Vec<Signature>, Error> {
     let mut signatures = Vec::new();
     if is_archive(path) {
         signatures = Archive::open(path, options.limits)?.signatures()?;
@@ -146,7 +158,11 @@ pub fn signature_file(path: &Path) -> PathBuf {
 /// The end of the names of files with signatures.
 pub(crate) const SIGNATURE_SUFFIX: &str = ".sig";
 
-fn detached_signatures(path: &Path) -> Result<Vec<Signature>, Error> {
+/// The signatures that lie beside a file.
+///
+/// # Errors
+/// [`Error::Package`] when they do not read.
+pub fn detached_signatures(path: &Path) -> Result<Vec<Signature>, Error> {
     let file = signature_file(path);
     let text = match read_text(&file, (MAX_SIGNATURE * MAX_SIGNATURES) as u64) {
         Ok(text) => text,

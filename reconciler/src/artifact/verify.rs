@@ -1,6 +1,6 @@
 //! The checks of a package before its library is mapped.
 
-use crate::artifact::assets::Assets;
+use crate::artifact::assets::{AssetProblem, Assets};
 use crate::artifact::cache::{self, FileIdentity, VerifiedArtifact};
 use crate::artifact::policy::{Recorded, VerifyOptions};
 use crate::artifact::read::{BuildChoice, ReadPackage, manifest_of, read};
@@ -34,7 +34,7 @@ pub struct VerifiedPackage {
     pub signatures: Vec<Signature>,
     /// The result of the trust policy.
     pub admission: Admission,
-    judged_at: i64,
+    taken_in_at: i64,
     library: PackedLibrary,
     archive: Option<Archive<BufReader<File>>>,
 }
@@ -54,8 +54,8 @@ fn check(mut package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPa
     let others = package.signatures.drain(..).filter(|signature| !signature.is_of(&package.digest));
     let others: Vec<Signature> = others.collect();
     package.signatures = signatures.iter().cloned().chain(others).collect();
-    let judged_at = options.recorded.as_ref().map_or_else(now_ms, |known| known.taken_in_at);
-    let admission = package.subject().admit(options.trust_policy.as_deref(), judged_at)?;
+    let taken_in_at = options.recorded.as_ref().map_or_else(now_ms, |known| known.taken_in_at);
+    let admission = package.subject().admit(options.trust_policy.as_deref(), taken_in_at)?;
     let library = package.take_library()?;
     let ReadPackage { digest, manifest, target, record, archive, .. } = package;
     record.check_names()?;
@@ -89,7 +89,7 @@ fn check(mut package: ReadPackage, options: &VerifyOptions) -> Result<VerifiedPa
         warnings,
         signatures,
         admission,
-        judged_at,
+        taken_in_at,
         library,
         archive,
     })
@@ -135,7 +135,7 @@ pub fn from_cache(
 ///
 /// # Errors
 /// [`Error::Package`] when they do not read.
-pub(crate) fn recorded_signatures(row: &ArtifactRow) -> Result<Vec<Signature>, Error> {
+pub fn recorded_signatures(row: &ArtifactRow) -> Result<Vec<Signature>, Error> {
     Ok(Signature::parse_all(&row.signatures, "the signatures recorded in the database")?)
 }
 
@@ -154,43 +154,41 @@ impl CachedFiles {
         let (Some(library), Some(sha256)) = (&row.library, &row.library_sha256) else {
             return Err("it was evicted".to_owned());
         };
-        match fs::read_to_string(folder.join(SUMS_PATH)) {
-            Ok(text) => Self::of_archive(&text, folder, &row.digest),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+        let assets = Assets::new(folder.to_owned(), row.digest.clone());
+        let fault = |name: &str, problem: AssetProblem| format!("{}: {problem}", folder.join(name).display());
+        match assets.sums() {
+            Ok(sums) => Self::of_archive(&sums, folder, assets, fault),
+            Err(AssetProblem::Unreadable(error)) if error.kind() == ErrorKind::NotFound => {
                 // Of a bare library, the digest is that of its one file.
                 let packed = target_path(&row.target, library);
                 if !is_plain_name(library)
                     || digest_of_files([(packed.as_str(), sha256.as_str())]) != row.digest
                 {
-                    return Err(format!("{}: {error}", folder.join(SUMS_PATH).display()));
+                    return Err(fault(SUMS_PATH, AssetProblem::Unreadable(error)));
                 }
                 let (path, sha256, target) = (folder.join(library), sha256.clone(), row.target.clone());
                 Ok(Self { path, sha256, target, packed: None })
             }
-            Err(error) => Err(format!("{}: {error}", folder.join(SUMS_PATH).display())),
+            Err(problem) => Err(fault(SUMS_PATH, problem)),
         }
     }
 
     /// Of an archive: the library for this host, which several hosts of one database may not have in common.
-    fn of_archive(sums: &str, folder: &Path, digest: &Digest) -> Result<Self, String> {
-        let changed = |name: &str| format!("{} was changed", folder.join(name).display());
-        let sums = Sums::parse(sums).ok().filter(|sums| sums.digest() == *digest);
-        let sums = sums.ok_or_else(|| changed(SUMS_PATH))?;
-        let is_packed = |path: &str, bytes: &[u8]| sums.of(path) == Some(&sha256_hex(bytes));
-        let read = |name: &str| {
-            let bytes =
-                fs::read(folder.join(name)).map_err(|e| format!("{}: {e}", folder.join(name).display()))?;
-            if is_packed(name, &bytes) { Ok(bytes) } else { Err(changed(name)) }
-        };
+    fn of_archive(
+        sums: &Sums,
+        folder: &Path,
+        assets: Assets,
+        fault: impl Fn(&str, AssetProblem) -> String,
+    ) -> Result<Self, String> {
+        let read = |name: &str| assets.file(sums, name).map_err(|problem| fault(name, problem));
         let manifest =
             Manifest::parse(&String::from_utf8_lossy(&read(MANIFEST_PATH)?)).map_err(|e| e.to_string())?;
         sums.assets().try_for_each(|asset| read(asset).map(drop))?;
         let target = host_target();
         let library = sums.library_of(&target).ok_or_else(|| format!("it has no build for {target}"))?;
-        let name = library.rsplit('/').next().unwrap_or(library);
+        let path = folder.join(library.rsplit('/').next().unwrap_or(library));
         let sha256 = sums.of(library).unwrap_or_default().to_owned();
-        let assets = Assets::new(folder.to_owned(), digest.clone());
-        Ok(Self { path: folder.join(name), sha256, target, packed: Some((manifest, assets)) })
+        Ok(Self { path, sha256, target, packed: Some((manifest, assets)) })
     }
 }
 
@@ -240,7 +238,7 @@ impl VerifiedPackage {
             warnings: self.warnings,
             signatures: self.signatures,
             admission: self.admission,
-            judged_at: self.judged_at,
+            taken_in_at: self.taken_in_at,
             path,
             identity,
             assets,

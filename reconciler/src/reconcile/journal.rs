@@ -37,8 +37,8 @@ pub(crate) struct Registered {
     pub(crate) actor: String,
     /// True when the roll-back of its package ends with it.
     pub(crate) ends_rollback: bool,
-    /// The decision of the trust policy, in words; none when it asks for nothing.
-    pub(crate) decision: Option<String>,
+    /// The result of the trust policy, in words; none when it asks for nothing.
+    pub(crate) admission: Option<String>,
     /// True when it was published before: only its conditions change.
     pub(crate) ran_before: bool,
 }
@@ -398,10 +398,10 @@ impl Journal {
         Ok(self.store.commit(tx).await?)
     }
 
-    /// Records a decision of the trust policy about a loaded package, in words.
-    pub(crate) async fn trusted(&self, name: &PackageName, decision: &str, now: i64) -> Result<(), Error> {
+    /// Records a result of the trust policy for a loaded package, in words.
+    pub(crate) async fn judged(&self, name: &PackageName, admission: &str, now: i64) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
-        EventRow::append(&mut tx, Subject::Package(name), EventKind::Signatures, decision, now).await?;
+        EventRow::append(&mut tx, Subject::Package(name), EventKind::Signatures, admission, now).await?;
         Ok(self.store.commit(tx).await?)
     }
 
@@ -430,9 +430,9 @@ pub(crate) async fn taken_in(store: &Store, artifact: &VerifiedArtifact, now: i6
     let mut tx = store.begin().await?;
     insert_artifacts(&mut tx, [artifact], now).await?;
     ArtifactRow::renew(&mut tx, artifact.digest(), now).await?;
-    if let Some(decision) = artifact.admission().text() {
+    if let Some(admission) = artifact.admission().text() {
         let subject = Subject::Package(&artifact.manifest().package.name);
-        EventRow::append(&mut tx, subject, EventKind::Signatures, &decision, now).await?;
+        EventRow::append(&mut tx, subject, EventKind::Signatures, &admission, now).await?;
     }
     Ok(store.commit(tx).await?)
 }
@@ -559,8 +559,8 @@ impl<'a> LoadedRows<'a> {
         if !ran_before {
             condition(ConditionKind::Unresolved, ConditionStatus::False, "Ok", String::new());
             self.events.push(NewEvent { subject, kind: EventKind::Loaded, message });
-            if let Some(decision) = &registered.decision {
-                self.events.push(NewEvent { subject, kind: EventKind::Signatures, message: decision });
+            if let Some(admission) = &registered.admission {
+                self.events.push(NewEvent { subject, kind: EventKind::Signatures, message: admission });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The loop. One pass is:
-//! 1. scan the sources (`source::offers`), judge loaded packages again when the trust policy changed (`trust`), and record
-//!    what was closed or crashed since the last pass;
-//! 2. observe the loaded generations, pins and overrides (`observe`);
+//! 1. scan the sources (`source::offers`), and record what was closed or crashed since the last pass;
+//! 2. observe the loaded generations, pins and overrides (`observe`), and judge loaded packages again when the trust policy or
+//!    their signatures changed (`trust`);
 //! 3. plan, purely (`crate::plan`);
 //! 4. apply: cancel and unload (`unload`, `closing`), load and restore (`load`, `prepare`, `register`), retire, each recorded
 //!    in the `journal`;

@@ -50,7 +50,7 @@ impl Reconciler {
                     replaced: None,
                     warnings: tracked.warnings.clone(),
                     actor: package.actor().to_owned(),
-                    decision: None,
+                    admission: None,
                     ends_rollback,
                     ran_before: true,
                 };

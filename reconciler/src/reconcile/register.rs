@@ -326,7 +326,7 @@ impl Reconciler {
             ends_rollback: package.overridden_by.is_none() && self.rolled_back.contains(&package.name),
             replaced: leaving.into_iter().next().filter(|_| replaces),
             package,
-            decision: generation.artifact().admission().text(),
+            admission: generation.artifact().admission().text(),
             generation,
             warnings,
             ran_before: false,

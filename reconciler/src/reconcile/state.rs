@@ -177,8 +177,8 @@ pub struct Reconciler {
     pub(super) rewritten: BTreeMap<Digest, PathBuf>,
     /// True when loaded packages are to be judged again.
     pub(super) judges_again: bool,
-    /// Decisions of the trust policy that are not recorded yet, in words.
-    pub(super) decisions: Vec<(PackageName, String)>,
+    /// Results of the trust policy that are not recorded yet, in words.
+    pub(super) admissions: Vec<(PackageName, String)>,
     /// Times of the overrides of the last pass, by package.
     pub(super) seen_overrides: HashMap<PackageName, i64>,
     /// The file of the trust policy and its fault, while it has one.
@@ -259,7 +259,7 @@ impl Reconciler {
             trust_fault: None,
             rewritten: BTreeMap::new(),
             judges_again: false,
-            decisions: Vec::new(),
+            admissions: Vec::new(),
             seen_overrides: HashMap::new(),
             noted: None,
             unmigrated: Vec::new(),

@@ -40,7 +40,7 @@ impl Reconciler {
                 self.judge_loaded(trust.as_deref());
             }
         }
-        log_failure(self.record_decisions().await);
+        log_failure(self.record_admissions().await);
         self.evict_refused(report).await
     }
 
@@ -118,12 +118,12 @@ impl Reconciler {
             let (name, record) = (&artifact.manifest().package.name, artifact.record());
             let subject = Subject { digest, name, record, signatures: &tracked.signatures };
             let admission =
-                trust.map_or(Admission::Unchecked, |trust| subject.decide(trust, artifact.judged_at()));
+                trust.map_or(Admission::Unchecked, |trust| subject.decide(trust, artifact.taken_in_at()));
             if admission == tracked.admission {
                 continue;
             }
             let text = admission.text().unwrap_or_else(|| "no signature is asked for".to_owned());
-            self.decisions.push((name.clone(), text));
+            self.admissions.push((name.clone(), text));
             tracked.warnings.retain(|warning| !matches!(warning, Warning::Untrusted { .. }));
             if let Admission::Untrusted { reasons, .. } = &admission {
                 tracked.warnings.push(Warning::Untrusted { reasons: reasons.clone() });
@@ -133,11 +133,11 @@ impl Reconciler {
         }
     }
 
-    async fn record_decisions(&mut self) -> Result<(), Error> {
+    async fn record_admissions(&mut self) -> Result<(), Error> {
         let now = self.now_ms();
-        while let Some((name, text)) = self.decisions.first() {
-            self.journal.trusted(name, text, now).await?;
-            self.decisions.remove(0);
+        while let Some((name, text)) = self.admissions.first() {
+            self.journal.judged(name, text, now).await?;
+            self.admissions.remove(0);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer, path, span, table, time};
 use crate::view::packages::state_of;
 use longshore_package::Digest;
-use longshore_package::trust::Signature;
+use longshore_reconciler::artifact::recorded_signatures;
 use longshore_reconciler::readiness::is_problem;
 use longshore_store::{
     ArtifactRow, ConditionRow, EntryRow, EventRow, GenerationRow, GenerationState, Override, PackageRow,
@@ -124,7 +124,7 @@ impl PackageDetails {
 
 /// The signatures of a digest as they are recorded, unverified.
 fn signatures(artifact: &ArtifactRow) -> Vec<Value> {
-    let read = Signature::parse_all(&artifact.signatures, "the record").unwrap_or_default();
+    let read = recorded_signatures(artifact).unwrap_or_default();
     read.iter().map(|s| json!({ "key": s.fingerprint(), "role": s.role() })).collect()
 }
 
