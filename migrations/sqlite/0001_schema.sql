@@ -314,3 +314,42 @@ CREATE TABLE reactor_status (
     status TEXT NOT NULL,
     updated_at BIGINT NOT NULL
 ) WITHOUT ROWID;
+
+-- A package that a host follows in a registry, and the release of it that is pinned.
+CREATE TABLE followed_packages (
+    name TEXT PRIMARY KEY,
+    -- Which release: `^1`, `stable`, or empty for the highest.
+    request TEXT NOT NULL,
+    registry TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    -- The release that the host took in last.
+    version TEXT NOT NULL,
+    digest TEXT,
+    -- When the registry was asked last, and what went wrong then.
+    checked_at BIGINT,
+    code TEXT,
+    message TEXT
+) WITHOUT ROWID;
+
+-- The small files of a registry in this database: indexes.
+CREATE TABLE registry_documents (
+    path TEXT PRIMARY KEY,
+    revision BIGINT NOT NULL,
+    body BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- The archives of a registry in this database, which are there once they are whole.
+CREATE TABLE registry_archives (
+    path TEXT PRIMARY KEY,
+    bytes BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- The bytes of those archives, in chunks of one size.
+CREATE TABLE registry_chunks (
+    path TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (path, seq)
+);

@@ -132,10 +132,7 @@ impl Manifest {
     fn check(&self, text: &str) -> Result<(), Error> {
         let PackageSection { name, version, .. } = &self.package;
         let name = name.as_str();
-        let good_name = !name.is_empty()
-            && name.len() <= MAX_NAME
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if !good_name {
+        if !is_package_name(name) {
             let message =
                 format!("`{name}` is not a package name: 1 to {MAX_NAME} ASCII letters, digits, `-` and `_`");
             return Err(at_value(text, "name", message));
@@ -185,6 +182,13 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     (line, column)
+}
+
+/// True of a name that a package may have: 1 to 64 ASCII letters, digits, `-` and `_`.
+pub fn is_package_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= MAX_NAME
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 #[cfg(test)]

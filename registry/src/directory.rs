@@ -1,0 +1,164 @@
+//! A registry in a folder: a path, or `file:PATH`.
+
+use crate::bundle;
+use crate::download::{Body, blocking, file_error};
+use crate::error::Error;
+use crate::file_registry::{Document, FileRegistry, Files};
+use crate::index::MAX_INDEX;
+use crate::registry::{Answer, Location, Registry};
+use bytes::Bytes;
+use longshore_package::sha256_hex;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes that are read from a file at once.
+pub(crate) const CHUNK: usize = 256 << 10;
+
+/// Held by whoever changes an index.
+const LOCK: &str = ".lock";
+
+pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registry>> {
+    Box::pin(async move {
+        let path = PathBuf::from(location.rest.strip_prefix("//").unwrap_or(location.rest));
+        if path.is_file() {
+            return bundle::open_file(&path).await;
+        }
+        let path = std::path::absolute(&path).map_err(|source| file_error(&path, source))?;
+        Ok(Arc::new(FileRegistry(Directory::new(path))) as Arc<dyn Registry>)
+    })
+}
+
+/// A folder.
+pub(crate) struct Directory {
+    root: PathBuf,
+    address: String,
+}
+
+impl Directory {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        let address = root.display().to_string();
+        Self { root, address }
+    }
+
+    /// The place of a file. A folder that is not there is not one without packages: it may not be mounted.
+    fn place(&self, path: &str) -> Result<PathBuf, Error> {
+        if self.root.is_dir() {
+            return Ok(self.root.join(path));
+        }
+        let source = io::Error::new(ErrorKind::NotFound, "the folder is not there").into();
+        Err(Error::Unreachable { registry: self.address.clone(), source })
+    }
+}
+
+fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() as u64 > limit => {
+            let source = io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"));
+            Err(file_error(path, source))
+        }
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(file_error(path, source)),
+    }
+}
+
+/// Puts a file in place, whole and on disk, or not at all.
+fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
+    let failed = |source| file_error(path, source);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    write(file.as_file_mut()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    // The name as well.
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// The bytes of a range of an open file, read when they are asked for.
+pub(crate) fn body(file: File, range: Range<u64>) -> Body {
+    let from = range.start;
+    let chunks = futures_util::stream::try_unfold((file, from), move |(mut file, at)| async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut buffer =
+                vec![0; CHUNK.min(usize::try_from(range.end.saturating_sub(at)).unwrap_or(CHUNK))];
+            file.seek(SeekFrom::Start(at))?;
+            let n = file.read(&mut buffer)?;
+            buffer.truncate(n);
+            io::Result::Ok((file, Bytes::from(buffer)))
+        });
+        let (file, chunk) = read.await??;
+        let at = at + chunk.len() as u64;
+        Ok((!chunk.is_empty()).then_some((chunk, (file, at))))
+    });
+    Body { from, chunks: Box::pin(chunks) }
+}
+
+impl Files for Directory {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {
+        Box::pin(async move {
+            let place = self.place(path)?;
+            let bytes = blocking(move || read_limited(&place, limit)).await?;
+            Ok(bytes.map(|bytes| Document { revision: sha256_hex(&bytes), bytes }))
+        })
+    }
+
+    fn store<'a>(&'a self, path: &'a str, bytes: Vec<u8>, before: Option<&'a str>) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let (place, lock) = (self.place(path)?, self.root.join(LOCK));
+            let before = before.map(str::to_owned);
+            blocking(move || {
+                let held = File::options().create(true).truncate(false).write(true).open(&lock);
+                let held = held.and_then(|file| file.lock().map(|()| file));
+                let _held = held.map_err(|source| file_error(&lock, source))?;
+                let found = read_limited(&place, MAX_INDEX)?.map(|bytes| sha256_hex(&bytes));
+                if found != before {
+                    return Ok(false);
+                }
+                write_whole(&place, |file| file.write_all(&bytes))?;
+                Ok(true)
+            })
+            .await
+        })
+    }
+
+    fn size<'a>(&'a self, path: &'a str) -> Answer<'a, Option<u64>> {
+        let place = self.root.join(path);
+        Box::pin(blocking(move || match fs::metadata(&place) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(file_error(&place, source)),
+        }))
+    }
+
+    fn read<'a>(&'a self, path: &'a str, from: u64) -> Answer<'a, Body> {
+        Box::pin(async move {
+            let place = self.place(path)?;
+            let file =
+                blocking(move || File::open(&place).map_err(|source| file_error(&place, source))).await?;
+            Ok(body(file, from..u64::MAX))
+        })
+    }
+
+    fn upload<'a>(&'a self, path: &'a str, file: &'a Path) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (place, file) = (self.place(path)?, file.to_owned());
+            blocking(move || {
+                let mut source = File::open(&file).map_err(|source| file_error(&file, source))?;
+                write_whole(&place, |target| io::copy(&mut source, target).map(drop))
+            })
+            .await
+        })
+    }
+}

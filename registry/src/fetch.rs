@@ -1,0 +1,106 @@
+//! Fetching a release, and copying releases from one registry to another.
+
+use crate::download::{Downloads, Fetched};
+use crate::error::Error;
+use crate::index::{Edit, Index, Release};
+use crate::publish::publish_release;
+use crate::registry::Registry;
+use crate::request::{Request, Want};
+use longshore_package::PackageName;
+
+/// The release that a request gets, and its archive. With a target it has to have a build for that.
+///
+/// # Errors
+/// [`Error::NoPackage`], [`Error::NoRelease`], [`Error::NoBuild`]; those of [`Downloads::get`].
+pub async fn fetch(
+    registry: &dyn Registry,
+    request: &Request,
+    target: Option<&str>,
+    downloads: &Downloads,
+) -> Result<(Release, Fetched), Error> {
+    let index = registry.index(&request.name).await?;
+    let release = request.resolve(&index)?.clone();
+    if let Some(target) = target {
+        check_build(&request.name, &release, target)?;
+    }
+    let fetched = downloads.get(registry, &request.name, &release).await?;
+    Ok((release, fetched))
+}
+
+/// Refuses a release without a build for a target, before anything is downloaded.
+fn check_build(name: &PackageName, release: &Release, target: &str) -> Result<(), Error> {
+    if release.targets.iter().any(|one| one == target) {
+        return Ok(());
+    }
+    let (version, target, targets) = (release.version.clone(), target.to_owned(), release.targets.clone());
+    Err(Error::NoBuild { name: name.clone(), version, target, targets })
+}
+
+/// Copies what a request names: every release of a plain name, with channels and yanked ones, or else the one release that it
+/// gets. Returns the releases that are there now, and the bytes that were downloaded.
+///
+/// # Errors
+/// Those of [`fetch`], and of publishing.
+pub async fn copy(
+    from: &dyn Registry,
+    to: &dyn Registry,
+    request: &Request,
+    downloads: &Downloads,
+) -> Result<(Vec<Release>, u64), Error> {
+    let (name, index) = (&request.name, from.index(&request.name).await?);
+    let releases = match request.want {
+        Want::Latest => index.releases.clone(),
+        _ => vec![request.resolve(&index)?.clone()],
+    };
+    let mut downloaded = 0;
+    for release in &releases {
+        downloaded += copy_release(from, to, name, release, downloads).await?;
+        copy_marks(to, name, release, &index).await?;
+    }
+    Ok((releases, downloaded))
+}
+
+async fn copy_release(
+    from: &dyn Registry,
+    to: &dyn Registry,
+    name: &PackageName,
+    release: &Release,
+    downloads: &Downloads,
+) -> Result<u64, Error> {
+    if is_there(to, name, release).await? {
+        return Ok(0);
+    }
+    let fetched = downloads.get(from, name, release).await?;
+    publish_release(to, name, release.clone(), &fetched.path).await?;
+    Ok(fetched.downloaded)
+}
+
+async fn is_there(to: &dyn Registry, name: &PackageName, release: &Release) -> Result<bool, Error> {
+    let index = match to.index(name).await {
+        Ok(index) => index,
+        Err(Error::NoPackage { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match index.release(&release.version) {
+        Some(known) if known.digest == release.digest && known.signatures == release.signatures => {
+            to.has(name, known).await
+        }
+        _ => Ok(false),
+    }
+}
+
+/// The channels and the yank of a release.
+async fn copy_marks(
+    to: &dyn Registry,
+    name: &PackageName,
+    release: &Release,
+    index: &Index,
+) -> Result<(), Error> {
+    let Release { version, yanked, .. } = release;
+    to.edit(name, Edit::Yank { version: version.clone(), yanked: yanked.clone() }).await?;
+    // A channel that stands at a yanked release gives nothing to anybody.
+    for channel in index.channels_at(version).filter(|_| yanked.is_none()) {
+        to.edit(name, Edit::Promote { channel: channel.to_owned(), version: version.clone() }).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! A registry of files: `index/NAME.json` for each package, `packages/NAME/SHA256.longshore` for each archive, and `names.json`.
+//! The same layout in a folder, an object store, a bundle, a database, and behind any server of files.
+
+use crate::download::Body;
+use crate::error::Error;
+use crate::index::{Edit, Index, MAX_INDEX, Release};
+use crate::registry::{Answer, Registry};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use longshore_package::{PackageName, is_package_name};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// The list of all names.
+const NAMES: &str = "names.json";
+
+/// Times that an index is read and written again because somebody else was faster.
+const ATTEMPTS: usize = 10;
+
+/// A small file as it was read.
+pub(crate) struct Document {
+    pub(crate) bytes: Vec<u8>,
+    /// What tells whether it was changed since.
+    pub(crate) revision: String,
+}
+
+/// A place for files. Paths have `/` between their parts.
+pub(crate) trait Files: Send + Sync + 'static {
+    /// The address of the place.
+    fn address(&self) -> &str;
+
+    /// A file of at most so many bytes; none when it is not there.
+    fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>>;
+
+    /// Writes a file if it is still what it was before, or still not there. False when it is not.
+    fn store<'a>(&'a self, path: &'a str, bytes: Vec<u8>, before: Option<&'a str>) -> Answer<'a, bool>;
+
+    /// The size of a file; none when it is not there.
+    fn size<'a>(&'a self, path: &'a str) -> Answer<'a, Option<u64>>;
+
+    /// A file from an offset, or from its beginning.
+    fn read<'a>(&'a self, path: &'a str, from: u64) -> Answer<'a, Body>;
+
+    /// Brings a file, whole or not at all.
+    fn upload<'a>(&'a self, path: &'a str, file: &'a Path) -> Answer<'a, ()>;
+}
+
+/// The registry in a place for files.
+pub(crate) struct FileRegistry<F>(pub(crate) F);
+
+fn index_path(name: &PackageName) -> String {
+    format!("index/{name}.json")
+}
+
+fn archive_path(name: &PackageName, release: &Release) -> String {
+    format!("packages/{name}/{}.longshore", release.sha256)
+}
+
+impl<F: Files> FileRegistry<F> {
+    async fn load_index(&self, name: &PackageName) -> Result<Option<(Index, String)>, Error> {
+        let address = self.0.address();
+        // It becomes part of a path.
+        if !is_package_name(name.as_str()) {
+            return Err(Error::NoPackage { registry: address.to_owned(), name: name.clone() });
+        }
+        match self.0.load(&index_path(name), MAX_INDEX).await? {
+            Some(document) => Ok(Some((Index::parse(&document.bytes, name, address)?, document.revision))),
+            None => Ok(None),
+        }
+    }
+
+    async fn load_names(&self) -> Result<(BTreeSet<PackageName>, Option<String>), Error> {
+        let Some(document) = self.0.load(NAMES, MAX_INDEX).await? else { return Ok(Default::default()) };
+        let names: BTreeSet<PackageName> = serde_json::from_slice(&document.bytes).map_err(|error| {
+            let (registry, name) = (self.0.address().to_owned(), PackageName::from(NAMES));
+            Error::Index { registry, name, message: error.to_string() }
+        })?;
+        Ok((
+            names.into_iter().filter(|name| is_package_name(name.as_str())).collect(),
+            Some(document.revision),
+        ))
+    }
+
+    /// Changes the index once; none when somebody else was faster.
+    async fn try_edit(&self, name: &PackageName, edit: Edit) -> Result<Option<Index>, Error> {
+        let (mut index, revision) = match self.load_index(name).await? {
+            Some((index, revision)) => (index, Some(revision)),
+            None if matches!(edit, Edit::Release(_)) => (Index::new(name.clone()), None),
+            None => {
+                return Err(Error::NoPackage { registry: self.0.address().to_owned(), name: name.clone() });
+            }
+        };
+        let changed = index.apply(edit)?;
+        let stored =
+            !changed || self.0.store(&index_path(name), index.to_bytes(), revision.as_deref()).await?;
+        Ok(stored.then_some(index))
+    }
+
+    /// Adds a name to the list; false when somebody else was faster.
+    async fn try_list(&self, name: &PackageName) -> Result<bool, Error> {
+        let (mut names, revision) = self.load_names().await?;
+        if !names.insert(name.clone()) {
+            return Ok(true);
+        }
+        let bytes = serde_json::to_vec(&names).unwrap_or_default();
+        self.0.store(NAMES, bytes, revision.as_deref()).await
+    }
+}
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    let builder = ExponentialBuilder::default().with_min_delay(Duration::from_millis(20)).with_jitter();
+    builder.with_max_delay(Duration::from_secs(1)).with_max_times(ATTEMPTS).build()
+}
+
+impl<F: Files> Registry for FileRegistry<F> {
+    fn address(&self) -> &str {
+        self.0.address()
+    }
+
+    fn names(&self) -> Answer<'_, Vec<PackageName>> {
+        Box::pin(async { Ok(self.load_names().await?.0.into_iter().collect()) })
+    }
+
+    fn index<'a>(&'a self, name: &'a PackageName) -> Answer<'a, Index> {
+        Box::pin(async move {
+            let missing = || Error::NoPackage { registry: self.0.address().to_owned(), name: name.clone() };
+            Ok(self.load_index(name).await?.ok_or_else(missing)?.0)
+        })
+    }
+
+    fn read<'a>(&'a self, name: &'a PackageName, release: &'a Release, from: u64) -> Answer<'a, Body> {
+        Box::pin(async move { self.0.read(&archive_path(name, release), from).await })
+    }
+
+    fn has<'a>(&'a self, name: &'a PackageName, release: &'a Release) -> Answer<'a, bool> {
+        Box::pin(async move { Ok(self.0.size(&archive_path(name, release)).await? == Some(release.bytes)) })
+    }
+
+    fn upload<'a>(&'a self, name: &'a PackageName, release: &'a Release, file: &'a Path) -> Answer<'a, ()> {
+        Box::pin(async move { self.0.upload(&archive_path(name, release), file).await })
+    }
+
+    fn edit<'a>(&'a self, name: &'a PackageName, edit: Edit) -> Answer<'a, Index> {
+        Box::pin(async move {
+            let contended = || Error::Contended { registry: self.0.address().to_owned(), name: name.clone() };
+            let mut pauses = pauses();
+            let index = loop {
+                if let Some(index) = self.try_edit(name, edit.clone()).await? {
+                    break index;
+                }
+                tokio::time::sleep(pauses.next().ok_or_else(contended)?).await;
+            };
+            // After the index: an attempt that died in between is made up for by the next.
+            while !self.try_list(name).await? {
+                tokio::time::sleep(pauses.next().ok_or_else(contended)?).await;
+            }
+            Ok(index)
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! A registry in an object store that speaks S3: `s3://BUCKET/PREFIX`. Credentials, region and endpoint come from the
+//! variables of AWS (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, ..).
+
+use crate::directory::CHUNK;
+use crate::download::{Body, file_error};
+use crate::error::{Cause, Error};
+use crate::file_registry::{Document, FileRegistry, Files};
+use crate::http::{CONNECT, SILENCE, install_crypto};
+use crate::registry::{Answer, Location, Registry};
+use futures_util::TryStreamExt;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as Place;
+use object_store::{
+    ClientOptions, Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode,
+    RetryConfig, UpdateVersion, WriteMultipart,
+};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+
+/// Longest time that one request is repeated.
+const RETRIED: Duration = Duration::from_secs(30);
+
+/// Parts of an upload on their way at once.
+const PARTS: usize = 4;
+
+pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registry>> {
+    Box::pin(async move {
+        install_crypto();
+        let place = location.rest.trim_start_matches('/');
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        let endpoint = std::env::var("AWS_ENDPOINT").or_else(|_| std::env::var("AWS_ENDPOINT_URL"));
+        let client = ClientOptions::new().with_connect_timeout(CONNECT).with_read_timeout(SILENCE);
+        let retry = RetryConfig { max_retries: 5, retry_timeout: RETRIED, ..RetryConfig::default() };
+        let store = AmazonS3Builder::from_env()
+            .with_bucket_name(bucket)
+            .with_client_options(client.with_timeout_disabled())
+            .with_allow_http(endpoint.is_ok_and(|endpoint| endpoint.starts_with("http:")))
+            .with_retry(retry)
+            .build()
+            .map_err(|error| location.bad(error.to_string()))?;
+        let root = Place::parse(prefix).map_err(|error| location.bad(error.to_string()))?;
+        Ok(Arc::new(FileRegistry(Bucket { address: location.address.to_owned(), root, store }))
+            as Arc<dyn Registry>)
+    })
+}
+
+/// A bucket, or a part of one.
+struct Bucket {
+    address: String,
+    root: Place,
+    store: AmazonS3,
+}
+
+impl Bucket {
+    fn place(&self, path: &str) -> Place {
+        path.split('/').fold(self.root.clone(), |place, part| place.join(part))
+    }
+
+    fn failed(&self, error: StoreError) -> Error {
+        let registry = self.address.clone();
+        match error {
+            StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => Error::Denied {
+                registry,
+                message: "it does not know these credentials, or they may not".to_owned(),
+            },
+            error => Error::Unreachable { registry, source: error.into() },
+        }
+    }
+
+    async fn write(&self, place: &Place, file: &Path) -> Result<(), Error> {
+        let upload = self.store.put_multipart(place).await.map_err(|error| self.failed(error))?;
+        let mut upload = WriteMultipart::new(upload);
+        let mut reader = tokio::fs::File::open(file).await.map_err(|source| file_error(file, source))?;
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let n = reader.read(&mut buffer).await.map_err(|source| file_error(file, source))?;
+            if n == 0 {
+                break;
+            }
+            upload.wait_for_capacity(PARTS).await.map_err(|error| self.failed(error))?;
+            upload.write(&buffer[..n]);
+        }
+        upload.finish().await.map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+}
+
+impl Files for Bucket {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {
+        Box::pin(async move {
+            let found = match self.store.get(&self.place(path)).await {
+                Ok(found) => found,
+                Err(StoreError::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(self.failed(error)),
+            };
+            let source = |message: String| Error::Unreachable {
+                registry: self.address.clone(),
+                source: message.into(),
+            };
+            if found.meta.size > limit {
+                return Err(source(format!("{path} has more than {limit} bytes")));
+            }
+            let revision =
+                found.meta.e_tag.clone().ok_or_else(|| source(format!("{path} has no entity tag")))?;
+            let bytes = found.bytes().await.map_err(|error| self.failed(error))?.to_vec();
+            Ok(Some(Document { bytes, revision }))
+        })
+    }
+
+    fn store<'a>(&'a self, path: &'a str, bytes: Vec<u8>, before: Option<&'a str>) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mode = match before {
+                None => PutMode::Create,
+                Some(tag) => PutMode::Update(UpdateVersion { e_tag: Some(tag.to_owned()), version: None }),
+            };
+            match self.store.put_opts(&self.place(path), bytes.into(), mode.into()).await {
+                Ok(_) => Ok(true),
+                Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(false),
+                Err(error) => Err(self.failed(error)),
+            }
+        })
+    }
+
+    fn size<'a>(&'a self, path: &'a str) -> Answer<'a, Option<u64>> {
+        Box::pin(async move {
+            match self.store.head(&self.place(path)).await {
+                Ok(meta) => Ok(Some(meta.size)),
+                Err(StoreError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(self.failed(error)),
+            }
+        })
+    }
+
+    fn read<'a>(&'a self, path: &'a str, from: u64) -> Answer<'a, Body> {
+        Box::pin(async move {
+            let range = (from > 0).then_some(GetRange::Offset(from));
+            let options = GetOptions { range, ..GetOptions::default() };
+            let found =
+                self.store.get_opts(&self.place(path), options).await.map_err(|error| self.failed(error))?;
+            let from = found.range.start;
+            Ok(Body { from, chunks: Box::pin(found.into_stream().map_err(Cause::from)) })
+        })
+    }
+
+    fn upload<'a>(&'a self, path: &'a str, file: &'a Path) -> Answer<'a, ()> {
+        Box::pin(async move { self.write(&self.place(path), file).await })
+    }
+}

@@ -1,0 +1,428 @@
+//! A registry that speaks OCI, as those of containers do: `oci://HOST/PREFIX`, or `oci+http://..` without TLS.
+//!
+//! A package is the repository `PREFIX/NAME`, a release an artifact of its own media type in it: the archive is its one layer, the
+//! release's entry in the index is its config. The tag of a release is its version, with `_` for the `+` that tags may not have;
+//! channels are tags that begin with a letter.
+
+use crate::credentials::Credentials;
+use crate::directory::body;
+use crate::download::{Body, blocking, file_error};
+use crate::error::{Cause, Error};
+use crate::http::{CONNECT, SILENCE, install_crypto};
+use crate::index::{Edit, Index, Release};
+use crate::registry::{Answer, Location, Registry};
+use crate::request::is_channel_name;
+use futures_util::{StreamExt, TryStreamExt};
+use longshore_package::{PackageName, is_package_name};
+use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol};
+use oci_client::errors::{OciDistributionError as OciError, OciErrorCode};
+use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest, OciManifest};
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
+use semver::Version;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The kind of artifact that a release is.
+const ARTIFACT: &str = "application/vnd.longshore.package.v1";
+
+/// The media type of its layer: an archive.
+const ARCHIVE: &str = "application/vnd.longshore.archive.v1+zip";
+
+/// The media type of its config: the release as the index has it.
+const RELEASE: &str = "application/vnd.longshore.release.v1+json";
+
+/// The name of a release's file, for tools that unpack layers.
+const TITLE: &str = "org.opencontainers.image.title";
+
+/// Largest config.
+const MAX_RELEASE: u64 = 512 << 10;
+
+/// Most tags of a package, and names that are asked for at once.
+const MAX_TAGS: usize = 4096;
+
+/// Tags or names of one answer.
+const PAGE: usize = 500;
+
+/// Releases whose entries are read at once.
+const AT_ONCE: usize = 8;
+
+pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registry>> {
+    Box::pin(async move {
+        install_crypto();
+        let place = location.rest.trim_start_matches('/').trim_end_matches('/');
+        let (host, prefix) = place.split_once('/').unwrap_or((place, ""));
+        if host.contains('@') {
+            return Err(location.bad("credentials have no place in an address".to_owned()));
+        }
+        let plain = location.scheme == "oci+http";
+        let config = ClientConfig {
+            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
+            connect_timeout: Some(CONNECT),
+            read_timeout: Some(SILENCE),
+            ..ClientConfig::default()
+        };
+        let client = Client::try_from(config).map_err(|error| location.bad(error.to_string()))?;
+        let (auth, name) = (auth_of(host).await?, host.to_owned());
+        client.store_auth_if_needed(host, &auth).await;
+        let (address, prefix) = (location.address.to_owned(), prefix.to_owned());
+        Ok(Arc::new(Oci { address, host: name, prefix, client, auth }) as Arc<dyn Registry>)
+    })
+}
+
+/// The credentials for a host: of the environment, of netrc, or as `docker login` keeps them.
+async fn auth_of(host: &str) -> Result<RegistryAuth, Error> {
+    match Credentials::of_host(host.split(':').next().unwrap_or(host))? {
+        Credentials::Token(token) => return Ok(RegistryAuth::Bearer(token)),
+        Credentials::Password(user, password) => return Ok(RegistryAuth::Basic(user, password)),
+        Credentials::None => {}
+    }
+    let host = host.to_owned();
+    blocking(move || {
+        use docker_credential::{CredentialRetrievalError as Missing, DockerCredential, get_credential};
+        match get_credential(&host) {
+            Ok(DockerCredential::UsernamePassword(user, password)) => Ok(RegistryAuth::Basic(user, password)),
+            Ok(DockerCredential::IdentityToken(token)) => Ok(RegistryAuth::Bearer(token)),
+            Err(Missing::ConfigNotFound | Missing::NoCredentialConfigured | Missing::ConfigReadError) => {
+                Ok(RegistryAuth::Anonymous)
+            }
+            // Its text may be that of a helper that prints secrets.
+            Err(_) => Err(Error::Credentials { place: "the configuration of docker".to_owned() }),
+        }
+    })
+    .await
+}
+
+/// The repositories of a registry below a prefix.
+struct Oci {
+    address: String,
+    host: String,
+    prefix: String,
+    client: Client,
+    auth: RegistryAuth,
+}
+
+/// What a tag stands for.
+enum Tag {
+    Release(Version),
+    Channel(String),
+}
+
+impl Tag {
+    fn parse(text: &str) -> Option<Self> {
+        match Version::parse(&text.replace('_', "+")) {
+            Ok(version) => Some(Self::Release(version)),
+            Err(_) => is_channel_name(text).then(|| Self::Channel(text.to_owned())),
+        }
+    }
+}
+
+fn tag_of(version: &Version) -> String {
+    version.to_string().replace('+', "_")
+}
+
+impl Oci {
+    /// A tag of the repository of a package. Repositories are in lower case, and so two names may stand for one: the config
+    /// tells them apart.
+    fn reference(&self, name: &PackageName, tag: String) -> Reference {
+        let name = name.as_str().to_ascii_lowercase();
+        let repository = if self.prefix.is_empty() { name } else { format!("{}/{name}", self.prefix) };
+        Reference::with_tag(self.host.clone(), repository, tag)
+    }
+
+    fn failed(&self, error: OciError) -> Error {
+        let registry = self.address.clone();
+        let denied =
+            |message: &str| Error::Denied { registry: registry.clone(), message: message.to_owned() };
+        match &error {
+            OciError::UnauthorizedError { .. } | OciError::AuthenticationFailure(_) => {
+                denied("it does not know these credentials")
+            }
+            OciError::RegistryError { envelope, .. }
+                if envelope
+                    .errors
+                    .iter()
+                    .any(|e| matches!(e.code, OciErrorCode::Denied | OciErrorCode::Unauthorized)) =>
+            {
+                denied("these credentials may not")
+            }
+            _ => Error::Unreachable { registry, source: error.into() },
+        }
+    }
+
+    /// The tags of a package; none when it has no repository.
+    async fn tags(&self, name: &PackageName) -> Result<Vec<String>, Error> {
+        let reference = self.reference(name, "latest".to_owned());
+        let mut tags: Vec<String> = Vec::new();
+        loop {
+            let page =
+                self.client.list_tags(&reference, &self.auth, Some(PAGE), tags.last().map(String::as_str));
+            let page = match page.await {
+                Ok(page) => page.tags,
+                Err(error) if is_missing(&error) => return Ok(tags),
+                Err(error) => return Err(self.failed(error)),
+            };
+            let whole = page.len() < PAGE || page.first() == tags.first();
+            tags.extend(page.into_iter().filter(|tag| !tag.is_empty()));
+            if tags.len() > MAX_TAGS {
+                let message = format!("it has more than {MAX_TAGS} tags");
+                return Err(Error::Index { registry: self.address.clone(), name: name.clone(), message });
+            }
+            if whole {
+                return Ok(tags);
+            }
+        }
+    }
+
+    /// The release behind a tag, with its manifest; none when it is another artifact, or of another package.
+    async fn release(
+        &self,
+        name: &PackageName,
+        tag: String,
+    ) -> Result<Option<(Release, OciImageManifest)>, Error> {
+        let reference = self.reference(name, tag);
+        let pulled = self.client.pull_image_manifest(&reference, &self.auth).await;
+        let (manifest, _) = match pulled {
+            Ok(pulled) => pulled,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(self.failed(error)),
+        };
+        let is_ours = manifest.config.media_type == RELEASE && manifest.layers.len() == 1;
+        if !is_ours || u64::try_from(manifest.config.size).is_ok_and(|bytes| bytes > MAX_RELEASE) {
+            return Ok(None);
+        }
+        let bytes = self.config(&reference, &manifest.config).await?;
+        let entry: Entry = serde_json::from_slice(&bytes).map_err(|error| Error::Index {
+            registry: self.address.clone(),
+            name: name.clone(),
+            message: error.to_string(),
+        })?;
+        Ok((entry.name == *name).then_some((entry.release, manifest)))
+    }
+
+    async fn config(&self, reference: &Reference, config: &OciDescriptor) -> Result<Vec<u8>, Error> {
+        let stream = self.client.pull_blob_stream(reference, config).await;
+        let mut stream = stream.map_err(|error| self.failed(error))?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let unreachable = |source: Cause| Error::Unreachable { registry: self.address.clone(), source };
+            bytes.extend_from_slice(&chunk.map_err(|error| unreachable(error.into()))?);
+            if bytes.len() as u64 > MAX_RELEASE {
+                return Err(unreachable(format!("a config has more than {MAX_RELEASE} bytes").into()));
+            }
+        }
+        Ok(bytes)
+    }
+
+    async fn load_index(&self, name: &PackageName) -> Result<Option<Index>, Error> {
+        if !is_package_name(name.as_str()) {
+            return Ok(None);
+        }
+        let tags = self.tags(name).await?;
+        let tags: Vec<Tag> = tags.iter().filter_map(|tag| Tag::parse(tag)).collect();
+        let found = futures_util::stream::iter(tags).map(|tag| async move {
+            let text = match &tag {
+                Tag::Release(version) => tag_of(version),
+                Tag::Channel(channel) => channel.clone(),
+            };
+            Ok::<_, Error>((tag, self.release(name, text).await?))
+        });
+        let found: Vec<_> = found.buffer_unordered(AT_ONCE).try_collect().await?;
+        let (mut releases, mut channels) = (Vec::new(), BTreeMap::new());
+        for (tag, release) in found {
+            match (tag, release) {
+                (Tag::Release(version), Some((release, _))) if release.version == version => {
+                    releases.push(release)
+                }
+                (Tag::Channel(channel), Some((release, _))) => {
+                    channels.insert(channel, release.version);
+                }
+                _ => {}
+            }
+        }
+        if releases.is_empty() {
+            return Ok(None);
+        }
+        Index::of_parts(name.clone(), channels, releases, &self.address).map(Some)
+    }
+
+    async fn push(&self, name: &PackageName, release: &Release, tag: String) -> Result<(), Error> {
+        let reference = self.reference(name, tag);
+        let entry = Entry { name: name.clone(), release: release.clone() };
+        let config = serde_json::to_vec(&entry).unwrap_or_default();
+        let digest = format!("sha256:{:x}", Sha256::digest(&config));
+        let descriptor = |media_type: &str, digest: &str, size: usize| OciDescriptor {
+            media_type: media_type.to_owned(),
+            digest: digest.to_owned(),
+            size: size as i64,
+            ..OciDescriptor::default()
+        };
+        let title = format!("{name}-{}.longshore", release.version);
+        let bytes = usize::try_from(release.bytes).unwrap_or(usize::MAX);
+        let layer = OciDescriptor {
+            annotations: Some(BTreeMap::from([(TITLE.to_owned(), title)])),
+            ..descriptor(ARCHIVE, &layer_digest(release), bytes)
+        };
+        let manifest = OciImageManifest {
+            media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),
+            artifact_type: Some(ARTIFACT.to_owned()),
+            config: descriptor(RELEASE, &digest, config.len()),
+            layers: vec![layer],
+            ..OciImageManifest::default()
+        };
+        self.authorize(&reference, RegistryOperation::Push).await?;
+        self.client.push_blob(&reference, config, &digest).await.map_err(|error| self.failed(error))?;
+        let pushed = self.client.push_manifest(&reference, &OciManifest::Image(manifest)).await;
+        pushed.map(drop).map_err(|error| self.failed(error))
+    }
+
+    async fn authorize(&self, reference: &Reference, operation: RegistryOperation) -> Result<(), Error> {
+        let done = self.client.auth(reference, &self.auth, operation).await;
+        done.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// Writes what an edit changes: the release, and the channels that stand at it.
+    async fn write(&self, index: &Index, version: &Version, channels: Vec<String>) -> Result<(), Error> {
+        let Some(release) = index.release(version) else { return Ok(()) };
+        self.push(&index.name, release, tag_of(version)).await?;
+        for channel in channels {
+            self.push(&index.name, release, channel).await?;
+        }
+        Ok(())
+    }
+
+    async fn names_below(&self) -> Result<Vec<PackageName>, Error> {
+        let reference = Reference::with_tag(self.host.clone(), "any".to_owned(), "latest".to_owned());
+        let (mut repositories, mut names): (Vec<String>, Vec<PackageName>) = (Vec::new(), Vec::new());
+        loop {
+            let last = repositories.last().map(String::as_str);
+            let page = self.client.catalog(&reference, &self.auth, Some(PAGE), last).await;
+            let page = page.map_err(|error| self.failed(error))?.repositories;
+            let whole =
+                page.len() < PAGE || page.first() == repositories.first() || repositories.len() > MAX_TAGS;
+            repositories.extend(page);
+            if whole {
+                break;
+            }
+        }
+        for repository in repositories {
+            let below = if self.prefix.is_empty() {
+                Some(repository.as_str())
+            } else {
+                repository.strip_prefix(&format!("{}/", self.prefix))
+            };
+            names.extend(below.filter(|name| is_package_name(name)).map(PackageName::from));
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// The config of a release.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Entry {
+    name: PackageName,
+    #[serde(flatten)]
+    release: Release,
+}
+
+fn layer_digest(release: &Release) -> String {
+    format!("sha256:{}", release.sha256)
+}
+
+fn is_missing(error: &OciError) -> bool {
+    match error {
+        OciError::ImageManifestNotFoundError(_) | OciError::ServerError { code: 404, .. } => true,
+        OciError::RegistryError { envelope, .. } => envelope.errors.iter().any(|e| {
+            matches!(
+                e.code,
+                OciErrorCode::NameUnknown | OciErrorCode::ManifestUnknown | OciErrorCode::NotFound
+            )
+        }),
+        _ => false,
+    }
+}
+
+impl Registry for Oci {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn names(&self) -> Answer<'_, Vec<PackageName>> {
+        Box::pin(self.names_below())
+    }
+
+    fn index<'a>(&'a self, name: &'a PackageName) -> Answer<'a, Index> {
+        Box::pin(async move {
+            let missing = || Error::NoPackage { registry: self.address.clone(), name: name.clone() };
+            self.load_index(name).await?.ok_or_else(missing)
+        })
+    }
+
+    fn read<'a>(&'a self, name: &'a PackageName, release: &'a Release, from: u64) -> Answer<'a, Body> {
+        Box::pin(async move {
+            let (reference, digest) = (self.reference(name, tag_of(&release.version)), layer_digest(release));
+            self.authorize(&reference, RegistryOperation::Pull).await?;
+            let body = |from, stream: oci_client::client::SizedStream| Body {
+                from,
+                chunks: Box::pin(stream.map_err(Cause::from)),
+            };
+            if from == 0 {
+                let stream = self.client.pull_blob_stream(&reference, digest.as_str()).await;
+                return Ok(body(0, stream.map_err(|error| self.failed(error))?));
+            }
+            let answer = self.client.pull_blob_stream_partial(&reference, digest.as_str(), from, None).await;
+            Ok(match answer.map_err(|error| self.failed(error))? {
+                BlobResponse::Full(stream) => body(0, stream),
+                BlobResponse::Partial(stream) => body(from, stream),
+            })
+        })
+    }
+
+    fn has<'a>(&'a self, name: &'a PackageName, release: &'a Release) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let reference = self.reference(name, tag_of(&release.version));
+            self.authorize(&reference, RegistryOperation::Pull).await?;
+            let there = self.client.blob_exists(&reference, &layer_digest(release)).await;
+            there.map_err(|error| self.failed(error))
+        })
+    }
+
+    fn upload<'a>(&'a self, name: &'a PackageName, release: &'a Release, file: &'a Path) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let reference = self.reference(name, tag_of(&release.version));
+            self.authorize(&reference, RegistryOperation::Push).await?;
+            let path = file.to_owned();
+            let open = blocking(move || File::open(&path).map_err(|source| file_error(&path, source)));
+            let chunks = body(open.await?, 0..release.bytes).chunks;
+            let chunks = chunks.map_err(|error| OciError::GenericError(Some(error.to_string())));
+            let digest = layer_digest(release);
+            let pushed = self.client.push_blob_stream(&reference, chunks, &digest, Some(release.bytes));
+            pushed.await.map(drop).map_err(|error| self.failed(error))
+        })
+    }
+
+    fn edit<'a>(&'a self, name: &'a PackageName, edit: Edit) -> Answer<'a, Index> {
+        Box::pin(async move {
+            let mut index = match self.load_index(name).await? {
+                Some(index) => index,
+                None if matches!(edit, Edit::Release(_)) => Index::new(name.clone()),
+                None => return Err(Error::NoPackage { registry: self.address.clone(), name: name.clone() }),
+            };
+            let (version, promoted) = match &edit {
+                Edit::Release(release) => (release.version.clone(), None),
+                Edit::Yank { version, .. } => (version.clone(), None),
+                Edit::Promote { channel, version } => (version.clone(), Some(channel.clone())),
+            };
+            if index.apply(edit)? {
+                let mut channels: Vec<String> = index.channels_at(&version).map(str::to_owned).collect();
+                channels.retain(|channel| promoted.as_ref().is_none_or(|promoted| promoted == channel));
+                self.write(&index, &version, channels).await?;
+            }
+            Ok(index)
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! [`Registry`]: what a registry does.
+
+use crate::download::Body;
+use crate::error::Error;
+use crate::index::{Edit, Index, Release};
+use futures_util::future::BoxFuture;
+use longshore_package::PackageName;
+use std::path::Path;
+
+/// The future of an answer.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
+
+/// A place that packages are published to and fetched from. Every answer is bounded in bytes and in time.
+pub trait Registry: Send + Sync {
+    /// The address, without a password.
+    fn address(&self) -> &str;
+
+    /// The names of all packages, sorted.
+    fn names(&self) -> Answer<'_, Vec<PackageName>>;
+
+    /// The index of a package.
+    ///
+    /// # Errors
+    /// [`Error::NoPackage`], and those of the place.
+    fn index<'a>(&'a self, name: &'a PackageName) -> Answer<'a, Index>;
+
+    /// The archive of a release, from an offset or, where the place cannot do that, from the beginning.
+    fn read<'a>(&'a self, name: &'a PackageName, release: &'a Release, from: u64) -> Answer<'a, Body>;
+
+    /// True when the archive of a release is there, as far as that shows without reading it.
+    fn has<'a>(&'a self, name: &'a PackageName, release: &'a Release) -> Answer<'a, bool>;
+
+    /// Brings the archive of a release. Nobody finds it before the release is in the index.
+    fn upload<'a>(&'a self, name: &'a PackageName, release: &'a Release, file: &'a Path) -> Answer<'a, ()>;
+
+    /// Changes the index; twice is as good as once.
+    ///
+    /// # Errors
+    /// [`Error::VersionTaken`], [`Error::Edit`], [`Error::ReadOnly`], and those of the place.
+    fn edit<'a>(&'a self, name: &'a PackageName, edit: Edit) -> Answer<'a, Index>;
+}
+
+/// The address of a registry.
+#[derive(Debug, Clone)]
+pub struct Location<'a> {
+    /// The whole address.
+    pub address: &'a str,
+    /// What comes before the first colon; `file` for a plain path.
+    pub scheme: &'a str,
+    /// What comes after it; the whole of a plain path.
+    pub rest: &'a str,
+}
+
+impl Location<'_> {
+    /// The error of an address that does not read. A password in it is not repeated.
+    pub fn bad(&self, message: String) -> Error {
+        let address = match self.rest.rsplit_once('@') {
+            Some((_, place)) => format!("{}://..@{place}", self.scheme),
+            None => self.address.to_owned(),
+        };
+        Error::Address { address, message, known: Vec::new() }
+    }
+}

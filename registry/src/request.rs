@@ -1,0 +1,198 @@
+//! [`Request`]: which release of which package somebody wants.
+
+use crate::error::Error;
+use crate::index::{Index, Release};
+use longshore_package::{PackageName, is_package_name};
+use semver::{Version, VersionReq};
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest name of a channel.
+const MAX_CHANNEL: usize = 32;
+
+/// Most versions that a message names.
+const NAMED: usize = 5;
+
+/// A package and which release of it, as `NAME`, `NAME@1.2.0`, `NAME@^1` or `NAME@stable`.
+///
+/// ```
+/// use longshore_registry::{Request, Want};
+///
+/// let request: Request = "rates@^1.2".parse()?;
+/// assert!(matches!(request.want, Want::Range(_)));
+/// assert_eq!(request.to_string(), "rates@^1.2");
+/// # Ok::<(), longshore_registry::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The package.
+    pub name: PackageName,
+    /// Which release.
+    pub want: Want,
+}
+
+/// Which release of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    /// The highest version that is no pre-release and not yanked.
+    Latest,
+    /// This very version, also when it is yanked.
+    Version(Version),
+    /// The highest version of a range that is not yanked.
+    Range(VersionReq),
+    /// The version that a channel stands at.
+    Channel(String),
+}
+
+/// True of a name that a channel may have: a lower-case letter, then lower-case letters, digits and `-`, at most 32.
+pub fn is_channel_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= MAX_CHANNEL
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+impl FromStr for Request {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = |message: String| Error::Request { text: text.to_owned(), message };
+        let (name, want) = match text.split_once('@') {
+            Some((name, want)) => (name, Want::parse(want).map_err(bad)?),
+            None => (text, Want::Latest),
+        };
+        if !is_package_name(name) {
+            return Err(bad(format!("`{name}` is not a package name")));
+        }
+        Ok(Self { name: name.into(), want })
+    }
+}
+
+impl Want {
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(version) = Version::parse(text) {
+            return Ok(Self::Version(version));
+        }
+        if is_channel_name(text) {
+            return Ok(Self::Channel(text.to_owned()));
+        }
+        VersionReq::parse(text)
+            .map(Self::Range)
+            .map_err(|error| format!("`{text}` is no version, no range of versions ({error}) and no channel"))
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        match &self.want {
+            Want::Latest => write!(f, "{name}"),
+            Want::Version(version) => write!(f, "{name}@{version}"),
+            Want::Range(range) => write!(f, "{name}@{range}"),
+            Want::Channel(channel) => write!(f, "{name}@{channel}"),
+        }
+    }
+}
+
+impl Request {
+    /// The release that an index has for it.
+    ///
+    /// # Errors
+    /// [`Error::NoRelease`] with what there is instead.
+    pub fn resolve<'a>(&self, index: &'a Index) -> Result<&'a Release, Error> {
+        let none = |message: String| Error::NoRelease { request: self.to_string(), message };
+        let found = match &self.want {
+            Want::Version(version) => index.release(version),
+            Want::Latest => index.highest(|version| version.pre.is_empty()),
+            Want::Range(range) => index.highest(|version| range.matches(version)),
+            Want::Channel(channel) => {
+                let Some(version) = index.channels.get(channel) else {
+                    return Err(none(format!("its channels are {}", listed(index.channels.keys()))));
+                };
+                let release = index.release(version);
+                if let Some(yanked) = release.and_then(|release| release.yanked.as_ref()) {
+                    return Err(none(format!(
+                        "{channel} stands at {version}, which is yanked: {}",
+                        yanked.reason
+                    )));
+                }
+                release
+            }
+        };
+        found.ok_or_else(|| none(self.alternatives(index)))
+    }
+
+    /// What an index has when nothing fits.
+    fn alternatives(&self, index: &Index) -> String {
+        let fitting = |release: &&Release| match &self.want {
+            Want::Range(range) => range.matches(&release.version),
+            Want::Latest | Want::Version(_) | Want::Channel(_) => true,
+        };
+        let yanked = index.releases.iter().filter(fitting).find(|release| release.yanked.is_some());
+        let has = format!("it has {}", listed(index.releases.iter().map(|release| &release.version)));
+        match yanked {
+            Some(Release { version, yanked: Some(yanked), .. }) => {
+                format!("{has}; {version} is yanked: {}", yanked.reason)
+            }
+            _ => has,
+        }
+    }
+}
+
+/// The first of some names, and how many more there are.
+fn listed<T: fmt::Display>(all: impl Iterator<Item = T>) -> String {
+    let all: Vec<String> = all.map(|one| one.to_string()).collect();
+    match all.len() {
+        0 => "none".to_owned(),
+        n if n > NAMED => format!("{} and {} more", all[..NAMED].join(", "), n - NAMED),
+        _ => all.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::tests::{index_of, yank};
+
+    fn resolved(index: &Index, request: &str) -> String {
+        let request: Request = request.parse().expect("reads");
+        match request.resolve(index) {
+            Ok(release) => release.version.to_string(),
+            Err(error) => format!("{}: {error}", error.code()),
+        }
+    }
+
+    #[test]
+    fn a_request_gets_the_highest_release_that_fits_and_is_not_yanked() {
+        let mut index = index_of("rates", &["1.0.0", "1.2.0", "1.3.0", "2.0.0-rc.1"]);
+        index.channels.insert("stable".into(), Version::new(1, 2, 0));
+        assert_eq!(resolved(&index, "rates"), "1.3.0");
+        assert_eq!(resolved(&index, "rates@^1"), "1.3.0");
+        assert_eq!(resolved(&index, "rates@<1.2"), "1.0.0");
+        assert_eq!(resolved(&index, "rates@^2.0.0-rc"), "2.0.0-rc.1");
+        assert_eq!(resolved(&index, "rates@stable"), "1.2.0");
+        yank(&mut index, "1.3.0", "wrong rates");
+        assert_eq!(resolved(&index, "rates@^1"), "1.2.0");
+        assert_eq!(resolved(&index, "rates@1.3.0"), "1.3.0", "whoever names it means it");
+        assert_eq!(
+            resolved(&index, "rates@^1.3"),
+            "LS0804: no release fits rates@^1.3: it has 2.0.0-rc.1, 1.3.0, 1.2.0, 1.0.0; 1.3.0 is yanked: wrong rates"
+        );
+        assert_eq!(
+            resolved(&index, "rates@beta"),
+            "LS0804: no release fits rates@beta: its channels are stable"
+        );
+        yank(&mut index, "1.2.0", "also wrong");
+        assert_eq!(
+            resolved(&index, "rates@stable"),
+            "LS0804: no release fits rates@stable: stable stands at 1.2.0, which is yanked: also wrong"
+        );
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        for text in ["", "@1", "ra tes", "rates@", "rates@Stable", "rates@1.2.x.y", "../etc@1", "rates@-x"] {
+            let error = text.parse::<Request>().expect_err(text);
+            assert_eq!(error.code(), "LS0802", "{text}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Registries of every kind, and downloads from servers that misbehave.
+#![cfg(all(feature = "http", feature = "oci"))]
+
+mod downloads;
+mod kinds;
+mod support;
