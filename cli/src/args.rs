@@ -1,8 +1,9 @@
 //! Global flags and the commands; the arguments of each command stand beside its code.
 
 use crate::commands::{
-    abi, build, completions, db, dev, diff, explain, graphs, hosts, inspect, keygen, man, new, pack,
-    packages, plan, reactors, run, runs, schedules, serve, sign, status, triggers, verify, workflows,
+    abi, build, completions, db, dev, diff, explain, fetch, graphs, hosts, inspect, keygen, man, mirror, new,
+    pack, packages, plan, promote, publish, reactors, run, runs, schedules, search, serve, sign, status,
+    triggers, verify, workflows, yank,
 };
 use clap::{Parser, Subcommand};
 
@@ -44,6 +45,18 @@ pub(crate) enum Command {
     Sign(sign::Args),
     /// Check that a package is whole, and signed by somebody who may
     Verify(verify::Args),
+    /// Publish package files in a registry
+    Publish(publish::Args),
+    /// Fetch a package from a registry: the version that is asked for, checked on arrival
+    Fetch(fetch::Args),
+    /// List the packages of a registry, or the releases of one
+    Search(search::Args),
+    /// Mark a release as one that nobody should take any more
+    Yank(yank::Args),
+    /// Let a channel stand at a release
+    Promote(promote::Args),
+    /// Copy packages from one registry to another, or into a bundle for machines without a network
+    Mirror(mirror::Args),
     /// Run a workflow to its end, or replay the streams that a package's reactors read
     Run(run::Args),
     /// Build a crate and run its workflow again after each change; --json prints one document for each run

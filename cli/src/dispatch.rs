@@ -2,8 +2,9 @@
 
 use crate::args::Command;
 use crate::commands::{
-    abi, build, completions, db, dev, diff, explain, graphs, hosts, inspect, keygen, man, new, pack,
-    packages, plan, reactors, run, runs, schedules, serve, sign, status, triggers, verify, workflows,
+    abi, build, completions, db, dev, diff, explain, fetch, graphs, hosts, inspect, keygen, man, mirror, new,
+    pack, packages, plan, promote, publish, reactors, run, runs, schedules, search, serve, sign, status,
+    triggers, verify, workflows, yank,
 };
 use crate::output::{ExitStatus, Printer};
 
@@ -16,6 +17,12 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
         Command::Keygen(args) => keygen::run(&args, printer),
         Command::Sign(args) => sign::run(&args, printer),
         Command::Verify(args) => verify::run(&args, printer),
+        Command::Publish(args) => publish::run(args, printer).await,
+        Command::Fetch(args) => fetch::run(args, printer).await,
+        Command::Search(args) => search::run(args, printer).await,
+        Command::Yank(args) => yank::run(args, printer).await,
+        Command::Promote(args) => promote::run(args, printer).await,
+        Command::Mirror(args) => mirror::run(args, printer).await,
         Command::Run(args) => run::run(args, printer).await,
         Command::Dev(args) => dev::run(args, printer).await,
         Command::Serve(args) => serve::run(args, printer).await,

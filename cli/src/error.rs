@@ -53,6 +53,7 @@ pub(crate) enum CliError {
     NoPackage { name: String, known: Vec<String> },
     NoPackageToCompare { name: String, known: Vec<String> },
     NoDigest { name: String, wanted: String, known: Vec<String> },
+    NoRegistry,
 }
 
 impl CliError {
@@ -81,6 +82,7 @@ impl CliError {
             Self::Asset { .. } => "LS0717",
             Self::Key { .. } => "LS0718",
             Self::NoTarget { .. } | Self::NoStandardLibrary { .. } | Self::NoLinker { .. } => "LS0719",
+            Self::NoRegistry => "LS0720",
             Self::NoHome { .. } => "LS0709",
             Self::EngineDied => "LS0611",
             Self::NoDirectory { .. } | Self::Unreadable { .. } => "LS0712",
@@ -167,6 +169,7 @@ impl CliError {
             Self::Asset { .. } => "move it out of the folder `assets`, or make it a plain file".into(),
             Self::BadState { .. } => "states are running, cancelling, succeeded, failed, cancelled".into(),
             Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
+            Self::NoRegistry => "name one with --registry, or in the variable LONGSHORE_REGISTRY".into(),
             Self::NoDirectory { .. } => "make it, or name another".into(),
             Self::Unreadable { .. } => "let this user read it, or name another".into(),
             Self::EngineDied => {
@@ -252,6 +255,7 @@ impl fmt::Display for CliError {
             Self::BadState { text } => write!(f, "`{text}` is not a state of a run"),
             Self::EngineDied => f.write_str("the engine of this host died: nothing is recorded any more"),
             Self::NoHome { path } => write!(f, "there is no Longshore database in {}", path.display()),
+            Self::NoRegistry => f.write_str("no registry is named"),
         }
     }
 }
@@ -284,6 +288,9 @@ fn coded(error: &anyhow::Error) -> Option<(String, String)> {
             return Some((e.code().to_owned(), e.fix()));
         }
         if let Some(e) = cause.downcast_ref::<longshore_engine::Error>() {
+            return Some((e.code().to_owned(), e.fix()));
+        }
+        if let Some(e) = cause.downcast_ref::<longshore_registry::Error>() {
             return Some((e.code().to_owned(), e.fix()));
         }
         if let Some(e) = cause.downcast_ref::<longshore_package::Error>() {

@@ -9,6 +9,7 @@ mod keys;
 mod output;
 mod packaging;
 mod progress;
+mod registry;
 mod replace;
 mod request;
 mod stdio;

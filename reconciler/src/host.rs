@@ -8,6 +8,7 @@ use crate::artifact::trust::TrustPolicyFile;
 use crate::catalog::LoadedPackages;
 use crate::error::Error as PackageError;
 use crate::readiness::{Problem, is_problem};
+use crate::reconcile::following::Following;
 use crate::reconcile::options::Options;
 use crate::reconcile::report::{Outcome, Report};
 use crate::reconcile::state::Reconciler;
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// The longest pause between two passes of a call that waits for its package.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
@@ -247,7 +248,8 @@ pub struct Host {
     packages: Arc<LoadedPackages>,
     reconciler: Arc<Mutex<Reconciler>>,
     options: Options,
-    follower: Option<JoinHandle<()>>,
+    /// The passes in the background, and the questions to registries.
+    followers: JoinSet<()>,
     /// The files that packages were loaded from by [`Host::load`].
     files: Mutex<HashMap<PackageName, PathBuf>>,
 }
@@ -268,14 +270,19 @@ impl Host {
         check_sources(&options)?;
         raise_open_files();
         let store = Store::open(&database, Access::Owner).await?;
+        let own_store = store.clone();
         let packages = Reconciler::packages();
         let engine = Engine::open(store, packages.clone(), engine).await?;
         let reconciler = Reconciler::new(options.clone(), Arc::clone(&packages), engine.handle().clone());
+        let following = Following::new(&reconciler, own_store, options.clone(), database);
         let reconciler = Arc::new(Mutex::new(reconciler));
-        let clock = Arc::clone(&options.clock);
-        let follower =
-            follow.then(|| tokio::spawn(follow_sources(Arc::clone(&reconciler), clock, on_report)));
-        Ok(Self { engine, packages, reconciler, options, follower, files: Mutex::default() })
+        let mut followers = JoinSet::new();
+        if follow {
+            let clock = Arc::clone(&options.clock);
+            followers.spawn(follow_sources(Arc::clone(&reconciler), clock, on_report));
+            followers.spawn(following.run());
+        }
+        Ok(Self { engine, packages, reconciler, options, followers, files: Mutex::default() })
     }
 
     /// The engine's handle.
@@ -467,10 +474,7 @@ impl Host {
 
     /// Shuts the host down: running attempts get `grace` to end, then packages are closed, then the database.
     pub async fn shutdown(mut self, grace: Duration) {
-        if let Some(follower) = self.follower.take() {
-            follower.abort();
-            let _ = follower.await;
-        }
+        self.followers.shutdown().await;
         self.engine.shutdown(grace).await;
         self.reconciler.lock().await.close().await;
         self.engine.store().close().await;

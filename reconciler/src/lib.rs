@@ -34,6 +34,7 @@ pub use catalog::steps::{LOAD_STEPS, LoadStep};
 pub use child_main::run_child_if_requested;
 pub use error::{Error, StepError, UnboundGraph};
 pub use host::{Host, HostOptions};
+pub use reconcile::following::OWN_DATABASE;
 pub use reconcile::options::{LeakPolicy, Options, RUN_ACTOR};
 pub use reconcile::preview::{Preview, Step, preview};
 pub use reconcile::report::{Outcome, Report};

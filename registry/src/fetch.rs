@@ -20,11 +20,25 @@ pub async fn fetch(
 ) -> Result<(Release, Fetched), Error> {
     let index = registry.index(&request.name).await?;
     let release = request.resolve(&index)?.clone();
-    if let Some(target) = target {
-        check_build(&request.name, &release, target)?;
-    }
-    let fetched = downloads.get(registry, &request.name, &release).await?;
+    let fetched = fetch_release(registry, &request.name, &release, target, downloads).await?;
     Ok((release, fetched))
+}
+
+/// The archive of a release. With a target the release has to have a build for that.
+///
+/// # Errors
+/// [`Error::NoBuild`]; those of [`Downloads::get`].
+pub async fn fetch_release(
+    registry: &dyn Registry,
+    name: &PackageName,
+    release: &Release,
+    target: Option<&str>,
+    downloads: &Downloads,
+) -> Result<Fetched, Error> {
+    if let Some(target) = target {
+        check_build(name, release, target)?;
+    }
+    downloads.get(registry, name, release).await
 }
 
 /// Refuses a release without a build for a target, before anything is downloaded.

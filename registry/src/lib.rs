@@ -39,7 +39,7 @@ mod request;
 pub use bundle::write_bundle;
 pub use download::{Body, Downloads, Fetched};
 pub use error::{Cause, Error};
-pub use fetch::{copy, fetch};
+pub use fetch::{copy, fetch, fetch_release};
 pub use index::{Edit, Index, MAX_INDEX, Release, Yanked};
 pub use kinds::{REGISTRIES, RegistryKind, open};
 pub use publish::{Published, publish, release_of};

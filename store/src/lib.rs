@@ -62,7 +62,7 @@ pub use keys::TaskKey;
 pub use lease::{Claim, Lease, Losses};
 pub use longshore_workflow::names::{Digest, PackageName, TenantId};
 pub use open::{Access, Store, Tx};
-pub use overrides::{Override, OverrideKind, PassInputs};
+pub use overrides::{Followed, Override, OverrideKind, PassInputs};
 pub use packages::{ArtifactRow, EntryKind, EntryRow, NewArtifact, PackageRow, PackageState};
 pub use reactor_commands::{CommandAnswer, CommandClass, CommandRow, NewCommand, ReactorCommand};
 pub use reactors::{InputRow, OutputRow, PositionRow, ReactorRow, StatusRow};

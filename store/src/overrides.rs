@@ -8,6 +8,7 @@ use crate::text_enum::text_enum;
 use longshore_workflow::names::{Digest, PackageName};
 use serde::Serialize;
 use sqlx::FromRow;
+use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
 
 text_enum! {
@@ -75,14 +76,31 @@ pub struct PassInputs {
     pub overrides: Vec<Override>,
     /// When an operator asked for a retry last, by package.
     pub retries: BTreeMap<PackageName, i64>,
+    /// Packages that are followed in registries, by name.
+    pub followed: Vec<Followed>,
 }
 
-/// Pins, with their number in the place of a time; overrides; and requests to try again.
+/// A package that is followed in a registry, as far as a pass is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// The package.
+    pub name: PackageName,
+    /// The address of the registry.
+    pub registry: String,
+    /// When somebody asked for it.
+    pub updated_at: i64,
+    /// The version and the digest that are pinned; none before the first was taken in.
+    pub pinned: Option<(String, Digest)>,
+}
+
+/// Pins, with their number in the place of a time; overrides; requests to try again; and followed packages, with their
+/// registry in the place of a reason.
 pub(crate) const PASS_INPUTS: &str = "SELECT 'pin' AS row_kind, '' AS name, '' AS kind, digest, '' AS version, \
      NULL AS avoid, '' AS actor, '' AS reason, COUNT(*) AS updated_at \
      FROM runs WHERE finished_at IS NULL GROUP BY digest \
      UNION ALL SELECT 'override', name, kind, digest, version, avoid, actor, reason, updated_at FROM overrides \
-     UNION ALL SELECT 'retry', name, '', NULL, '', NULL, '', '', requested_at FROM retries";
+     UNION ALL SELECT 'retry', name, '', NULL, '', NULL, '', '', requested_at FROM retries \
+     UNION ALL SELECT 'followed', name, '', digest, version, NULL, '', registry, updated_at FROM followed_packages";
 
 impl PassInputs {
     /// Everything, in one query: a pass without changes asks nothing else.
@@ -103,13 +121,24 @@ impl PassInputs {
                     let name = PackageName::from(get::<String>(&row, "name")?);
                     inputs.retries.insert(name, get(&row, "updated_at")?);
                 }
+                "followed" => inputs.followed.push(followed(&row)?),
                 _ => overrides.push(row),
             }
         }
         inputs.overrides = read_rows("overrides", "name", &overrides)?;
         inputs.overrides.sort_by(|a, b| a.name.cmp(&b.name));
+        inputs.followed.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(inputs)
     }
+}
+
+fn followed(row: &AnyRow) -> Result<Followed, Error> {
+    let pinned = match get::<Option<String>>(row, "digest")? {
+        Some(_) => Some((get(row, "version")?, digest_of(row, "followed_packages")?)),
+        None => None,
+    };
+    let (name, registry) = (PackageName::from(get::<String>(row, "name")?), get(row, "reason")?);
+    Ok(Followed { name, registry, updated_at: get(row, "updated_at")?, pinned })
 }
 
 impl Override {

@@ -33,6 +33,7 @@ fn origin(origin: &Origin) -> Value {
     match origin {
         Origin::File(path) => json!({ "kind": "file", "path": path }),
         Origin::Cache => json!({ "kind": "cache" }),
+        Origin::Registry(address) => json!({ "kind": "registry", "address": address }),
     }
 }
 

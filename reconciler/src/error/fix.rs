@@ -12,6 +12,10 @@ impl Error {
         match self {
             Self::Package(error) => error.fix(),
             Self::Store(error) => error.fix().to_owned(),
+            Self::Registry(error) => error.fix(),
+            Self::PinnedYanked { name, .. } => {
+                format!("have a newer version published, or go back: `longshore packages rollback {name}`")
+            }
             Self::TrustPolicy { source } => source.fix(),
             Self::Untrusted { .. } => UNTRUSTED_FIX.to_owned(),
             Self::Incompatible { drifts, .. } => {

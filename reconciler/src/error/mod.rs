@@ -9,6 +9,7 @@ pub use step::{StepError, UnboundGraph};
 use crate::plan::model::Origin;
 use longshore_engine::DefinitionError;
 use longshore_package::{Digest, Drift, Error as PackageError, PackageName};
+use longshore_registry::Error as RegistryError;
 use longshore_store::{Error as StoreError, error_chain};
 use std::path::PathBuf;
 
@@ -28,6 +29,19 @@ pub enum Error {
     /// The database failed.
     #[error("the database failed")]
     Store(#[from] StoreError),
+    /// A registry did not give what was asked for.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The version of a followed package that is pinned is yanked, and nothing newer takes its place.
+    #[error("{name} {version}, which this host stays at, is yanked: {reason}")]
+    PinnedYanked {
+        /// The package.
+        name: PackageName,
+        /// The version.
+        version: String,
+        /// Why it was yanked.
+        reason: String,
+    },
     /// This host cannot call it.
     #[error("{}", drifts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Incompatible {
@@ -380,6 +394,8 @@ impl Error {
         match self {
             Self::Package(error) => error.code(),
             Self::Store(error) => error.code(),
+            Self::Registry(error) => error.code(),
+            Self::PinnedYanked { .. } => "LS0816",
             Self::Incompatible { drifts, .. } => drifts.first().map_or("LS0205", Drift::code),
             Self::TrustPolicy { source } => source.code(),
             Self::Untrusted { .. } => "LS0211",

@@ -9,7 +9,7 @@ mod versions;
 use desired::desired;
 use longshore_engine::Backoff;
 use longshore_package::{Digest, PackageName};
-use model::{Action, Deferred, Desired, DrainPolicy, Failure, Observed, Origin, Plan, PlanInput};
+use model::{Action, Deferred, Desired, DrainPolicy, Failure, Observed, Plan, PlanInput};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -78,10 +78,8 @@ fn renamed<'s>(
         left.extend(loaded.source.as_deref().map(|source| (source, &loaded.digest)));
     }
     let new = desired.iter().filter(|package| !active.contains_key(&package.name));
-    let in_place = new.filter_map(|package| match &package.origin {
-        Origin::File(path) => Some((&package.digest, left.get(path.as_path()).copied()?)),
-        Origin::Cache => None,
-    });
+    let in_place =
+        new.filter_map(|package| Some((&package.digest, left.get(package.origin.file()?).copied()?)));
     in_place.collect()
 }
 
@@ -125,7 +123,7 @@ fn restore<'s>(
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::model::Drain;
+    use super::model::{Drain, Origin};
     use super::*;
     use longshore_package::digest_of_files;
     use longshore_store::{Override, OverrideKind};
@@ -171,10 +169,7 @@ pub(crate) mod tests {
         Observed {
             name: package.name.clone(),
             digest: package.digest.clone(),
-            source: match &package.origin {
-                Origin::File(path) => Some(path.clone()),
-                Origin::Cache => None,
-            },
+            source: package.origin.file().map(Path::to_owned),
             active,
             pinned_runs,
             drain: Drain::default(),

@@ -4,7 +4,7 @@ use longshore_package::{Digest, PackageName};
 use longshore_store::Override;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where the bytes of a digest are.
@@ -14,6 +14,18 @@ pub enum Origin {
     File(PathBuf),
     /// In the artifact cache, from an earlier load.
     Cache,
+    /// In the artifact cache, from the registry at this address.
+    Registry(Arc<str>),
+}
+
+impl Origin {
+    /// The file, when it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Cache | Self::Registry(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -21,6 +33,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File(path) => path.display().fmt(f),
             Self::Cache => f.write_str("the artifact cache"),
+            Self::Registry(address) => write!(f, "the registry {address}"),
         }
     }
 }

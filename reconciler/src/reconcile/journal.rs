@@ -462,11 +462,11 @@ fn not_ready<'g>(generation: &'g Generation, actor: &str, reason: &str) -> NewCo
     }
 }
 
-/// The recorded source of a package: its file, or nothing when it comes from the artifact cache.
+/// The recorded source of a package: its file, its registry, or nothing when it comes from the artifact cache.
 fn source_of(package: &Desired) -> String {
     match &package.origin {
-        Origin::File(path) => path.display().to_string(),
         Origin::Cache => String::new(),
+        origin => origin.to_string(),
     }
 }
 

@@ -14,6 +14,7 @@
 mod cache_gc;
 mod closing;
 mod entry_rows;
+pub(crate) mod following;
 mod journal;
 mod load;
 mod loading;
@@ -39,7 +40,7 @@ use loading::Purpose;
 use longshore_package::Digest;
 use longshore_store::OverrideKind;
 use notes::log_failure;
-use observe::Observation;
+use observe::{Observation, pinned_releases};
 use report::Report;
 use rollout::ROLLOUT_INTERVAL;
 use state::Reconciler;
@@ -73,7 +74,7 @@ impl Reconciler {
         self.record_closed(&mut report).await?;
         self.record_crashes(&mut report).await?;
         self.load_history(&mut report).await?;
-        let Observation { observed, pins, overrides, retries } = self.observe().await?;
+        let Observation { observed, pins, overrides, retries, followed } = self.observe().await?;
         self.review_overrides(&overrides).await?;
         self.review_trust(&mut report).await?;
         let rolled_back = overrides.iter().filter(|row| row.kind == OverrideKind::RollBack);
@@ -81,7 +82,12 @@ impl Reconciler {
         let is_active = |package: &Desired| {
             self.active(&package.name).is_some_and(|tracked| *tracked.generation.digest() == package.digest)
         };
-        let offered = self.offers.offered(is_active);
+        let mut offered = self.offers.offered(is_active);
+        // A host that is there for a run has what it was given.
+        if !self.transient {
+            offered.extend(pinned_releases(&followed));
+            self.note_followed(&followed);
+        }
         self.forget_failures(retries, &offered).await?;
         // What is on its way is not given up for the sake of an earlier failure.
         let mut failures = self.failures.clone();

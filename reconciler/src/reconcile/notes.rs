@@ -1,7 +1,7 @@
 //! Records of a pass beside its actions.
 
 use crate::error::Error;
-use crate::plan::model::{Deferred, Desired, Origin};
+use crate::plan::model::{Deferred, Desired};
 use crate::reconcile::journal::Registered;
 use crate::reconcile::noted::Noted;
 use crate::reconcile::report::{Outcome, Report};
@@ -141,8 +141,8 @@ impl Reconciler {
         let mut superseded = HashSet::new();
         for deferred in deferred {
             let Deferred::Superseded { package, winner } = deferred else { continue };
-            let Origin::File(path) = &package.origin else { continue };
-            superseded.insert(path.clone());
+            let Some(path) = package.origin.file() else { continue };
+            superseded.insert(path.to_owned());
             if !self.superseded.contains(path) {
                 let error = Error::Superseded { name: package.name.clone(), winner: winner.clone() };
                 let (subject, digest) = (Subject::File(path), Some(&package.digest));

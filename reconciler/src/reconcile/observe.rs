@@ -7,7 +7,9 @@ use crate::reconcile::options::RUN_ACTOR;
 use crate::reconcile::state::{Phase, Reconciler, Tracked};
 use longshore_engine::embedded;
 use longshore_package::{Digest, PackageName};
-use longshore_store::{ConditionRow, Override, PackageRow, PackageState, PassInputs, Store, Subject};
+use longshore_store::{
+    ConditionRow, Followed, Override, PackageRow, PackageState, PassInputs, Store, Subject,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +22,17 @@ pub(super) struct Observation {
     pub(super) overrides: Vec<Arc<Override>>,
     /// When an operator asked for a retry last, by package.
     pub(super) retries: BTreeMap<PackageName, i64>,
+    /// Packages that are followed in registries.
+    pub(super) followed: Vec<Followed>,
+}
+
+/// What registries offer: the releases that were taken in and are pinned.
+pub(super) fn pinned_releases(followed: &[Followed]) -> impl Iterator<Item = Arc<Desired>> {
+    followed.iter().filter_map(|followed| {
+        let (version, digest) = followed.pinned.clone()?;
+        let (name, origin) = (followed.name.clone(), Origin::Registry(followed.registry.as_str().into()));
+        Some(Arc::new(Desired { name, version, digest, origin, overridden_by: None }))
+    })
 }
 
 /// Pins and overrides from the database. Runs of programs that embed an engine are pinned to no package.
@@ -68,7 +81,7 @@ impl Reconciler {
                 in_flight.insert(digest.clone(), self.engine.in_flight(digest).await as u64);
             }
         }
-        let PassInputs { mut pins, overrides, retries } = pass_inputs(&self.journal.store).await?;
+        let PassInputs { mut pins, overrides, retries, followed } = pass_inputs(&self.journal.store).await?;
         if let Some(restore) = &self.restore {
             pins.retain(|digest, _| restore.contains(digest) || self.tracked.contains_key(digest));
         }
@@ -89,6 +102,6 @@ impl Reconciler {
         });
         let observed = observed.collect();
         let overrides = overrides.into_iter().map(Arc::new).collect();
-        Ok(Observation { observed, pins, overrides, retries })
+        Ok(Observation { observed, pins, overrides, retries, followed })
     }
 }

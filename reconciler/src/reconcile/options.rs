@@ -23,6 +23,10 @@ pub struct Options {
     pub directories: Vec<PathBuf>,
     /// The folder of the artifact cache.
     pub cache: PathBuf,
+    /// The folder that archives from registries arrive in; what was taken in is removed from it.
+    pub downloads: PathBuf,
+    /// The time between two questions to a registry about a followed package.
+    pub registry_interval: Duration,
     /// Options of the checks.
     pub verify: VerifyOptions,
     /// Options of probes; none to load without probing.
@@ -72,6 +76,8 @@ impl Options {
     pub fn new(directories: Vec<PathBuf>, cache: PathBuf) -> Self {
         Self {
             directories,
+            downloads: cache.with_file_name("downloads"),
+            registry_interval: Duration::from_secs(60),
             cache,
             verify: VerifyOptions::default(),
             probe: Some(ProbeOptions::default()),

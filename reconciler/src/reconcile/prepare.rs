@@ -139,7 +139,9 @@ impl Loader {
                 let options = with_recorded(&self.verify, digest, store).await?;
                 self.load_file(path.clone(), digest.clone(), options).await?
             }
-            Some(Origin::Cache) | None => cached(digest, store, &self.cache, &self.verify).await?,
+            Some(Origin::Cache | Origin::Registry(_)) | None => {
+                cached(digest, store, &self.cache, &self.verify).await?
+            }
         };
         if let Some(package) = package.filter(|_| !self.may_go_back) {
             check_downgrade(package, artifact.record(), &self.verify, store).await?;

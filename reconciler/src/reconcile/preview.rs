@@ -5,7 +5,7 @@ use crate::blocking::blocking;
 use crate::error::Error;
 use crate::plan::model::{Action, Deferred, Desired, Drain, Observed, Origin, Plan, PlanInput};
 use crate::plan::plan;
-use crate::reconcile::observe::pass_inputs;
+use crate::reconcile::observe::{pass_inputs, pinned_releases};
 use crate::reconcile::options::Options;
 use crate::reconcile::prepare::{cached, check_downgrade, with_recorded};
 use crate::source::events::FileEvents;
@@ -68,10 +68,11 @@ pub async fn preview(options: &Options, store: &Store) -> Result<Preview, Error>
         changes.refused.extend(more.refused);
     }
     let now = options.clock.now_ms();
-    let PassInputs { pins, overrides, .. } = pass_inputs(store).await?;
+    let PassInputs { pins, overrides, followed, .. } = pass_inputs(store).await?;
     let open = open_generations(store, &pins, now).await?;
     let overrides: Vec<_> = overrides.into_iter().map(Arc::new).collect();
-    let offered = offers.offered(|package| open.iter().any(|o| o.active && o.digest == package.digest));
+    let mut offered = offers.offered(|package| open.iter().any(|o| o.active && o.digest == package.digest));
+    offered.extend(pinned_releases(&followed));
     let input = PlanInput {
         offered: &offered,
         overrides: &overrides,
@@ -155,7 +156,7 @@ async fn record_of(package: &Desired, options: &Options, store: &Store) -> Resul
             let path = path.clone();
             blocking(move || Ok(verify(&path, &verify_options)?.record)).await
         }
-        Origin::Cache => {
+        Origin::Cache | Origin::Registry(_) => {
             let artifact = cached(&package.digest, store, &options.cache, &options.verify).await?;
             Ok(artifact.record().clone())
         }

@@ -4,7 +4,7 @@ use crate::artifact::warning::Warning;
 use crate::catalog::draft::Draft;
 use crate::error::Error;
 use crate::observer::PackagePhase;
-use crate::plan::model::{Desired, Origin};
+use crate::plan::model::Desired;
 use crate::plan::order::Outline;
 use crate::reconcile::journal::Registered;
 use crate::reconcile::loading::{Purpose, Stage};
@@ -16,6 +16,7 @@ use crate::runtime::generation::Generation;
 use longshore_engine::{ReactorDef, WorkflowDef};
 use longshore_package::{Digest, OnUpgrade};
 use longshore_store::Subject;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Packages that are published together: one copy of the catalog and two transactions for all of them, and the first
@@ -344,10 +345,7 @@ impl Reconciler {
         self.failures.remove(&package.digest);
         self.leaky.remove(&package.name);
         self.troubled.remove(&package.name);
-        let source = match &package.origin {
-            Origin::File(path) => Some(path.clone()),
-            Origin::Cache => None,
-        };
+        let source = package.origin.file().map(Path::to_owned);
         match self.tracked.get_mut(&package.digest) {
             Some(tracked) => {
                 tracked.source = source;

@@ -196,6 +196,10 @@ pub struct Reconciler {
     /// Generations that were reported as naming what nobody has, and what.
     pub(super) unresolved: HashMap<GenerationId, Vec<String>>,
     pub(super) wake: Arc<Notify>,
+    /// Packages that are followed in registries, and since when; none before the first pass.
+    pub(super) followed: Option<Vec<(PackageName, i64)>>,
+    /// Wakes whoever asks the registries.
+    pub(super) followed_changed: Arc<Notify>,
 }
 
 impl Reconciler {
@@ -258,6 +262,8 @@ impl Reconciler {
             trust_version: None,
             trust_fault: None,
             rewritten: BTreeMap::new(),
+            followed: None,
+            followed_changed: Arc::default(),
             judges_again: false,
             admissions: Vec::new(),
             seen_overrides: HashMap::new(),

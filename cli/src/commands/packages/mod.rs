@@ -1,6 +1,7 @@
 //! `longshore packages`.
 
 pub(crate) mod check;
+mod follow;
 mod known;
 pub(crate) mod list;
 mod overrides;
@@ -8,7 +9,9 @@ mod show;
 
 use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
+use crate::registry::RegistryArgs;
 use crate::request::decision::Decision;
+use longshore_registry::Request;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -84,6 +87,25 @@ enum Verb {
         #[command(flatten)]
         decision: Decision,
     },
+    /// Take a package from a registry, and follow the version, range or channel that is wanted
+    Follow {
+        /// Which release: NAME for the highest version, NAME@1.2.0, NAME@^1, NAME@CHANNEL
+        #[arg(value_name = "NAME[@WANTED]")]
+        request: Request,
+        #[command(flatten)]
+        registry: RegistryArgs,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// Follow a package in its registry no longer
+    Unfollow {
+        /// The package
+        name: String,
+        #[command(flatten)]
+        decision: Decision,
+    },
+    /// List the packages that are followed in registries, the version that is pinned, and what went wrong
+    Followed,
     /// End an override: what the directories offer counts again
     Release {
         /// The package
@@ -109,6 +131,11 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         }
         Verb::Hold { name, decision } => overrides::hold(home, &name, decision, printer).await,
         Verb::Retry { name, decision } => overrides::retry(home, &name, &decision, printer).await,
+        Verb::Follow { request, registry, decision } => {
+            follow::follow(&request, &registry, home, decision, printer).await
+        }
+        Verb::Unfollow { name, decision } => follow::unfollow(home, &name, &decision, printer).await,
+        Verb::Followed => follow::followed(home, printer).await,
         Verb::Release { name, decision } => overrides::release(home, &name, &decision, printer).await,
     }
 }

@@ -1,0 +1,93 @@
+//! `longshore mirror`.
+
+use crate::home::Home;
+use crate::output::{ExitStatus, Printer};
+use crate::registry::{downloads, open_at, tidy};
+use anyhow::Context;
+use longshore_package::PackageName;
+use longshore_registry::{Downloads, Registry, Release, Request, Want, copy, write_bundle};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// The ending of a bundle's name.
+const BUNDLE: &str = "bundle";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The registry to copy from
+    from: String,
+    /// The registry to copy to, or a new file NAME.bundle: one file that is a registry to read from
+    to: String,
+    /// Packages with all their releases (NAME), or one release of them (NAME@WANTED); all packages by default
+    #[arg(value_name = "NAME[@WANTED]")]
+    requests: Vec<Request>,
+    #[command(flatten)]
+    home: Home,
+}
+
+/// A package, and the releases of it that are there now.
+type Copied = (PackageName, Vec<Release>);
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let (from, downloads) = (open_at(&args.from, &args.home).await?, downloads());
+    let mut requests = args.requests;
+    if requests.is_empty() {
+        requests = from.names().await?.into_iter().map(|name| Request { name, want: Want::Latest }).collect();
+    }
+    let bundle = Path::new(&args.to).extension().filter(|extension| *extension == BUNDLE);
+    let (copied, bytes) = match bundle {
+        Some(_) => into_bundle(&*from, PathBuf::from(&args.to), &requests, &downloads).await?,
+        None => all(&*from, &*open_at(&args.to, &args.home).await?, &requests, &downloads).await?,
+    };
+    tidy(&downloads);
+    let documents: Vec<Value> = copied
+        .iter()
+        .map(|(name, releases)| {
+            let versions: Vec<_> = releases.iter().map(|release| &release.version).collect();
+            json!({ "name": name, "versions": versions })
+        })
+        .collect();
+    let document =
+        json!({ "from": from.address(), "to": args.to, "packages": documents, "downloaded_bytes": bytes });
+    printer.print(&document, || {
+        let releases: usize = copied.iter().map(|(_, releases)| releases.len()).sum();
+        format!(
+            "{releases} releases of {} packages; {bytes} bytes were downloaded\n{}\n",
+            copied.len(),
+            args.to
+        )
+    })?;
+    Ok(ExitStatus::Done)
+}
+
+async fn all(
+    from: &dyn Registry,
+    to: &dyn Registry,
+    requests: &[Request],
+    downloads: &Downloads,
+) -> anyhow::Result<(Vec<Copied>, u64)> {
+    let (mut copied, mut bytes) = (Vec::new(), 0);
+    for request in requests {
+        let (releases, downloaded) = copy(from, to, request, downloads).await?;
+        bytes += downloaded;
+        copied.push((request.name.clone(), releases));
+    }
+    Ok((copied, bytes))
+}
+
+/// Copies into a folder beside the file, and makes one file of that.
+async fn into_bundle(
+    from: &dyn Registry,
+    file: PathBuf,
+    requests: &[Request],
+    downloads: &Downloads,
+) -> anyhow::Result<(Vec<Copied>, u64)> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let staged = tempfile::Builder::new().prefix(".").tempdir_in(folder);
+    let staged = staged.with_context(|| format!("cannot make a folder in {}", folder.display()))?;
+    let to = longshore_registry::open(&staged.path().display().to_string()).await?;
+    let done = all(from, &*to, requests, downloads).await?;
+    let path = staged.path().to_owned();
+    tokio::task::spawn_blocking(move || write_bundle(&path, &file)).await??;
+    Ok(done)
+}

@@ -1,0 +1,36 @@
+//! `longshore promote`.
+
+use crate::home::Home;
+use crate::output::{ExitStatus, Printer};
+use crate::registry::{RegistryArgs, release};
+use longshore_registry::{Edit, Error, is_channel_name};
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The release, as NAME@VERSION
+    #[arg(value_name = "NAME@VERSION")]
+    release: String,
+    /// The channel, such as `stable`: whoever follows it gets this release
+    channel: String,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    home: Home,
+}
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let (name, version) = release(&args.release)?;
+    let channel = args.channel;
+    if !is_channel_name(&channel) {
+        let message = "a channel is a lower-case letter, then lower-case letters, digits and `-`".to_owned();
+        return Err(Error::Request { text: channel, message }.into());
+    }
+    let registry = args.registry.open(&args.home).await?;
+    let edit = Edit::Promote { channel: channel.clone(), version: version.clone() };
+    registry.edit(&name, edit).await?;
+    let document =
+        json!({ "registry": registry.address(), "name": name, "version": version, "channel": channel });
+    printer.print(&document, || format!("{name}@{channel} is {version}\n"))?;
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,69 @@
+//! The registry that a command speaks to.
+
+use crate::error::CliError;
+use crate::home::Home;
+use longshore_package::PackageName;
+use longshore_reconciler::OWN_DATABASE;
+use longshore_registry::{Downloads, Error, Registry, Request, Want, open};
+use semver::Version;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Bytes of archives that are kept for the next time.
+const MAX_CACHE: u64 = 4 << 30;
+
+/// Which registry.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RegistryArgs {
+    /// The registry: a folder, a bundle, https://.., s3://BUCKET/.., oci://HOST/.., sqlite:FILE, postgres://.., or
+    /// `database` for that of the home; LONGSHORE_REGISTRY says another default
+    #[arg(long, value_name = "ADDRESS")]
+    registry: Option<String>,
+}
+
+impl RegistryArgs {
+    /// The address, as it was named.
+    pub(crate) fn address(&self) -> Result<String, CliError> {
+        let named = || std::env::var("LONGSHORE_REGISTRY").ok().filter(|value| !value.is_empty());
+        self.registry.clone().or_else(named).ok_or(CliError::NoRegistry)
+    }
+
+    pub(crate) async fn open(&self, home: &Home) -> anyhow::Result<Arc<dyn Registry>> {
+        open_at(&self.address()?, home).await
+    }
+}
+
+/// Opens the registry at an address; the home's database, which is made when it is not there, at `database`.
+pub(crate) async fn open_at(address: &str, home: &Home) -> anyhow::Result<Arc<dyn Registry>> {
+    if address != OWN_DATABASE {
+        return Ok(open(address).await?);
+    }
+    home.open_or_make().await?.close().await;
+    Ok(open(&home.host_options().database).await?)
+}
+
+/// The archives that commands fetched, within a limit.
+pub(crate) fn downloads() -> Downloads {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    Downloads::new(cache.unwrap_or_else(std::env::temp_dir).join("longshore/packages"))
+}
+
+/// Removes what was fetched longest ago, when it is too much.
+pub(crate) fn tidy(downloads: &Downloads) {
+    if let Err(error) = downloads.keep_within(MAX_CACHE) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the cache of packages was not tidied");
+    }
+}
+
+/// The package and the version of `NAME@VERSION`.
+pub(crate) fn release(text: &str) -> Result<(PackageName, Version), Error> {
+    let request: Request = text.parse()?;
+    match request.want {
+        Want::Version(version) => Ok((request.name, version)),
+        _ => {
+            let message = "it names no single version, as in NAME@1.2.0".to_owned();
+            Err(Error::Request { text: text.to_owned(), message })
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Packages that are followed in registries: asked for, downloaded, taken in and pinned, beside the passes. A pass offers what
+//! is pinned, and never waits for a registry.
+//!
+//! # Guarantees
+//! - What is pinned was checked and is in the artifact cache; a registry that is gone takes nothing away.
+//! - A version that was pinned stands for its digest, whatever the registry says later.
+//! - Each package is asked for by itself: none waits for the registry of another.
+
+use crate::artifact::read::signature_file;
+use crate::blocking::blocking;
+use crate::error::Error;
+use crate::reconcile::notes::log_failure;
+use crate::reconcile::options::Options;
+use crate::reconcile::state::Reconciler;
+use crate::reconcile::take_in::take_in;
+use longshore_package::{PackageName, host_target};
+use longshore_registry::{
+    Downloads, Error as RegistryError, Index, Registry, Release, Request, Want, fetch_release, open,
+};
+use longshore_store::{ArtifactRow, Followed, FollowedPackage, Store, error_chain};
+use semver::Version;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::task::{Id, JoinSet};
+
+/// The address that stands for the host's own database.
+pub const OWN_DATABASE: &str = "database";
+
+/// Packages that are asked for at the same time.
+const AT_ONCE: usize = 16;
+
+/// The pause after which a registry that did not answer is asked again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Bytes of archives that were downloaded and not taken in.
+const MAX_DOWNLOADS: u64 = 2 << 30;
+
+impl Reconciler {
+    /// Wakes whoever asks the registries when somebody follows something else than at the pass before.
+    pub(super) fn note_followed(&mut self, followed: &[Followed]) {
+        let now: Vec<_> = followed.iter().map(|row| (row.name.clone(), row.updated_at)).collect();
+        if self.followed.as_ref() != Some(&now) {
+            self.followed = Some(now);
+            self.followed_changed.notify_one();
+        }
+    }
+}
+
+/// Asks the registries, until it is dropped.
+pub(crate) struct Following {
+    shared: Arc<Shared>,
+    /// Wakes it when other packages are followed.
+    changed: Arc<Notify>,
+    /// The packages that are being asked for, by the task that does it.
+    busy: HashMap<Id, PackageName>,
+    asking: JoinSet<()>,
+}
+
+struct Shared {
+    store: Store,
+    options: Options,
+    /// The URL of the host's database, with its password.
+    database: String,
+    downloads: Downloads,
+    /// Open registries, by address.
+    registries: Mutex<HashMap<String, Arc<dyn Registry>>>,
+    turns: Semaphore,
+    /// Wakes the passes.
+    wake: Arc<Notify>,
+}
+
+impl Following {
+    pub(crate) fn new(reconciler: &Reconciler, store: Store, options: Options, database: String) -> Self {
+        let shared = Shared {
+            store,
+            downloads: Downloads::new(&options.downloads),
+            options,
+            database,
+            registries: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+            wake: Arc::clone(&reconciler.wake),
+        };
+        let changed = Arc::clone(&reconciler.followed_changed);
+        Self { shared: Arc::new(shared), changed, busy: HashMap::new(), asking: JoinSet::new() }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            match FollowedPackage::all(&self.shared.store).await {
+                Ok(rows) => self.ask(rows),
+                Err(error) => log_failure(Err(error.into())),
+            }
+            let clock = Arc::clone(&self.shared.options.clock);
+            let next = clock.uptime().saturating_add(self.shared.pause());
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = clock.sleep_until(next) => {}
+                Some(asked) = self.asking.join_next_with_id() => {
+                    let id = asked.map_or_else(|error| error.id(), |(id, ())| id);
+                    self.busy.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Asks for every package that is due.
+    fn ask(&mut self, rows: Vec<FollowedPackage>) {
+        for row in rows {
+            if self.shared.is_due(&row) && !self.busy.values().any(|busy| *busy == row.name) {
+                let (shared, name) = (Arc::clone(&self.shared), row.name.clone());
+                let task = self.asking.spawn(async move { shared.bring(&row).await });
+                self.busy.insert(task.id(), name);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn pause(&self) -> Duration {
+        self.options.registry_interval.min(RETRY)
+    }
+
+    fn is_due(&self, row: &FollowedPackage) -> bool {
+        let interval = if row.code.is_some() { self.pause() } else { self.options.registry_interval };
+        let age = row.checked_at.map(|at| self.options.clock.now_ms().saturating_sub(at));
+        // A clock that was set back makes it due as well.
+        age.is_none_or(|age| age < 0 || age >= i64::try_from(interval.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Brings the release that is wanted now, and records what came of it.
+    async fn bring(&self, row: &FollowedPackage) {
+        let Ok(_turn) = self.turns.acquire().await else { return };
+        let brought = self.try_bring(row).await;
+        let now = self.options.clock.now_ms();
+        match brought {
+            Ok(release) => {
+                let pinned = row.pin(&self.store, &release.version.to_string(), &release.digest, now).await;
+                log_failure(pinned.map(drop).map_err(Error::from));
+                self.wake.notify_one();
+            }
+            Err(error) => {
+                tracing::warn!(
+                    package = %row.name, registry = row.registry, code = error.code(), fix = error.fix(),
+                    "no release came from the registry: {}", error.full()
+                );
+                let failed = row.failed(&self.store, error.code(), &error_chain(&error), now).await;
+                log_failure(failed.map_err(Error::from));
+            }
+        }
+    }
+
+    async fn try_bring(&self, row: &FollowedPackage) -> Result<Release, Error> {
+        let registry = self.registry(&row.registry).await?;
+        let text = if row.request.is_empty() {
+            row.name.to_string()
+        } else {
+            format!("{}@{}", row.name, row.request)
+        };
+        let request: Request = text.parse()?;
+        let index = registry.index(&row.name).await?;
+        let release = wanted(row, &request, &index)?;
+        if row.digest.as_ref() == Some(&release.digest) && self.has(row).await? {
+            return Ok(release);
+        }
+        let fetched =
+            fetch_release(&*registry, &row.name, &release, Some(&host_target()), &self.downloads).await?;
+        let taken = self.take_in(&fetched.path, &release).await;
+        if taken.is_err() {
+            let downloads = self.downloads.clone();
+            log_failure(blocking(move || Ok(downloads.keep_within(MAX_DOWNLOADS)?)).await);
+        }
+        taken.map(|()| release)
+    }
+
+    /// An open registry; one that could not be opened is opened again the next time.
+    async fn registry(&self, address: &str) -> Result<Arc<dyn Registry>, Error> {
+        if let Some(open) = self.registries.lock().await.get(address) {
+            return Ok(Arc::clone(open));
+        }
+        let opened = open(if address == OWN_DATABASE { &self.database } else { address }).await?;
+        self.registries.lock().await.insert(address.to_owned(), Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// True when the pinned digest is in the artifact cache still.
+    async fn has(&self, row: &FollowedPackage) -> Result<bool, Error> {
+        let Some(digest) = &row.digest else { return Ok(false) };
+        let library = ArtifactRow::find(&self.store, digest).await?.and_then(|row| row.library);
+        Ok(library.is_some_and(|library| self.options.cache.join(digest.as_str()).join(library).is_file()))
+    }
+
+    async fn take_in(&self, file: &Path, release: &Release) -> Result<(), Error> {
+        let beside = signature_file(file);
+        let (place, signatures) = (beside.clone(), release.signatures.concat());
+        blocking(move || {
+            let written = std::fs::write(&place, signatures);
+            written.map_err(|source| RegistryError::File { path: place, source }.into())
+        })
+        .await?;
+        take_in(file, &self.options, &self.store).await?;
+        let file = file.to_owned();
+        blocking(move || {
+            // Files that stay go when there are too many of them.
+            let _ = std::fs::remove_file(beside);
+            let _ = std::fs::remove_file(file);
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The release that is wanted now, in the light of the one that is pinned.
+fn wanted(row: &FollowedPackage, request: &Request, index: &Index) -> Result<Release, Error> {
+    let pinned = Version::parse(&row.version).ok();
+    let known = pinned.as_ref().and_then(|version| index.release(version));
+    if let (Some(known), Some(digest)) = (known, &row.digest)
+        && known.digest != *digest
+    {
+        let (name, version) = (row.name.clone(), known.version.clone());
+        return Err(RegistryError::VersionTaken { name, version }.into());
+    }
+    let resolved = request.resolve(index);
+    let fits = |version: &Version| match &request.want {
+        Want::Range(range) => range.matches(version),
+        Want::Latest => true,
+        Want::Version(_) | Want::Channel(_) => false,
+    };
+    // What was yanked stays where it runs, until something newer comes: going back is a decision.
+    if let Some(Release { version, yanked: Some(yanked), .. }) = known.filter(|known| fits(&known.version))
+        && resolved.as_ref().map_or(true, |resolved| resolved.version < *version)
+    {
+        let (name, version, reason) = (row.name.clone(), version.to_string(), yanked.reason.clone());
+        return Err(Error::PinnedYanked { name, version, reason });
+    }
+    Ok(resolved?.clone())
+}
