@@ -4,7 +4,7 @@ use crate::error::CliError;
 use crate::home::Home;
 use longshore_package::PackageName;
 use longshore_reconciler::OWN_DATABASE;
-use longshore_registry::{Downloads, Error, Registry, Request, Want, open};
+use longshore_registry::{Downloads, Error, Registry, Requirement, Want, open};
 use semver::Version;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,12 +58,12 @@ pub(crate) fn tidy(downloads: &Downloads) {
 
 /// The package and the version of `NAME@VERSION`.
 pub(crate) fn release(text: &str) -> Result<(PackageName, Version), Error> {
-    let request: Request = text.parse()?;
-    match request.want {
-        Want::Version(version) => Ok((request.name, version)),
+    let requirement: Requirement = text.parse()?;
+    match requirement.want {
+        Want::Version(version) => Ok((requirement.name, version)),
         _ => {
             let message = "it names no single version, as in NAME@1.2.0".to_owned();
-            Err(Error::Request { text: text.to_owned(), message })
+            Err(Error::Requirement { text: text.to_owned(), message })
         }
     }
 }

@@ -319,7 +319,7 @@ CREATE TABLE reactor_status (
 CREATE TABLE followed_packages (
     name TEXT PRIMARY KEY,
     -- Which release: `^1`, `stable`, or empty for the highest.
-    request TEXT NOT NULL,
+    requirement TEXT NOT NULL,
     registry TEXT NOT NULL,
     actor TEXT NOT NULL,
     reason TEXT NOT NULL,

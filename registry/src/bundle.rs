@@ -1,8 +1,8 @@
 //! Bundles: a registry in one file, for machines without a network. A zip whose entries are the files of a registry, not
 //! compressed: archives are compressed already, and are read in place.
 
-use crate::directory::body;
-use crate::download::{Body, blocking, file_error};
+use crate::blocking::{blocking, file_error};
+use crate::body::{Body, body};
 use crate::error::Error;
 use crate::file_registry::{Document, FileRegistry, Files};
 use crate::registry::{Answer, Registry};

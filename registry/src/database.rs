@@ -1,6 +1,7 @@
 //! A registry in a Longshore database, which many hosts share: `sqlite:FILE`, `postgres://USER@HOST/NAME`.
 
-use crate::download::{Body, blocking, file_error};
+use crate::blocking::{blocking, file_error};
+use crate::body::Body;
 use crate::file_registry::{Document, FileRegistry, Files};
 use crate::registry::{Answer, Location, Registry};
 use bytes::Bytes;

@@ -1,21 +1,17 @@
 //! A registry in a folder: a path, or `file:PATH`.
 
+use crate::blocking::{blocking, file_error};
+use crate::body::{Body, body};
 use crate::bundle;
-use crate::download::{Body, blocking, file_error};
 use crate::error::Error;
 use crate::file_registry::{Document, FileRegistry, Files};
 use crate::index::MAX_INDEX;
 use crate::registry::{Answer, Location, Registry};
-use bytes::Bytes;
 use longshore_package::sha256_hex;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::ops::Range;
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Bytes that are read from a file at once.
-pub(crate) const CHUNK: usize = 256 << 10;
 
 /// Held by whoever changes an index.
 const LOCK: &str = ".lock";
@@ -80,25 +76,6 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
     file.persist(path).map_err(|error| failed(error.error))?;
     // The name as well.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
-}
-
-/// The bytes of a range of an open file, read when they are asked for.
-pub(crate) fn body(file: File, range: Range<u64>) -> Body {
-    let from = range.start;
-    let chunks = futures_util::stream::try_unfold((file, from), move |(mut file, at)| async move {
-        let read = tokio::task::spawn_blocking(move || {
-            let mut buffer =
-                vec![0; CHUNK.min(usize::try_from(range.end.saturating_sub(at)).unwrap_or(CHUNK))];
-            file.seek(SeekFrom::Start(at))?;
-            let n = file.read(&mut buffer)?;
-            buffer.truncate(n);
-            io::Result::Ok((file, Bytes::from(buffer)))
-        });
-        let (file, chunk) = read.await??;
-        let at = at + chunk.len() as u64;
-        Ok((!chunk.is_empty()).then_some((chunk, (file, at))))
-    });
-    Body { from, chunks: Box::pin(chunks) }
 }
 
 impl Files for Directory {

@@ -1,19 +1,17 @@
 //! [`Downloads`]: archives as they arrive. A part that was broken off goes on where it ended.
 
-use crate::error::{Cause, Error};
+use crate::blocking::{blocking, file_error};
+use crate::error::Error;
 use crate::index::Release;
 use crate::registry::Registry;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use longshore_package::{Archive, ArchiveLimits, PackageName};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use tokio::task::spawn_blocking;
 
 /// Longest silence of a registry while it sends.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -26,14 +24,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Attempts in a row that bring nothing.
 const ATTEMPTS: usize = 4;
-
-/// An archive on its way.
-pub struct Body {
-    /// The offset of its first byte: what was asked for, or 0 where the place cannot do that.
-    pub from: u64,
-    /// The bytes.
-    pub chunks: BoxStream<'static, Result<Bytes, Cause>>,
-}
 
 /// An archive that arrived and is what its index says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -295,10 +285,6 @@ pub(crate) fn sha256_of(path: &Path) -> std::io::Result<String> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-pub(crate) fn file_error(path: &Path, source: std::io::Error) -> Error {
-    Error::File { path: path.to_owned(), source }
-}
-
 fn silent(registry: &str, time: Duration) -> Error {
     let source = format!("no byte for {} s, or not all of them in time", time.as_secs()).into();
     Error::Unreachable { registry: registry.to_owned(), source }
@@ -307,14 +293,4 @@ fn silent(registry: &str, time: Duration) -> Error {
 fn cut_off(registry: &str, bytes: u64, expected: &Expected) -> Error {
     let source = format!("it broke off after {bytes} of {} bytes", expected.release.bytes).into();
     Error::Unreachable { registry: registry.to_owned(), source }
-}
-
-/// Work on files, away from the threads that serve many.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

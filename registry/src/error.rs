@@ -21,9 +21,9 @@ pub enum Error {
         /// The schemes that are known.
         known: Vec<&'static str>,
     },
-    /// A request does not read.
+    /// A requirement does not read.
     #[error("`{text}` asks for no package: {message}")]
-    Request {
+    Requirement {
         /// The text.
         text: String,
         /// The fault.
@@ -37,11 +37,11 @@ pub enum Error {
         /// The name.
         name: PackageName,
     },
-    /// No release fits a request.
-    #[error("no release fits {request}: {message}")]
+    /// No release fits a requirement.
+    #[error("no release fits {requirement}: {message}")]
     NoRelease {
-        /// The request.
-        request: String,
+        /// The requirement.
+        requirement: String,
         /// What there is instead.
         message: String,
     },
@@ -152,7 +152,7 @@ impl Error {
     pub fn code(&self) -> &str {
         match self {
             Self::Address { .. } => "LS0801",
-            Self::Request { .. } => "LS0802",
+            Self::Requirement { .. } => "LS0802",
             Self::NoPackage { .. } => "LS0803",
             Self::NoRelease { .. } => "LS0804",
             Self::NoBuild { .. } => "LS0805",
@@ -175,7 +175,7 @@ impl Error {
     pub fn fix(&self) -> String {
         match self {
             Self::Address { known, .. } => format!("addresses begin with {}", known.join(", ")),
-            Self::Request { .. } => {
+            Self::Requirement { .. } => {
                 "write NAME, NAME@1.2.0 for one version, NAME@^1 for a range, or NAME@stable for a channel".to_owned()
             }
             Self::NoPackage { .. } => "`longshore search` lists what a registry has".to_owned(),
@@ -196,7 +196,7 @@ impl Error {
             Self::Contended { .. } => "try again".to_owned(),
             Self::File { .. } => "look at the rights of the file and the space on its disk".to_owned(),
             Self::Credentials { .. } => "mend that file, or leave it out".to_owned(),
-            Self::Edit { .. } => "`longshore search NAME` shows its versions and channels".to_owned(),
+            Self::Edit { .. } => "`longshore search NAME --releases` shows its versions and channels".to_owned(),
             Self::Package(error) => error.fix(),
             Self::Store(error) => error.fix().to_owned(),
         }

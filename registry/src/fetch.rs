@@ -5,22 +5,22 @@ use crate::error::Error;
 use crate::index::{Edit, Index, Release};
 use crate::publish::publish_release;
 use crate::registry::Registry;
-use crate::request::{Request, Want};
+use crate::requirement::{Requirement, Want};
 use longshore_package::PackageName;
 
-/// The release that a request gets, and its archive. With a target it has to have a build for that.
+/// The release that a requirement gets, and its archive. With a target it has to have a build for that.
 ///
 /// # Errors
 /// [`Error::NoPackage`], [`Error::NoRelease`], [`Error::NoBuild`]; those of [`Downloads::get`].
 pub async fn fetch(
     registry: &dyn Registry,
-    request: &Request,
+    requirement: &Requirement,
     target: Option<&str>,
     downloads: &Downloads,
 ) -> Result<(Release, Fetched), Error> {
-    let index = registry.index(&request.name).await?;
-    let release = request.resolve(&index)?.clone();
-    let fetched = fetch_release(registry, &request.name, &release, target, downloads).await?;
+    let index = registry.index(&requirement.name).await?;
+    let release = requirement.resolve(&index)?.clone();
+    let fetched = fetch_release(registry, &requirement.name, &release, target, downloads).await?;
     Ok((release, fetched))
 }
 
@@ -50,7 +50,7 @@ fn check_build(name: &PackageName, release: &Release, target: &str) -> Result<()
     Err(Error::NoBuild { name: name.clone(), version, target, targets })
 }
 
-/// Copies what a request names: every release of a plain name, with channels and yanked ones, or else the one release that it
+/// Copies what a requirement names: every release of a plain name, with channels and yanked ones, or else the one release that it
 /// gets. Returns the releases that are there now, and the bytes that were downloaded.
 ///
 /// # Errors
@@ -58,13 +58,13 @@ fn check_build(name: &PackageName, release: &Release, target: &str) -> Result<()
 pub async fn copy(
     from: &dyn Registry,
     to: &dyn Registry,
-    request: &Request,
+    requirement: &Requirement,
     downloads: &Downloads,
 ) -> Result<(Vec<Release>, u64), Error> {
-    let (name, index) = (&request.name, from.index(&request.name).await?);
-    let releases = match request.want {
+    let (name, index) = (&requirement.name, from.index(&requirement.name).await?);
+    let releases = match requirement.want {
         Want::Latest => index.releases.clone(),
-        _ => vec![request.resolve(&index)?.clone()],
+        _ => vec![requirement.resolve(&index)?.clone()],
     };
     let mut downloaded = 0;
     for release in &releases {

@@ -1,7 +1,7 @@
 //! A registry of files: `index/NAME.json` for each package, `packages/NAME/SHA256.longshore` for each archive, and `names.json`.
 //! The same layout in a folder, an object store, a bundle, a database, and behind any server of files.
 
-use crate::download::Body;
+use crate::body::Body;
 use crate::error::Error;
 use crate::index::{Edit, Index, MAX_INDEX, Release};
 use crate::registry::{Answer, Registry};
@@ -156,5 +156,48 @@ impl<F: Files> Registry for FileRegistry<F> {
             }
             Ok(index)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::tests::release;
+
+    /// A place whose files somebody else changes each time.
+    struct Busy;
+
+    impl Files for Busy {
+        fn address(&self) -> &str {
+            "busy"
+        }
+
+        fn load<'a>(&'a self, _: &'a str, _: u64) -> Answer<'a, Option<Document>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn store<'a>(&'a self, _: &'a str, _: Vec<u8>, _: Option<&'a str>) -> Answer<'a, bool> {
+            Box::pin(async { Ok(false) })
+        }
+
+        fn size<'a>(&'a self, _: &'a str) -> Answer<'a, Option<u64>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn read<'a>(&'a self, _: &'a str, _: u64) -> Answer<'a, Body> {
+            Box::pin(async { Err(Error::ReadOnly { registry: "busy".to_owned() }) })
+        }
+
+        fn upload<'a>(&'a self, _: &'a str, _: &'a Path) -> Answer<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn an_index_that_others_change_all_the_time_is_given_up() {
+        tokio::time::pause();
+        let edit = Edit::Release(Box::new(release("1.0.0")));
+        let error = FileRegistry(Busy).edit(&"rates".into(), edit).await.expect_err("given up");
+        assert!(error.code() == "LS0812" && error.is_transient(), "{error}");
     }
 }

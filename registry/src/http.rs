@@ -1,7 +1,7 @@
 //! A registry behind a server of files: `https://HOST/PATH`. It is only read from; whoever publishes writes to what it serves.
 
+use crate::body::Body;
 use crate::credentials::Credentials;
-use crate::download::Body;
 use crate::error::{Cause, Error};
 use crate::file_registry::{Document, FileRegistry, Files};
 use crate::registry::{Answer, Location, Registry};

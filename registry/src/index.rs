@@ -1,7 +1,6 @@
 //! [`Index`]: the releases of one package. As a file it is JSON, one for each name.
 
 use crate::error::Error;
-use crate::request::is_channel_name;
 use longshore_package::trust::{MAX_SIGNATURES, Signature};
 use longshore_package::{ArchiveLimits, Digest, PackageName};
 use semver::Version;
@@ -19,6 +18,9 @@ const MAX_RELEASES: usize = 4096;
 
 /// Most channels of a package.
 const MAX_CHANNELS: usize = 64;
+
+/// Longest name of a channel.
+const MAX_CHANNEL: usize = 32;
 
 /// Most builds of a release.
 const MAX_TARGETS: usize = 64;
@@ -249,6 +251,13 @@ impl Release {
     pub fn parsed_signatures(&self) -> Result<Vec<Signature>, Error> {
         Ok(Signature::parse_all(&self.signatures.concat(), "the index")?)
     }
+}
+
+/// True of a name that a channel may have: a lower-case letter, then lower-case letters, digits and `-`, at most 32.
+pub fn is_channel_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= MAX_CHANNEL
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn bad(name: &PackageName, registry: &str, message: String) -> Error {

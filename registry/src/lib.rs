@@ -2,7 +2,7 @@
 //!
 //! - [`Registry`]: what a registry does; [`open`] finds the kind by the scheme of its address.
 //! - [`Index`]: the releases of one package, its channels, what was yanked; pure.
-//! - [`Request`]: `NAME`, `NAME@^1`, `NAME@stable`; pure.
+//! - [`Requirement`]: `NAME`, `NAME@^1`, `NAME@stable`; pure.
 //! - [`Downloads`]: a folder of fetched archives, each named by its SHA-256: what is there is not fetched again.
 //! - [`publish`], [`fetch`], [`copy`]: what the commands do.
 //!
@@ -15,6 +15,8 @@
 //! - An answer of a registry is bounded in bytes and in time.
 //! - Who signed it is not asked here: hosts judge signatures before they load.
 
+mod blocking;
+mod body;
 mod bundle;
 #[cfg(feature = "http")]
 mod credentials;
@@ -34,14 +36,15 @@ mod object_store;
 mod oci;
 mod publish;
 mod registry;
-mod request;
+mod requirement;
 
+pub use body::Body;
 pub use bundle::write_bundle;
-pub use download::{Body, Downloads, Fetched};
+pub use download::{Downloads, Fetched};
 pub use error::{Cause, Error};
 pub use fetch::{copy, fetch, fetch_release};
-pub use index::{Edit, Index, MAX_INDEX, Release, Yanked};
+pub use index::{Edit, Index, MAX_INDEX, Release, Yanked, is_channel_name};
 pub use kinds::{REGISTRIES, RegistryKind, open};
 pub use publish::{Published, publish, release_of};
 pub use registry::{Answer, Location, Registry};
-pub use request::{Request, Want, is_channel_name};
+pub use requirement::{Requirement, Want};

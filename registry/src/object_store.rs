@@ -1,8 +1,8 @@
 //! A registry in an object store that speaks S3: `s3://BUCKET/PREFIX`. Credentials, region and endpoint come from the
 //! variables of AWS (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, ..).
 
-use crate::directory::CHUNK;
-use crate::download::{Body, file_error};
+use crate::blocking::file_error;
+use crate::body::{Body, CHUNK};
 use crate::error::{Cause, Error};
 use crate::file_registry::{Document, FileRegistry, Files};
 use crate::http::{CONNECT, SILENCE, install_crypto};

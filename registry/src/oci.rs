@@ -4,14 +4,13 @@
 //! release's entry in the index is its config. The tag of a release is its version, with `_` for the `+` that tags may not have;
 //! channels are tags that begin with a letter.
 
+use crate::blocking::{blocking, file_error};
+use crate::body::{Body, body};
 use crate::credentials::Credentials;
-use crate::directory::body;
-use crate::download::{Body, blocking, file_error};
 use crate::error::{Cause, Error};
 use crate::http::{CONNECT, SILENCE, install_crypto};
-use crate::index::{Edit, Index, Release};
+use crate::index::{Edit, Index, Release, is_channel_name};
 use crate::registry::{Answer, Location, Registry};
-use crate::request::is_channel_name;
 use futures_util::{StreamExt, TryStreamExt};
 use longshore_package::{PackageName, is_package_name};
 use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol};

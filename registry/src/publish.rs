@@ -1,6 +1,7 @@
 //! Publishing: the archive first, then the index.
 
-use crate::download::{blocking, sha256_of};
+use crate::blocking::blocking;
+use crate::download::sha256_of;
 use crate::error::Error;
 use crate::index::{Edit, Index, Release};
 use crate::registry::Registry;

@@ -1,6 +1,6 @@
 //! [`Registry`]: what a registry does.
 
-use crate::download::Body;
+use crate::body::Body;
 use crate::error::Error;
 use crate::index::{Edit, Index, Release};
 use futures_util::future::BoxFuture;

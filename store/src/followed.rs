@@ -14,8 +14,8 @@ pub struct FollowedPackage {
     /// The package.
     #[sqlx(try_from = "String")]
     pub name: PackageName,
-    /// Which release: what comes after the `@` of a request, or empty for the highest version.
-    pub request: String,
+    /// Which release: what comes after the `@` of a requirement, or empty for the highest version.
+    pub requirement: String,
     /// The address of the registry.
     pub registry: String,
     /// Whose decision it is.
@@ -45,7 +45,7 @@ impl FollowedPackage {
     /// # Errors
     /// [`Error`] of the database, [`Error::BadRow`].
     pub async fn all(store: &Store) -> Result<Vec<Self>, Error> {
-        let sql = "SELECT name, request, registry, actor, reason, updated_at, version, digest, checked_at, code, \
+        let sql = "SELECT name, requirement, registry, actor, reason, updated_at, version, digest, checked_at, code, \
                    message FROM followed_packages ORDER BY name";
         let rows = sqlx::query(sql).fetch_all(store.reader()).await;
         read_rows("followed_packages", "name", &rows.map_err(|e| Error::of("list followed packages", e))?)
@@ -56,18 +56,18 @@ impl FollowedPackage {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn put(&self, store: &Store) -> Result<(), Error> {
-        let sql = "INSERT INTO followed_packages (name, request, registry, actor, reason, updated_at, version) \
-                   VALUES ($1, $2, $3, $4, $5, $6, '') ON CONFLICT (name) DO UPDATE SET request = excluded.request, \
+        let sql = "INSERT INTO followed_packages (name, requirement, registry, actor, reason, updated_at, version) \
+                   VALUES ($1, $2, $3, $4, $5, $6, '') ON CONFLICT (name) DO UPDATE SET requirement = excluded.requirement, \
                    registry = excluded.registry, actor = excluded.actor, reason = excluded.reason, \
                    updated_at = excluded.updated_at, checked_at = NULL, code = NULL, message = NULL";
         let mut tx = store.begin().await?;
         let query = sqlx::query(sql)
             .bind(self.name.as_str())
-            .bind(self.request.as_str())
+            .bind(self.requirement.as_str())
             .bind(self.registry.as_str());
         let query = query.bind(self.actor.as_str()).bind(self.reason.as_str()).bind(self.updated_at);
         query.execute(&mut *tx).await.map_err(|e| Error::of("follow a package", e))?;
-        let at = if self.request.is_empty() { String::new() } else { format!("@{}", self.request) };
+        let at = if self.requirement.is_empty() { String::new() } else { format!("@{}", self.requirement) };
         let message = format!("followed{at} in {} by {}: {}", self.registry, self.actor, self.reason);
         EventRow::append(
             &mut tx,
@@ -86,10 +86,11 @@ impl FollowedPackage {
     /// [`Error`] of the database.
     pub async fn pin(&self, store: &Store, version: &str, digest: &Digest, now: i64) -> Result<bool, Error> {
         let sql = "UPDATE followed_packages SET version = $1, digest = $2, checked_at = $3, code = NULL, \
-                   message = NULL WHERE name = $4 AND request = $5 AND registry = $6";
+                   message = NULL WHERE name = $4 AND requirement = $5 AND registry = $6";
         let mut tx = store.begin().await?;
         let query = sqlx::query(sql).bind(version).bind(digest.as_str()).bind(now);
-        let query = query.bind(self.name.as_str()).bind(self.request.as_str()).bind(self.registry.as_str());
+        let query =
+            query.bind(self.name.as_str()).bind(self.requirement.as_str()).bind(self.registry.as_str());
         let done = query.execute(&mut *tx).await.map_err(|e| Error::of("pin a release", e))?;
         let pinned = done.rows_affected() == 1;
         if pinned && self.digest.as_ref() != Some(digest) {
@@ -107,10 +108,11 @@ impl FollowedPackage {
     /// [`Error`] of the database.
     pub async fn failed(&self, store: &Store, code: &str, message: &str, now: i64) -> Result<(), Error> {
         let sql = "UPDATE followed_packages SET checked_at = $1, code = $2, message = $3 \
-                   WHERE name = $4 AND request = $5 AND registry = $6";
+                   WHERE name = $4 AND requirement = $5 AND registry = $6";
         let mut tx = store.begin().await?;
         let query = sqlx::query(sql).bind(now).bind(code).bind(message);
-        let query = query.bind(self.name.as_str()).bind(self.request.as_str()).bind(self.registry.as_str());
+        let query =
+            query.bind(self.name.as_str()).bind(self.requirement.as_str()).bind(self.registry.as_str());
         query.execute(&mut *tx).await.map_err(|e| Error::of("record a registry's answer", e))?;
         if self.code.as_deref() != Some(code) {
             let text = format!("{}: {code}: {message}", self.registry);

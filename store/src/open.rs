@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -79,6 +79,25 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
 const HOLDER: &str = "SELECT CAST(pid AS BIGINT) FROM pg_locks WHERE locktype = 'advisory' AND granted \
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
      AND (CAST(classid AS BIGINT) << 32 | CAST(objid AS BIGINT)) = $1";
+
+/// The time another owner gets to end: a command that only made the database, or a host that is just being stopped.
+const LOCK_GRACE: Duration = Duration::from_secs(1);
+
+/// The pause between two attempts to take the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Takes the lock of a file.
+async fn take_lock(path: &Path) -> Result<HostLock, Error> {
+    let deadline = Instant::now() + LOCK_GRACE;
+    loop {
+        match HostLock::take(path) {
+            Err(Error::SecondHost { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(LOCK_PAUSE).await
+            }
+            taken => return taken,
+        }
+    }
+}
 
 impl HostSession {
     async fn open(url: &str, shown: &str) -> Result<Self, Error> {
@@ -187,7 +206,7 @@ impl Store {
             made.map_err(|source| Error::LockFile { path: folder.to_owned(), source })?;
         }
         let lock = match (&path, access) {
-            (Some(path), Access::Owner) => Some(Arc::new(HostLock::take(path)?)),
+            (Some(path), Access::Owner) => Some(Arc::new(take_lock(path).await?)),
             _ => None,
         };
         let session = match (dialect, access) {

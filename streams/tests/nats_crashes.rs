@@ -8,8 +8,8 @@ use longshore_engine::embedded::EmbeddedPackage;
 use longshore_engine::{EVENT_STREAMS, Engine, Options, StreamKind};
 use longshore_store::{Access, OutputRow, Store};
 use longshore_streams as _;
+use longshore_testing::free_port;
 use longshore_workflow::{computation_graph, deserialize, reactor, stream_accumulator};
-use nats::{Nats, free_port};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,7 +93,7 @@ async fn taken(url: &str, after: i64) -> Vec<(i64, i64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_message_is_taken_once_and_in_order_however_often_the_host_is_killed() {
     let (port, folder) = (free_port(), tempfile::tempdir().expect("folder"));
-    let Some(_server) = Nats::start(port, &folder.path().join("nats")) else { return };
+    let Some(_server) = nats::start(port, &folder.path().join("nats")) else { return };
     let server = format!("nats://127.0.0.1:{port}");
     let client = async_nats::connect(&server).await.expect("connects");
     let jetstream = async_nats::jetstream::new(client.clone());

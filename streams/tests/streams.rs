@@ -4,7 +4,7 @@ mod nats;
 
 use longshore_engine::{EVENT_STREAMS, EventStream, StreamDef, StreamError, StreamEvent, StreamOpening};
 use longshore_streams as _;
-use nats::{Nats, free_port};
+use longshore_testing::free_port;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -69,7 +69,7 @@ async fn pushed_events_are_answered_when_they_are_taken() {
 #[tokio::test]
 async fn messages_are_taken_once_and_a_server_that_comes_back_is_gone_on_with() {
     let (port, folder) = (free_port(), tempfile::tempdir().expect("folder"));
-    let Some(server) = Nats::start(port, folder.path()) else { return };
+    let Some(server) = nats::start(port, folder.path()) else { return };
     let url = format!("nats://127.0.0.1:{port}");
     let topic = format!("{url}/EVENTS/prices.>");
     let missing = open("nats", &topic, None).await.err().expect("no stream yet").to_string();
@@ -102,7 +102,7 @@ async fn messages_are_taken_once_and_a_server_that_comes_back_is_gone_on_with() 
         assert!(Instant::now() < deadline, "nobody noticed");
     }
     assert!(open("nats", &topic, None).await.is_err());
-    let _server = Nats::start(port, folder.path()).expect("it was there before");
+    let _server = nats::start(port, folder.path()).expect("it was there before");
     let client = async_nats::connect(&url).await.expect("connects");
     let jetstream = async_nats::jetstream::new(client);
     jetstream.publish("prices.b", "6".into()).await.expect("sends").await.expect("stored");

@@ -5,6 +5,8 @@
 //! - [`for_each_backend!`]: a suite on each database, which is a [`Backend`].
 //! - [`Postgres`]: a server for tests.
 //! - [`FaultProxy`]: between a program and that server; it loses answers, cuts and delays.
+//! - [`FileServer`]: a server of files that misbehaves as it is told.
+//! - [`Server`], [`container_registry`], [`object_store`]: other programs that serve.
 //! - [`Unloadable`]: a package of the test program that comes and goes.
 //! - [`throwaway_build`]: the environment in which tests build crates of their own.
 //!
@@ -15,16 +17,20 @@
 mod backend;
 mod embedded;
 mod fault_proxy;
+mod file_server;
 mod host;
 mod postgres;
+mod server;
 mod throwaway;
 mod unloadable;
 
 pub use backend::Backend;
 pub use embedded::open_embedded;
 pub use fault_proxy::{Fault, FaultProxy};
+pub use file_server::{Faults, FileServer};
 pub use host::{Kind, TestHost, isolated, unload_result};
 pub use postgres::Postgres;
+pub use server::{Server, container_registry, free_port, object_store};
 pub use throwaway::{throwaway_build, throwaway_target};
 pub use unloadable::Unloadable;
 

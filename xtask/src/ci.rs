@@ -133,7 +133,15 @@ fn tests(root: &Path) -> anyhow::Result<()> {
     let line = line.context("README.md has no test command")?;
     let (line, _) = line.split_once('#').unwrap_or((line, ""));
     ensure!(line.contains("--workspace"), "README.md's test command does not test all: {line}");
-    run(root, line, &[("LONGSHORE_REQUIRE_POSTGRES", "1"), ("LONGSHORE_REQUIRE_NATS", "1")])
+    run(
+        root,
+        line,
+        &[
+            ("LONGSHORE_REQUIRE_POSTGRES", "1"),
+            ("LONGSHORE_REQUIRE_NATS", "1"),
+            ("LONGSHORE_REQUIRE_REGISTRIES", "1"),
+        ],
+    )
 }
 
 fn benchmarks(root: &Path) -> anyhow::Result<()> {

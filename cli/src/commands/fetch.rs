@@ -7,7 +7,7 @@ use crate::replace::replace;
 use longshore_package::trust::Signature;
 use longshore_package::{Archive, ArchiveLimits, Error as PackageError};
 use longshore_reconciler::artifact::signature_file;
-use longshore_registry::{Release, Request, fetch};
+use longshore_registry::{Release, Requirement, fetch};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Args {
     /// Which release: NAME for the highest version, NAME@1.2.0, NAME@^1, NAME@CHANNEL
     #[arg(value_name = "NAME[@WANTED]")]
-    request: Request,
+    requirement: Requirement,
     /// Refuse a release without a build for this target
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
@@ -30,8 +30,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let (registry, downloads) = (args.registry.open(&args.home).await?, downloads());
-    let (release, fetched) = fetch(&*registry, &args.request, args.target.as_deref(), &downloads).await?;
-    let name = &args.request.name;
+    let (release, fetched) = fetch(&*registry, &args.requirement, args.target.as_deref(), &downloads).await?;
+    let name = &args.requirement.name;
     let file = args.out.join(format!("{name}-{}.longshore", release.version));
     put(&fetched.path, &file, &release)?;
     tidy(&downloads);

@@ -5,7 +5,7 @@ use crate::output::{ExitStatus, Printer};
 use crate::registry::{downloads, open_at, tidy};
 use anyhow::Context;
 use longshore_package::PackageName;
-use longshore_registry::{Downloads, Registry, Release, Request, Want, copy, write_bundle};
+use longshore_registry::{Downloads, Registry, Release, Requirement, Want, copy, write_bundle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     to: String,
     /// Packages with all their releases (NAME), or one release of them (NAME@WANTED); all packages by default
     #[arg(value_name = "NAME[@WANTED]")]
-    requests: Vec<Request>,
+    requirements: Vec<Requirement>,
     #[command(flatten)]
     home: Home,
 }
@@ -30,14 +30,15 @@ type Copied = (PackageName, Vec<Release>);
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let (from, downloads) = (open_at(&args.from, &args.home).await?, downloads());
-    let mut requests = args.requests;
-    if requests.is_empty() {
-        requests = from.names().await?.into_iter().map(|name| Request { name, want: Want::Latest }).collect();
+    let mut requirements = args.requirements;
+    if requirements.is_empty() {
+        requirements =
+            from.names().await?.into_iter().map(|name| Requirement { name, want: Want::Latest }).collect();
     }
     let bundle = Path::new(&args.to).extension().filter(|extension| *extension == BUNDLE);
     let (copied, bytes) = match bundle {
-        Some(_) => into_bundle(&*from, PathBuf::from(&args.to), &requests, &downloads).await?,
-        None => all(&*from, &*open_at(&args.to, &args.home).await?, &requests, &downloads).await?,
+        Some(_) => into_bundle(&*from, PathBuf::from(&args.to), &requirements, &downloads).await?,
+        None => all(&*from, &*open_at(&args.to, &args.home).await?, &requirements, &downloads).await?,
     };
     tidy(&downloads);
     let documents: Vec<Value> = copied
@@ -63,14 +64,14 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
 async fn all(
     from: &dyn Registry,
     to: &dyn Registry,
-    requests: &[Request],
+    requirements: &[Requirement],
     downloads: &Downloads,
 ) -> anyhow::Result<(Vec<Copied>, u64)> {
     let (mut copied, mut bytes) = (Vec::new(), 0);
-    for request in requests {
-        let (releases, downloaded) = copy(from, to, request, downloads).await?;
+    for requirement in requirements {
+        let (releases, downloaded) = copy(from, to, requirement, downloads).await?;
         bytes += downloaded;
-        copied.push((request.name.clone(), releases));
+        copied.push((requirement.name.clone(), releases));
     }
     Ok((copied, bytes))
 }
@@ -79,14 +80,14 @@ async fn all(
 async fn into_bundle(
     from: &dyn Registry,
     file: PathBuf,
-    requests: &[Request],
+    requirements: &[Requirement],
     downloads: &Downloads,
 ) -> anyhow::Result<(Vec<Copied>, u64)> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let staged = tempfile::Builder::new().prefix(".").tempdir_in(folder);
     let staged = staged.with_context(|| format!("cannot make a folder in {}", folder.display()))?;
     let to = longshore_registry::open(&staged.path().display().to_string()).await?;
-    let done = all(from, &*to, requests, downloads).await?;
+    let done = all(from, &*to, requirements, downloads).await?;
     let path = staged.path().to_owned();
     tokio::task::spawn_blocking(move || write_bundle(&path, &file)).await??;
     Ok(done)

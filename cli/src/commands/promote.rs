@@ -24,7 +24,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let channel = args.channel;
     if !is_channel_name(&channel) {
         let message = "a channel is a lower-case letter, then lower-case letters, digits and `-`".to_owned();
-        return Err(Error::Request { text: channel, message }.into());
+        return Err(Error::Requirement { text: channel, message }.into());
     }
     let registry = args.registry.open(&args.home).await?;
     let edit = Edit::Promote { channel: channel.clone(), version: version.clone() };

@@ -5,7 +5,7 @@ use crate::output::{ExitStatus, Printer, table, time};
 use crate::registry::RegistryArgs;
 use futures_util::{StreamExt, TryStreamExt};
 use longshore_package::PackageName;
-use longshore_registry::{Error, Index, Registry, Release, Request};
+use longshore_registry::{Error, Index, Registry, Release, Requirement};
 use serde_json::{Value, json};
 
 /// Indexes that are read at once.
@@ -82,7 +82,7 @@ fn row(index: &Index) -> Vec<String> {
 }
 
 async fn releases(registry: &dyn Registry, name: &str, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let Request { name, .. } = name.parse::<Request>()?;
+    let Requirement { name, .. } = name.parse::<Requirement>()?;
     let index = registry.index(&name).await?;
     let documents =
         index.releases.iter().map(|release| release_document(&index, release)).collect::<Result<Vec<_>, _>>();

@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Seconds after that until the old generation is closed over attempts that do not stop
     #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "drain_deadline")]
     force_unload_after: u32,
+    /// Seconds between two questions to a registry about a followed package
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    registry_interval: u32,
     /// Give packages that leave libraries mapped a process of their own, once there are more than 16
     #[arg(long)]
     isolate_leaks: bool,
@@ -121,6 +124,7 @@ fn host_options(args: &Args, directories: Vec<PathBuf>) -> HostOptions {
         deadline_ms: args.drain_deadline.map(seconds),
         force_unload_ms: args.drain_deadline.map(|_| seconds(args.force_unload_after)),
     };
+    reconciler.registry_interval = Duration::from_secs(args.registry_interval.into());
     reconciler.leaks.isolate = args.isolate_leaks;
     if args.no_rollback {
         reconciler.health = None;

@@ -57,14 +57,21 @@ impl Desired {
     /// Why it is desired.
     pub fn reason(&self) -> String {
         match &self.overridden_by {
-            None => "offered".to_owned(),
+            None => match &self.origin {
+                Origin::Registry(address) => format!("followed in {address}"),
+                Origin::File(_) | Origin::Cache => "offered".to_owned(),
+            },
             Some(row) => format!("{} by {}: {}", row.kind.participle(), row.actor, row.reason),
         }
     }
 
     /// Whose decision it is.
     pub fn actor(&self) -> &str {
-        self.overridden_by.as_ref().map_or("directory", |row| &row.actor)
+        match (&self.overridden_by, &self.origin) {
+            (Some(row), _) => &row.actor,
+            (None, Origin::Registry(_)) => "registry",
+            (None, Origin::File(_) | Origin::Cache) => "directory",
+        }
     }
 }
 

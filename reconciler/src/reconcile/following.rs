@@ -13,9 +13,10 @@ use crate::reconcile::notes::log_failure;
 use crate::reconcile::options::Options;
 use crate::reconcile::state::Reconciler;
 use crate::reconcile::take_in::take_in;
+use longshore_package::trust::Signature;
 use longshore_package::{PackageName, host_target};
 use longshore_registry::{
-    Downloads, Error as RegistryError, Index, Registry, Release, Request, Want, fetch_release, open,
+    Downloads, Error as RegistryError, Index, Registry, Release, Requirement, Want, fetch_release, open,
 };
 use longshore_store::{ArtifactRow, Followed, FollowedPackage, Store, error_chain};
 use semver::Version;
@@ -154,20 +155,22 @@ impl Shared {
 
     async fn try_bring(&self, row: &FollowedPackage) -> Result<Release, Error> {
         let registry = self.registry(&row.registry).await?;
-        let text = if row.request.is_empty() {
+        let text = if row.requirement.is_empty() {
             row.name.to_string()
         } else {
-            format!("{}@{}", row.name, row.request)
+            format!("{}@{}", row.name, row.requirement)
         };
-        let request: Request = text.parse()?;
+        let requirement: Requirement = text.parse()?;
         let index = registry.index(&row.name).await?;
-        let release = wanted(row, &request, &index)?;
-        if row.digest.as_ref() == Some(&release.digest) && self.has(row).await? {
+        let release = wanted(row, &requirement, &index)?;
+        if self.has(row, &release).await? {
             return Ok(release);
         }
         let fetched =
             fetch_release(&*registry, &row.name, &release, Some(&host_target()), &self.downloads).await?;
+        fail::fail_point!("reconciler.fetched");
         let taken = self.take_in(&fetched.path, &release).await;
+        fail::fail_point!("reconciler.fetched_in");
         if taken.is_err() {
             let downloads = self.downloads.clone();
             log_failure(blocking(move || Ok(downloads.keep_within(MAX_DOWNLOADS)?)).await);
@@ -185,11 +188,19 @@ impl Shared {
         Ok(opened)
     }
 
-    /// True when the pinned digest is in the artifact cache still.
-    async fn has(&self, row: &FollowedPackage) -> Result<bool, Error> {
-        let Some(digest) = &row.digest else { return Ok(false) };
-        let library = ArtifactRow::find(&self.store, digest).await?.and_then(|row| row.library);
-        Ok(library.is_some_and(|library| self.options.cache.join(digest.as_str()).join(library).is_file()))
+    /// True when the digest of a release is in the artifact cache, with every signature that the index has.
+    async fn has(&self, row: &FollowedPackage, release: &Release) -> Result<bool, Error> {
+        let Some(artifact) = ArtifactRow::find(&self.store, &release.digest).await? else { return Ok(false) };
+        if artifact.name != row.name || artifact.version != release.version.to_string() {
+            let (registry, name, version) = (row.registry.clone(), row.name.clone(), release.version.clone());
+            let message = format!("its digest is that of {} {}", artifact.name, artifact.version);
+            return Err(RegistryError::OtherBytes { registry, name, version, message }.into());
+        }
+        let Some(library) = &artifact.library else { return Ok(false) };
+        let known = Signature::parse_all(&artifact.signatures, "the database")?;
+        let is_known = |signature: &Signature| known.iter().any(|other| other.is_of_same_key(signature));
+        let library = self.options.cache.join(release.digest.as_str()).join(library);
+        Ok(release.parsed_signatures()?.iter().all(is_known) && library.is_file())
     }
 
     async fn take_in(&self, file: &Path, release: &Release) -> Result<(), Error> {
@@ -213,7 +224,7 @@ impl Shared {
 }
 
 /// The release that is wanted now, in the light of the one that is pinned.
-fn wanted(row: &FollowedPackage, request: &Request, index: &Index) -> Result<Release, Error> {
+fn wanted(row: &FollowedPackage, requirement: &Requirement, index: &Index) -> Result<Release, Error> {
     let pinned = Version::parse(&row.version).ok();
     let known = pinned.as_ref().and_then(|version| index.release(version));
     if let (Some(known), Some(digest)) = (known, &row.digest)
@@ -222,8 +233,8 @@ fn wanted(row: &FollowedPackage, request: &Request, index: &Index) -> Result<Rel
         let (name, version) = (row.name.clone(), known.version.clone());
         return Err(RegistryError::VersionTaken { name, version }.into());
     }
-    let resolved = request.resolve(index);
-    let fits = |version: &Version| match &request.want {
+    let resolved = requirement.resolve(index);
+    let fits = |version: &Version| match &requirement.want {
         Want::Range(range) => range.matches(version),
         Want::Latest => true,
         Want::Version(_) | Want::Channel(_) => false,

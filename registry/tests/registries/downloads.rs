@@ -1,7 +1,8 @@
 //! Downloads from servers that break off, lie, or are gone.
 
-use crate::support::{Faults, FileServer, folder_with};
-use longshore_registry::{Downloads, Error, Registry, Release, Request, fetch, open};
+use crate::support::folder_with;
+use longshore_registry::{Downloads, Error, Registry, Release, Requirement, fetch, open};
+use longshore_testing::{Faults, FileServer};
 use std::sync::Arc;
 
 /// A server of one release, and a folder for what is fetched.
@@ -25,8 +26,8 @@ impl Setup {
     }
 
     async fn fetch(&self) -> Result<u64, Error> {
-        let request: Request = "rates".parse().expect("a request");
-        Ok(fetch(&*self.registry, &request, None, &self.downloads).await?.1.downloaded)
+        let requirement: Requirement = "rates".parse().expect("a requirement");
+        Ok(fetch(&*self.registry, &requirement, None, &self.downloads).await?.1.downloaded)
     }
 
     /// The bytes that an attempt which failed has left.

@@ -1,26 +1,27 @@
 //! Every kind of registry does the same: releases, channels, yanks, downloads that go on.
 
-use crate::support::{ContainerRegistry, FileServer, TARGET, archive, folder_with, publish};
+use crate::support::{TARGET, archive, folder_with, publish};
 use futures_util::StreamExt;
 use longshore_package::PackageName;
 use longshore_registry::{
-    Downloads, Edit, Registry, Release, Request, Yanked, copy, fetch, open, publish as publish_signed,
+    Downloads, Edit, Registry, Release, Requirement, Yanked, copy, fetch, open, publish as publish_signed,
     write_bundle,
 };
 use longshore_store::{Access, Store};
+use longshore_testing::{FileServer, container_registry};
 use std::path::Path;
 
-fn request(text: &str) -> Request {
-    text.parse().expect("a request")
+fn requirement(text: &str) -> Requirement {
+    text.parse().expect("a requirement")
 }
 
 async fn resolved(registry: &dyn Registry, text: &str) -> String {
-    let request = request(text);
-    let index = match registry.index(&request.name).await {
+    let requirement = requirement(text);
+    let index = match registry.index(&requirement.name).await {
         Ok(index) => index,
         Err(error) => return error.code().to_owned(),
     };
-    request
+    requirement
         .resolve(&index)
         .map_or_else(|error| error.code().to_owned(), |release| release.version.to_string())
 }
@@ -70,19 +71,19 @@ async fn does_what_registries_do(registry: &dyn Registry) {
     assert_eq!(missing.code(), "LS0803");
 
     let index = registry.index(&name).await.expect("reads");
-    let release = request("rates@stable").resolve(&index).expect("fits").clone();
+    let release = requirement("rates@stable").resolve(&index).expect("fits").clone();
     let whole = std::fs::read(&first).expect("reads");
     assert_eq!(read(registry, &name, &release, 0).await, (0, whole.clone()));
     let (from, rest) = read(registry, &name, &release, 2_000_001).await;
     assert!(from <= 2_000_001 && rest == whole[from as usize..], "from {from}");
     let downloads = Downloads::new(folder.path().join("downloads"));
     let (found, fetched) =
-        fetch(registry, &request("rates@stable"), Some(TARGET), &downloads).await.expect("fetches");
+        fetch(registry, &requirement("rates@stable"), Some(TARGET), &downloads).await.expect("fetches");
     assert_eq!((&found, fetched.downloaded), (&release, release.bytes));
     assert_eq!(std::fs::read(&fetched.path).expect("reads"), whole);
-    let again = fetch(registry, &request("rates@stable"), None, &downloads).await.expect("fetches").1;
+    let again = fetch(registry, &requirement("rates@stable"), None, &downloads).await.expect("fetches").1;
     assert_eq!(again.downloaded, 0, "what is here is not fetched again");
-    let error = fetch(registry, &request("rates@stable"), Some("mips-unknown-none"), &downloads).await;
+    let error = fetch(registry, &requirement("rates@stable"), Some("mips-unknown-none"), &downloads).await;
     assert_eq!(error.expect_err("no build").code(), "LS0805");
 }
 
@@ -115,10 +116,10 @@ async fn a_database_server() {
 #[tokio::test]
 async fn a_registry_of_containers() {
     let folder = tempfile::tempdir().expect("folder");
-    let Some(server) = ContainerRegistry::start(folder.path()) else { return };
-    let registry = open(&server.address).await.expect("opens");
+    let Some((_server, address)) = container_registry(folder.path()) else { return };
+    let registry = open(&address).await.expect("opens");
     does_what_registries_do(&*registry).await;
-    let elsewhere = open(&server.address.replace("team", "others")).await.expect("opens");
+    let elsewhere = open(&address.replace("team", "others")).await.expect("opens");
     assert_eq!(
         elsewhere.names().await.expect("lists"),
         [] as [PackageName; 0],
@@ -136,9 +137,9 @@ async fn a_bundle_has_what_was_copied_into_it_and_is_only_read_from() {
     std::fs::create_dir(&staged).expect("makes");
     let to = open(&staged.display().to_string()).await.expect("opens");
     let downloads = Downloads::new(folder.path().join("downloads"));
-    let (copied, bytes) = copy(&*from, &*to, &request("rates"), &downloads).await.expect("copies");
+    let (copied, bytes) = copy(&*from, &*to, &requirement("rates"), &downloads).await.expect("copies");
     assert_eq!((copied.len(), bytes), (2, copied.iter().map(|release| release.bytes).sum()));
-    let (_, bytes) = copy(&*from, &*to, &request("rates"), &downloads).await.expect("copies");
+    let (_, bytes) = copy(&*from, &*to, &requirement("rates"), &downloads).await.expect("copies");
     assert_eq!(bytes, 0, "what is there is not fetched");
     let pack = |name: &str| {
         let file = folder.path().join(name);
@@ -151,7 +152,7 @@ async fn a_bundle_has_what_was_copied_into_it_and_is_only_read_from() {
     assert_eq!(bundle.names().await.expect("lists"), ["rates"]);
     assert_eq!(resolved(&*bundle, "rates@stable").await, "1.0.0");
     let fresh = Downloads::new(folder.path().join("elsewhere"));
-    fetch(&*bundle, &request("rates@1.1.0"), Some(TARGET), &fresh).await.expect("fetches");
+    fetch(&*bundle, &requirement("rates@1.1.0"), Some(TARGET), &fresh).await.expect("fetches");
     let file = archive(folder.path(), "rates", "2.0.0", 1);
     let error = publish_signed(&*bundle, &file, &[], 1).await.expect_err("only read from");
     assert_eq!(error.code(), "LS0811");
@@ -184,7 +185,7 @@ async fn a_server_of_files_is_read_from_and_cannot_be_published_to() {
     assert_eq!(resolved(&*registry, "rates@^1").await, "1.1.0");
     assert_eq!(resolved(&*registry, "dates").await, "LS0803");
     let downloads = Downloads::new(folder.path().join("downloads"));
-    fetch(&*registry, &request("rates@^1"), Some(TARGET), &downloads).await.expect("fetches");
+    fetch(&*registry, &requirement("rates@^1"), Some(TARGET), &downloads).await.expect("fetches");
     let file = archive(folder.path(), "rates", "2.0.0", 1);
     let error = publish_signed(&*registry, &file, &[], 1).await.expect_err("only read from");
     assert_eq!(error.code(), "LS0811");

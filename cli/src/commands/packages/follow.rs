@@ -5,12 +5,12 @@ use crate::output::{ExitStatus, Printer, span, table};
 use crate::registry::RegistryArgs;
 use crate::request::decision::Decision;
 use longshore_package::PackageName;
-use longshore_registry::Request;
+use longshore_registry::Requirement;
 use longshore_store::FollowedPackage;
 use serde_json::json;
 
 pub(super) async fn follow(
-    request: &Request,
+    requirement: &Requirement,
     registry: &RegistryArgs,
     home: &Home,
     decision: Decision,
@@ -18,19 +18,19 @@ pub(super) async fn follow(
 ) -> anyhow::Result<ExitStatus> {
     let address = absolute(registry.address()?);
     // What the registry will never give is refused here and now.
-    let found = match registry.open(home).await?.index(&request.name).await {
-        Ok(index) => Some(request.resolve(&index)?.version.clone()),
+    let found = match registry.open(home).await?.index(&requirement.name).await {
+        Ok(index) => Some(requirement.resolve(&index)?.version.clone()),
         Err(error) if error.is_transient() => {
             printer.remark(&format!("the host asks later: {error}"));
             None
         }
         Err(error) => return Err(error.into()),
     };
-    let text = request.to_string();
+    let text = requirement.to_string();
     let Decision { actor, reason } = decision;
     let row = FollowedPackage {
-        name: request.name.clone(),
-        request: text.split_once('@').map(|(_, wanted)| wanted.to_owned()).unwrap_or_default(),
+        name: requirement.name.clone(),
+        requirement: text.split_once('@').map(|(_, wanted)| wanted.to_owned()).unwrap_or_default(),
         registry: address,
         actor,
         reason,
@@ -44,7 +44,7 @@ pub(super) async fn follow(
     row.put(&home.open_or_make().await?).await?;
     home.wake();
     let document =
-        json!({ "name": row.name, "request": row.request, "registry": row.registry, "found": found });
+        json!({ "name": row.name, "requirement": row.requirement, "registry": row.registry, "found": found });
     printer.print(&document, || {
         let now = found.map(|version| format!(", now {version}")).unwrap_or_default();
         format!("{text}: followed in {}{now}; its host carries that out within seconds\n", row.registry)
@@ -102,7 +102,7 @@ fn row(row: &FollowedPackage) -> Vec<String> {
     let asked = row.checked_at.map(|at| format!("{} ago", span(now_ms().saturating_sub(at))));
     vec![
         row.name.to_string(),
-        if row.request.is_empty() { "highest".to_owned() } else { row.request.clone() },
+        if row.requirement.is_empty() { "highest".to_owned() } else { row.requirement.clone() },
         if row.version.is_empty() { "-".to_owned() } else { row.version.clone() },
         row.registry.clone(),
         asked.unwrap_or_else(|| "not yet".to_owned()),

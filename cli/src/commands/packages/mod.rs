@@ -11,7 +11,7 @@ use crate::home::{Home, LoadOptions};
 use crate::output::{ExitStatus, Printer};
 use crate::registry::RegistryArgs;
 use crate::request::decision::Decision;
-use longshore_registry::Request;
+use longshore_registry::Requirement;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,7 @@ enum Verb {
     Follow {
         /// Which release: NAME for the highest version, NAME@1.2.0, NAME@^1, NAME@CHANNEL
         #[arg(value_name = "NAME[@WANTED]")]
-        request: Request,
+        requirement: Requirement,
         #[command(flatten)]
         registry: RegistryArgs,
         #[command(flatten)]
@@ -131,8 +131,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         }
         Verb::Hold { name, decision } => overrides::hold(home, &name, decision, printer).await,
         Verb::Retry { name, decision } => overrides::retry(home, &name, &decision, printer).await,
-        Verb::Follow { request, registry, decision } => {
-            follow::follow(&request, &registry, home, decision, printer).await
+        Verb::Follow { requirement, registry, decision } => {
+            follow::follow(&requirement, &registry, home, decision, printer).await
         }
         Verb::Unfollow { name, decision } => follow::unfollow(home, &name, &decision, printer).await,
         Verb::Followed => follow::followed(home, printer).await,

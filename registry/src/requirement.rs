@@ -1,14 +1,11 @@
-//! [`Request`]: which release of which package somebody wants.
+//! [`Requirement`]: which release of which package somebody wants.
 
 use crate::error::Error;
-use crate::index::{Index, Release};
+use crate::index::{Index, Release, is_channel_name};
 use longshore_package::{PackageName, is_package_name};
 use semver::{Version, VersionReq};
 use std::fmt;
 use std::str::FromStr;
-
-/// Longest name of a channel.
-const MAX_CHANNEL: usize = 32;
 
 /// Most versions that a message names.
 const NAMED: usize = 5;
@@ -16,15 +13,15 @@ const NAMED: usize = 5;
 /// A package and which release of it, as `NAME`, `NAME@1.2.0`, `NAME@^1` or `NAME@stable`.
 ///
 /// ```
-/// use longshore_registry::{Request, Want};
+/// use longshore_registry::{Requirement, Want};
 ///
-/// let request: Request = "rates@^1.2".parse()?;
-/// assert!(matches!(request.want, Want::Range(_)));
-/// assert_eq!(request.to_string(), "rates@^1.2");
+/// let requirement: Requirement = "rates@^1.2".parse()?;
+/// assert!(matches!(requirement.want, Want::Range(_)));
+/// assert_eq!(requirement.to_string(), "rates@^1.2");
 /// # Ok::<(), longshore_registry::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct Requirement {
     /// The package.
     pub name: PackageName,
     /// Which release.
@@ -44,18 +41,11 @@ pub enum Want {
     Channel(String),
 }
 
-/// True of a name that a channel may have: a lower-case letter, then lower-case letters, digits and `-`, at most 32.
-pub fn is_channel_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.len() <= MAX_CHANNEL
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-impl FromStr for Request {
+impl FromStr for Requirement {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = |message: String| Error::Request { text: text.to_owned(), message };
+        let bad = |message: String| Error::Requirement { text: text.to_owned(), message };
         let (name, want) = match text.split_once('@') {
             Some((name, want)) => (name, Want::parse(want).map_err(bad)?),
             None => (text, Want::Latest),
@@ -81,7 +71,7 @@ impl Want {
     }
 }
 
-impl fmt::Display for Request {
+impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
         match &self.want {
@@ -93,13 +83,13 @@ impl fmt::Display for Request {
     }
 }
 
-impl Request {
+impl Requirement {
     /// The release that an index has for it.
     ///
     /// # Errors
     /// [`Error::NoRelease`] with what there is instead.
     pub fn resolve<'a>(&self, index: &'a Index) -> Result<&'a Release, Error> {
-        let none = |message: String| Error::NoRelease { request: self.to_string(), message };
+        let none = |message: String| Error::NoRelease { requirement: self.to_string(), message };
         let found = match &self.want {
             Want::Version(version) => index.release(version),
             Want::Latest => index.highest(|version| version.pre.is_empty()),
@@ -153,9 +143,9 @@ mod tests {
     use super::*;
     use crate::index::tests::{index_of, yank};
 
-    fn resolved(index: &Index, request: &str) -> String {
-        let request: Request = request.parse().expect("reads");
-        match request.resolve(index) {
+    fn resolved(index: &Index, requirement: &str) -> String {
+        let requirement: Requirement = requirement.parse().expect("reads");
+        match requirement.resolve(index) {
             Ok(release) => release.version.to_string(),
             Err(error) => format!("{}: {error}", error.code()),
         }
@@ -191,7 +181,7 @@ mod tests {
     #[test]
     fn what_is_no_request_is_refused() {
         for text in ["", "@1", "ra tes", "rates@", "rates@Stable", "rates@1.2.x.y", "../etc@1", "rates@-x"] {
-            let error = text.parse::<Request>().expect_err(text);
+            let error = text.parse::<Requirement>().expect_err(text);
             assert_eq!(error.code(), "LS0802", "{text}");
         }
     }
