@@ -72,6 +72,8 @@ impl Shell {
         let looks = [
             "longshore packages",
             "longshore packages check",
+            "longshore packages list",
+            "longshore packages followed",
             "longshore status",
             "longshore hosts",
             "longshore packages show greeter",
@@ -118,4 +120,9 @@ fn the_page_for_operators_tells_the_truth() {
 #[test]
 fn the_page_of_packages_that_travel_tells_the_truth() {
     assert_eq!(run_page("packages.md", 15), []);
+}
+
+#[test]
+fn the_page_of_registries_tells_the_truth() {
+    assert_eq!(run_page("registries.md", 15), [Some(0)]);
 }

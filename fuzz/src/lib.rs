@@ -14,6 +14,7 @@ use longshore_package::trust::{Signature, Signers, TrustPolicy};
 use longshore_package::{
     Archive, ArchiveLimits, Declared, Manifest, StaticRecord, Sums, compare, diff, read_section, sha256_hex,
 };
+use longshore_registry::{Index, Release, Requirement};
 use longshore_workflow::private::read_frame;
 use longshore_workflow_plugin::wire::{
     GraphMetadata, PollRequest, ReactorMetadata, ShellConfig, TaskMetadata, TaskRequest, TriggerMetadata,
@@ -28,7 +29,7 @@ use zip::write::SimpleFileOptions;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("archive", archive),
     ("archive_files", archive_files),
     ("manifest", manifest),
@@ -38,6 +39,7 @@ pub const TARGETS: [Target; 9] = [
     ("signers", signers),
     ("policy", policy),
     ("wire", wire),
+    ("index", index),
 ];
 
 /// Feeds an input to the target of this name.
@@ -163,6 +165,20 @@ fn wire(bytes: &[u8]) {
     let _ = GraphMetadata::decode(bytes);
     let _ = PollRequest::decode(bytes);
     let _ = ShellConfig::decode(bytes);
+}
+
+fn index(bytes: &[u8]) {
+    let name = "p".into();
+    if let Ok(index) = Index::parse(bytes, &name, "fuzzed") {
+        let again = Index::parse(&index.to_bytes(), &name, "again");
+        assert!(again.is_ok_and(|again| again == index), "{index:?}");
+        let _ = index.releases.iter().map(Release::parsed_signatures).count();
+    }
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(requirement) = text.parse::<Requirement>() {
+        let again = requirement.to_string().parse();
+        assert!(again.is_ok_and(|again: Requirement| again == requirement), "{requirement:?}");
+    }
 }
 
 #[cfg(test)]

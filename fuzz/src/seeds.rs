@@ -43,8 +43,19 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
             TaskRequest::Cancel { lease: 7 }.encode(),
             ShellConfig { workers: 1, log_level: 2, shutdown_ms: 3 }.encode(),
         ],
+        "index" => vec![index().into_bytes(), b"p@^1.2, <1.9".to_vec(), b"p@stable".to_vec(), b"p@1.0.0-rc.1".to_vec()],
         _ => Vec::new(),
     }
+}
+
+/// An index with a release that is signed, yanked, and behind a channel.
+fn index() -> String {
+    let (digest, signature) = (digest_of_files([("a", "sum")]), signature().armored());
+    format!(
+        "{{\"format\": 1, \"name\": \"p\", \"channels\": {{\"stable\": \"1.0.0\"}}, \"releases\": [{{\"version\": \"1.0.0\", \
+         \"digest\": \"{digest}\", \"sha256\": \"{digest}\", \"bytes\": 7, \"targets\": [\"here\"], \"signatures\": [{signature:?}], \
+         \"published_at\": 1, \"yanked\": {{\"reason\": \"wrong\"}}}}]}}"
+    )
 }
 
 fn signature() -> Signature {

@@ -31,17 +31,19 @@ pub struct Faults {
     pub index: Option<Vec<u8>>,
 }
 
+/// A request: its path, and the range it asks for.
+type Request = (String, Option<String>);
+
 /// A server of the files of a folder.
 pub struct FileServer {
     /// Its address.
     pub address: String,
     /// The faults from now on.
     pub faults: Arc<Mutex<Faults>>,
-    /// The path and the range of every request.
-    pub requests: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
-type Shared = (PathBuf, Arc<Mutex<Faults>>, Arc<Mutex<Vec<(String, Option<String>)>>>);
+type Shared = (PathBuf, Arc<Mutex<Faults>>, Arc<Mutex<Vec<Request>>>);
 
 impl FileServer {
     /// Serves a folder on a free port.
