@@ -188,7 +188,7 @@ fn a_server_of_files_with_credentials_of_the_environment_or_of_netrc() {
     fs::write(&netrc, "machine 127.0.0.1\nlogin ada\npassword secret\n").expect("writes");
     let netrc = netrc.to_str().expect("UTF-8");
     assert_eq!(code(&[("NETRC", netrc)]), "");
-    fs::write(netrc, "machine\nsecret secret secret").expect("writes");
+    fs::write(netrc, "login secret").expect("writes");
     assert_eq!(code(&[("NETRC", netrc)]), "LS0814");
 }
 

@@ -1,6 +1,8 @@
 //! Credentials: from the environment, a netrc file, or the configuration of docker; never from an address.
 
 use crate::error::Error;
+use longshore_package::read_text;
+use netrc_rs::Netrc;
 use std::path::PathBuf;
 
 /// The variable with a token for registries behind HTTP.
@@ -8,6 +10,9 @@ const TOKEN: &str = "LONGSHORE_REGISTRY_TOKEN";
 
 /// Names another netrc file than that of the home.
 const NETRC: &str = "NETRC";
+
+/// Largest netrc file, in bytes.
+const MAX_NETRC: u64 = 1 << 20;
 
 /// The proof of who asks.
 #[derive(Clone)]
@@ -28,10 +33,14 @@ impl Credentials {
         }
         let Some(file) = netrc_file() else { return Ok(Self::None) };
         // What is wrong with it may be a line with a password: it is not repeated.
-        let read = netrc::Netrc::from_file(&file);
-        let netrc = read.map_err(|_| Error::Credentials { place: file.display().to_string() })?;
-        let found = netrc.hosts.get(host).or_else(|| netrc.hosts.get("default"));
-        Ok(found.map_or(Self::None, |found| Self::Password(found.login.clone(), found.password.clone())))
+        let broken = || Error::Credentials { place: file.display().to_string() };
+        let text = read_text(&file, MAX_NETRC).map_err(|_| broken())?;
+        let machines = Netrc::parse(text, true).map_err(|_| broken())?.machines;
+        // One without a name is the default.
+        let of = |name: Option<&str>| machines.iter().find(|machine| machine.name.as_deref() == name);
+        let found = of(Some(host)).or_else(|| of(None));
+        let part = |text: &Option<String>| text.clone().unwrap_or_default();
+        Ok(found.map_or(Self::None, |found| Self::Password(part(&found.login), part(&found.password))))
     }
 }
 
