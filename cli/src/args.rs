@@ -2,8 +2,8 @@
 
 use crate::commands::{
     abi, build, completions, db, dev, diff, explain, fetch, graphs, hosts, inspect, keygen, man, mirror, new,
-    pack, packages, plan, promote, publish, reactors, run, runs, schedules, search, serve, sign, status,
-    triggers, verify, workflows, yank,
+    pack, packages, plan, precompile, promote, publish, reactors, run, runs, schedules, search, serve, sign,
+    status, triggers, verify, workflows, yank,
 };
 use clap::{Parser, Subcommand};
 
@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Sign(sign::Args),
     /// Check that a package is whole, and signed by somebody who may
     Verify(verify::Args),
+    /// Build a crate, sign it, and publish it for whoever would build the same
+    Precompile(precompile::Args),
     /// Publish package files in a registry
     Publish(publish::Args),
     /// Fetch a package from a registry: the version that is asked for, checked on arrival

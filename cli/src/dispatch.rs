@@ -3,8 +3,8 @@
 use crate::args::Command;
 use crate::commands::{
     abi, build, completions, db, dev, diff, explain, fetch, graphs, hosts, inspect, keygen, man, mirror, new,
-    pack, packages, plan, promote, publish, reactors, run, runs, schedules, search, serve, sign, status,
-    triggers, verify, workflows, yank,
+    pack, packages, plan, precompile, promote, publish, reactors, run, runs, schedules, search, serve, sign,
+    status, triggers, verify, workflows, yank,
 };
 use crate::output::{ExitStatus, Printer};
 
@@ -17,6 +17,7 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
         Command::Keygen(args) => keygen::run(&args, printer),
         Command::Sign(args) => sign::run(&args, printer),
         Command::Verify(args) => verify::run(&args, printer),
+        Command::Precompile(args) => precompile::run(args, printer).await,
         Command::Publish(args) => publish::run(args, printer).await,
         Command::Fetch(args) => fetch::run(args, printer).await,
         Command::Search(args) => search::run(args, printer).await,

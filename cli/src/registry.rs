@@ -2,11 +2,14 @@
 
 use crate::error::CliError;
 use crate::home::Home;
-use longshore_package::PackageName;
+use crate::replace::replace;
+use longshore_package::trust::Signature;
+use longshore_package::{Archive, ArchiveLimits, Error as PackageError, PackageName};
 use longshore_reconciler::OWN_DATABASE;
-use longshore_registry::{Downloads, Error, Registry, Requirement, Want, open};
+use longshore_reconciler::artifact::signature_file;
+use longshore_registry::{Downloads, Error, Registry, Release, Requirement, Want, open};
 use semver::Version;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Bytes of archives that are kept for the next time.
@@ -66,4 +69,26 @@ pub(crate) fn release(text: &str) -> Result<(PackageName, Version), Error> {
             Err(Error::Requirement { text: text.to_owned(), message })
         }
     }
+}
+
+/// Puts an archive in place, and beside it the signatures that are not inside it.
+pub(crate) fn put_fetched(fetched: &Path, file: &Path, release: &Release) -> anyhow::Result<()> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| PackageError::Write { path, source }
+    };
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed(folder))?;
+    // The signatures first: whoever watches the folder finds the package with them.
+    let inside = Archive::open(fetched, ArchiveLimits::default())?.signatures()?;
+    let mut beside = release.parsed_signatures()?;
+    beside.retain(|signature| inside.iter().all(|other| !other.is_of_same_key(signature)));
+    if !beside.is_empty() {
+        replace(&signature_file(file), Signature::armored_all(&beside).as_bytes())?;
+    }
+    let new = tempfile::Builder::new().prefix(".").tempfile_in(folder).map_err(failed(file))?;
+    std::fs::copy(fetched, new.path()).map_err(failed(file))?;
+    new.as_file().sync_all().map_err(failed(file))?;
+    new.persist(file).map_err(|error| failed(file)(error.error))?;
+    Ok(())
 }

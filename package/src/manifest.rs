@@ -1,7 +1,7 @@
 //! `package.toml`.
 
 use crate::error::Error;
-use longshore_workflow::names::PackageName;
+use longshore_workflow::names::{Digest, PackageName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -65,6 +65,9 @@ pub struct PackageSection {
     /// Where it runs.
     #[serde(default, skip_serializing_if = "Isolation::is_default")]
     pub isolation: Isolation,
+    /// The content hash of the sources that it was built from, when that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Digest>,
 }
 
 /// Where a package runs.

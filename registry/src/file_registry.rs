@@ -3,10 +3,10 @@
 
 use crate::body::Body;
 use crate::error::Error;
-use crate::index::{Edit, Index, MAX_INDEX, Release};
+use crate::index::{Edit, Index, MAX_INDEX, MAX_RELEASE, Release};
 use crate::registry::{Answer, Registry};
 use backon::{BackoffBuilder, ExponentialBuilder};
-use longshore_package::{PackageName, is_package_name};
+use longshore_package::{Digest, PackageName, is_package_name};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -54,6 +54,10 @@ fn index_path(name: &PackageName) -> String {
 
 fn archive_path(name: &PackageName, release: &Release) -> String {
     format!("packages/{name}/{}.longshore", release.sha256)
+}
+
+fn prebuilt_path(name: &PackageName, content: &Digest) -> String {
+    format!("prebuilt/{name}/{content}.json")
 }
 
 impl<F: Files> FileRegistry<F> {
@@ -155,6 +159,26 @@ impl<F: Files> Registry for FileRegistry<F> {
                 tokio::time::sleep(pauses.next().ok_or_else(contended)?).await;
             }
             Ok(index)
+        })
+    }
+
+    fn prebuilt<'a>(&'a self, name: &'a PackageName, content: &'a Digest) -> Answer<'a, Option<Release>> {
+        Box::pin(async move {
+            let found = self.0.load(&prebuilt_path(name, content), MAX_RELEASE).await?;
+            found.map(|found| Release::parse(&found.bytes, name, self.0.address())).transpose()
+        })
+    }
+
+    fn put_prebuilt<'a>(
+        &'a self,
+        name: &'a PackageName,
+        content: &'a Digest,
+        release: &'a Release,
+    ) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let bytes = serde_json::to_vec_pretty(release).unwrap_or_default();
+            // Somebody who was faster built the same.
+            self.0.store(&prebuilt_path(name, content), bytes, None).await.map(drop)
         })
     }
 }

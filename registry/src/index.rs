@@ -13,6 +13,9 @@ pub const MAX_INDEX: u64 = 16 << 20;
 /// The format that is written. A higher one is refused.
 const FORMAT: u32 = 1;
 
+/// Largest release that stands by itself, in bytes.
+pub(crate) const MAX_RELEASE: u64 = 512 << 10;
+
 /// Most releases of a package.
 const MAX_RELEASES: usize = 4096;
 
@@ -229,6 +232,19 @@ impl Index {
 }
 
 impl Release {
+    /// Reads a release that stands by itself.
+    ///
+    /// # Errors
+    /// [`Error::Index`] when it is none, or is over a limit.
+    pub(crate) fn parse(bytes: &[u8], name: &PackageName, registry: &str) -> Result<Self, Error> {
+        let parsed: Result<Self, _> = serde_json::from_slice(bytes);
+        let release = parsed.map_err(|error| bad(name, registry, error.to_string()))?;
+        match release.fault() {
+            None => Ok(release),
+            Some(message) => Err(bad(name, registry, message)),
+        }
+    }
+
     fn fault(&self) -> Option<String> {
         let limit = ArchiveLimits::default().archive_bytes;
         if self.bytes > limit {

@@ -9,10 +9,10 @@ use crate::body::{Body, body};
 use crate::credentials::Credentials;
 use crate::error::{Cause, Error};
 use crate::http::{CONNECT, SILENCE, install_crypto};
-use crate::index::{Edit, Index, Release, is_channel_name};
+use crate::index::{Edit, Index, MAX_RELEASE, Release, is_channel_name};
 use crate::registry::{Answer, Location, Registry};
 use futures_util::{StreamExt, TryStreamExt};
-use longshore_package::{PackageName, is_package_name};
+use longshore_package::{Digest, PackageName, is_package_name};
 use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError as OciError, OciErrorCode};
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest, OciManifest};
@@ -36,9 +36,6 @@ const RELEASE: &str = "application/vnd.longshore.release.v1+json";
 
 /// The name of a release's file, for tools that unpack layers.
 const TITLE: &str = "org.opencontainers.image.title";
-
-/// Largest config.
-const MAX_RELEASE: u64 = 512 << 10;
 
 /// Most tags of a package, and names that are asked for at once.
 const MAX_TAGS: usize = 4096;
@@ -117,6 +114,11 @@ impl Tag {
             Err(_) => is_channel_name(text).then(|| Self::Channel(text.to_owned())),
         }
     }
+}
+
+/// The tag of a build for a content hash: too long for a channel.
+fn prebuilt_tag(content: &Digest) -> String {
+    format!("src-{content}")
 }
 
 fn tag_of(version: &Version) -> String {
@@ -422,6 +424,27 @@ impl Registry for Oci {
                 self.write(&index, &version, channels).await?;
             }
             Ok(index)
+        })
+    }
+
+    fn prebuilt<'a>(&'a self, name: &'a PackageName, content: &'a Digest) -> Answer<'a, Option<Release>> {
+        Box::pin(
+            async move { Ok(self.release(name, prebuilt_tag(content)).await?.map(|(release, _)| release)) },
+        )
+    }
+
+    fn put_prebuilt<'a>(
+        &'a self,
+        name: &'a PackageName,
+        content: &'a Digest,
+        release: &'a Release,
+    ) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let tag = prebuilt_tag(content);
+            match self.release(name, tag.clone()).await? {
+                Some(_) => Ok(()),
+                None => self.push(name, release, tag).await,
+            }
         })
     }
 }

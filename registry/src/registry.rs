@@ -4,7 +4,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::index::{Edit, Index, Release};
 use futures_util::future::BoxFuture;
-use longshore_package::PackageName;
+use longshore_package::{Digest, PackageName};
 use std::path::Path;
 
 /// The future of an answer.
@@ -38,6 +38,17 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// [`Error::VersionTaken`], [`Error::Edit`], [`Error::ReadOnly`], and those of the place.
     fn edit<'a>(&'a self, name: &'a PackageName, edit: Edit) -> Answer<'a, Index>;
+
+    /// The build that was published for a content hash of its crate; none when there is none. It is in no index.
+    fn prebuilt<'a>(&'a self, name: &'a PackageName, content: &'a Digest) -> Answer<'a, Option<Release>>;
+
+    /// Publishes a build, which was brought before, for a content hash. The first one stays.
+    fn put_prebuilt<'a>(
+        &'a self,
+        name: &'a PackageName,
+        content: &'a Digest,
+        release: &'a Release,
+    ) -> Answer<'a, ()>;
 }
 
 /// The address of a registry.

@@ -2,14 +2,10 @@
 
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
-use crate::registry::{RegistryArgs, downloads, tidy};
-use crate::replace::replace;
-use longshore_package::trust::Signature;
-use longshore_package::{Archive, ArchiveLimits, Error as PackageError};
-use longshore_reconciler::artifact::signature_file;
-use longshore_registry::{Release, Requirement, fetch};
+use crate::registry::{RegistryArgs, downloads, put_fetched, tidy};
+use longshore_registry::{Requirement, fetch};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,7 +29,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let (release, fetched) = fetch(&*registry, &args.requirement, args.target.as_deref(), &downloads).await?;
     let name = &args.requirement.name;
     let file = args.out.join(format!("{name}-{}.longshore", release.version));
-    put(&fetched.path, &file, &release)?;
+    put_fetched(&fetched.path, &file, &release)?;
     tidy(&downloads);
     if let Some(yanked) = &release.yanked {
         printer.remark(&format!("{name} {} is yanked: {}", release.version, yanked.reason));
@@ -48,26 +44,4 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         format!("{name} {} ({short}) from {}\n{}\n", release.version, registry.address(), file.display())
     })?;
     Ok(ExitStatus::Done)
-}
-
-/// Puts the archive in place, and beside it the signatures that are not inside it.
-fn put(fetched: &Path, file: &Path, release: &Release) -> anyhow::Result<()> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| PackageError::Write { path, source }
-    };
-    let folder = file.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed(folder))?;
-    // The signatures first: whoever watches the folder finds the package with them.
-    let inside = Archive::open(fetched, ArchiveLimits::default())?.signatures()?;
-    let mut beside = release.parsed_signatures()?;
-    beside.retain(|signature| inside.iter().all(|other| !other.is_of_same_key(signature)));
-    if !beside.is_empty() {
-        replace(&signature_file(file), Signature::armored_all(&beside).as_bytes())?;
-    }
-    let new = tempfile::Builder::new().prefix(".").tempfile_in(folder).map_err(failed(file))?;
-    std::fs::copy(fetched, new.path()).map_err(failed(file))?;
-    new.as_file().sync_all().map_err(failed(file))?;
-    new.persist(file).map_err(|error| failed(file)(error.error))?;
-    Ok(())
 }

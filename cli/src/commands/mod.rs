@@ -19,6 +19,7 @@ pub(crate) mod new;
 pub(crate) mod pack;
 pub(crate) mod packages;
 pub(crate) mod plan;
+pub(crate) mod precompile;
 pub(crate) mod promote;
 pub(crate) mod publish;
 pub(crate) mod reactors;

@@ -1,6 +1,7 @@
 //! Cargo, with what a crate does not say itself.
 
-use super::toolchain::{cargo, for_target};
+use super::settings::Settings;
+use super::toolchain::{RUSTUP_TOOLCHAIN, Toolchain, cargo, for_target, linker_variable};
 use crate::error::CliError;
 use crate::stdio::stderr_of_child;
 use anyhow::Context;
@@ -41,34 +42,45 @@ fn our_dependency(package: &Package) -> Result<&Dependency, CliError> {
     ours.ok_or_else(|| CliError::NoDependency { name: package.name.to_string() })
 }
 
-/// Builds the library of a crate.
-pub(super) fn compile(
-    package: &Package,
-    target_directory: &Path,
-    release: bool,
-    target: Option<&str>,
-) -> anyhow::Result<Library> {
-    let build = Build { package, target_directory, release };
-    let named = target
+/// The target that a build is for: that which is named, here or in the environment, and whether one is.
+pub(super) fn target_of(named: Option<&str>) -> (String, bool) {
+    let named = named
         .map(str::to_owned)
         .or_else(|| std::env::var("CARGO_BUILD_TARGET").ok().filter(|t| !t.is_empty()));
-    let assumed = named.clone().unwrap_or_else(host_target);
-    let library = build.library(&assumed, named.is_some())?;
-    // A configuration of cargo may name a target too: cargo has put the library below its name.
-    match build.target_of(&library.file) {
-        Some(target) if target != assumed => build.library(&target, true),
-        _ => Ok(library),
-    }
+    let is_named = named.is_some();
+    (named.unwrap_or_else(host_target), is_named)
 }
 
 /// A build of a crate.
-struct Build<'p> {
-    package: &'p Package,
-    target_directory: &'p Path,
-    release: bool,
+#[derive(Clone, Copy)]
+pub(super) struct Build<'p> {
+    pub(super) package: &'p Package,
+    pub(super) target_directory: &'p Path,
+    pub(super) release: bool,
+    pub(super) settings: &'p Settings,
+    /// True when cargo shows its commands.
+    pub(super) verbose: bool,
 }
 
 impl Build<'_> {
+    /// Builds the library of the crate.
+    pub(super) fn compile(&self, target: Option<&str>) -> anyhow::Result<Library> {
+        let (assumed, is_named) = target_of(target);
+        let library = self.library(&assumed, is_named)?;
+        // A configuration of cargo may name a target too: cargo has put the library below its name.
+        match self.target_of(&library.file) {
+            Some(target) if target != assumed => self.library(&target, true),
+            _ => Ok(library),
+        }
+    }
+
+    /// The compiler of the crate.
+    pub(super) fn toolchain(&self) -> Toolchain<'_> {
+        let folder =
+            self.package.manifest_path.parent().map_or(Path::new("."), |folder| folder.as_std_path());
+        Toolchain { folder, name: self.settings.toolchain.as_deref() }
+    }
+
     /// The library, surely of this crate: several crates of one name may share a target folder, in which cargo gives them
     /// one file and takes it for theirs all.
     fn library(&self, target: &str, is_named: bool) -> anyhow::Result<Library> {
@@ -141,6 +153,10 @@ impl Build<'_> {
         let package = self.package;
         let ours = our_dependency(package)?;
         let mut cargo = self.cargo("rustc", target, is_named)?;
+        cargo.args(self.settings.flags(self.release, target));
+        if self.verbose {
+            cargo.arg("--verbose");
+        }
         cargo.args(["--lib", "--crate-type", "cdylib", "--message-format", "json-render-diagnostics"]);
         let has_feature = package.features.contains_key("packaged");
         if has_feature {
@@ -191,9 +207,8 @@ impl Build<'_> {
             .arg(manifest)
             .arg("--package")
             .arg(self.package.id.to_string());
-        if let Some(folder) = manifest.parent() {
-            cargo.current_dir(folder);
-        }
+        let toolchain = self.toolchain();
+        cargo.current_dir(toolchain.folder).envs(toolchain.name.map(|name| (RUSTUP_TOOLCHAIN, name)));
         if let Some(folder) = absolute_target_folder() {
             cargo.env("CARGO_TARGET_DIR", folder);
         }
@@ -202,8 +217,10 @@ impl Build<'_> {
         }
         if is_named {
             cargo.args(["--target", target]);
-            let folder = manifest.parent().map_or(Path::new("."), |folder| folder.as_std_path());
-            cargo.envs(for_target(folder, target)?);
+            match self.settings.linker(self.release, target) {
+                Some(linker) => cargo.env(linker_variable(target), linker),
+                None => cargo.envs(for_target(toolchain, target)?),
+            };
         }
         Ok(cargo)
     }

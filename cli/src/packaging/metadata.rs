@@ -50,6 +50,7 @@ pub(super) fn manifest(package: &Package, record: &StaticRecord) -> anyhow::Resu
         (stated(package, "/longshore/limits")?, stated(package, "/longshore/isolation")?);
     let manifest = Manifest {
         package: PackageSection {
+            content: None,
             name: record.package.name.as_str().into(),
             version: record.package.version.clone(),
             description: package.description.clone().unwrap_or_default(),

@@ -3,23 +3,29 @@
 mod assets;
 mod calls;
 mod cargo;
+mod content_hash;
 mod find;
 mod metadata;
+mod prebuilt;
+mod settings;
 mod toolchain;
 
+pub(crate) use settings::Prebuilt;
 pub(crate) use toolchain::cargo;
 
 use crate::error::CliError;
 use crate::replace::replace;
 use assets::assets;
 use calls::calls_package;
-use cargo::{Library, check_crate, compile};
-use find::find_package;
+use cargo::{Build as CargoBuild, Library, check_crate, target_of};
+use content_hash::content_hash;
+use find::{Found, find_package};
 use longshore_package::{
     Archive, ArchiveLimits, Build, Digest, PackageName, PackageSection, SharedFiles, StaticRecord, join,
 };
 use metadata::{check_leftovers, check_metadata, manifest};
 use serde_json::{Value, json};
+use settings::{Options, options as consumer_options};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +61,10 @@ pub(crate) struct BuildOptions {
     /// Cargo's own choice when there is none.
     pub(crate) targets: Vec<String>,
     pub(crate) out: Option<PathBuf>,
+    /// True to take a build that was made before, where there is one.
+    pub(crate) prebuilt: bool,
+    /// True to write the content hash into the manifest, and so under whatever is signed.
+    pub(crate) with_content: bool,
 }
 
 /// True when a path is a crate: a folder in one, or its Cargo.toml.
@@ -65,30 +75,68 @@ pub(crate) fn is_crate(path: &Path) -> bool {
         && (!is_bare_name || path.is_file() || path.join("Cargo.toml").is_file())
 }
 
-/// Builds the crate in a folder into a package file.
+/// Builds the crate in a folder into a package file, or takes what was built before.
 pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built> {
-    let (package, target_directory) = find_package(path)?;
-    check_crate(&package)?;
-    check_metadata(&package)?;
-    check_leftovers(&package)?;
-    let no_call = || CliError::NoPackageCall { name: package.name.to_string() };
-    if !calls_package(&package) {
-        return Err(no_call().into());
+    let found = find_package(path)?;
+    let Found { package, settings, target_directory, .. } = &found;
+    check_crate(package)?;
+    check_metadata(package)?;
+    check_leftovers(package)?;
+    if !calls_package(package) {
+        return Err(CliError::NoPackageCall { name: package.name.to_string() }.into());
     }
-    let build = |target| compile(&package, &target_directory, options.release, target);
-    let first = build(options.targets.first().map(String::as_str))?;
+    let folder = options.out.clone().unwrap_or_else(|| target_directory.join("longshore"));
+    let Options { verbose, use_prebuilt } = consumer_options(&std::env::current_dir()?)?;
+    if let Some(prebuilt) = settings.prebuilt.as_ref().filter(|_| options.prebuilt && use_prebuilt)
+        // A file for several targets is made here: each build that was made before is for one.
+        && options.targets.len() < 2
+    {
+        let (content, target) = content_of(&found, options)?;
+        if let Some(built) = prebuilt::take(prebuilt, package, (&content, &target), &folder) {
+            return Ok(built);
+        }
+    }
+    let build = CargoBuild { package, target_directory, release: options.release, settings, verbose };
+    let first = build.compile(options.targets.first().map(String::as_str))?;
     let record = StaticRecord::of_library(&first.bytes).map_err(|error| match error {
-        longshore_package::Error::NoRecord => anyhow::Error::from(no_call()),
+        longshore_package::Error::NoRecord => {
+            anyhow::Error::from(CliError::NoPackageCall { name: package.name.to_string() })
+        }
         other => other.into(),
     })?;
-    let shared = Arc::new(SharedFiles { manifest: manifest(&package, &record)?, assets: assets(&package)? });
+    let mut manifest = manifest(package, &record)?;
+    if options.with_content {
+        manifest.package.content = Some(content_of(&found, options)?.0);
+    }
+    let shared = Arc::new(SharedFiles { manifest, assets: assets(package)? });
     let mut builds = vec![build_of(first, &shared)];
     for target in options.targets.iter().skip(1) {
-        builds.push(build_of(build(Some(target))?, &shared));
+        builds.push(build_of(build.compile(Some(target))?, &shared));
     }
     let (manifest, digest, archive) = join(&builds)?;
-    let folder = options.out.clone().unwrap_or_else(|| target_directory.join("longshore"));
     write(manifest.package, digest, &archive, &folder)
+}
+
+/// The content hash of a crate, and the target that it is for.
+pub(crate) fn content(path: &Path, options: &BuildOptions) -> anyhow::Result<(PackageName, Digest, String)> {
+    let found = find_package(path)?;
+    let (content, target) = content_of(&found, options)?;
+    Ok((found.package.name.as_str().into(), content, target))
+}
+
+/// Where builds of a crate lie that nobody has to make again, as its settings say.
+pub(crate) fn prebuilt_of(path: &Path) -> anyhow::Result<Option<Prebuilt>> {
+    Ok(find_package(path)?.settings.prebuilt)
+}
+
+fn content_of(found: &Found, options: &BuildOptions) -> anyhow::Result<(Digest, String)> {
+    let Found { package, settings, target_directory, .. } = found;
+    let release = options.release;
+    let build = CargoBuild { package, target_directory, release, settings, verbose: false };
+    let (target, _) = target_of(options.targets.first().map(String::as_str));
+    let flags = settings.flags(release, &target);
+    let content = content_hash(&found.whole_metadata()?, build, (&target, &flags))?;
+    Ok((content, target))
 }
 
 fn build_of(library: Library, shared: &Arc<SharedFiles>) -> Build {
@@ -96,6 +144,11 @@ fn build_of(library: Library, shared: &Arc<SharedFiles>) -> Build {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let build = Build::of_library(file.display().to_string(), target, name, bytes);
     Build { shared: Some(Arc::clone(shared)), ..build }
+}
+
+/// The file of a package in a folder.
+pub(crate) fn place_of(folder: &Path, name: &PackageName, version: &str) -> PathBuf {
+    folder.join(format!("{name}-{version}.longshore"))
 }
 
 /// Writes an archive into a folder, under the name of its package and version.
@@ -106,7 +159,7 @@ pub(crate) fn write(
     folder: &Path,
 ) -> anyhow::Result<Built> {
     let PackageSection { name, version, .. } = package;
-    let file = folder.join(format!("{name}-{version}.longshore"));
+    let file = place_of(folder, &name, &version);
     // What this host would not read, no host does.
     Archive::read(Cursor::new(archive), &file, ArchiveLimits::default())?;
     let made = std::fs::create_dir_all(folder);

@@ -39,10 +39,33 @@ fn find(folders: &[PathBuf], program: &str) -> Option<PathBuf> {
     folders.iter().map(|folder| folder.join(format!("{program}{EXE_SUFFIX}"))).find(|file| file.is_file())
 }
 
+/// Names the toolchain, for rustup.
+pub(super) const RUSTUP_TOOLCHAIN: &str = "RUSTUP_TOOLCHAIN";
+
+/// The compiler of a crate: in its folder, where rust-toolchain.toml counts, and of the toolchain that its settings name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Toolchain<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) name: Option<&'a str>,
+}
+
+/// Refuses a toolchain by name where there is no rustup to provide it.
+pub(super) fn check_toolchain(name: Option<&str>) -> Result<(), CliError> {
+    let Some(name) = name else { return Ok(()) };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let beside = cargo()?.parent().map(Path::to_path_buf);
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(beside).collect();
+    let found = find(&folders, "rustup").map(drop);
+    found.ok_or_else(|| CliError::NoRustup { toolchain: name.to_owned() })
+}
+
 /// Checks that a crate can be built for a target: its triple is known, its standard library is there. Returns the variables by
 /// which cargo finds the linker, when it has to be told.
-pub(super) fn for_target(folder: &Path, target: &str) -> Result<Vec<(String, OsString)>, CliError> {
-    let Some(known) = rustc(folder, &["--print", "target-list"]) else { return Ok(Vec::new()) };
+pub(super) fn for_target(
+    toolchain: Toolchain<'_>,
+    target: &str,
+) -> Result<Vec<(String, OsString)>, CliError> {
+    let Some(known) = rustc(toolchain, &["--print", "target-list"]) else { return Ok(Vec::new()) };
     if !known.lines().any(|line| line == target) {
         // The path of a file describes a target of the author's own.
         if Path::new(target).extension().is_some_and(|ending| ending == "json") {
@@ -52,11 +75,16 @@ pub(super) fn for_target(folder: &Path, target: &str) -> Result<Vec<(String, OsS
         let hint = suggestion(target, &known);
         return Err(CliError::NoTarget { target: target.to_owned(), hint });
     }
-    let libraries = rustc(folder, &["--print", "target-libdir", "--target", target]);
+    let libraries = rustc(toolchain, &["--print", "target-libdir", "--target", target]);
     if libraries.is_some_and(|libraries| !has_standard_library(Path::new(libraries.trim()))) {
         return Err(CliError::NoStandardLibrary { target: target.to_owned() });
     }
-    linker(folder, target)
+    linker(toolchain.folder, target)
+}
+
+/// What the compiler says of itself: version, commit, host.
+pub(super) fn compiler(toolchain: Toolchain<'_>) -> Option<String> {
+    rustc(toolchain, &["-vV"])
 }
 
 fn has_standard_library(folder: &Path) -> bool {
@@ -65,19 +93,25 @@ fn has_standard_library(folder: &Path) -> bool {
 }
 
 /// The output of the crate's compiler; none when it does not start: cargo says why.
-fn rustc(folder: &Path, arguments: &[&str]) -> Option<String> {
+fn rustc(toolchain: Toolchain<'_>, arguments: &[&str]) -> Option<String> {
     let program =
         std::env::var_os("RUSTC").filter(|named| !named.is_empty()).unwrap_or_else(|| "rustc".into());
-    // In its folder, where rust-toolchain.toml counts.
-    let output =
-        Command::new(program).args(arguments).current_dir(folder).stderr(Stdio::null()).output().ok()?;
+    let mut rustc = Command::new(program);
+    rustc.args(arguments).current_dir(toolchain.folder).stderr(Stdio::null());
+    rustc.envs(toolchain.name.map(|name| (RUSTUP_TOOLCHAIN, name)));
+    let output = rustc.output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The variable that names the linker for a target, for cargo.
+pub(super) fn linker_variable(target: &str) -> String {
+    format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace(['-', '.'], "_"))
 }
 
 /// The variable that names the linker of another architecture's Linux, as Debian and others call it. None is needed on the own
 /// architecture, or when a configuration of cargo names one.
 fn linker(folder: &Path, target: &str) -> Result<Vec<(String, OsString)>, CliError> {
-    let variable = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace(['-', '.'], "_"));
+    let variable = linker_variable(target);
     let Some(program) = cross_linker(target) else { return Ok(Vec::new()) };
     if std::env::var_os(&variable).is_some() || is_configured(folder, target) {
         return Ok(Vec::new());

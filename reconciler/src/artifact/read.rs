@@ -218,6 +218,7 @@ pub(super) fn manifest_of(record: &StaticRecord) -> Result<Manifest, Error> {
     let package = &record.package;
     let manifest = Manifest {
         package: PackageSection {
+            content: None,
             name: package.name.as_str().into(),
             version: package.version.clone(),
             description: package.description.clone(),

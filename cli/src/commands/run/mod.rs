@@ -152,7 +152,8 @@ pub(super) fn host_options(
 fn sources(args: &Args) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
     let path = Path::new(&args.what);
     if is_crate(path) {
-        let built = build(path, &BuildOptions { release: args.release, ..BuildOptions::default() })?;
+        let built =
+            build(path, &BuildOptions { release: args.release, prebuilt: true, ..BuildOptions::default() })?;
         return Ok((vec![built.file], None));
     }
     if path.is_file() {
