@@ -53,9 +53,9 @@ pub(crate) enum Command {
     Fetch(fetch::Args),
     /// List the packages of a registry, or the releases of one
     Search(search::Args),
-    /// Mark a release as one that nobody should take any more
+    /// Mark a release so that ranges and channels no longer give it
     Yank(yank::Args),
-    /// Let a channel stand at a release
+    /// Move a channel to a release
     Promote(promote::Args),
     /// Copy packages from one registry to another, or into a bundle for machines without a network
     Mirror(mirror::Args),

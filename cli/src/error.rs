@@ -1,10 +1,10 @@
 //! Errors of the command line, and how each error is printed.
 
+use crate::build_error::BuildError;
 use crate::output::{ExitStatus, Printer, plain, write_out};
 use crate::stdio::errln;
 use clap::error::ErrorKind;
 use longshore_engine::suggestion;
-use longshore_package::Digest;
 use longshore_store::RunId;
 use serde_json::json;
 use std::fmt;
@@ -54,13 +54,6 @@ pub(crate) enum CliError {
     NoPackage { name: String, known: Vec<String> },
     NoPackageToCompare { name: String, known: Vec<String> },
     NoDigest { name: String, wanted: String, known: Vec<String> },
-    NoRegistry,
-    Settings { file: PathBuf, message: String },
-    Source { path: PathBuf, source: std::io::Error },
-    NoRustup { toolchain: String },
-    PrebuiltUnsigned { keys: PathBuf },
-    PrebuiltOfOther { content: Digest },
-    NoPrebuilt { path: PathBuf },
 }
 
 impl CliError {
@@ -88,14 +81,7 @@ impl CliError {
             Self::Metadata { .. } => "LS0708",
             Self::Asset { .. } => "LS0717",
             Self::Key { .. } => "LS0718",
-            Self::NoTarget { .. }
-            | Self::NoStandardLibrary { .. }
-            | Self::NoLinker { .. }
-            | Self::NoRustup { .. } => "LS0719",
-            Self::NoRegistry => "LS0720",
-            Self::Settings { .. } | Self::NoPrebuilt { .. } => "LS0721",
-            Self::Source { .. } => "LS0717",
-            Self::PrebuiltUnsigned { .. } | Self::PrebuiltOfOther { .. } => "LS0722",
+            Self::NoTarget { .. } | Self::NoStandardLibrary { .. } | Self::NoLinker { .. } => "LS0719",
             Self::NoHome { .. } => "LS0709",
             Self::EngineDied => "LS0611",
             Self::NoDirectory { .. } | Self::Unreadable { .. } => "LS0712",
@@ -120,22 +106,6 @@ impl CliError {
             Self::NoLinker { target, program, .. } => {
                 write!(f, "{program}, the linker for {target}, is not on the PATH")
             }
-            Self::NoRustup { toolchain } => {
-                write!(f, "rustup, which provides the toolchain {toolchain}, is not installed")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Settings of a build, and builds that were made before.
-    fn fmt_prebuilt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRegistry => f.write_str("no registry is named"),
-            Self::Settings { file, message } => write!(f, "{} does not read: {message}", file.display()),
-            Self::NoPrebuilt { path } => write!(f, "{} has no [prebuilt]", path.display()),
-            Self::Source { path, .. } => write!(f, "{} cannot be read", path.display()),
-            Self::PrebuiltUnsigned { keys } => write!(f, "it is signed by nobody of {}", keys.display()),
-            Self::PrebuiltOfOther { content } => write!(f, "it was not built from {}", content.short()),
             _ => Ok(()),
         }
     }
@@ -153,7 +123,6 @@ impl CliError {
             Self::NoStandardLibrary { target } => format!(
                 "`rustup target add {target}`; a toolchain without rustup has it in a package of its system, if at all"
             ),
-            Self::NoRustup { .. } => "install rustup (https://rustup.rs), or take `toolchain` out of longshore.toml".into(),
             Self::NoLinker { program, variable, .. } => format!(
                 "install it (Debian: {}), name another in {variable}, or build on a machine of that kind and join the files with \
                  `longshore pack`",
@@ -176,8 +145,7 @@ impl CliError {
             | Self::NoCargo { .. }
             | Self::NoTarget { .. }
             | Self::NoStandardLibrary { .. }
-            | Self::NoLinker { .. }
-            | Self::NoRustup { .. } => self.tool_fix(),
+            | Self::NoLinker { .. } => self.tool_fix(),
             Self::CargoMetadata { .. } => "mend the manifest: cargo's message says where".into(),
             Self::Overridden { name, .. } => format!(
                 "run it in a home of its own (`--home DIR`), or take the decision back: `longshore packages release {name}`"
@@ -218,12 +186,6 @@ impl CliError {
             Self::Asset { .. } => "move it out of the folder `assets`, or make it a plain file".into(),
             Self::BadState { .. } => "states are running, cancelling, succeeded, failed, cancelled".into(),
             Self::NoHome { .. } => "name the host's folder with --home, or run something first".into(),
-            Self::NoRegistry => "name one with --registry, or in the variable LONGSHORE_REGISTRY".into(),
-            Self::Settings { .. } => "correct it; `longshore explain LS0721` shows what it may say".into(),
-            Self::NoPrebuilt { .. } => "say in longshore.toml where prebuilt packages lie: [prebuilt] url, keys".into(),
-            Self::Source { .. } => "let this user read it, or move it out of the crate".into(),
-            Self::PrebuiltUnsigned { .. } => "have it signed by somebody of that file".into(),
-            Self::PrebuiltOfOther { .. } => "tell whoever runs the registry".into(),
             Self::NoDirectory { .. } => "make it, or name another".into(),
             Self::Unreadable { .. } => "let this user read it, or name another".into(),
             Self::EngineDied => {
@@ -257,8 +219,7 @@ impl fmt::Display for CliError {
             | Self::NoCargo { .. }
             | Self::NoTarget { .. }
             | Self::NoStandardLibrary { .. }
-            | Self::NoLinker { .. }
-            | Self::NoRustup { .. } => self.fmt_tool(f),
+            | Self::NoLinker { .. } => self.fmt_tool(f),
             Self::CargoMetadata { message } => write!(f, "cargo does not read the crate: {message}"),
             Self::Overridden { name, decision } => {
                 write!(f, "`{name}` was not run: in this home the package is {decision}")
@@ -304,12 +265,6 @@ impl fmt::Display for CliError {
             Self::BadState { text } => write!(f, "`{text}` is not a state of a run"),
             Self::EngineDied => f.write_str("the engine of this host died: nothing is recorded any more"),
             Self::NoHome { path } => write!(f, "there is no Longshore database in {}", path.display()),
-            Self::NoRegistry
-            | Self::Settings { .. }
-            | Self::NoPrebuilt { .. }
-            | Self::Source { .. }
-            | Self::PrebuiltUnsigned { .. }
-            | Self::PrebuiltOfOther { .. } => self.fmt_prebuilt(f),
         }
     }
 }
@@ -317,9 +272,7 @@ impl fmt::Display for CliError {
 impl std::error::Error for CliError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::CargoMissing { source } | Self::Unreadable { source, .. } | Self::Source { source, .. } => {
-                Some(source)
-            }
+            Self::CargoMissing { source } | Self::Unreadable { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -335,7 +288,7 @@ fn debian_package(program: &str) -> String {
 }
 
 /// The code and the fix of the outermost error that has them.
-fn coded(error: &anyhow::Error) -> Option<(String, String)> {
+pub(crate) fn coded(error: &anyhow::Error) -> Option<(String, String)> {
     error.chain().find_map(|cause| {
         if let Some(e) = cause.downcast_ref::<CliError>() {
             return Some((e.code().to_owned(), e.fix()));
@@ -345,6 +298,9 @@ fn coded(error: &anyhow::Error) -> Option<(String, String)> {
         }
         if let Some(e) = cause.downcast_ref::<longshore_engine::Error>() {
             return Some((e.code().to_owned(), e.fix()));
+        }
+        if let Some(e) = cause.downcast_ref::<BuildError>() {
+            return Some((e.code().to_owned(), e.fix().to_owned()));
         }
         if let Some(e) = cause.downcast_ref::<longshore_registry::Error>() {
             return Some((e.code().to_owned(), e.fix()));

@@ -1,6 +1,7 @@
 //! The `longshore` command.
 
 mod args;
+mod build_error;
 mod commands;
 mod dispatch;
 mod error;

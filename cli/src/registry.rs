@@ -1,13 +1,15 @@
 //! The registry that a command speaks to.
 
-use crate::error::CliError;
+use crate::build_error::BuildError;
 use crate::home::Home;
 use crate::replace::replace;
 use longshore_package::trust::Signature;
 use longshore_package::{Archive, ArchiveLimits, Error as PackageError, PackageName};
 use longshore_reconciler::OWN_DATABASE;
 use longshore_reconciler::artifact::signature_file;
-use longshore_registry::{Downloads, Error, Registry, Release, Requirement, Want, open};
+use longshore_registry::{
+    CHANNELS, Downloads, Error, Registry, Release, Requirement, Want, is_channel_name, open,
+};
 use semver::Version;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +17,10 @@ use std::sync::Arc;
 /// Bytes of archives that are kept for the next time.
 const MAX_CACHE: u64 = 4 << 30;
 
-/// Which registry.
+/// Registry of a command.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RegistryArgs {
-    /// The registry: a folder, a bundle, https://.., s3://BUCKET/.., oci://HOST/.., sqlite:FILE, postgres://.., or
+    /// Address of the registry: a folder, a bundle, https://.., s3://BUCKET/.., oci://HOST/.., sqlite:FILE, postgres://.., or
     /// `database` for that of the home; LONGSHORE_REGISTRY says another default
     #[arg(long, value_name = "ADDRESS")]
     registry: Option<String>,
@@ -26,9 +28,9 @@ pub(crate) struct RegistryArgs {
 
 impl RegistryArgs {
     /// The address, as it was named.
-    pub(crate) fn address(&self) -> Result<String, CliError> {
+    pub(crate) fn address(&self) -> Result<String, BuildError> {
         let named = || std::env::var("LONGSHORE_REGISTRY").ok().filter(|value| !value.is_empty());
-        self.registry.clone().or_else(named).ok_or(CliError::NoRegistry)
+        self.registry.clone().or_else(named).ok_or(BuildError::NoRegistry)
     }
 
     pub(crate) async fn open(&self, home: &Home) -> anyhow::Result<Arc<dyn Registry>> {
@@ -57,6 +59,11 @@ pub(crate) fn tidy(downloads: &Downloads) {
     if let Err(error) = downloads.keep_within(MAX_CACHE) {
         tracing::warn!(error = &error as &dyn std::error::Error, "the cache of packages was not tidied");
     }
+}
+
+/// A channel, as clap reads it.
+pub(crate) fn channel(text: &str) -> Result<String, String> {
+    if is_channel_name(text) { Ok(text.to_owned()) } else { Err(format!("a channel is {CHANNELS}")) }
 }
 
 /// The package and the version of `NAME@VERSION`.

@@ -315,7 +315,7 @@ CREATE TABLE reactor_status (
     updated_at BIGINT NOT NULL
 ) WITHOUT ROWID;
 
--- A package that a host follows in a registry, and the release of it that is pinned.
+-- A package that a host follows in a registry, and the release of it that was taken in last.
 CREATE TABLE followed_packages (
     name TEXT PRIMARY KEY,
     -- Which release: `^1`, `stable`, or empty for the highest.
@@ -324,7 +324,6 @@ CREATE TABLE followed_packages (
     actor TEXT NOT NULL,
     reason TEXT NOT NULL,
     updated_at BIGINT NOT NULL,
-    -- The release that the host took in last.
     version TEXT NOT NULL,
     digest TEXT,
     -- When the registry was asked last, and what went wrong then.

@@ -1,7 +1,7 @@
 //! The readiness of a host, derived from its conditions.
 
 use crate::error::ROLLED_BACK;
-use longshore_store::{ConditionKind, ConditionRow, ConditionStatus, Subject};
+use longshore_store::{ConditionKind, ConditionRow, ConditionStatus, FollowedPackage, Subject};
 use serde::Serialize;
 
 /// A problem that a condition reports.
@@ -62,8 +62,8 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Derives it from all conditions and the number of hosts that run.
-    pub fn of(conditions: &[ConditionRow], hosts: usize) -> Self {
+    /// Derives it from all conditions, the followed packages and the number of hosts that run.
+    pub fn of(conditions: &[ConditionRow], followed: &[FollowedPackage], hosts: usize) -> Self {
         let mut readiness = Self { hosts, ..Self::default() };
         for condition in conditions {
             let holds = condition.status == ConditionStatus::True;
@@ -86,6 +86,13 @@ impl Readiness {
                 code: condition.reason.clone(),
                 message: condition.message.clone(),
             });
+        }
+        for row in followed {
+            let (Some(code), Some(message)) = (&row.code, &row.message) else { continue };
+            // The release before goes on; without any there is nothing of the package.
+            let list = if row.digest.is_some() { &mut readiness.warnings } else { &mut readiness.missing };
+            let subject = Subject::Package(&row.name).to_string();
+            list.push(Problem { subject, code: code.clone(), message: message.clone() });
         }
         readiness
     }
@@ -138,16 +145,40 @@ mod tests {
             condition("package/good", Degraded, True),
             condition("file/stray", Accepted, False),
         ];
-        let readiness = Readiness::of(&conditions, 1);
+        let readiness = Readiness::of(&conditions, &[], 1);
         assert_eq!((readiness.state(), readiness.warnings.len()), (ReadyState::Ready, 2));
-        assert_eq!(Readiness::of(&conditions, 0).state(), ReadyState::NotReady, "no host runs");
+        assert_eq!(Readiness::of(&conditions, &[], 0).state(), ReadyState::NotReady, "no host runs");
         conditions.extend([condition("package/old", Ready, True), condition("package/old", Accepted, False)]);
-        let readiness = Readiness::of(&conditions, 1);
+        let readiness = Readiness::of(&conditions, &[], 1);
         assert_eq!(readiness.state(), ReadyState::Degraded, "its new digest was refused, and it goes on");
         let rolled_back =
             ConditionRow { reason: ROLLED_BACK.into(), ..condition("package/back", Degraded, True) };
-        assert_eq!(Readiness::of(&[rolled_back], 1).state(), ReadyState::Degraded);
-        let readiness = Readiness::of(&[condition("package/new", Accepted, False)], 1);
+        assert_eq!(Readiness::of(&[rolled_back], &[], 1).state(), ReadyState::Degraded);
+        let readiness = Readiness::of(&[condition("package/new", Accepted, False)], &[], 1);
         assert_eq!((readiness.state(), readiness.missing[0].code.as_str()), (ReadyState::NotReady, "LS0306"));
+    }
+
+    #[test]
+    fn a_followed_package_of_which_nothing_came_is_missing() {
+        let mut row = FollowedPackage {
+            name: "rates".into(),
+            requirement: String::new(),
+            registry: "somewhere".into(),
+            actor: String::new(),
+            reason: String::new(),
+            updated_at: 0,
+            version: String::new(),
+            digest: None,
+            checked_at: Some(1),
+            code: Some("LS0806".into()),
+            message: Some("gone".into()),
+        };
+        let readiness = Readiness::of(&[], &[row.clone()], 1);
+        assert_eq!((readiness.state(), readiness.missing[0].code.as_str()), (ReadyState::NotReady, "LS0806"));
+        row.digest = Some(longshore_package::Digest::from_sha256([1; 32]));
+        let readiness = Readiness::of(&[], &[row.clone()], 1);
+        assert_eq!((readiness.state(), readiness.warnings.len()), (ReadyState::Ready, 1));
+        row.code = None;
+        assert_eq!(Readiness::of(&[], &[row], 1).warnings, []);
     }
 }

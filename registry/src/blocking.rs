@@ -9,7 +9,7 @@ pub(crate) fn file_error(path: &Path, source: std::io::Error) -> Error {
     Error::File { path: path.to_owned(), source }
 }
 
-/// Work on files, away from the threads that serve many.
+/// Runs work on files on a thread that may block.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

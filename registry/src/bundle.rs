@@ -73,17 +73,21 @@ impl Files for Bundle {
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {
         Box::pin(async move {
             let Some(entry) = self.entries.get(path).copied() else { return Ok(None) };
+            if entry.bytes > limit {
+                return Ok(Some(Document::too_large()));
+            }
             let path = self.path.clone();
             let bytes = blocking(move || {
                 let mut bytes = Vec::new();
                 let read = File::open(&path).and_then(|mut file| {
                     file.seek(io::SeekFrom::Start(entry.start))?;
-                    file.take(entry.bytes.min(limit)).read_to_end(&mut bytes)
+                    file.take(entry.bytes).read_to_end(&mut bytes)
                 });
                 read.map(|_| bytes).map_err(|source| file_error(&path, source))
             });
             let bytes = bytes.await?;
-            Ok(Some(Document { revision: sha256_hex(&bytes), bytes }))
+            let revision = sha256_hex(&bytes);
+            Ok(Some(Document::whole(bytes, revision)))
         })
     }
 
@@ -122,7 +126,10 @@ pub fn write_bundle(folder: &Path, target: &Path) -> Result<(), Error> {
     list(folder, folder, &mut paths).map_err(|source| file_error(folder, source))?;
     paths.sort();
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.prefix(".").tempfile_in(parent).map_err(failed)?;
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())

@@ -14,10 +14,10 @@ const NETRC: &str = "NETRC";
 /// Largest netrc file, in bytes.
 const MAX_NETRC: u64 = 1 << 20;
 
-/// The proof of who asks.
+/// Credentials of one host.
 #[derive(Clone)]
 pub(crate) enum Credentials {
-    /// Nobody in particular.
+    /// None: anonymous requests.
     None,
     /// A token, as a bearer.
     Token(String),
@@ -26,7 +26,7 @@ pub(crate) enum Credentials {
 }
 
 impl Credentials {
-    /// Those for a host: a token of the environment, or else what a netrc file says.
+    /// Credentials for a host: the token of the environment, or else its entry of a netrc file.
     pub(crate) fn of_host(host: &str) -> Result<Self, Error> {
         if let Some(token) = variable(TOKEN) {
             return Ok(Self::Token(token));

@@ -13,16 +13,16 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Held by whoever changes an index.
+/// Lock file, held during a change of an index.
 const LOCK: &str = ".lock";
 
 pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registry>> {
     Box::pin(async move {
         let path = PathBuf::from(location.rest.strip_prefix("//").unwrap_or(location.rest));
+        let path = std::path::absolute(&path).map_err(|source| file_error(&path, source))?;
         if path.is_file() {
             return bundle::open_file(&path).await;
         }
-        let path = std::path::absolute(&path).map_err(|source| file_error(&path, source))?;
         Ok(Arc::new(FileRegistry(Directory::new(path))) as Arc<dyn Registry>)
     })
 }
@@ -49,15 +49,15 @@ impl Directory {
     }
 }
 
-fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+fn read_limited(path: &Path, limit: u64) -> Result<Option<Document>, Error> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     match read {
-        Ok(_) if bytes.len() as u64 > limit => {
-            let source = io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"));
-            Err(file_error(path, source))
+        Ok(_) if bytes.len() as u64 > limit => Ok(Some(Document::too_large())),
+        Ok(_) => {
+            let revision = sha256_hex(&bytes);
+            Ok(Some(Document::whole(bytes, revision)))
         }
-        Ok(_) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(file_error(path, source)),
     }
@@ -86,8 +86,7 @@ impl Files for Directory {
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {
         Box::pin(async move {
             let place = self.place(path)?;
-            let bytes = blocking(move || read_limited(&place, limit)).await?;
-            Ok(bytes.map(|bytes| Document { revision: sha256_hex(&bytes), bytes }))
+            blocking(move || read_limited(&place, limit)).await
         })
     }
 
@@ -99,7 +98,7 @@ impl Files for Directory {
                 let held = File::options().create(true).truncate(false).write(true).open(&lock);
                 let held = held.and_then(|file| file.lock().map(|()| file));
                 let _held = held.map_err(|source| file_error(&lock, source))?;
-                let found = read_limited(&place, MAX_INDEX)?.map(|bytes| sha256_hex(&bytes));
+                let found = read_limited(&place, MAX_INDEX)?.map(|found| found.revision);
                 if found != before {
                     return Ok(false);
                 }

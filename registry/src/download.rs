@@ -6,7 +6,7 @@ use crate::index::Release;
 use crate::registry::Registry;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
-use longshore_package::{Archive, ArchiveLimits, PackageName};
+use longshore_package::{Archive, ArchiveLimits, Digest, PackageName};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -19,10 +19,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Longest time for one archive. What arrived until then stays, and the next attempt goes on.
 const WHOLE: Duration = Duration::from_secs(15 * 60);
 
-/// The first pause after an attempt that brought nothing.
+/// Pause after the first attempt without a byte.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Attempts in a row that bring nothing.
+/// Attempts in a row without a byte.
 const ATTEMPTS: usize = 4;
 
 /// An archive that arrived and is what its index says.
@@ -101,12 +101,15 @@ impl Downloads {
         Ok(Fetched { path, downloaded })
     }
 
-    /// Removes what was used longest ago until the folder has at most so many bytes.
+    /// Removes the archives that arrived longest ago until the folder has at most so many bytes.
     ///
     /// # Errors
     /// [`Error::File`] when the folder cannot be listed.
     pub fn keep_within(&self, limit: u64) -> Result<(), Error> {
-        let listed = std::fs::read_dir(&self.folder).map_err(|source| file_error(&self.folder, source))?;
+        let listed = match std::fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            listed => listed.map_err(|source| file_error(&self.folder, source))?,
+        };
         let mut files: Vec<(SystemTime, u64, PathBuf)> = listed
             .flatten()
             .filter_map(|entry| {
@@ -249,14 +252,14 @@ impl Expected {
     fn check(&self, path: &Path) -> Result<(), Error> {
         let release = &self.release;
         let found = sha256_of(path).map_err(|source| file_error(path, source))?;
-        if found != release.sha256.as_str() {
+        if found != release.sha256 {
             return Err(self.differs(format!("SHA-256 {found}, and not {}", release.sha256)));
         }
         let archive = Archive::open(path, ArchiveLimits::default())
             .map_err(|error| self.differs(format!("it is no package: {error}")))?;
         let package = &archive.manifest().package;
         let differs = |what: &str, found: String, said: String| {
-            Err(self.differs(format!("its {what} is {found}, and the index says {said}")))
+            Err(self.differs(format!("its {what}: {found}; the index says {said}")))
         };
         if *archive.digest() != release.digest {
             return differs("digest", archive.digest().to_string(), release.digest.to_string());
@@ -272,8 +275,8 @@ impl Expected {
     }
 }
 
-/// SHA-256 of a file, in hex.
-pub(crate) fn sha256_of(path: &Path) -> std::io::Result<String> {
+/// SHA-256 of a file.
+pub(crate) fn sha256_of(path: &Path) -> std::io::Result<Digest> {
     let (mut file, mut hasher) = (File::open(path)?, Sha256::new());
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -282,7 +285,7 @@ pub(crate) fn sha256_of(path: &Path) -> std::io::Result<String> {
             n => hasher.update(&buffer[..n]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Digest::from_sha256(hasher.finalize().into()))
 }
 
 fn silent(registry: &str, time: Duration) -> Error {

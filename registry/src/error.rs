@@ -4,7 +4,7 @@ use longshore_package::{Error as PackageError, PackageName};
 use semver::Version;
 use std::path::PathBuf;
 
-/// An error of something beside this program.
+/// An error of a library or of the system.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a registry did not do what was asked.
@@ -22,7 +22,7 @@ pub enum Error {
         known: Vec<&'static str>,
     },
     /// A requirement does not read.
-    #[error("`{text}` asks for no package: {message}")]
+    #[error("`{text}` is not a requirement: {message}")]
     Requirement {
         /// The text.
         text: String,
@@ -42,7 +42,7 @@ pub enum Error {
     NoRelease {
         /// The requirement.
         requirement: String,
-        /// What there is instead.
+        /// Alternatives in the index.
         message: String,
     },
     /// The release has no build for this target.
@@ -57,12 +57,12 @@ pub enum Error {
         /// The builds there are.
         targets: Vec<String>,
     },
-    /// The registry does not answer, or breaks off.
-    #[error("{registry} does not answer")]
+    /// The registry does not answer, breaks off, or answers with a fault.
+    #[error("{registry} cannot be read")]
     Unreachable {
         /// The registry.
         registry: String,
-        /// What happened.
+        /// Cause.
         source: Cause,
     },
     /// The registry does not let this user in.
@@ -83,7 +83,7 @@ pub enum Error {
         /// The fault.
         message: String,
     },
-    /// What arrived is not what the index says.
+    /// The archive differs from its entry in the index.
     #[error("{registry} serves other bytes for {name} {version}: {message}")]
     OtherBytes {
         /// The registry.
@@ -136,7 +136,7 @@ pub enum Error {
     Edit {
         /// The package.
         name: PackageName,
-        /// Why not.
+        /// Reason of the refusal.
         message: String,
     },
     /// A package file does not read.
@@ -174,7 +174,12 @@ impl Error {
     /// The fix, as a sentence for whoever asked.
     pub fn fix(&self) -> String {
         match self {
-            Self::Address { known, .. } => format!("addresses begin with {}", known.join(", ")),
+            Self::Address { message, .. } if message.contains("credentials") => {
+                "leave them out: they come from LONGSHORE_REGISTRY_TOKEN, a netrc file, or the variables of the place".to_owned()
+            }
+            Self::Address { known, .. } => {
+                format!("write a path, or an address that begins with {}", known.join(", "))
+            }
             Self::Requirement { .. } => {
                 "write NAME, NAME@1.2.0 for one version, NAME@^1 for a range, or NAME@stable for a channel".to_owned()
             }
@@ -183,7 +188,9 @@ impl Error {
             Self::NoBuild { target, .. } => format!(
                 "have it built for {target} as well (`longshore build --target {target}`), and published as a new version"
             ),
-            Self::Unreachable { .. } => "it is worth another try; look at the address and the network".to_owned(),
+            Self::Unreachable { .. } => {
+                "look at the address and the network, and try again; a new registry begins with an empty folder".to_owned()
+            }
             Self::Denied { .. } => {
                 "give credentials: LONGSHORE_REGISTRY_TOKEN, a netrc file, the environment of AWS, or `docker login`"
                     .to_owned()

@@ -111,7 +111,10 @@ async fn copy_marks(
     index: &Index,
 ) -> Result<(), Error> {
     let Release { version, yanked, .. } = release;
-    to.edit(name, Edit::Yank { version: version.clone(), yanked: yanked.clone() }).await?;
+    // A yank of the target stays: whoever made it had a reason.
+    if yanked.is_some() {
+        to.edit(name, Edit::Yank { version: version.clone(), yanked: yanked.clone() }).await?;
+    }
     // A channel that stands at a yanked release gives nothing to anybody.
     for channel in index.channels_at(version).filter(|_| yanked.is_none()) {
         to.edit(name, Edit::Promote { channel: channel.to_owned(), version: version.clone() }).await?;

@@ -19,9 +19,20 @@ const ATTEMPTS: usize = 10;
 
 /// A small file as it was read.
 pub(crate) struct Document {
-    pub(crate) bytes: Vec<u8>,
-    /// What tells whether it was changed since.
+    /// None of a file that is larger than was asked for.
+    pub(crate) bytes: Option<Vec<u8>>,
+    /// Revision, which changes with the content: a hash, an entity tag or a counter.
     pub(crate) revision: String,
+}
+
+impl Document {
+    pub(crate) fn whole(bytes: Vec<u8>, revision: String) -> Self {
+        Self { bytes: Some(bytes), revision }
+    }
+
+    pub(crate) fn too_large() -> Self {
+        Self { bytes: None, revision: String::new() }
+    }
 }
 
 /// A place for files. Paths have `/` between their parts.
@@ -29,7 +40,12 @@ pub(crate) trait Files: Send + Sync + 'static {
     /// The address of the place.
     fn address(&self) -> &str;
 
-    /// A file of at most so many bytes; none when it is not there.
+    /// True of a place that keeps connections.
+    fn is_connected(&self) -> bool {
+        false
+    }
+
+    /// A file of at most so many bytes, whose bytes are left out when it is larger; none when it is not there.
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>>;
 
     /// Writes a file if it is still what it was before, or still not there. False when it is not.
@@ -68,15 +84,20 @@ impl<F: Files> FileRegistry<F> {
             return Err(Error::NoPackage { registry: address.to_owned(), name: name.clone() });
         }
         match self.0.load(&index_path(name), MAX_INDEX).await? {
-            Some(document) => Ok(Some((Index::parse(&document.bytes, name, address)?, document.revision))),
+            Some(Document { bytes, revision }) => {
+                let bytes = bytes.ok_or_else(|| too_large(name, address, MAX_INDEX))?;
+                Ok(Some((Index::parse(&bytes, name, address)?, revision)))
+            }
             None => Ok(None),
         }
     }
 
     async fn load_names(&self) -> Result<(BTreeSet<PackageName>, Option<String>), Error> {
         let Some(document) = self.0.load(NAMES, MAX_INDEX).await? else { return Ok(Default::default()) };
-        let names: BTreeSet<PackageName> = serde_json::from_slice(&document.bytes).map_err(|error| {
-            let (registry, name) = (self.0.address().to_owned(), PackageName::from(NAMES));
+        let address = self.0.address();
+        let bytes = document.bytes.ok_or_else(|| too_large(&NAMES.into(), address, MAX_INDEX))?;
+        let names: BTreeSet<PackageName> = serde_json::from_slice(&bytes).map_err(|error| {
+            let (registry, name) = (address.to_owned(), PackageName::from(NAMES));
             Error::Index { registry, name, message: error.to_string() }
         })?;
         Ok((
@@ -85,7 +106,7 @@ impl<F: Files> FileRegistry<F> {
         ))
     }
 
-    /// Changes the index once; none when somebody else was faster.
+    /// Applies the edit once; none when the index changed in between.
     async fn try_edit(&self, name: &PackageName, edit: Edit) -> Result<Option<Index>, Error> {
         let (mut index, revision) = match self.load_index(name).await? {
             Some((index, revision)) => (index, Some(revision)),
@@ -100,7 +121,7 @@ impl<F: Files> FileRegistry<F> {
         Ok(stored.then_some(index))
     }
 
-    /// Adds a name to the list; false when somebody else was faster.
+    /// Adds a name to the list; false when the list changed in between.
     async fn try_list(&self, name: &PackageName) -> Result<bool, Error> {
         let (mut names, revision) = self.load_names().await?;
         if !names.insert(name.clone()) {
@@ -111,6 +132,11 @@ impl<F: Files> FileRegistry<F> {
     }
 }
 
+fn too_large(name: &PackageName, registry: &str, limit: u64) -> Error {
+    let (registry, message) = (registry.to_owned(), format!("it has more than {limit} bytes"));
+    Error::Index { registry, name: name.clone(), message }
+}
+
 fn pauses() -> impl Iterator<Item = Duration> {
     let builder = ExponentialBuilder::default().with_min_delay(Duration::from_millis(20)).with_jitter();
     builder.with_max_delay(Duration::from_secs(1)).with_max_times(ATTEMPTS).build()
@@ -119,6 +145,10 @@ fn pauses() -> impl Iterator<Item = Duration> {
 impl<F: Files> Registry for FileRegistry<F> {
     fn address(&self) -> &str {
         self.0.address()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.0.is_connected()
     }
 
     fn names(&self) -> Answer<'_, Vec<PackageName>> {
@@ -165,7 +195,10 @@ impl<F: Files> Registry for FileRegistry<F> {
     fn prebuilt<'a>(&'a self, name: &'a PackageName, content: &'a Digest) -> Answer<'a, Option<Release>> {
         Box::pin(async move {
             let found = self.0.load(&prebuilt_path(name, content), MAX_RELEASE).await?;
-            found.map(|found| Release::parse(&found.bytes, name, self.0.address())).transpose()
+            let Some(found) = found else { return Ok(None) };
+            let address = self.0.address();
+            let bytes = found.bytes.ok_or_else(|| too_large(name, address, MAX_RELEASE))?;
+            Release::parse(&bytes, name, address).map(Some)
         })
     }
 

@@ -26,9 +26,6 @@ const SMALL: Duration = Duration::from_secs(60);
 pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registry>> {
     Box::pin(async move {
         let mut base = Url::parse(location.address).map_err(|error| location.bad(error.to_string()))?;
-        if !base.username().is_empty() || base.password().is_some() {
-            return Err(location.bad("credentials have no place in an address".to_owned()));
-        }
         if base.query().is_some() || base.fragment().is_some() {
             return Err(location.bad("it has a query or a fragment".to_owned()));
         }
@@ -95,17 +92,18 @@ impl Http {
         }
     }
 
-    async fn load_limited(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+    async fn load_limited(&self, path: &str, limit: u64) -> Result<Option<Document>, Error> {
         let Some(response) = self.send(self.get(path)?).await? else { return Ok(None) };
         let (mut bytes, mut chunks) = (Vec::new(), response.bytes_stream());
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| self.unreachable(error.without_url()))?;
             if bytes.len() as u64 + chunk.len() as u64 > limit {
-                return Err(self.unreachable(format!("{path} has more than {limit} bytes")));
+                return Ok(Some(Document::too_large()));
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Some(bytes))
+        let revision = sha256_hex(&bytes);
+        Ok(Some(Document::whole(bytes, revision)))
     }
 
     fn read_only<T>(&self) -> Answer<'_, T> {
@@ -127,12 +125,15 @@ impl Files for Http {
         &self.address
     }
 
+    fn is_connected(&self) -> bool {
+        true
+    }
+
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {
         Box::pin(async move {
             let bytes = tokio::time::timeout(SMALL, self.load_limited(path, limit)).await;
             let late = || self.unreachable(format!("{path} takes longer than {} s", SMALL.as_secs()));
-            let bytes = bytes.unwrap_or_else(|_| Err(late()))?;
-            Ok(bytes.map(|bytes| Document { revision: sha256_hex(&bytes), bytes }))
+            bytes.unwrap_or_else(|_| Err(late()))
         })
     }
 

@@ -60,9 +60,9 @@ pub struct Release {
     /// Its signatures, armored.
     #[serde(default)]
     pub signatures: Vec<String>,
-    /// When it was published, in milliseconds since 1970.
+    /// Time of publication, in milliseconds since 1970.
     pub published_at: i64,
-    /// Why it should not be taken any more.
+    /// Mark of a yank; none when it may be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yanked: Option<Yanked>,
 }
@@ -70,7 +70,7 @@ pub struct Release {
 /// The mark of a release that should not be taken any more. It can still be fetched by its version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Yanked {
-    /// Why.
+    /// Reason, for people.
     pub reason: String,
 }
 
@@ -150,9 +150,10 @@ impl Index {
                 return Some(format!("version {}: {fault}", release.version));
             }
         }
-        let lost = |(channel, version): &(&String, &Version)| {
-            !is_channel_name(channel) || !versions.contains(version)
-        };
+        if let Some(channel) = self.channels.keys().find(|channel| !is_channel_name(channel)) {
+            return Some(format!("`{channel}` is not a channel: {CHANNELS}"));
+        }
+        let lost = |(_, version): &(&String, &Version)| !versions.contains(version);
         self.channels.iter().find(lost).map(|(channel, version)| {
             format!("channel `{channel}` stands at {version}, which is not among its releases")
         })
@@ -187,7 +188,7 @@ impl Index {
         self.channels.iter().filter(stands).map(|(channel, _)| channel.as_str())
     }
 
-    /// Changes the index; false when it says so already.
+    /// Applies an edit; false when the index is unchanged.
     ///
     /// # Errors
     /// [`Error::VersionTaken`], [`Error::Edit`].
@@ -255,7 +256,7 @@ impl Release {
         }
         let reason = self.yanked.as_ref().map(|yanked| &yanked.reason);
         if self.targets.iter().chain(reason).any(|text| text.len() > MAX_TEXT) {
-            return Some(format!("a text is longer than {MAX_TEXT} bytes"));
+            return Some(format!("a target or the reason of its yank has more than {MAX_TEXT} bytes"));
         }
         self.parsed_signatures().err().map(|error| error.to_string())
     }
@@ -268,6 +269,9 @@ impl Release {
         Ok(Signature::parse_all(&self.signatures.concat(), "the index")?)
     }
 }
+
+/// Names that channels may have, for messages.
+pub const CHANNELS: &str = "a lower-case letter, then lower-case letters, digits and `-`, at most 32";
 
 /// True of a name that a channel may have: a lower-case letter, then lower-case letters, digits and `-`, at most 32.
 pub fn is_channel_name(name: &str) -> bool {

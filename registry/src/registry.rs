@@ -10,10 +10,16 @@ use std::path::Path;
 /// The future of an answer.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
-/// A place that packages are published to and fetched from. Every answer is bounded in bytes and in time.
+/// A place that packages are published to and fetched from. Answers are bounded in bytes (but for manifests of OCI), and in time
+/// where they come over a network.
 pub trait Registry: Send + Sync {
     /// The address, without a password.
     fn address(&self) -> &str;
+
+    /// True of one that keeps connections: it is worth to keep it open.
+    fn is_connected(&self) -> bool {
+        false
+    }
 
     /// The names of all packages, sorted.
     fn names(&self) -> Answer<'_, Vec<PackageName>>;
@@ -33,7 +39,7 @@ pub trait Registry: Send + Sync {
     /// Brings the archive of a release. Nobody finds it before the release is in the index.
     fn upload<'a>(&'a self, name: &'a PackageName, release: &'a Release, file: &'a Path) -> Answer<'a, ()>;
 
-    /// Changes the index; twice is as good as once.
+    /// Applies an edit to the index; twice is as good as once.
     ///
     /// # Errors
     /// [`Error::VersionTaken`], [`Error::Edit`], [`Error::ReadOnly`], and those of the place.
@@ -56,9 +62,9 @@ pub trait Registry: Send + Sync {
 pub struct Location<'a> {
     /// The whole address.
     pub address: &'a str,
-    /// What comes before the first colon; `file` for a plain path.
+    /// Scheme: the text before the first colon; `file` for a plain path.
     pub scheme: &'a str,
-    /// What comes after it; the whole of a plain path.
+    /// Rest of the address; all of a plain path.
     pub rest: &'a str,
 }
 

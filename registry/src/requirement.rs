@@ -1,4 +1,4 @@
-//! [`Requirement`]: which release of which package somebody wants.
+//! [`Requirement`]: a package and the release wanted of it.
 
 use crate::error::Error;
 use crate::index::{Index, Release, is_channel_name};
@@ -24,11 +24,11 @@ const NAMED: usize = 5;
 pub struct Requirement {
     /// The package.
     pub name: PackageName,
-    /// Which release.
+    /// Rule that chooses the release.
     pub want: Want,
 }
 
-/// Which release of a package.
+/// Rule that chooses a release of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Want {
     /// The highest version that is no pre-release and not yanked.
@@ -61,6 +61,9 @@ impl Want {
     fn parse(text: &str) -> Result<Self, String> {
         if let Ok(version) = Version::parse(text) {
             return Ok(Self::Version(version));
+        }
+        if text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(['*', ',']) {
+            return Err(format!("`{text}` is neither a full version, as 1.2.0, nor a range, as ^1.2"));
         }
         if is_channel_name(text) {
             return Ok(Self::Channel(text.to_owned()));
@@ -96,7 +99,8 @@ impl Requirement {
             Want::Range(range) => index.highest(|version| range.matches(version)),
             Want::Channel(channel) => {
                 let Some(version) = index.channels.get(channel) else {
-                    return Err(none(format!("its channels are {}", listed(index.channels.keys()))));
+                    let channels = index.channels.keys();
+                    return Err(none(format!("it has {}", listed("channels", channels))));
                 };
                 let release = index.release(version);
                 if let Some(yanked) = release.and_then(|release| release.yanked.as_ref()) {
@@ -111,14 +115,15 @@ impl Requirement {
         found.ok_or_else(|| none(self.alternatives(index)))
     }
 
-    /// What an index has when nothing fits.
+    /// Releases of an index, for the message when none fits.
     fn alternatives(&self, index: &Index) -> String {
         let fitting = |release: &&Release| match &self.want {
             Want::Range(range) => range.matches(&release.version),
             Want::Latest | Want::Version(_) | Want::Channel(_) => true,
         };
         let yanked = index.releases.iter().filter(fitting).find(|release| release.yanked.is_some());
-        let has = format!("it has {}", listed(index.releases.iter().map(|release| &release.version)));
+        let versions = index.releases.iter().map(|release| &release.version);
+        let has = format!("it has {}", listed("releases", versions));
         match yanked {
             Some(Release { version, yanked: Some(yanked), .. }) => {
                 format!("{has}; {version} is yanked: {}", yanked.reason)
@@ -129,12 +134,12 @@ impl Requirement {
 }
 
 /// The first of some names, and how many more there are.
-fn listed<T: fmt::Display>(all: impl Iterator<Item = T>) -> String {
+fn listed<T: fmt::Display>(what: &str, all: impl Iterator<Item = T>) -> String {
     let all: Vec<String> = all.map(|one| one.to_string()).collect();
     match all.len() {
-        0 => "none".to_owned(),
-        n if n > NAMED => format!("{} and {} more", all[..NAMED].join(", "), n - NAMED),
-        _ => all.join(", "),
+        0 => format!("no {what}"),
+        n if n > NAMED => format!("{what} {} and {} more", all[..NAMED].join(", "), n - NAMED),
+        _ => format!("{what} {}", all.join(", ")),
     }
 }
 
@@ -152,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_gets_the_highest_release_that_fits_and_is_not_yanked() {
+    fn a_requirement_gets_the_highest_release_that_fits_and_is_not_yanked() {
         let mut index = index_of("rates", &["1.0.0", "1.2.0", "1.3.0", "2.0.0-rc.1"]);
         index.channels.insert("stable".into(), Version::new(1, 2, 0));
         assert_eq!(resolved(&index, "rates"), "1.3.0");
@@ -165,11 +170,11 @@ mod tests {
         assert_eq!(resolved(&index, "rates@1.3.0"), "1.3.0", "whoever names it means it");
         assert_eq!(
             resolved(&index, "rates@^1.3"),
-            "LS0804: no release fits rates@^1.3: it has 2.0.0-rc.1, 1.3.0, 1.2.0, 1.0.0; 1.3.0 is yanked: wrong rates"
+            "LS0804: no release fits rates@^1.3: it has releases 2.0.0-rc.1, 1.3.0, 1.2.0, 1.0.0; 1.3.0 is yanked: wrong rates"
         );
         assert_eq!(
             resolved(&index, "rates@beta"),
-            "LS0804: no release fits rates@beta: its channels are stable"
+            "LS0804: no release fits rates@beta: it has channels stable"
         );
         yank(&mut index, "1.2.0", "also wrong");
         assert_eq!(
@@ -179,8 +184,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_refused() {
-        for text in ["", "@1", "ra tes", "rates@", "rates@Stable", "rates@1.2.x.y", "../etc@1", "rates@-x"] {
+    fn what_is_no_requirement_is_refused() {
+        for text in [
+            "",
+            "@1",
+            "ra tes",
+            "rates@",
+            "rates@Stable",
+            "rates@1.2.x.y",
+            "rates@1.0",
+            "rates@1",
+            "../etc@1",
+            "rates@-x",
+        ] {
             let error = text.parse::<Requirement>().expect_err(text);
             assert_eq!(error.code(), "LS0802", "{text}");
         }

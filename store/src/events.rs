@@ -83,6 +83,8 @@ text_enum! {
         ForceUnloaded = "force_unloaded",
         /// An operator or the host overrode what the directories offer, or took that back.
         Override = "override",
+        /// A package is followed in a registry, or no longer; what came from there, or did not.
+        Followed = "followed",
         /// Open runs of a workflow moved to the next version, or stayed.
         Migrated = "migrated",
         /// A run, or the runs of a generation, were cancelled.

@@ -8,34 +8,34 @@ use longshore_workflow::names::{Digest, PackageName};
 use serde::Serialize;
 use sqlx::FromRow;
 
-/// A package that the host follows: it asks the registry for the release that is wanted, and pins what it took in.
+/// A package that the host follows: it asks the registry for a release, and stays at the one that it took in last.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
 pub struct FollowedPackage {
     /// The package.
     #[sqlx(try_from = "String")]
     pub name: PackageName,
-    /// Which release: what comes after the `@` of a requirement, or empty for the highest version.
+    /// The requirement without the name; empty for the highest version.
     pub requirement: String,
     /// The address of the registry.
     pub registry: String,
-    /// Whose decision it is.
+    /// Actor of the decision.
     pub actor: String,
-    /// Why.
+    /// Reason of the decision.
     pub reason: String,
-    /// When.
+    /// Time of the decision, in milliseconds since 1970.
     #[serde(serialize_with = "crate::iso::time")]
     pub updated_at: i64,
-    /// The version that was taken in last, or empty.
+    /// Version of the release that was taken in last, or empty.
     pub version: String,
-    /// Its digest.
+    /// Digest of that release.
     #[sqlx(try_from = "NullableDigest")]
     pub digest: Option<Digest>,
-    /// When the registry was asked last.
+    /// Time of the last answer or failure, in milliseconds since 1970.
     #[serde(serialize_with = "crate::iso::maybe")]
     pub checked_at: Option<i64>,
-    /// The code of what went wrong then.
+    /// Code of the last failure; none after an answer.
     pub code: Option<String>,
-    /// What went wrong then.
+    /// Message of the last failure.
     pub message: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl FollowedPackage {
         read_rows("followed_packages", "name", &rows.map_err(|e| Error::of("list followed packages", e))?)
     }
 
-    /// Records that a package is followed, and the event. What is pinned stays until the registry was asked.
+    /// Records that a package is followed, and the event. The release stays until the registry was asked.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -72,7 +72,7 @@ impl FollowedPackage {
         EventRow::append(
             &mut tx,
             Subject::Package(&self.name),
-            EventKind::Override,
+            EventKind::Followed,
             &message,
             self.updated_at,
         )
@@ -80,29 +80,35 @@ impl FollowedPackage {
         store.commit(tx).await
     }
 
-    /// Pins the release that was taken in, unless somebody asked for another one since. False then.
+    /// Records the release that was taken in, unless somebody asked for another one since. False then.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pin(&self, store: &Store, version: &str, digest: &Digest, now: i64) -> Result<bool, Error> {
+    pub async fn brought(
+        &self,
+        store: &Store,
+        version: &str,
+        digest: &Digest,
+        now: i64,
+    ) -> Result<bool, Error> {
         let sql = "UPDATE followed_packages SET version = $1, digest = $2, checked_at = $3, code = NULL, \
                    message = NULL WHERE name = $4 AND requirement = $5 AND registry = $6";
         let mut tx = store.begin().await?;
         let query = sqlx::query(sql).bind(version).bind(digest.as_str()).bind(now);
         let query =
             query.bind(self.name.as_str()).bind(self.requirement.as_str()).bind(self.registry.as_str());
-        let done = query.execute(&mut *tx).await.map_err(|e| Error::of("pin a release", e))?;
-        let pinned = done.rows_affected() == 1;
-        if pinned && self.digest.as_ref() != Some(digest) {
+        let done = query.execute(&mut *tx).await.map_err(|e| Error::of("record a release", e))?;
+        let recorded = done.rows_affected() == 1;
+        if recorded && self.digest.as_ref() != Some(digest) {
             let message = format!("{version} ({}) came from {}", digest.short(), self.registry);
-            EventRow::append(&mut tx, Subject::Package(&self.name), EventKind::Override, &message, now)
+            EventRow::append(&mut tx, Subject::Package(&self.name), EventKind::Followed, &message, now)
                 .await?;
         }
         store.commit(tx).await?;
-        Ok(pinned)
+        Ok(recorded)
     }
 
-    /// Records that the registry was asked in vain. What is pinned stays. An event says so when it is something new.
+    /// Records that the registry was asked in vain. The release stays. An event says so when it is something new.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -116,7 +122,7 @@ impl FollowedPackage {
         query.execute(&mut *tx).await.map_err(|e| Error::of("record a registry's answer", e))?;
         if self.code.as_deref() != Some(code) {
             let text = format!("{}: {code}: {message}", self.registry);
-            EventRow::append(&mut tx, Subject::Package(&self.name), EventKind::Override, &text, now).await?;
+            EventRow::append(&mut tx, Subject::Package(&self.name), EventKind::Followed, &text, now).await?;
         }
         store.commit(tx).await
     }
@@ -138,7 +144,7 @@ impl FollowedPackage {
         let existed = done.rows_affected() == 1;
         if existed {
             let message = format!("unfollowed by {actor}: {reason}");
-            EventRow::append(&mut tx, Subject::Package(name), EventKind::Override, &message, now).await?;
+            EventRow::append(&mut tx, Subject::Package(name), EventKind::Followed, &message, now).await?;
         }
         store.commit(tx).await?;
         Ok(existed)

@@ -89,8 +89,8 @@ pub struct Followed {
     pub registry: String,
     /// When somebody asked for it.
     pub updated_at: i64,
-    /// The version and the digest that are pinned; none before the first was taken in.
-    pub pinned: Option<(String, Digest)>,
+    /// The version and the digest of the release that was taken in last; none before the first.
+    pub release: Option<(String, Digest)>,
 }
 
 /// Pins, with their number in the place of a time; overrides; requests to try again; and followed packages, with their
@@ -133,12 +133,12 @@ impl PassInputs {
 }
 
 fn followed(row: &AnyRow) -> Result<Followed, Error> {
-    let pinned = match get::<Option<String>>(row, "digest")? {
+    let release = match get::<Option<String>>(row, "digest")? {
         Some(_) => Some((get(row, "version")?, digest_of(row, "followed_packages")?)),
         None => None,
     };
     let (name, registry) = (PackageName::from(get::<String>(row, "name")?), get(row, "reason")?);
-    Ok(Followed { name, registry, updated_at: get(row, "updated_at")?, pinned })
+    Ok(Followed { name, registry, updated_at: get(row, "updated_at")?, release })
 }
 
 impl Override {

@@ -12,8 +12,8 @@ pub const ARCHIVE_CHUNK: usize = 1 << 20;
 pub struct RegistryDocument {
     /// Counts its changes.
     pub revision: i64,
-    /// Its bytes.
-    pub body: Vec<u8>,
+    /// Its bytes; none of a file that is larger than was asked for.
+    pub body: Option<Vec<u8>>,
 }
 
 /// The files of the registry.
@@ -21,13 +21,13 @@ pub struct RegistryDocument {
 pub struct RegistryFiles;
 
 impl RegistryFiles {
-    /// A small file of at most so many bytes; none when it is not there, or larger.
+    /// A small file, whose bytes are left out when there are more than so many; none when it is not there.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn document(store: &Store, path: &str, limit: i64) -> Result<Option<RegistryDocument>, Error> {
-        let sql = "SELECT revision, body FROM registry_documents WHERE path = $1 AND LENGTH(body) <= $2";
-        let row = sqlx::query(sql).bind(path).bind(limit).fetch_optional(store.reader()).await;
+        let sql = "SELECT revision, CASE WHEN LENGTH(body) <= $1 THEN body END AS body FROM registry_documents WHERE path = $2";
+        let row = sqlx::query(sql).bind(limit).bind(path).fetch_optional(store.reader()).await;
         let row = row.map_err(|e| Error::of("read a file of the registry", e))?;
         row.map(|row| Ok(RegistryDocument { revision: get(&row, "revision")?, body: get(&row, "body")? }))
             .transpose()

@@ -35,9 +35,10 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         requirements =
             from.names().await?.into_iter().map(|name| Requirement { name, want: Want::Latest }).collect();
     }
-    let bundle = Path::new(&args.to).extension().filter(|extension| *extension == BUNDLE);
-    let (copied, bytes) = match bundle {
-        Some(_) => into_bundle(&*from, PathBuf::from(&args.to), &requirements, &downloads).await?,
+    let path = PathBuf::from(args.to.strip_prefix("file:").unwrap_or(&args.to));
+    let is_bundle = !args.to.contains("://") && path.extension().is_some_and(|extension| extension == BUNDLE);
+    let (copied, bytes) = match is_bundle.then_some(path) {
+        Some(file) => into_bundle(&*from, file, &requirements, &downloads).await?,
         None => all(&*from, &*open_at(&args.to, &args.home).await?, &requirements, &downloads).await?,
     };
     tidy(&downloads);
@@ -52,13 +53,15 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         json!({ "from": from.address(), "to": args.to, "packages": documents, "downloaded_bytes": bytes });
     printer.print(&document, || {
         let releases: usize = copied.iter().map(|(_, releases)| releases.len()).sum();
-        format!(
-            "{releases} releases of {} packages; {bytes} bytes were downloaded\n{}\n",
-            copied.len(),
-            args.to
-        )
+        let (releases, packages) = (count(releases, "release"), count(copied.len(), "package"));
+        format!("{releases} of {packages}; {bytes} bytes were downloaded\n{}\n", args.to)
     })?;
     Ok(ExitStatus::Done)
+}
+
+/// A number of things.
+fn count(n: usize, thing: &str) -> String {
+    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
 }
 
 async fn all(

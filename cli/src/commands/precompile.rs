@@ -1,6 +1,6 @@
 //! `longshore precompile`.
 
-use crate::error::CliError;
+use crate::build_error::BuildError;
 use crate::home::{Home, now_ms};
 use crate::keys::sign;
 use crate::output::{ExitStatus, Printer};
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         Some(address) => Some(address.clone()),
         None => prebuilt_of(&args.path)?.map(|prebuilt| prebuilt.url),
     };
-    let address = named.ok_or_else(|| CliError::NoPrebuilt { path: args.path.join("longshore.toml") })?;
+    let address = named.ok_or_else(|| BuildError::NoPrebuilt { path: args.path.join("longshore.toml") })?;
     let registry = open_at(&address, &args.home).await?;
     let mut targets: Vec<Vec<String>> = args.targets.iter().map(|target| vec![target.clone()]).collect();
     if targets.is_empty() {

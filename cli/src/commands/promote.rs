@@ -2,8 +2,8 @@
 
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer};
-use crate::registry::{RegistryArgs, release};
-use longshore_registry::{Edit, Error, is_channel_name};
+use crate::registry::{RegistryArgs, channel, release};
+use longshore_registry::Edit;
 use serde_json::json;
 
 #[derive(Debug, clap::Args)]
@@ -11,7 +11,8 @@ pub(crate) struct Args {
     /// The release, as NAME@VERSION
     #[arg(value_name = "NAME@VERSION")]
     release: String,
-    /// The channel, such as `stable`: whoever follows it gets this release
+    /// The channel, such as `stable`: hosts that follow it get this release
+    #[arg(value_parser = channel)]
     channel: String,
     #[command(flatten)]
     registry: RegistryArgs,
@@ -22,10 +23,6 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let (name, version) = release(&args.release)?;
     let channel = args.channel;
-    if !is_channel_name(&channel) {
-        let message = "a channel is a lower-case letter, then lower-case letters, digits and `-`".to_owned();
-        return Err(Error::Requirement { text: channel, message }.into());
-    }
     let registry = args.registry.open(&args.home).await?;
     let edit = Edit::Promote { channel: channel.clone(), version: version.clone() };
     registry.edit(&name, edit).await?;

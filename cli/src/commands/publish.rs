@@ -1,9 +1,8 @@
 //! `longshore publish`.
 
-use crate::error::CliError;
 use crate::home::{Home, now_ms};
 use crate::output::{ExitStatus, Printer};
-use crate::registry::RegistryArgs;
+use crate::registry::{RegistryArgs, channel};
 use longshore_reconciler::artifact::detached_signatures;
 use longshore_registry::{Edit, Published, publish};
 use serde_json::{Value, json};
@@ -14,8 +13,8 @@ pub(crate) struct Args {
     /// Package files; signatures inside them and beside them (FILE.sig) are published as well
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Let a channel stand at each of them
-    #[arg(long, value_name = "CHANNEL")]
+    /// Move this channel to each published release; may be repeated
+    #[arg(long, value_name = "CHANNEL", value_parser = channel)]
     channel: Vec<String>,
     #[command(flatten)]
     registry: RegistryArgs,
@@ -28,7 +27,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let mut published = Vec::new();
     for file in &args.files {
         if !file.is_file() {
-            return Err(CliError::NotACrate { path: file.clone() }.into());
+            let source = std::io::ErrorKind::NotFound.into();
+            return Err(longshore_package::Error::Read { path: file.clone(), source }.into());
         }
         let done = publish(&*registry, file, &detached_signatures(file)?, now_ms()).await?;
         for channel in &args.channel {

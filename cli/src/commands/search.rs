@@ -3,7 +3,7 @@
 use crate::home::Home;
 use crate::output::{ExitStatus, Printer, table, time};
 use crate::registry::RegistryArgs;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use longshore_package::PackageName;
 use longshore_registry::{Error, Index, Registry, Release, Requirement};
 use serde_json::{Value, json};
@@ -38,21 +38,37 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
     let found = names.len();
     names.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     let indexes = futures_util::stream::iter(&names).map(|name| registry.index(name)).buffered(AT_ONCE);
-    let indexes: Vec<Index> = indexes.try_collect().await?;
+    let indexes: Vec<Result<Index, Error>> = indexes.collect().await;
+    let indexes = readable(&names, indexes, printer);
     let document = json!({
         "registry": registry.address(), "found": found,
         "packages": indexes.iter().map(summary).collect::<Vec<_>>(),
     });
     printer.print(&document, || {
         if indexes.is_empty() {
-            return format!("{} has no package of such a name\n", registry.address());
+            let named =
+                if wanted.is_empty() { "yet".to_owned() } else { format!("with `{wanted}` in its name") };
+            return format!("{} has no package {named}\n", registry.address());
         }
         let rows = indexes.iter().map(row).collect();
-        let more = found - indexes.len();
-        let rest = if more > 0 { format!("and {more} more: --limit\n") } else { String::new() };
+        let more = found - names.len();
+        let rest = if more > 0 { format!("and {more} more; --limit N lists them\n") } else { String::new() };
         table(&["PACKAGE", "HIGHEST", "CHANNELS", "RELEASES", "TARGETS"], rows) + &rest
     })?;
     Ok(ExitStatus::Done)
+}
+
+/// The indexes that read; of others it is said why they do not. Other things than packages share registries of containers.
+fn readable(names: &[PackageName], indexes: Vec<Result<Index, Error>>, printer: &Printer) -> Vec<Index> {
+    let mut readable = Vec::with_capacity(indexes.len());
+    for (name, index) in names.iter().zip(indexes) {
+        match index {
+            Ok(index) => readable.push(index),
+            Err(Error::NoPackage { .. }) => {}
+            Err(error) => printer.remark(&format!("{name}: {}: {error}", error.code())),
+        }
+    }
+    readable
 }
 
 /// The highest version that may be taken.

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Seconds after that until the old generation is closed over attempts that do not stop
     #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "drain_deadline")]
     force_unload_after: u32,
-    /// Seconds between two questions to a registry about a followed package
+    /// Seconds between two checks of a registry for a followed package
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     registry_interval: u32,
     /// Give packages that leave libraries mapped a process of their own, once there are more than 16

@@ -11,7 +11,7 @@ pub(crate) struct Args {
     /// The release, as NAME@VERSION; hosts that run it stay at it until something newer comes
     #[arg(value_name = "NAME@VERSION")]
     release: String,
-    /// Why: whoever asks for it is told
+    /// Reason, shown when the release is asked for
     #[arg(long, required_unless_present = "undo")]
     reason: Option<String>,
     /// Let it be taken again
@@ -37,7 +37,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitSta
         None => format!("{name} {version} can be taken again\n"),
         Some(_) if channels.is_empty() => format!("{name} {version} is yanked\n"),
         Some(_) => format!(
-            "{name} {version} is yanked; {} gives it to nobody any more: `longshore promote` lets it stand elsewhere\n",
+            "{name} {version} is yanked; {} gives no release until `longshore promote` moves it\n",
             channels.join(", ")
         ),
     })?;

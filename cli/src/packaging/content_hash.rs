@@ -3,7 +3,7 @@
 use super::cargo::Build;
 use super::settings::SETTINGS;
 use super::toolchain::compiler;
-use crate::error::CliError;
+use crate::build_error::BuildError;
 use cargo_metadata::{Metadata, Package, PackageId};
 use longshore_package::{Digest, Error as PackageError};
 use sha2::{Digest as _, Sha256};
@@ -84,11 +84,11 @@ fn locals<'m>(metadata: &'m Metadata, package: &Package) -> Vec<&'m Package> {
 }
 
 /// The files of a crate with their sums, by path. What is hidden, what others may empty, and what was packed are not sources.
-fn sources(root: &Path) -> Result<BTreeMap<String, String>, CliError> {
+fn sources(root: &Path) -> Result<BTreeMap<String, String>, BuildError> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        let failed = |source| CliError::Source { path: folder.clone(), source };
+        let failed = |source| BuildError::Source { path: folder.clone(), source };
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
             let (path, entry) = entry.map(|entry| (entry.path(), entry)).map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -106,14 +106,14 @@ fn sources(root: &Path) -> Result<BTreeMap<String, String>, CliError> {
             let label = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
             files.insert(
                 label,
-                sum(&path).map_err(|error| CliError::Source {
+                sum(&path).map_err(|error| BuildError::Source {
                     path: path.clone(),
                     source: io::Error::other(error),
                 })?,
             );
             if files.len() > MAX_FILES {
                 let source = io::Error::other(format!("it has more than {MAX_FILES} files"));
-                return Err(CliError::Source { path: root.to_owned(), source });
+                return Err(BuildError::Source { path: root.to_owned(), source });
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A crate to a package file: cargo with what the crate does not say itself, then the archive.
 
 mod assets;
+mod built;
 mod calls;
 mod cargo;
 mod content_hash;
@@ -10,12 +11,14 @@ mod prebuilt;
 mod settings;
 mod toolchain;
 
+pub(crate) use built::Built;
 pub(crate) use settings::Prebuilt;
 pub(crate) use toolchain::cargo;
 
 use crate::error::CliError;
 use crate::replace::replace;
 use assets::assets;
+use built::place_of;
 use calls::calls_package;
 use cargo::{Build as CargoBuild, Library, check_crate, target_of};
 use content_hash::content_hash;
@@ -24,35 +27,10 @@ use longshore_package::{
     Archive, ArchiveLimits, Build, Digest, PackageName, PackageSection, SharedFiles, StaticRecord, join,
 };
 use metadata::{check_leftovers, check_metadata, manifest};
-use serde_json::{Value, json};
 use settings::{Options, options as consumer_options};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// A package file that was made.
-#[derive(Debug)]
-pub(crate) struct Built {
-    pub(crate) file: PathBuf,
-    pub(crate) name: PackageName,
-    pub(crate) version: String,
-    pub(crate) digest: Digest,
-    pub(crate) bytes: u64,
-}
-
-impl Built {
-    /// As JSON.
-    pub(crate) fn document(&self) -> Value {
-        let Self { file, name, version, digest, bytes } = self;
-        json!({ "file": file, "name": name, "version": version, "digest": digest, "bytes": bytes })
-    }
-
-    /// Its name and its file.
-    pub(crate) fn text(&self) -> String {
-        let Self { file, name, version, digest, .. } = self;
-        format!("{name} {version} ({})\n{}\n", digest.short(), file.display())
-    }
-}
 
 /// Options of a build.
 #[derive(Debug, Default)]
@@ -144,11 +122,6 @@ fn build_of(library: Library, shared: &Arc<SharedFiles>) -> Build {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let build = Build::of_library(file.display().to_string(), target, name, bytes);
     Build { shared: Some(Arc::clone(shared)), ..build }
-}
-
-/// The file of a package in a folder.
-pub(crate) fn place_of(folder: &Path, name: &PackageName, version: &str) -> PathBuf {
-    folder.join(format!("{name}-{version}.longshore"))
 }
 
 /// Writes an archive into a folder, under the name of its package and version.

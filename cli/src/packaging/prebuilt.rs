@@ -1,8 +1,9 @@
 //! Builds that somebody made before: found by the content hash of the crate, taken when they are signed by somebody who may.
 
+use super::built::{Built, place_of};
 use super::settings::Prebuilt;
-use super::{Built, place_of};
-use crate::error::CliError;
+use crate::build_error::BuildError;
+use crate::error::coded;
 use crate::registry::{downloads, put_fetched, tidy};
 use crate::stdio::errln;
 use cargo_metadata::Package;
@@ -39,7 +40,10 @@ pub(super) fn take(
             None
         }
         Err(error) => {
-            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            if let Some((code, _)) = coded(&error) {
+                causes.insert(0, code);
+            }
             errln!("prebuilt: nothing is taken from {url}, and {name} is built here: {}", causes.join(": "));
             None
         }
@@ -62,7 +66,7 @@ async fn try_take(
     // The signature is over a digest, and the digest over the manifest: that is where it says what it was built from.
     let archive = Archive::open(&fetched.path, ArchiveLimits::default())?;
     if archive.manifest().package.content.as_ref() != Some(content) {
-        return Err(CliError::PrebuiltOfOther { content: content.clone() }.into());
+        return Err(BuildError::OfOther { content: content.clone() }.into());
     }
     let version = release.version.to_string();
     let file = place_of(folder, name, &version);
@@ -78,5 +82,5 @@ fn check_signed(release: &Release, signers: &Signers, prebuilt: &Prebuilt) -> an
     let is_good = |status: &SignatureStatus| matches!(status, SignatureStatus::Valid { .. });
     let signed =
         signatures.iter().any(|signature| is_good(&signers.judge(signature, &release.digest, now).status));
-    if signed { Ok(()) } else { Err(CliError::PrebuiltUnsigned { keys }.into()) }
+    if signed { Ok(()) } else { Err(BuildError::Unsigned { keys }.into()) }
 }

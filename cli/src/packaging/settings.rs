@@ -1,6 +1,6 @@
 //! The settings of a build: `longshore.toml` beside Cargo.toml, and `longshore-options.toml` of whoever builds.
 
-use crate::error::CliError;
+use crate::build_error::BuildError;
 use longshore_package::read_text;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -82,12 +82,12 @@ impl Default for Options {
 }
 
 /// The settings in a crate's folder.
-pub(super) fn settings(folder: &Path) -> Result<Settings, CliError> {
+pub(super) fn settings(folder: &Path) -> Result<Settings, BuildError> {
     let file = folder.join(SETTINGS);
     let mut settings: Settings = read(&file)?.unwrap_or_default();
     if let Some(unknown) = settings.profile.keys().find(|name| !["dev", "release"].contains(&name.as_str())) {
         let message = format!("there is no profile `{unknown}`; there are dev, release");
-        return Err(CliError::Settings { file, message });
+        return Err(BuildError::Settings { file, message });
     }
     if let Some(prebuilt) = &mut settings.prebuilt {
         prebuilt.keys = folder.join(&prebuilt.keys);
@@ -101,7 +101,7 @@ pub(super) fn settings(folder: &Path) -> Result<Settings, CliError> {
 }
 
 /// The options in a folder, or in the first one above it that has some.
-pub(super) fn options(folder: &Path) -> Result<Options, CliError> {
+pub(super) fn options(folder: &Path) -> Result<Options, BuildError> {
     for above in folder.ancestors() {
         if let Some(options) = read(&above.join(OPTIONS))? {
             return Ok(options);
@@ -110,11 +110,11 @@ pub(super) fn options(folder: &Path) -> Result<Options, CliError> {
     Ok(Options::default())
 }
 
-fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, CliError> {
+fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, BuildError> {
     if !file.exists() {
         return Ok(None);
     }
-    let bad = |message: String| CliError::Settings { file: file.to_owned(), message };
+    let bad = |message: String| BuildError::Settings { file: file.to_owned(), message };
     let text = read_text(file, MAX).map_err(|error| bad(error.to_string()))?;
     toml::from_str(&text).map(Some).map_err(|error| bad(error.to_string().trim_end().to_owned()))
 }

@@ -1,5 +1,6 @@
 //! The tools that build a crate: cargo, and what a build for another machine needs beside it.
 
+use crate::build_error::BuildError;
 use crate::error::CliError;
 use longshore_engine::suggestion;
 use std::env::consts::EXE_SUFFIX;
@@ -50,13 +51,13 @@ pub(super) struct Toolchain<'a> {
 }
 
 /// Refuses a toolchain by name where there is no rustup to provide it.
-pub(super) fn check_toolchain(name: Option<&str>) -> Result<(), CliError> {
+pub(super) fn check_toolchain(name: Option<&str>) -> anyhow::Result<()> {
     let Some(name) = name else { return Ok(()) };
     let path = std::env::var_os("PATH").unwrap_or_default();
     let beside = cargo()?.parent().map(Path::to_path_buf);
     let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(beside).collect();
     let found = find(&folders, "rustup").map(drop);
-    found.ok_or_else(|| CliError::NoRustup { toolchain: name.to_owned() })
+    found.ok_or_else(|| BuildError::NoRustup { toolchain: name.to_owned() }.into())
 }
 
 /// Checks that a crate can be built for a target: its triple is known, its standard library is there. Returns the variables by

@@ -13,7 +13,10 @@ impl Error {
             Self::Package(error) => error.fix(),
             Self::Store(error) => error.fix().to_owned(),
             Self::Registry(error) => error.fix(),
-            Self::PinnedYanked { name, .. } => {
+            Self::ReleaseReplaced { name, .. } => format!(
+                "tell whoever runs the registry; `longshore packages unfollow {name}` and `follow` take what it has now"
+            ),
+            Self::ReleaseYanked { name, .. } | Self::ReleaseGone { name, .. } => {
                 format!("have a newer version published, or go back: `longshore packages rollback {name}`")
             }
             Self::TrustPolicy { source } => source.fix(),

@@ -32,15 +32,35 @@ pub enum Error {
     /// A registry did not give what was asked for.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The version of a followed package that is pinned is yanked, and nothing newer takes its place.
+    /// The release that this host stays at is yanked, and nothing newer takes its place.
     #[error("{name} {version}, which this host stays at, is yanked: {reason}")]
-    PinnedYanked {
+    ReleaseYanked {
         /// The package.
         name: PackageName,
         /// The version.
         version: String,
-        /// Why it was yanked.
+        /// Reason of the yank.
         reason: String,
+    },
+    /// The release that this host stays at is not in its registry any more, and nothing newer takes its place.
+    #[error("{name} {version}, which this host stays at, is not in {registry} any more")]
+    ReleaseGone {
+        /// The package.
+        name: PackageName,
+        /// The version.
+        version: String,
+        /// The registry.
+        registry: String,
+    },
+    /// The registry gives a version another digest than the one that this host took in.
+    #[error("{registry} gives {name} {version} another digest than the one that this host took in")]
+    ReleaseReplaced {
+        /// The package.
+        name: PackageName,
+        /// The version.
+        version: String,
+        /// The registry.
+        registry: String,
     },
     /// This host cannot call it.
     #[error("{}", drifts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -395,7 +415,8 @@ impl Error {
             Self::Package(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Registry(error) => error.code(),
-            Self::PinnedYanked { .. } => "LS0816",
+            Self::ReleaseYanked { .. } | Self::ReleaseGone { .. } => "LS0816",
+            Self::ReleaseReplaced { .. } => "LS0810",
             Self::Incompatible { drifts, .. } => drifts.first().map_or("LS0205", Drift::code),
             Self::TrustPolicy { source } => source.code(),
             Self::Untrusted { .. } => "LS0211",

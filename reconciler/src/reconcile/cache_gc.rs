@@ -45,7 +45,7 @@ impl Reconciler {
         let mut in_use: HashSet<&Digest> = inputs.pins.keys().chain(self.tracked.keys()).collect();
         in_use.extend(self.loadings.iter().map(|(digest, _)| digest));
         in_use.extend(inputs.overrides.iter().filter_map(|row| row.digest.as_ref()));
-        in_use.extend(inputs.followed.iter().filter_map(|row| Some(&row.pinned.as_ref()?.1)));
+        in_use.extend(inputs.followed.iter().filter_map(|row| Some(&row.release.as_ref()?.1)));
         in_use.extend(self.tracked.values().filter_map(|tracked| Some(&tracked.rollout()?.before.0)));
         let surplus: Vec<Digest> = artifacts.into_iter().filter(|digest| !in_use.contains(digest)).collect();
         if surplus.is_empty() {

@@ -1,10 +1,11 @@
-//! Packages that are followed in registries: asked for, downloaded, taken in and pinned, beside the passes. A pass offers what
-//! is pinned, and never waits for a registry.
+//! Packages that are followed in registries: asked for, downloaded and taken in, beside the passes. A pass offers the release
+//! that was taken in last, and never waits for a registry.
 //!
 //! # Guarantees
-//! - What is pinned was checked and is in the artifact cache; a registry that is gone takes nothing away.
-//! - A version that was pinned stands for its digest, whatever the registry says later.
-//! - Each package is asked for by itself: none waits for the registry of another.
+//! - A release that is offered was checked and is in the artifact cache; a registry that is gone, or lists less than before, takes
+//!   nothing away.
+//! - A version that was taken in stands for its digest, whatever the registry says later.
+//! - Each package is asked for by itself, at most sixteen at a time.
 
 use crate::artifact::read::signature_file;
 use crate::blocking::blocking;
@@ -36,11 +37,11 @@ const AT_ONCE: usize = 16;
 /// The pause after which a registry that did not answer is asked again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Bytes of archives that were downloaded and not taken in.
+/// Limit for archives that were downloaded and not taken in, in bytes.
 const MAX_DOWNLOADS: u64 = 2 << 30;
 
 impl Reconciler {
-    /// Wakes whoever asks the registries when somebody follows something else than at the pass before.
+    /// Wakes [`Following`] when the set of followed packages changed since the last pass.
     pub(super) fn note_followed(&mut self, followed: &[Followed]) {
         let now: Vec<_> = followed.iter().map(|row| (row.name.clone(), row.updated_at)).collect();
         if self.followed.as_ref() != Some(&now) {
@@ -138,16 +139,21 @@ impl Shared {
         let now = self.options.clock.now_ms();
         match brought {
             Ok(release) => {
-                let pinned = row.pin(&self.store, &release.version.to_string(), &release.digest, now).await;
-                log_failure(pinned.map(drop).map_err(Error::from));
+                let recorded =
+                    row.brought(&self.store, &release.version.to_string(), &release.digest, now).await;
+                log_failure(recorded.map(drop).map_err(Error::from));
                 self.wake.notify_one();
             }
             Err(error) => {
-                tracing::warn!(
-                    package = %row.name, registry = row.registry, code = error.code(), fix = error.fix(),
-                    "no release came from the registry: {}", error.full()
-                );
-                let failed = row.failed(&self.store, error.code(), &error_chain(&error), now).await;
+                let text = error_chain(&error);
+                // Once for each new fault, as its event.
+                if row.code.as_deref() != Some(error.code()) {
+                    tracing::warn!(
+                        package = %row.name, registry = row.registry, code = error.code(), fix = error.fix(),
+                        "no release came from the registry: {text}"
+                    );
+                }
+                let failed = row.failed(&self.store, error.code(), &text, now).await;
                 log_failure(failed.map_err(Error::from));
             }
         }
@@ -184,7 +190,10 @@ impl Shared {
             return Ok(Arc::clone(open));
         }
         let opened = open(if address == OWN_DATABASE { &self.database } else { address }).await?;
-        self.registries.lock().await.insert(address.to_owned(), Arc::clone(&opened));
+        // Opening costs nothing without a connection, and the file of a bundle may be another one the next time.
+        if opened.is_connected() {
+            self.registries.lock().await.insert(address.to_owned(), Arc::clone(&opened));
+        }
         Ok(opened)
     }
 
@@ -223,28 +232,30 @@ impl Shared {
     }
 }
 
-/// The release that is wanted now, in the light of the one that is pinned.
+/// The release that is wanted now, in the light of the one that was taken in last.
 fn wanted(row: &FollowedPackage, requirement: &Requirement, index: &Index) -> Result<Release, Error> {
-    let pinned = Version::parse(&row.version).ok();
-    let known = pinned.as_ref().and_then(|version| index.release(version));
-    if let (Some(known), Some(digest)) = (known, &row.digest)
-        && known.digest != *digest
-    {
-        let (name, version) = (row.name.clone(), known.version.clone());
-        return Err(RegistryError::VersionTaken { name, version }.into());
-    }
     let resolved = requirement.resolve(index);
-    let fits = |version: &Version| match &requirement.want {
-        Want::Range(range) => range.matches(version),
+    let (Ok(version), Some(digest)) = (Version::parse(&row.version), &row.digest) else {
+        return Ok(resolved?.clone());
+    };
+    let known = index.release(&version);
+    let (name, registry, text) = (row.name.clone(), row.registry.clone(), version.to_string());
+    if known.is_some_and(|known| known.digest != *digest) {
+        return Err(Error::ReleaseReplaced { name, version: text, registry });
+    }
+    let fits = match &requirement.want {
+        Want::Range(range) => range.matches(&version),
         Want::Latest => true,
         Want::Version(_) | Want::Channel(_) => false,
     };
-    // What was yanked stays where it runs, until something newer comes: going back is a decision.
-    if let Some(Release { version, yanked: Some(yanked), .. }) = known.filter(|known| fits(&known.version))
-        && resolved.as_ref().map_or(true, |resolved| resolved.version < *version)
-    {
-        let (name, version, reason) = (row.name.clone(), version.to_string(), yanked.reason.clone());
-        return Err(Error::PinnedYanked { name, version, reason });
+    // It stays until something newer comes: going back is a decision.
+    let is_newest = resolved.as_ref().map_or(true, |resolved| resolved.version < version);
+    match known.map(|known| known.yanked.as_ref()) {
+        Some(Some(yanked)) if fits && is_newest => {
+            let reason = yanked.reason.clone();
+            Err(Error::ReleaseYanked { name, version: text, reason })
+        }
+        None if fits && is_newest => Err(Error::ReleaseGone { name, version: text, registry }),
+        _ => Ok(resolved?.clone()),
     }
-    Ok(resolved?.clone())
 }

@@ -40,7 +40,7 @@ use loading::Purpose;
 use longshore_package::Digest;
 use longshore_store::OverrideKind;
 use notes::log_failure;
-use observe::{Observation, pinned_releases};
+use observe::{Observation, followed_releases};
 use report::Report;
 use rollout::ROLLOUT_INTERVAL;
 use state::Reconciler;
@@ -85,7 +85,7 @@ impl Reconciler {
         let mut offered = self.offers.offered(is_active);
         // A host that is there for a run has what it was given.
         if !self.transient {
-            offered.extend(pinned_releases(&followed));
+            offered.extend(followed_releases(&followed));
             self.note_followed(&followed);
         }
         self.forget_failures(retries, &offered).await?;

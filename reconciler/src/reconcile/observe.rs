@@ -26,10 +26,10 @@ pub(super) struct Observation {
     pub(super) followed: Vec<Followed>,
 }
 
-/// What registries offer: the releases that were taken in and are pinned.
-pub(super) fn pinned_releases(followed: &[Followed]) -> impl Iterator<Item = Arc<Desired>> {
+/// Offers of registries: the releases that were taken in.
+pub(super) fn followed_releases(followed: &[Followed]) -> impl Iterator<Item = Arc<Desired>> {
     followed.iter().filter_map(|followed| {
-        let (version, digest) = followed.pinned.clone()?;
+        let (version, digest) = followed.release.clone()?;
         let (name, origin) = (followed.name.clone(), Origin::Registry(followed.registry.as_str().into()));
         Some(Arc::new(Desired { name, version, digest, origin, overridden_by: None }))
     })

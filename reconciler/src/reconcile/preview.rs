@@ -5,7 +5,7 @@ use crate::blocking::blocking;
 use crate::error::Error;
 use crate::plan::model::{Action, Deferred, Desired, Drain, Observed, Origin, Plan, PlanInput};
 use crate::plan::plan;
-use crate::reconcile::observe::{pass_inputs, pinned_releases};
+use crate::reconcile::observe::{followed_releases, pass_inputs};
 use crate::reconcile::options::Options;
 use crate::reconcile::prepare::{cached, check_downgrade, with_recorded};
 use crate::source::events::FileEvents;
@@ -72,7 +72,7 @@ pub async fn preview(options: &Options, store: &Store) -> Result<Preview, Error>
     let open = open_generations(store, &pins, now).await?;
     let overrides: Vec<_> = overrides.into_iter().map(Arc::new).collect();
     let mut offered = offers.offered(|package| open.iter().any(|o| o.active && o.digest == package.digest));
-    offered.extend(pinned_releases(&followed));
+    offered.extend(followed_releases(&followed));
     let input = PlanInput {
         offered: &offered,
         overrides: &overrides,

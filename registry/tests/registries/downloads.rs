@@ -139,9 +139,9 @@ async fn an_index_that_lies_about_its_archive_is_found_out() {
     let good = std::fs::read_to_string(&index).expect("reads");
     let digest = setup.release.digest.as_str();
     let lies = [
-        ("\"1.0.0\"", "\"1.5.0\"", "its package is rates 1.0.0, and the index says rates 1.5.0"),
-        ("x86_64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu", "its builds is x86_64"),
-        (digest, setup.release.sha256.as_str(), "its digest is"),
+        ("\"1.0.0\"", "\"1.5.0\"", "its package: rates 1.0.0; the index says rates 1.5.0"),
+        ("x86_64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu", "its builds: x86_64"),
+        (digest, setup.release.sha256.as_str(), "its digest: "),
     ];
     for (from, to, message) in lies {
         let lie = good.replacen(from, to, 1);
@@ -152,7 +152,7 @@ async fn an_index_that_lies_about_its_archive_is_found_out() {
     for broken in [&b"<html>hello</html>"[..], b"", &[b' '; 17 << 20]] {
         setup.server.set(Faults { index: Some(broken.to_vec()), ..Faults::default() });
         let code = setup.fetch().await.expect_err("no index").code().to_owned();
-        assert!(code == "LS0808" || code == "LS0806", "{code}");
+        assert_eq!(code, "LS0808");
     }
 }
 

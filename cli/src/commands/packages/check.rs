@@ -3,7 +3,7 @@
 use crate::home::{Home, now_ms};
 use crate::output::{self, ExitStatus, Printer};
 use longshore_reconciler::readiness::{Problem, Readiness, ReadyState};
-use longshore_store::{ConditionRow, HostRow, Store};
+use longshore_store::{ConditionRow, FollowedPackage, HostRow, Store};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -22,7 +22,8 @@ const SHOWN: usize = 20;
 /// The readiness of the hosts of a database.
 pub(crate) async fn readiness(store: &Store) -> anyhow::Result<Readiness> {
     let hosts = HostRow::running(store, now_ms()).await?;
-    Ok(Readiness::of(&ConditionRow::all(store).await?, hosts.len()))
+    let (conditions, followed) = (ConditionRow::all(store).await?, FollowedPackage::all(store).await?);
+    Ok(Readiness::of(&conditions, &followed, hosts.len()))
 }
 
 /// The readiness in lines, the word first.

@@ -5,6 +5,7 @@ use crate::output::{ExitStatus, Printer, span, table};
 use crate::registry::RegistryArgs;
 use crate::request::decision::Decision;
 use longshore_package::PackageName;
+use longshore_reconciler::OWN_DATABASE;
 use longshore_registry::Requirement;
 use longshore_store::FollowedPackage;
 use serde_json::json;
@@ -16,9 +17,14 @@ pub(super) async fn follow(
     decision: Decision,
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
-    let address = absolute(registry.address()?);
+    let opened = registry.open(home).await?;
+    // The host runs in another folder: the whole path of one. Its own database it knows better.
+    let address = match registry.address()? {
+        named if named == OWN_DATABASE => named,
+        _ => opened.address().to_owned(),
+    };
     // What the registry will never give is refused here and now.
-    let found = match registry.open(home).await?.index(&requirement.name).await {
+    let found = match opened.index(&requirement.name).await {
         Ok(index) => Some(requirement.resolve(&index)?.version.clone()),
         Err(error) if error.is_transient() => {
             printer.remark(&format!("the host asks later: {error}"));
@@ -43,22 +49,12 @@ pub(super) async fn follow(
     };
     row.put(&home.open_or_make().await?).await?;
     home.wake();
-    let document =
-        json!({ "name": row.name, "requirement": row.requirement, "registry": row.registry, "found": found });
+    let document = json!({ "name": row.name, "requirement": row.requirement, "registry": row.registry, "release": found });
     printer.print(&document, || {
         let now = found.map(|version| format!(", now {version}")).unwrap_or_default();
         format!("{text}: followed in {}{now}; its host carries that out within seconds\n", row.registry)
     })?;
     Ok(ExitStatus::Done)
-}
-
-/// A folder by its whole path: the host runs somewhere else.
-fn absolute(address: String) -> String {
-    let path = std::path::Path::new(&address);
-    if !path.exists() {
-        return address;
-    }
-    std::path::absolute(path).map_or(address, |path| path.display().to_string())
 }
 
 pub(super) async fn unfollow(
@@ -86,7 +82,7 @@ pub(super) async fn followed(home: &Home, printer: &Printer) -> anyhow::Result<E
         if rows.is_empty() {
             return "no package is followed in a registry\n".to_owned();
         }
-        let head = ["PACKAGE", "WANTED", "PINNED", "REGISTRY", "ASKED", "PROBLEM"];
+        let head = ["PACKAGE", "REQUIREMENT", "RELEASE", "REGISTRY", "ASKED", "PROBLEM"];
         let mut text = table(&head, rows.iter().map(row).collect());
         for row in &rows {
             if let (Some(code), Some(message)) = (&row.code, &row.message) {
