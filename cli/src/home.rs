@@ -137,7 +137,12 @@ impl Home {
             Ok(store) => Ok(store),
             // No file or no tables yet. When it fails for another reason, so does this.
             Err(_) => {
-                Store::open(&url, Access::Owner).await?.close().await;
+                match Store::open(&url, Access::Owner).await {
+                    Ok(store) => store.close().await,
+                    // A host that is just being started makes them.
+                    Err(longshore_store::Error::SecondHost { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
                 Ok(Store::open(&url, Access::Client).await?)
             }
         }

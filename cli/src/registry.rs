@@ -4,7 +4,7 @@ use crate::build_error::BuildError;
 use crate::home::Home;
 use crate::replace::replace;
 use longshore_package::trust::Signature;
-use longshore_package::{Archive, ArchiveLimits, Error as PackageError, PackageName};
+use longshore_package::{Error as PackageError, PackageName};
 use longshore_reconciler::OWN_DATABASE;
 use longshore_reconciler::artifact::signature_file;
 use longshore_registry::{
@@ -47,11 +47,11 @@ pub(crate) async fn open_at(address: &str, home: &Home) -> anyhow::Result<Arc<dy
     Ok(open(&home.host_options().database).await?)
 }
 
-/// The archives that commands fetched, within a limit.
-pub(crate) fn downloads() -> Downloads {
+/// The archives that commands fetched, within a limit: in the user's cache, or in the home where there is none.
+pub(crate) fn downloads(home: &Path) -> Downloads {
     let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
-    Downloads::new(cache.unwrap_or_else(std::env::temp_dir).join("longshore/packages"))
+    Downloads::new(cache.map_or_else(|| home.join("fetched"), |cache| cache.join("longshore/packages")))
 }
 
 /// Removes what was fetched longest ago, when it is too much.
@@ -87,9 +87,7 @@ pub(crate) fn put_fetched(fetched: &Path, file: &Path, release: &Release) -> any
     let folder = file.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     // The signatures first: whoever watches the folder finds the package with them.
-    let inside = Archive::open(fetched, ArchiveLimits::default())?.signatures()?;
-    let mut beside = release.parsed_signatures()?;
-    beside.retain(|signature| inside.iter().all(|other| !other.is_of_same_key(signature)));
+    let beside = release.signatures_beside(fetched)?;
     if !beside.is_empty() {
         replace(&signature_file(file), Signature::armored_all(&beside).as_bytes())?;
     }

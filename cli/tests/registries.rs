@@ -181,7 +181,13 @@ fn a_server_of_files_with_credentials_of_the_environment_or_of_netrc() {
     };
     server.set(Faults { authorization: Some("Bearer secret"), ..Faults::default() });
     assert_eq!(code(&[]), "LS0807");
-    assert_eq!(code(&[("LONGSHORE_REGISTRY_TOKEN", "secret")]), "");
+    assert_eq!(code(&[("LONGSHORE_REGISTRY_TOKEN_127_0_0_1", "secret")]), "");
+    assert_eq!(code(&[("LONGSHORE_REGISTRY_TOKEN_127_0_0_1", "sec\nret")]), "LS0814");
+    assert_eq!(
+        code(&[("LONGSHORE_REGISTRY_TOKEN_OTHER_HOST", "secret")]),
+        "LS0807",
+        "it is for another host"
+    );
     // ada:secret
     server.set(Faults { authorization: Some("Basic YWRhOnNlY3JldA=="), ..Faults::default() });
     let netrc = publisher.home().join("netrc");
@@ -273,6 +279,12 @@ fn a_host_follows_a_channel_and_takes_only_what_is_signed() {
         shown.contains("signed by ada@example.org") && shown.contains("registry: followed in"),
         "{shown}"
     );
+
+    // A channel that goes back: what runs stays recorded, for the next start as well.
+    ok(session.run(&["promote", "rates@1.0.0", "stable"]));
+    session.wait_until("it is refused", || session.followed() == ("LS0212".into(), "1.1.0".into()));
+    ok(session.run(&["promote", "rates@1.1.0", "stable"]));
+    session.wait_until("all is well", || session.followed() == (String::new(), "1.1.0".into()));
 
     // Somebody whom nobody allowed.
     release(2, "eve");
@@ -378,5 +390,80 @@ fn a_registry_that_lies_takes_nothing_away() {
     lie("{", "<".into(), "LS0808");
     server.set(Faults::default());
     session.wait_until("all is well again", || session.followed().0.is_empty());
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
+fn a_registry_that_lists_less_than_before_takes_nothing_away() {
+    let session = Session::with_folder();
+    ok(session.publish(0, &[]));
+    let index = session.home().join("registry/index/rates.json");
+    let before = fs::read(&index).expect("reads");
+    ok(session.publish(1, &[]));
+    let host = session.longshore.spawn(SERVE, &[]);
+    ok(session.run(&["packages", "follow", "rates@^1"]));
+    session.wait_until("it is loaded", || session.active() == ["1.1.0"]);
+    fs::write(&index, before).expect("writes");
+    session.wait_until("it is told", || session.followed() == ("LS0816".into(), "1.1.0".into()));
+    let checked = session.run(&["packages", "check", "--json"]).json();
+    assert_eq!(checked["readiness"]["warnings"][0]["code"], "LS0816");
+    assert_eq!(session.active(), ["1.1.0"]);
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
+fn a_copy_that_was_damaged_while_the_host_was_down_is_fetched_again() {
+    let session = Session::with_folder();
+    ok(session.publish(0, &[]));
+    let host = session.longshore.spawn(SERVE, &[]);
+    ok(session.run(&["packages", "follow", "rates"]));
+    session.wait_until("it is loaded", || session.active() == ["1.0.0"]);
+    host.kill_9();
+    let libraries =
+        |folder: PathBuf| fs::read_dir(folder).expect("lists").flatten().map(|entry| entry.path());
+    let digest = libraries(session.home().join("cache")).next().expect("a digest");
+    let library = libraries(digest).find(|path| path.extension().is_some_and(|it| it == "so"));
+    fs::write(library.expect("a library"), "").expect("writes");
+    let host = session.longshore.spawn(SERVE, &[]);
+    session.wait_until("it is loaded again", || session.longshore.log().contains("loaded"));
+    session.wait_until("and counts", || session.active() == ["1.0.0"]);
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
+fn a_host_follows_a_bundle_that_is_replaced() {
+    let session = Session::with_folder();
+    ok(session.publish(0, &[]));
+    let registry = session.environment[0].1.clone();
+    ok(session.run(&["mirror", &registry, "all.bundle"]));
+    let host = session.longshore.spawn(SERVE, &[]);
+    ok(session.run(&["packages", "follow", "rates", "--registry", "all.bundle"]));
+    session.wait_until("it is loaded", || session.active() == ["1.0.0"]);
+    ok(session.publish(1, &[]));
+    ok(session.run(&["mirror", &registry, "all.bundle"]));
+    session.wait_until("the new bundle counts", || session.active() == ["1.1.0"]);
+    assert_eq!(host.stop(), Some(0));
+}
+
+#[test]
+fn a_registry_that_hangs_keeps_no_other_waiting() {
+    let session = Session::with_folder();
+    ok(session.publish(0, &[]));
+    let index = fs::read_to_string(session.home().join("registry/index/rates.json")).expect("reads");
+    let hanging = session.home().join("hanging");
+    fs::create_dir_all(hanging.join("index")).expect("makes");
+    for n in 0..6 {
+        let name = format!("p{n}");
+        let file = hanging.join(format!("index/{name}.json"));
+        fs::write(&file, index.replace("\"rates\"", &format!("\"{name}\""))).expect("writes");
+        ok(session.run(&["packages", "follow", &name, "--registry", "hanging"]));
+        fs::remove_file(&file).expect("removes");
+        // Nobody ever writes to it.
+        let made = std::process::Command::new("mkfifo").arg(&file).status();
+        assert!(made.is_ok_and(|status| status.success()));
+    }
+    let host = session.longshore.spawn(SERVE, &[]);
+    ok(session.run(&["packages", "follow", "rates"]));
+    session.wait_until("it is loaded", || session.active() == ["1.0.0"]);
     assert_eq!(host.stop(), Some(0));
 }

@@ -182,7 +182,7 @@ impl HostOptions {
         };
         let options = &mut self.reconciler;
         options.directories.iter_mut().for_each(absolute);
-        options.wake.iter_mut().chain([&mut options.cache]).for_each(absolute);
+        options.wake.iter_mut().chain([&mut options.cache, &mut options.downloads]).for_each(absolute);
         self.engine.stream_roots.iter_mut().for_each(absolute);
         self
     }

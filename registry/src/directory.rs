@@ -12,9 +12,16 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Lock file, held during a change of an index.
 const LOCK: &str = ".lock";
+
+/// Longest time that the lock is waited for at once.
+const LOCK_GRACE: Duration = Duration::from_secs(5);
+
+/// The pause between two attempts to take it.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registry>> {
     Box::pin(async move {
@@ -63,6 +70,18 @@ fn read_limited(path: &Path, limit: u64) -> Result<Option<Document>, Error> {
     }
 }
 
+/// Takes a lock, if whoever has it gives it back soon.
+fn take(lock: &File) -> bool {
+    let attempts = LOCK_GRACE.as_millis() / LOCK_PAUSE.as_millis();
+    (0..attempts).any(|_| {
+        let taken = lock.try_lock().is_ok();
+        if !taken {
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        taken
+    })
+}
+
 /// Puts a file in place, whole and on disk, or not at all.
 fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
     let failed = |source| file_error(path, source);
@@ -96,8 +115,10 @@ impl Files for Directory {
             let before = before.map(str::to_owned);
             blocking(move || {
                 let held = File::options().create(true).truncate(false).write(true).open(&lock);
-                let held = held.and_then(|file| file.lock().map(|()| file));
-                let _held = held.map_err(|source| file_error(&lock, source))?;
+                let held = held.map_err(|source| file_error(&lock, source))?;
+                if !take(&held) {
+                    return Ok(false);
+                }
                 let found = read_limited(&place, MAX_INDEX)?.map(|found| found.revision);
                 if found != before {
                     return Ok(false);

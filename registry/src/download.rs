@@ -134,13 +134,13 @@ impl Downloads {
 impl Part {
     /// The part that an earlier attempt left; a new one when there is none, or somebody else fills it right now.
     fn open(folder: &Path, sha256: &str) -> Result<Self, Error> {
-        std::fs::create_dir_all(folder).map_err(|source| file_error(folder, source))?;
+        make_private(folder).map_err(|source| file_error(folder, source))?;
         let path = folder.join(format!("{sha256}.part"));
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(&path).map_err(|source| file_error(&path, source))?;
-        if file.try_lock().is_ok() {
-            let bytes = file.metadata().map_err(|source| file_error(&path, source))?.len();
+        let failed = |source| file_error(&path, source);
+        let file = open_own(&path).map_err(failed)?;
+        // Whoever had it before may have finished it: then its name is another one.
+        if file.try_lock().is_ok() && is_still(&file, &path) {
+            let bytes = file.metadata().map_err(failed)?.len();
             return Ok(Self { path, file, bytes });
         }
         let own = tempfile::Builder::new().prefix(sha256).suffix(".part").tempfile_in(folder);
@@ -230,7 +230,8 @@ impl Part {
     async fn check(&mut self, expected: &Expected) -> Result<(), Error> {
         let (expected, path) = (expected.clone(), self.path.clone());
         let checked = blocking(move || expected.check(&path)).await;
-        if checked.is_err() {
+        // A file that could not be read says nothing about its bytes.
+        if matches!(checked, Err(Error::OtherBytes { .. })) {
             self.cut(0)?;
         }
         checked
@@ -286,6 +287,39 @@ pub(crate) fn sha256_of(path: &Path) -> std::io::Result<Digest> {
         }
     }
     Ok(Digest::from_sha256(hasher.finalize().into()))
+}
+
+/// Makes a folder that nobody else may look into or write to.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Opens a file to go on with it, or makes it. A link to another file is refused.
+fn open_own(path: &Path) -> std::io::Result<File> {
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(std::io::Error::other("it is not a plain file"));
+    }
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// True when a path still leads to an open file.
+#[cfg(unix)]
+fn is_still(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let number = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(named)) => number(open) == number(named),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_still(_: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 fn silent(registry: &str, time: Duration) -> Error {

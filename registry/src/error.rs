@@ -175,7 +175,7 @@ impl Error {
     pub fn fix(&self) -> String {
         match self {
             Self::Address { message, .. } if message.contains("credentials") => {
-                "leave them out: they come from LONGSHORE_REGISTRY_TOKEN, a netrc file, or the variables of the place".to_owned()
+                "leave them out: they come from LONGSHORE_REGISTRY_TOKEN_HOST, a netrc file, or the variables of the place".to_owned()
             }
             Self::Address { known, .. } => {
                 format!("write a path, or an address that begins with {}", known.join(", "))
@@ -192,7 +192,7 @@ impl Error {
                 "look at the address and the network, and try again; a new registry begins with an empty folder".to_owned()
             }
             Self::Denied { .. } => {
-                "give credentials: LONGSHORE_REGISTRY_TOKEN, a netrc file, the environment of AWS, or `docker login`"
+                "give credentials: LONGSHORE_REGISTRY_TOKEN_HOST, a netrc file, the environment of AWS, or `docker login`"
                     .to_owned()
             }
             Self::Index { .. } | Self::OtherBytes { .. } => {

@@ -96,11 +96,14 @@ async fn is_there(to: &dyn Registry, name: &PackageName, release: &Release) -> R
         Err(error) => return Err(error),
     };
     match index.release(&release.version) {
-        Some(known) if known.digest == release.digest && known.signatures == release.signatures => {
-            to.has(name, known).await
-        }
+        Some(known) if known.digest == release.digest && has_all(known, release) => to.has(name, known).await,
         _ => Ok(false),
     }
+}
+
+/// True when a release has every signature of another.
+fn has_all(known: &Release, release: &Release) -> bool {
+    release.signatures.iter().all(|signature| known.signatures.contains(signature))
 }
 
 /// The channels and the yank of a release.

@@ -32,7 +32,8 @@ pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registr
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let credentials = Credentials::of_host(base.host_str().unwrap_or_default())?;
+        let credentials =
+            Credentials::of_host(base.host_str().unwrap_or_default(), base.scheme() == "https")?;
         let client = client().map_err(|error| location.bad(error.to_string()))?;
         Ok(Arc::new(FileRegistry(Http { address: base.to_string(), base, client, credentials }))
             as Arc<dyn Registry>)

@@ -122,7 +122,9 @@ impl Index {
         let parsed: Result<Self, _> = serde_json::from_slice(bytes);
         let index = parsed.map_err(|error| bad(name, registry, error.to_string()))?;
         if index.name != *name {
-            return Err(bad(name, registry, format!("it is that of `{}`", index.name)));
+            let other =
+                longshore_package::is_package_name(index.name.as_str()).then_some(index.name.as_str());
+            return Err(bad(name, registry, format!("it is that of `{}`", other.unwrap_or(".."))));
         }
         index.checked(registry)
     }
@@ -257,6 +259,9 @@ impl Release {
         let reason = self.yanked.as_ref().map(|yanked| &yanked.reason);
         if self.targets.iter().chain(reason).any(|text| text.len() > MAX_TEXT) {
             return Some(format!("a target or the reason of its yank has more than {MAX_TEXT} bytes"));
+        }
+        if self.targets.iter().chain(reason).any(|text| text.contains(char::is_control)) {
+            return Some("a target or the reason of its yank has control characters".to_owned());
         }
         self.parsed_signatures().err().map(|error| error.to_string())
     }

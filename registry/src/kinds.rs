@@ -69,6 +69,9 @@ fn has_credentials(location: &Location<'_>) -> bool {
     if ["file", "sqlite"].contains(&location.scheme) {
         return false;
     }
+    if location.rest.contains("password=") {
+        return true;
+    }
     let authority = location.rest.trim_start_matches('/').split('/').next().unwrap_or_default();
     let user = authority.rsplit_once('@').map(|(user, _)| user);
     user.is_some_and(|user| user.contains(':') || !location.scheme.starts_with("postgres"))
@@ -90,6 +93,8 @@ mod tests {
         for (address, message) in [
             ("gopher://bob:secret@host/x", "nothing here speaks `gopher`"),
             ("postgres://bob:secret@host/x", "credentials have no place"),
+            ("postgres://host/x?user=bob&password=secret", "credentials have no place"),
+            ("s3://key:secret@bucket/x", "credentials have no place"),
             ("file:", "names no place"),
         ] {
             let Err(error) = open(address).await else { panic!("{address} opened") };

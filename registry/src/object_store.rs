@@ -22,6 +22,9 @@ use tokio::io::AsyncReadExt;
 /// Longest time that one request is repeated.
 const RETRIED: Duration = Duration::from_secs(30);
 
+/// Longest time to send one part of an upload.
+const PART: Duration = Duration::from_secs(300);
+
 /// Parts of an upload on their way at once.
 const PARTS: usize = 4;
 
@@ -31,17 +34,20 @@ pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registr
         let place = location.rest.trim_start_matches('/');
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
         let endpoint = std::env::var("AWS_ENDPOINT").or_else(|_| std::env::var("AWS_ENDPOINT_URL"));
-        let client = ClientOptions::new().with_connect_timeout(CONNECT).with_read_timeout(SILENCE);
-        let retry = RetryConfig { max_retries: 5, retry_timeout: RETRIED, ..RetryConfig::default() };
-        let store = AmazonS3Builder::from_env()
-            .with_bucket_name(bucket)
-            .with_client_options(client.with_timeout_disabled())
-            .with_allow_http(endpoint.is_ok_and(|endpoint| endpoint.starts_with("http:")))
-            .with_retry(retry)
-            .build()
-            .map_err(|error| location.bad(error.to_string()))?;
+        let allows_http = endpoint.is_ok_and(|endpoint| endpoint.starts_with("http:"));
+        let build = |client: ClientOptions| {
+            let retry = RetryConfig { max_retries: 5, retry_timeout: RETRIED, ..RetryConfig::default() };
+            let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
+            // After the options, which it is one of.
+            let builder = builder.with_client_options(client.with_connect_timeout(CONNECT));
+            let built = builder.with_allow_http(allows_http).build();
+            built.map_err(|error| location.bad(error.to_string()))
+        };
+        let store = build(ClientOptions::new().with_timeout_disabled().with_read_timeout(SILENCE))?;
+        // The client counts the time to send as silence.
+        let uploads = build(ClientOptions::new().with_timeout(PART).with_read_timeout(PART))?;
         let root = Place::parse(prefix).map_err(|error| location.bad(error.to_string()))?;
-        Ok(Arc::new(FileRegistry(Bucket { address: location.address.to_owned(), root, store }))
+        Ok(Arc::new(FileRegistry(Bucket { address: location.address.to_owned(), root, store, uploads }))
             as Arc<dyn Registry>)
     })
 }
@@ -51,6 +57,7 @@ struct Bucket {
     address: String,
     root: Place,
     store: AmazonS3,
+    uploads: AmazonS3,
 }
 
 impl Bucket {
@@ -70,7 +77,7 @@ impl Bucket {
     }
 
     async fn write(&self, place: &Place, file: &Path) -> Result<(), Error> {
-        let upload = self.store.put_multipart(place).await.map_err(|error| self.failed(error))?;
+        let upload = self.uploads.put_multipart(place).await.map_err(|error| self.failed(error))?;
         let mut upload = WriteMultipart::new(upload);
         let mut reader = tokio::fs::File::open(file).await.map_err(|source| file_error(file, source))?;
         let mut buffer = vec![0; CHUNK];
@@ -79,7 +86,11 @@ impl Bucket {
             if n == 0 {
                 break;
             }
-            upload.wait_for_capacity(PARTS).await.map_err(|error| self.failed(error))?;
+            if let Err(error) = upload.wait_for_capacity(PARTS).await {
+                // What was sent is paid for until it is given up.
+                let _ = upload.abort().await;
+                return Err(self.failed(error));
+            }
             upload.write(&buffer[..n]);
         }
         upload.finish().await.map_err(|error| self.failed(error))?;

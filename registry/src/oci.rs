@@ -20,10 +20,11 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use semver::Version;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The kind of artifact that a release is.
 const ARTIFACT: &str = "application/vnd.longshore.package.v1";
@@ -38,13 +39,16 @@ const RELEASE: &str = "application/vnd.longshore.release.v1+json";
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// Most tags of a package.
-const MAX_TAGS: usize = 4096;
+const MAX_TAGS: usize = 20_000;
 
 /// Most repositories of a registry.
 const MAX_NAMES: usize = 100_000;
 
 /// Tags or names of one answer.
 const PAGE: usize = 500;
+
+/// Longest time to send an archive.
+const UPLOAD: Duration = Duration::from_secs(15 * 60);
 
 /// Releases whose entries are read at once.
 const AT_ONCE: usize = 8;
@@ -55,23 +59,30 @@ pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registr
         let place = location.rest.trim_start_matches('/').trim_end_matches('/');
         let (host, prefix) = place.split_once('/').unwrap_or((place, ""));
         let plain = location.scheme == "oci+http";
-        let config = ClientConfig {
-            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
-            connect_timeout: Some(CONNECT),
-            read_timeout: Some(SILENCE),
-            ..ClientConfig::default()
+        let client = |read_timeout: Duration| {
+            let config = ClientConfig {
+                protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
+                connect_timeout: Some(CONNECT),
+                read_timeout: Some(read_timeout),
+                // Some registries take nothing else.
+                use_monolithic_push: true,
+                ..ClientConfig::default()
+            };
+            Client::try_from(config).map_err(|error| location.bad(error.to_string()))
         };
-        let client = Client::try_from(config).map_err(|error| location.bad(error.to_string()))?;
-        let (auth, name) = (auth_of(host).await?, host.to_owned());
+        // The client counts the time to send as silence.
+        let (client, uploads) = (client(SILENCE)?, client(UPLOAD)?);
+        let (auth, name) = (auth_of(host, !plain).await?, host.to_owned());
         client.store_auth_if_needed(host, &auth).await;
+        uploads.store_auth_if_needed(host, &auth).await;
         let (address, prefix) = (location.address.to_owned(), prefix.to_owned());
-        Ok(Arc::new(Oci { address, host: name, prefix, client, auth }) as Arc<dyn Registry>)
+        Ok(Arc::new(Oci { address, host: name, prefix, client, uploads, auth }) as Arc<dyn Registry>)
     })
 }
 
 /// The credentials for a host: of the environment, of netrc, or as `docker login` keeps them.
-async fn auth_of(host: &str) -> Result<RegistryAuth, Error> {
-    match Credentials::of_host(host.split(':').next().unwrap_or(host))? {
+async fn auth_of(host: &str, is_private: bool) -> Result<RegistryAuth, Error> {
+    match Credentials::of_host(host.split(':').next().unwrap_or(host), is_private)? {
         Credentials::Token(token) => return Ok(RegistryAuth::Bearer(token)),
         Credentials::Password(user, password) => return Ok(RegistryAuth::Basic(user, password)),
         Credentials::None => {}
@@ -81,7 +92,13 @@ async fn auth_of(host: &str) -> Result<RegistryAuth, Error> {
         use docker_credential::{CredentialRetrievalError as Missing, DockerCredential, get_credential};
         match get_credential(&host) {
             Ok(DockerCredential::UsernamePassword(user, password)) => Ok(RegistryAuth::Basic(user, password)),
-            Ok(DockerCredential::IdentityToken(token)) => Ok(RegistryAuth::Bearer(token)),
+            Ok(DockerCredential::IdentityToken(_)) => Err(Error::Credentials {
+                place: "the configuration of docker (an identity token, which is not supported)".to_owned(),
+            }),
+            // A store of secrets that has none for this host.
+            Err(Missing::HelperFailure { stdout, .. }) if stdout.contains("not found") => {
+                Ok(RegistryAuth::Anonymous)
+            }
             Err(Missing::ConfigNotFound | Missing::NoCredentialConfigured | Missing::ConfigReadError) => {
                 Ok(RegistryAuth::Anonymous)
             }
@@ -98,6 +115,8 @@ struct Oci {
     host: String,
     prefix: String,
     client: Client,
+    /// For what takes long to send.
+    uploads: Client,
     auth: RegistryAuth,
 }
 
@@ -116,6 +135,11 @@ impl Tag {
     }
 }
 
+/// True of a package that can have a repository: those are in lower case.
+fn is_repository(name: &PackageName) -> bool {
+    is_package_name(name.as_str()) && !name.as_str().contains(|c: char| c.is_ascii_uppercase())
+}
+
 /// The tag of a build for a content hash: too long for a channel.
 fn prebuilt_tag(content: &Digest) -> String {
     format!("src-{content}")
@@ -126,11 +150,11 @@ fn tag_of(version: &Version) -> String {
 }
 
 impl Oci {
-    /// A tag of the repository of a package. Repositories are in lower case, and so two names may stand for one: the config
-    /// tells them apart.
+    /// A tag of the repository of a package.
     fn reference(&self, name: &PackageName, tag: String) -> Reference {
-        let name = name.as_str().to_ascii_lowercase();
-        let repository = if self.prefix.is_empty() { name } else { format!("{}/{name}", self.prefix) };
+        let name = name.as_str();
+        let repository =
+            if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) };
         Reference::with_tag(self.host.clone(), repository, tag)
     }
 
@@ -150,29 +174,30 @@ impl Oci {
             {
                 denied("these credentials may not")
             }
-            _ => Error::Unreachable { registry, source: error.into() },
+            _ => Error::Unreachable { registry, source: plain(error) },
         }
     }
 
-    /// The tags of a package; none when it has no repository.
-    async fn tags(&self, name: &PackageName) -> Result<Vec<String>, Error> {
+    /// The tags of a package; none when it has no repository. Registries send fewer than they are asked for, or all at once:
+    /// the last page is the one that brings nothing new.
+    async fn tags(&self, name: &PackageName) -> Result<BTreeSet<String>, Error> {
         let reference = self.reference(name, "latest".to_owned());
-        let mut tags: Vec<String> = Vec::new();
+        let (mut tags, mut last) = (BTreeSet::new(), None::<String>);
         loop {
-            let page =
-                self.client.list_tags(&reference, &self.auth, Some(PAGE), tags.last().map(String::as_str));
-            let page = match page.await {
+            let page = self.client.list_tags(&reference, &self.auth, Some(PAGE), last.as_deref()).await;
+            let page = match page {
                 Ok(page) => page.tags,
-                Err(error) if is_missing(&error) => return Ok(tags),
+                Err(error) if is_missing(&error) && last.is_none() => return Ok(tags),
                 Err(error) => return Err(self.failed(error)),
             };
-            let whole = page.len() < PAGE || page.first() == tags.first();
-            tags.extend(page.into_iter().filter(|tag| !tag.is_empty()));
+            let before = tags.len();
+            last = page.last().cloned();
+            tags.extend(page);
             if tags.len() > MAX_TAGS {
                 let message = format!("it has more than {MAX_TAGS} tags");
                 return Err(Error::Index { registry: self.address.clone(), name: name.clone(), message });
             }
-            if whole {
+            if tags.len() == before {
                 return Ok(tags);
             }
         }
@@ -219,7 +244,7 @@ impl Oci {
     }
 
     async fn load_index(&self, name: &PackageName) -> Result<Option<Index>, Error> {
-        if !is_package_name(name.as_str()) {
+        if !is_repository(name) {
             return Ok(None);
         }
         let tags = self.tags(name).await?;
@@ -232,16 +257,23 @@ impl Oci {
             Ok::<_, Error>((tag, self.release(name, text).await?))
         });
         let found: Vec<_> = found.buffer_unordered(AT_ONCE).try_collect().await?;
-        let (mut releases, mut channels) = (Vec::new(), BTreeMap::new());
+        let (mut releases, mut promoted, mut channels) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (tag, release) in found {
             match (tag, release) {
                 (Tag::Release(version), Some((release, _))) if release.version == version => {
                     releases.push(release)
                 }
                 (Tag::Channel(channel), Some((release, _))) => {
-                    channels.insert(channel, release.version);
+                    channels.insert(channel, release.version.clone());
+                    promoted.push(release);
                 }
                 _ => {}
+            }
+        }
+        // One that was published while the tags were read, or whose own tag was deleted.
+        for release in promoted {
+            if releases.iter().all(|known: &Release| known.version != release.version) {
+                releases.push(release);
             }
         }
         if releases.is_empty() {
@@ -280,6 +312,14 @@ impl Oci {
         pushed.map(drop).map_err(|error| self.failed(error))
     }
 
+    fn check_name(&self, name: &PackageName) -> Result<(), Error> {
+        if is_repository(name) {
+            return Ok(());
+        }
+        let message = "names in registries of containers have no capital letters".to_owned();
+        Err(Error::Edit { name: name.clone(), message })
+    }
+
     async fn authorize(&self, reference: &Reference, operation: RegistryOperation) -> Result<(), Error> {
         let done = self.client.auth(reference, &self.auth, operation).await;
         done.map(drop).map_err(|error| self.failed(error))
@@ -297,12 +337,12 @@ impl Oci {
 
     async fn names_below(&self) -> Result<Vec<PackageName>, Error> {
         let reference = Reference::with_tag(self.host.clone(), "any".to_owned(), "latest".to_owned());
-        let (mut repositories, mut names): (Vec<String>, Vec<PackageName>) = (Vec::new(), Vec::new());
+        let (mut repositories, mut last) = (BTreeSet::new(), None::<String>);
         loop {
-            let last = repositories.last().map(String::as_str);
-            let page = self.client.catalog(&reference, &self.auth, Some(PAGE), last).await;
+            let page = self.client.catalog(&reference, &self.auth, Some(PAGE), last.as_deref()).await;
             let page = page.map_err(|error| self.failed(error))?.repositories;
-            let whole = page.len() < PAGE || page.first() == repositories.first();
+            let before = repositories.len();
+            last = page.last().cloned();
             repositories.extend(page);
             if repositories.len() > MAX_NAMES {
                 let message = format!("the registry has more than {MAX_NAMES} repositories");
@@ -312,10 +352,11 @@ impl Oci {
                     message,
                 });
             }
-            if whole {
+            if repositories.len() == before {
                 break;
             }
         }
+        let mut names: Vec<PackageName> = Vec::new();
         for repository in repositories {
             let below = if self.prefix.is_empty() {
                 Some(repository.as_str())
@@ -339,6 +380,20 @@ struct Entry {
 
 fn layer_digest(release: &Release) -> String {
     format!("sha256:{}", release.sha256)
+}
+
+/// An error without addresses, which may have secrets after redirects, and without bodies.
+fn plain(error: OciError) -> Cause {
+    match error {
+        OciError::ServerError { code, .. } => format!("it answers {code}").into(),
+        OciError::RegistryError { envelope, .. } => {
+            let codes: Vec<String> =
+                envelope.errors.iter().map(|error| format!("{:?}", error.code)).collect();
+            format!("it answers {}", codes.join(", ")).into()
+        }
+        OciError::RequestError(error) => error.without_url().into(),
+        other => other.into(),
+    }
 }
 
 fn is_missing(error: &OciError) -> bool {
@@ -405,20 +460,23 @@ impl Registry for Oci {
 
     fn upload<'a>(&'a self, name: &'a PackageName, release: &'a Release, file: &'a Path) -> Answer<'a, ()> {
         Box::pin(async move {
+            self.check_name(name)?;
             let reference = self.reference(name, tag_of(&release.version));
-            self.authorize(&reference, RegistryOperation::Push).await?;
+            let authorized = self.uploads.auth(&reference, &self.auth, RegistryOperation::Push).await;
+            authorized.map_err(|error| self.failed(error))?;
             let path = file.to_owned();
             let open = blocking(move || File::open(&path).map_err(|source| file_error(&path, source)));
             let chunks = body(open.await?, 0..release.bytes).chunks;
             let chunks = chunks.map_err(|error| OciError::GenericError(Some(error.to_string())));
             let digest = layer_digest(release);
-            let pushed = self.client.push_blob_stream(&reference, chunks, &digest, Some(release.bytes));
+            let pushed = self.uploads.push_blob_stream(&reference, chunks, &digest, Some(release.bytes));
             pushed.await.map(drop).map_err(|error| self.failed(error))
         })
     }
 
     fn edit<'a>(&'a self, name: &'a PackageName, edit: Edit) -> Answer<'a, Index> {
         Box::pin(async move {
+            self.check_name(name)?;
             let mut index = match self.load_index(name).await? {
                 Some(index) => index,
                 None if matches!(edit, Edit::Release(_)) => Index::new(name.clone()),

@@ -10,6 +10,19 @@ use longshore_package::{Archive, ArchiveLimits, PackageName};
 use semver::Version;
 use std::path::Path;
 
+impl Release {
+    /// Its signatures that an archive of it has not inside.
+    ///
+    /// # Errors
+    /// [`Error::Package`].
+    pub fn signatures_beside(&self, archive: &Path) -> Result<Vec<Signature>, Error> {
+        let inside = Archive::open(archive, ArchiveLimits::default())?.signatures()?;
+        let mut beside = self.parsed_signatures()?;
+        beside.retain(|signature| inside.iter().all(|other| !other.is_of_same_key(signature)));
+        Ok(beside)
+    }
+}
+
 /// The result of publishing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {

@@ -73,7 +73,8 @@ impl Location<'_> {
     pub fn bad(&self, message: String) -> Error {
         let address = match self.rest.rsplit_once('@') {
             Some((_, place)) => format!("{}://..@{place}", self.scheme),
-            None => self.address.to_owned(),
+            // A password may stand in the query of a database.
+            None => self.address.split('?').next().unwrap_or_default().to_owned(),
         };
         Error::Address { address, message, known: Vec::new() }
     }

@@ -4,9 +4,13 @@ use crate::error::Error;
 use crate::events::{EventKind, EventRow, Subject};
 use crate::open::Store;
 use crate::row::{NullableDigest, read_rows};
+use crate::text::clip;
 use longshore_workflow::names::{Digest, PackageName};
 use serde::Serialize;
 use sqlx::FromRow;
+
+/// Longest message of a failure, in bytes.
+const MAX_MESSAGE: usize = 2048;
 
 /// A package that the host follows: it asks the registry for a release, and stays at the one that it took in last.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
@@ -115,8 +119,10 @@ impl FollowedPackage {
     pub async fn failed(&self, store: &Store, code: &str, message: &str, now: i64) -> Result<(), Error> {
         let sql = "UPDATE followed_packages SET checked_at = $1, code = $2, message = $3 \
                    WHERE name = $4 AND requirement = $5 AND registry = $6";
+        // A registry is a stranger.
+        let message = clip(message.to_owned(), MAX_MESSAGE);
         let mut tx = store.begin().await?;
-        let query = sqlx::query(sql).bind(now).bind(code).bind(message);
+        let query = sqlx::query(sql).bind(now).bind(code).bind(message.as_str());
         let query =
             query.bind(self.name.as_str()).bind(self.requirement.as_str()).bind(self.registry.as_str());
         query.execute(&mut *tx).await.map_err(|e| Error::of("record a registry's answer", e))?;

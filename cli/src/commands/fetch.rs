@@ -25,7 +25,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let (registry, downloads) = (args.registry.open(&args.home).await?, downloads());
+    let (registry, downloads) = (args.registry.open(&args.home).await?, downloads(&args.home.home));
     let (release, fetched) = fetch(&*registry, &args.requirement, args.target.as_deref(), &downloads).await?;
     let name = &args.requirement.name;
     let file = args.out.join(format!("{name}-{}.longshore", release.version));

@@ -5,7 +5,7 @@ use crate::output::{ExitStatus, Printer};
 use crate::registry::{downloads, open_at, tidy};
 use anyhow::Context;
 use longshore_package::PackageName;
-use longshore_registry::{Downloads, Registry, Release, Requirement, Want, copy, write_bundle};
+use longshore_registry::{Downloads, Error, Registry, Release, Requirement, Want, copy, write_bundle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -29,17 +29,21 @@ pub(crate) struct Args {
 type Copied = (PackageName, Vec<Release>);
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
-    let (from, downloads) = (open_at(&args.from, &args.home).await?, downloads());
+    let (from, downloads) = (open_at(&args.from, &args.home).await?, downloads(&args.home.home));
     let mut requirements = args.requirements;
-    if requirements.is_empty() {
+    let lists_all = requirements.is_empty();
+    if lists_all {
         requirements =
             from.names().await?.into_iter().map(|name| Requirement { name, want: Want::Latest }).collect();
     }
     let path = PathBuf::from(args.to.strip_prefix("file:").unwrap_or(&args.to));
     let is_bundle = !args.to.contains("://") && path.extension().is_some_and(|extension| extension == BUNDLE);
     let (copied, bytes) = match is_bundle.then_some(path) {
-        Some(file) => into_bundle(&*from, file, &requirements, &downloads).await?,
-        None => all(&*from, &*open_at(&args.to, &args.home).await?, &requirements, &downloads).await?,
+        Some(file) => into_bundle(&*from, file, (&requirements, lists_all), &downloads).await?,
+        None => {
+            all(&*from, &*open_at(&args.to, &args.home).await?, (&requirements, lists_all), &downloads)
+                .await?
+        }
     };
     tidy(&downloads);
     let documents: Vec<Value> = copied
@@ -67,12 +71,16 @@ fn count(n: usize, thing: &str) -> String {
 async fn all(
     from: &dyn Registry,
     to: &dyn Registry,
-    requirements: &[Requirement],
+    (requirements, lists_all): (&[Requirement], bool),
     downloads: &Downloads,
 ) -> anyhow::Result<(Vec<Copied>, u64)> {
     let (mut copied, mut bytes) = (Vec::new(), 0);
     for requirement in requirements {
-        let (releases, downloaded) = copy(from, to, requirement, downloads).await?;
+        let (releases, downloaded) = match copy(from, to, requirement, downloads).await {
+            // Other things than packages share registries of containers.
+            Err(Error::NoPackage { .. }) if lists_all => continue,
+            copied => copied?,
+        };
         bytes += downloaded;
         copied.push((requirement.name.clone(), releases));
     }
@@ -83,14 +91,14 @@ async fn all(
 async fn into_bundle(
     from: &dyn Registry,
     file: PathBuf,
-    requirements: &[Requirement],
+    (requirements, lists_all): (&[Requirement], bool),
     downloads: &Downloads,
 ) -> anyhow::Result<(Vec<Copied>, u64)> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let staged = tempfile::Builder::new().prefix(".").tempdir_in(folder);
     let staged = staged.with_context(|| format!("cannot make a folder in {}", folder.display()))?;
     let to = longshore_registry::open(&staged.path().display().to_string()).await?;
-    let done = all(from, &*to, requirements, downloads).await?;
+    let done = all(from, &*to, (requirements, lists_all), downloads).await?;
     let path = staged.path().to_owned();
     tokio::task::spawn_blocking(move || write_bundle(&path, &file)).await??;
     Ok(done)

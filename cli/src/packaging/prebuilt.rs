@@ -61,7 +61,7 @@ async fn try_take(
     let Some(release) = registry.prebuilt(name, content).await? else { return Ok(None) };
     // Before anything is downloaded: the digest that is signed is the digest that arrives.
     check_signed(&release, &signers, prebuilt)?;
-    let downloads = downloads();
+    let downloads = downloads(Path::new(".longshore"));
     let fetched = fetch_release(&*registry, name, &release, Some(target), &downloads).await?;
     // The signature is over a digest, and the digest over the manifest: that is where it says what it was built from.
     let archive = Archive::open(&fetched.path, ArchiveLimits::default())?;

@@ -4,24 +4,27 @@
 //! # Guarantees
 //! - A release that is offered was checked and is in the artifact cache; a registry that is gone, or lists less than before, takes
 //!   nothing away.
-//! - A version that was taken in stands for its digest, whatever the registry says later.
-//! - Each package is asked for by itself, at most sixteen at a time.
+//! - The version that the host stays at stands for its digest, whatever the registry says later.
+//! - No package waits for the registry of another.
 
+use crate::artifact::cache::VerifiedArtifact;
 use crate::artifact::read::signature_file;
 use crate::blocking::blocking;
 use crate::error::Error;
+use crate::plan::model::{Desired, Origin};
 use crate::reconcile::notes::log_failure;
 use crate::reconcile::options::Options;
+use crate::reconcile::prepare::{cached, check_downgrade};
 use crate::reconcile::state::Reconciler;
 use crate::reconcile::take_in::take_in;
-use longshore_package::trust::Signature;
-use longshore_package::{PackageName, host_target};
+use longshore_package::trust::{MAX_SIGNATURES, Signature};
+use longshore_package::{Digest, PackageName, host_target};
 use longshore_registry::{
     Downloads, Error as RegistryError, Index, Registry, Release, Requirement, Want, fetch_release, open,
 };
 use longshore_store::{ArtifactRow, Followed, FollowedPackage, Store, error_chain};
 use semver::Version;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +34,11 @@ use tokio::task::{Id, JoinSet};
 /// The address that stands for the host's own database.
 pub const OWN_DATABASE: &str = "database";
 
-/// Packages that are asked for at the same time.
-const AT_ONCE: usize = 16;
+/// Packages that are asked for at one registry at the same time.
+const AT_ONCE: usize = 4;
+
+/// The time after which a registry that has not answered counts as one that does not.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pause after which a registry that did not answer is asked again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -59,6 +65,9 @@ pub(crate) struct Following {
     /// The packages that are being asked for, by the task that does it.
     busy: HashMap<Id, PackageName>,
     asking: JoinSet<()>,
+    /// Since when each package was followed as it was asked for last, and when that was. A database that records nothing, or a
+    /// task that panics, is no reason to ask without a pause.
+    asked: HashMap<PackageName, (i64, Duration)>,
 }
 
 struct Shared {
@@ -67,11 +76,19 @@ struct Shared {
     /// The URL of the host's database, with its password.
     database: String,
     downloads: Downloads,
-    /// Open registries, by address.
-    registries: Mutex<HashMap<String, Arc<dyn Registry>>>,
-    turns: Semaphore,
+    /// Registries by address: each has turns of its own, so that one that hangs keeps no other waiting.
+    places: Mutex<HashMap<String, Arc<Place>>>,
+    /// Digests whose copies in the artifact cache this process has checked.
+    sound: Mutex<HashSet<Digest>>,
     /// Wakes the passes.
     wake: Arc<Notify>,
+}
+
+/// A registry that is asked.
+struct Place {
+    turns: Semaphore,
+    /// None before the first question, and after one for which it has to be opened again.
+    open: Mutex<Option<Arc<dyn Registry>>>,
 }
 
 impl Following {
@@ -81,18 +98,21 @@ impl Following {
             downloads: Downloads::new(&options.downloads),
             options,
             database,
-            registries: Mutex::default(),
-            turns: Semaphore::new(AT_ONCE),
+            places: Mutex::default(),
+            sound: Mutex::default(),
             wake: Arc::clone(&reconciler.wake),
         };
         let changed = Arc::clone(&reconciler.followed_changed);
-        Self { shared: Arc::new(shared), changed, busy: HashMap::new(), asking: JoinSet::new() }
+        let (busy, asked) = (HashMap::new(), HashMap::new());
+        Self { shared: Arc::new(shared), changed, busy, asking: JoinSet::new(), asked }
     }
 
     pub(crate) async fn run(mut self) {
+        // What an earlier host downloaded and did not take in.
+        self.shared.tidy().await;
         loop {
             match FollowedPackage::all(&self.shared.store).await {
-                Ok(rows) => self.ask(rows),
+                Ok(rows) => self.ask(rows).await,
                 Err(error) => log_failure(Err(error.into())),
             }
             let clock = Arc::clone(&self.shared.options.clock);
@@ -101,6 +121,9 @@ impl Following {
                 () = self.changed.notified() => {}
                 () = clock.sleep_until(next) => {}
                 Some(asked) = self.asking.join_next_with_id() => {
+                    if let Err(error) = &asked {
+                        tracing::error!(error = error as &dyn std::error::Error, "a question to a registry failed");
+                    }
                     let id = asked.map_or_else(|error| error.id(), |(id, ())| id);
                     self.busy.remove(&id);
                 }
@@ -109,14 +132,28 @@ impl Following {
     }
 
     /// Asks for every package that is due.
-    fn ask(&mut self, rows: Vec<FollowedPackage>) {
+    async fn ask(&mut self, rows: Vec<FollowedPackage>) {
+        self.asked.retain(|name, _| rows.iter().any(|row| row.name == *name));
+        let addresses: HashSet<&str> = rows.iter().map(|row| row.registry.as_str()).collect();
+        self.shared.places.lock().await.retain(|address, _| addresses.contains(address.as_str()));
         for row in rows {
-            if self.shared.is_due(&row) && !self.busy.values().any(|busy| *busy == row.name) {
+            if self.is_due(&row) && !self.busy.values().any(|busy| *busy == row.name) {
+                let now = self.shared.options.clock.uptime();
+                self.asked.insert(row.name.clone(), (row.updated_at, now));
                 let (shared, name) = (Arc::clone(&self.shared), row.name.clone());
                 let task = self.asking.spawn(async move { shared.bring(&row).await });
                 self.busy.insert(task.id(), name);
             }
         }
+    }
+
+    fn is_due(&self, row: &FollowedPackage) -> bool {
+        let now = self.shared.options.clock.uptime();
+        let paused = match self.asked.get(&row.name) {
+            Some((since, at)) if *since == row.updated_at => now.saturating_sub(*at) >= self.shared.pause(),
+            _ => true,
+        };
+        paused && self.shared.is_due(row)
     }
 }
 
@@ -134,93 +171,164 @@ impl Shared {
 
     /// Brings the release that is wanted now, and records what came of it.
     async fn bring(&self, row: &FollowedPackage) {
-        let Ok(_turn) = self.turns.acquire().await else { return };
-        let brought = self.try_bring(row).await;
-        let now = self.options.clock.now_ms();
-        match brought {
-            Ok(release) => {
-                let recorded =
-                    row.brought(&self.store, &release.version.to_string(), &release.digest, now).await;
-                log_failure(recorded.map(drop).map_err(Error::from));
-                self.wake.notify_one();
+        let place = self.place(&row.registry).await;
+        let Ok(_turn) = place.turns.acquire().await else { return };
+        let index = self.index(row, &place);
+        tokio::pin!(index);
+        let answered = match tokio::time::timeout(PATIENCE, &mut index).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let source = format!("no answer for {} s", PATIENCE.as_secs()).into();
+                let silent = RegistryError::Unreachable { registry: row.registry.clone(), source };
+                self.failed(row, &silent.into()).await;
+                // Not given up: a folder of a server that hangs holds a thread until it answers, and has no second one.
+                index.await
             }
+        };
+        let brought = match answered {
+            Ok((registry, index)) => self.try_bring(row, &*registry, &index).await,
+            Err(error) => Err(error),
+        };
+        match brought {
+            Ok(release) => self.brought(row, &release).await,
             Err(error) => {
-                let text = error_chain(&error);
-                // Once for each new fault, as its event.
-                if row.code.as_deref() != Some(error.code()) {
-                    tracing::warn!(
-                        package = %row.name, registry = row.registry, code = error.code(), fix = error.fix(),
-                        "no release came from the registry: {text}"
-                    );
+                // Its credentials may be others the next time.
+                if ["LS0807", "LS0814"].contains(&error.code()) {
+                    *place.open.lock().await = None;
                 }
-                let failed = row.failed(&self.store, error.code(), &text, now).await;
-                log_failure(failed.map_err(Error::from));
+                self.failed(row, &error).await;
+                self.tidy().await;
             }
         }
     }
 
-    async fn try_bring(&self, row: &FollowedPackage) -> Result<Release, Error> {
-        let registry = self.registry(&row.registry).await?;
-        let text = if row.requirement.is_empty() {
-            row.name.to_string()
-        } else {
-            format!("{}@{}", row.name, row.requirement)
+    async fn brought(&self, row: &FollowedPackage, release: &Release) {
+        let now = self.options.clock.now_ms();
+        let recorded = row.brought(&self.store, &release.version.to_string(), &release.digest, now).await;
+        log_failure(recorded.map(drop).map_err(Error::from));
+        if row.digest.as_ref() != Some(&release.digest) {
+            self.wake.notify_one();
+        }
+    }
+
+    async fn failed(&self, row: &FollowedPackage, error: &Error) {
+        let text = error_chain(error);
+        // Once for each new fault, as its event.
+        if row.code.as_deref() != Some(error.code()) {
+            tracing::warn!(
+                package = %row.name, registry = row.registry, code = error.code(), fix = error.fix(),
+                "no release came from the registry: {text}"
+            );
+        }
+        let failed = row.failed(&self.store, error.code(), &text, self.options.clock.now_ms()).await;
+        log_failure(failed.map_err(Error::from));
+    }
+
+    async fn tidy(&self) {
+        let downloads = self.downloads.clone();
+        log_failure(blocking(move || Ok(downloads.keep_within(MAX_DOWNLOADS)?)).await);
+    }
+
+    async fn place(&self, address: &str) -> Arc<Place> {
+        let new = || Arc::new(Place { turns: Semaphore::new(AT_ONCE), open: Mutex::default() });
+        Arc::clone(self.places.lock().await.entry(address.to_owned()).or_insert_with(new))
+    }
+
+    /// The registry and its index of a package.
+    async fn index(&self, row: &FollowedPackage, place: &Place) -> Result<(Arc<dyn Registry>, Index), Error> {
+        let known = place.open.lock().await.clone();
+        let registry = match known {
+            Some(registry) => registry,
+            None => {
+                let address = &row.registry;
+                let registry = open(if address == OWN_DATABASE { &self.database } else { address }).await?;
+                // The file of a bundle may be another one the next time.
+                if registry.is_connected() {
+                    *place.open.lock().await = Some(Arc::clone(&registry));
+                }
+                registry
+            }
         };
-        let requirement: Requirement = text.parse()?;
         let index = registry.index(&row.name).await?;
-        let release = wanted(row, &requirement, &index)?;
+        Ok((registry, index))
+    }
+
+    async fn try_bring(
+        &self,
+        row: &FollowedPackage,
+        registry: &dyn Registry,
+        index: &Index,
+    ) -> Result<Release, Error> {
+        let release = wanted(row, index)?;
         if self.has(row, &release).await? {
             return Ok(release);
         }
-        let fetched =
-            fetch_release(&*registry, &row.name, &release, Some(&host_target()), &self.downloads).await?;
+        let target = host_target();
+        let fetched = fetch_release(registry, &row.name, &release, Some(&target), &self.downloads).await?;
         fail::fail_point!("reconciler.fetched");
-        let taken = self.take_in(&fetched.path, &release).await;
+        let artifact = self.take_in(&fetched.path, &release).await?;
+        self.check(row, &release, &artifact).await?;
         fail::fail_point!("reconciler.fetched_in");
-        if taken.is_err() {
-            let downloads = self.downloads.clone();
-            log_failure(blocking(move || Ok(downloads.keep_within(MAX_DOWNLOADS)?)).await);
-        }
-        taken.map(|()| release)
+        Ok(release)
     }
 
-    /// An open registry; one that could not be opened is opened again the next time.
-    async fn registry(&self, address: &str) -> Result<Arc<dyn Registry>, Error> {
-        if let Some(open) = self.registries.lock().await.get(address) {
-            return Ok(Arc::clone(open));
-        }
-        let opened = open(if address == OWN_DATABASE { &self.database } else { address }).await?;
-        // Opening costs nothing without a connection, and the file of a bundle may be another one the next time.
-        if opened.is_connected() {
-            self.registries.lock().await.insert(address.to_owned(), Arc::clone(&opened));
-        }
-        Ok(opened)
+    /// Refuses what a pass would refuse: a release that is recorded takes the place of one that may run.
+    async fn check(
+        &self,
+        row: &FollowedPackage,
+        release: &Release,
+        artifact: &VerifiedArtifact,
+    ) -> Result<(), Error> {
+        let package = Desired {
+            name: row.name.clone(),
+            version: release.version.to_string(),
+            digest: release.digest.clone(),
+            origin: Origin::Registry(row.registry.as_str().into()),
+            overridden_by: None,
+        };
+        check_downgrade(&package, artifact.record(), &self.options.verify, &self.store).await
     }
 
-    /// True when the digest of a release is in the artifact cache, with every signature that the index has.
+    /// True when a release is in the artifact cache, with every signature that the index has. A copy that is damaged is not; one
+    /// that may not be loaded is an error.
     async fn has(&self, row: &FollowedPackage, release: &Release) -> Result<bool, Error> {
-        let Some(artifact) = ArtifactRow::find(&self.store, &release.digest).await? else { return Ok(false) };
+        let digest = &release.digest;
+        let Some(artifact) = ArtifactRow::find(&self.store, digest).await? else { return Ok(false) };
         if artifact.name != row.name || artifact.version != release.version.to_string() {
             let (registry, name, version) = (row.registry.clone(), row.name.clone(), release.version.clone());
             let message = format!("its digest is that of {} {}", artifact.name, artifact.version);
             return Err(RegistryError::OtherBytes { registry, name, version, message }.into());
         }
-        let Some(library) = &artifact.library else { return Ok(false) };
         let known = Signature::parse_all(&artifact.signatures, "the database")?;
         let is_known = |signature: &Signature| known.iter().any(|other| other.is_of_same_key(signature));
-        let library = self.options.cache.join(release.digest.as_str()).join(library);
-        Ok(release.parsed_signatures()?.iter().all(is_known) && library.is_file())
+        if known.len() < MAX_SIGNATURES && !release.parsed_signatures()?.iter().all(is_known) {
+            return Ok(false);
+        }
+        // What runs was checked when it was loaded; once more in each process, for a copy that was damaged since.
+        if row.digest.as_ref() == Some(digest) && self.sound.lock().await.contains(digest) {
+            return Ok(artifact.library.is_some());
+        }
+        match cached(digest, &self.store, &self.options.cache, &self.options.verify).await {
+            Ok(artifact) => {
+                self.check(row, release, &artifact).await?;
+                self.sound.lock().await.insert(digest.clone());
+                Ok(true)
+            }
+            Err(Error::CacheMiss { .. } | Error::CacheChanged { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn take_in(&self, file: &Path, release: &Release) -> Result<(), Error> {
+    async fn take_in(&self, file: &Path, release: &Release) -> Result<VerifiedArtifact, Error> {
         let beside = signature_file(file);
-        let (place, signatures) = (beside.clone(), release.signatures.concat());
+        let (archive, place, release) = (file.to_owned(), beside.clone(), release.clone());
         blocking(move || {
-            let written = std::fs::write(&place, signatures);
+            let signatures = release.signatures_beside(&archive)?;
+            let written = std::fs::write(&place, Signature::armored_all(&signatures));
             written.map_err(|source| RegistryError::File { path: place, source }.into())
         })
         .await?;
-        take_in(file, &self.options, &self.store).await?;
+        let artifact = take_in(file, &self.options, &self.store).await?;
         let file = file.to_owned();
         blocking(move || {
             // Files that stay go when there are too many of them.
@@ -228,12 +336,15 @@ impl Shared {
             let _ = std::fs::remove_file(file);
             Ok(())
         })
-        .await
+        .await?;
+        Ok(artifact)
     }
 }
 
 /// The release that is wanted now, in the light of the one that was taken in last.
-fn wanted(row: &FollowedPackage, requirement: &Requirement, index: &Index) -> Result<Release, Error> {
+fn wanted(row: &FollowedPackage, index: &Index) -> Result<Release, Error> {
+    let at = if row.requirement.is_empty() { String::new() } else { format!("@{}", row.requirement) };
+    let requirement: Requirement = format!("{}{at}", row.name).parse().map_err(Error::Registry)?;
     let resolved = requirement.resolve(index);
     let (Ok(version), Some(digest)) = (Version::parse(&row.version), &row.digest) else {
         return Ok(resolved?.clone());

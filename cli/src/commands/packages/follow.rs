@@ -18,11 +18,7 @@ pub(super) async fn follow(
     printer: &Printer,
 ) -> anyhow::Result<ExitStatus> {
     let opened = registry.open(home).await?;
-    // The host runs in another folder: the whole path of one. Its own database it knows better.
-    let address = match registry.address()? {
-        named if named == OWN_DATABASE => named,
-        _ => opened.address().to_owned(),
-    };
+    let address = absolute(registry.address()?, opened.address());
     // What the registry will never give is refused here and now.
     let found = match opened.index(&requirement.name).await {
         Ok(index) => Some(requirement.resolve(&index)?.version.clone()),
@@ -55,6 +51,20 @@ pub(super) async fn follow(
         format!("{text}: followed in {}{now}; its host carries that out within seconds\n", row.registry)
     })?;
     Ok(ExitStatus::Done)
+}
+
+/// An address that means the same in the folder of the host.
+fn absolute(named: String, opened: &str) -> String {
+    if named == OWN_DATABASE || named.contains("://") || named.starts_with("sqlite:/") {
+        return named;
+    }
+    match named.strip_prefix("sqlite:") {
+        // The database is one by its whole path once it is open.
+        Some(path) => {
+            std::path::absolute(path).map_or(named.clone(), |path| format!("sqlite:{}", path.display()))
+        }
+        None => opened.to_owned(),
+    }
 }
 
 pub(super) async fn unfollow(
