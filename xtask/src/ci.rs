@@ -140,6 +140,7 @@ fn tests(root: &Path) -> anyhow::Result<()> {
             ("LONGSHORE_REQUIRE_POSTGRES", "1"),
             ("LONGSHORE_REQUIRE_NATS", "1"),
             ("LONGSHORE_REQUIRE_REGISTRIES", "1"),
+            ("LONGSHORE_REQUIRE_BUILD_SYSTEMS", "1"),
         ],
     )
 }

@@ -1,7 +1,7 @@
 //! `longshore build`.
 
 use crate::output::{ExitStatus, Printer};
-use crate::packaging::{BuildOptions, build, content};
+use crate::packaging::{BuildOptions, BuildSystem, build, content, emit};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -22,12 +22,20 @@ pub(crate) struct Args {
     /// Print the content hash of the crate, by which such a build is found, and build nothing
     #[arg(long)]
     content_hash: bool,
-    /// Where to put the package file; the crate's target folder by default
+    /// Print a file by which another build system builds and stages the package, and build nothing
+    #[arg(long, value_name = "SYSTEM", conflicts_with_all = ["content_hash", "targets", "out", "release"])]
+    emit: Option<BuildSystem>,
+    /// The folder for the package file, or the file itself (NAME.longshore); the crate's target folder by default
     #[arg(short, long)]
     out: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: Args, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    if let Some(system) = args.emit {
+        let text = emit(&args.path, system)?;
+        printer.print(&json!({ "text": text }), || text.clone())?;
+        return Ok(ExitStatus::Done);
+    }
     let options = BuildOptions {
         release: args.release,
         targets: args.targets,

@@ -28,7 +28,10 @@ impl Built {
     }
 }
 
-/// The file of a package in a folder.
-pub(super) fn place_of(folder: &Path, name: &PackageName, version: &str) -> PathBuf {
-    folder.join(format!("{name}-{version}.longshore"))
+/// The file of a package in a folder; the file itself when one is named.
+pub(super) fn place_of(out: &Path, name: &PackageName, version: &str) -> PathBuf {
+    if out.extension().is_some_and(|ending| ending == "longshore") && !out.is_dir() {
+        return out.to_owned();
+    }
+    out.join(format!("{name}-{version}.longshore"))
 }

@@ -5,6 +5,7 @@ mod built;
 mod calls;
 mod cargo;
 mod content_hash;
+mod emit;
 mod find;
 mod metadata;
 mod prebuilt;
@@ -12,6 +13,7 @@ mod settings;
 mod toolchain;
 
 pub(crate) use built::Built;
+pub(crate) use emit::{BuildSystem, emit};
 pub(crate) use settings::Prebuilt;
 pub(crate) use toolchain::cargo;
 
@@ -124,7 +126,7 @@ fn build_of(library: Library, shared: &Arc<SharedFiles>) -> Build {
     Build { shared: Some(Arc::clone(shared)), ..build }
 }
 
-/// Writes an archive into a folder, under the name of its package and version.
+/// Writes an archive into a folder, under the name of its package and version, or into the file that is named.
 pub(crate) fn write(
     package: PackageSection,
     digest: Digest,
@@ -135,8 +137,11 @@ pub(crate) fn write(
     let file = place_of(folder, &name, &version);
     // What this host would not read, no host does.
     Archive::read(Cursor::new(archive), &file, ArchiveLimits::default())?;
-    let made = std::fs::create_dir_all(folder);
+    let made = file.parent().map_or(Ok(()), std::fs::create_dir_all);
     made.map_err(|source| longshore_package::Error::Write { path: file.clone(), source })?;
-    replace(&file, archive)?;
+    // A file that is what it was keeps its time: build systems and hosts go by it.
+    if !std::fs::read(&file).is_ok_and(|there| there == archive) {
+        replace(&file, archive)?;
+    }
     Ok(Built { file, name, version, digest, bytes: archive.len() as u64 })
 }
