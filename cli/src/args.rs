@@ -1,9 +1,9 @@
 //! Global flags and the commands; the arguments of each command stand beside its code.
 
 use crate::commands::{
-    abi, build, completions, db, dev, diff, explain, fetch, graphs, hosts, inspect, keygen, man, mirror, new,
-    pack, packages, plan, precompile, promote, publish, reactors, run, runs, schedules, search, serve, sign,
-    status, triggers, verify, workflows, yank,
+    abi, build, completions, db, dev, diff, doctor, explain, fetch, graphs, hosts, inspect, keygen, man,
+    mirror, new, pack, packages, plan, precompile, promote, publish, reactors, run, runs, schedules, search,
+    serve, sign, status, triggers, verify, workflows, yank,
 };
 use clap::{Parser, Subcommand};
 
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Dev(dev::Args),
     /// Keep a host running on directories of packages
     Serve(serve::Args),
+    /// Check what a crate or a host needs, and say what to mend
+    Doctor(doctor::Args),
     /// Show at a glance whether everything works: hosts, packages, problems
     Status(status::Args),
     /// List hosts: those that run, stopped, or died

@@ -2,9 +2,9 @@
 
 use crate::args::Command;
 use crate::commands::{
-    abi, build, completions, db, dev, diff, explain, fetch, graphs, hosts, inspect, keygen, man, mirror, new,
-    pack, packages, plan, precompile, promote, publish, reactors, run, runs, schedules, search, serve, sign,
-    status, triggers, verify, workflows, yank,
+    abi, build, completions, db, dev, diff, doctor, explain, fetch, graphs, hosts, inspect, keygen, man,
+    mirror, new, pack, packages, plan, precompile, promote, publish, reactors, run, runs, schedules, search,
+    serve, sign, status, triggers, verify, workflows, yank,
 };
 use crate::output::{ExitStatus, Printer};
 
@@ -27,6 +27,7 @@ pub(crate) async fn dispatch(command: Command, printer: &Printer) -> anyhow::Res
         Command::Run(args) => run::run(args, printer).await,
         Command::Dev(args) => dev::run(args, printer).await,
         Command::Serve(args) => serve::run(args, printer).await,
+        Command::Doctor(args) => doctor::run(args, printer).await,
         Command::Status(args) => status::run(args, printer).await,
         Command::Hosts(args) => hosts::run(args, printer).await,
         Command::Packages(args) => packages::run(args, printer).await,

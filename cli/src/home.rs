@@ -82,6 +82,11 @@ impl Home {
         self.home.join("longshore.db")
     }
 
+    /// True when a database is named, or lies in the home.
+    pub(crate) fn has_file(&self) -> bool {
+        self.database().is_some() || self.file().is_file()
+    }
+
     /// The trust policy of this home.
     pub(crate) fn trust_file(&self) -> PathBuf {
         self.home.join(TRUST_FILE)

@@ -241,3 +241,75 @@ fn a_cargo_that_is_not_there_is_said() {
     let ended = Ended::of(&command.env("CARGO", "/nowhere/cargo").output().expect("starts"));
     assert_eq!(ended.error_code(), "LS0703", "{}", ended.stdout);
 }
+
+/// The commands of the file by which a forge publishes a new crate, in its order.
+fn ci_commands(folder: &Path, target: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join(".github/workflows/package.yml")).expect("reads");
+    let runs = text.lines().filter_map(|line| line.trim_start().strip_prefix("- run: "));
+    // What it installs is here.
+    let own = runs.filter(|run| !run.starts_with("cargo install"));
+    // An optimised build takes minutes and shows nothing more.
+    own.map(|run| run.replace("${{ matrix.target }}", target).replace(" --release", "")).collect()
+}
+
+#[test]
+fn the_file_for_a_forge_tests_builds_packs_signs_and_publishes() {
+    let longshore = Longshore::new();
+    let here = longshore.home.path();
+    assert_eq!(longshore.run(&["new", "forged"]).code, Some(0));
+    let folder = here.join("forged");
+    lock(&folder);
+    assert_eq!(longshore.run(&["keygen", "secret"]).code, Some(0));
+    std::fs::create_dir(here.join("registry")).expect("makes");
+    let commands = ci_commands(&folder, "x86_64-unknown-linux-gnu");
+    assert_eq!(commands.len(), 7, "{commands:?}");
+    let program = longshore.program.parent().expect("a folder");
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").expect("a path"));
+    for line in commands {
+        let mut command = Command::new("bash");
+        command.args(["-ec", &line]).current_dir(&folder).env("PATH", &path);
+        command.envs(longshore_testing::throwaway_build()).env("LONGSHORE_HOME", here);
+        command.env("LONGSHORE_REGISTRY", here.join("registry"));
+        command.env("LONGSHORE_KEY", std::fs::read_to_string(here.join("secret")).expect("reads"));
+        let ended = Ended::of(&command.output().expect("starts"));
+        assert_eq!(ended.code, Some(0), "{line}: {}{}", ended.stdout, ended.stderr);
+    }
+    assert!(!folder.join("key").exists());
+    let published =
+        longshore.run(&["search", "forged", "--releases", "--registry", "registry", "--json"]).json();
+    assert_eq!(published["releases"][0]["signatures"][0]["role"], "builder", "{published:#}");
+}
+
+#[test]
+fn a_doctor_says_what_a_crate_and_a_home_lack() {
+    let longshore = Longshore::new();
+    let krate = Crate::of_source("patient", &one_task("patient", "Ok(())"));
+    let look = |longshore: &Longshore| {
+        let ended = longshore.run(&["doctor", krate.path(), "--json"]);
+        let document = ended.json();
+        let faults = document["findings"].as_array().expect("findings").clone();
+        let faults = faults.into_iter().filter(|finding| finding["state"] == "fault");
+        let codes: Vec<String> =
+            faults.map(|fault| fault["code"].as_str().unwrap_or_default().to_owned()).collect();
+        assert_eq!(document["well"], codes.is_empty());
+        assert_eq!(ended.code, Some(i32::from(!codes.is_empty())), "{document:#}");
+        codes
+    };
+    assert_eq!(look(&longshore), [] as [String; 0]);
+    let write =
+        |name: &str, text: &str| std::fs::write(krate.folder.path().join(name), text).expect("writes");
+    write("longshore.toml", "[prebuilt]\nurl = \"/nowhere\"\nkeys = \"allowed\"\n");
+    assert_eq!(look(&longshore), ["LS0101", "LS0806"], "keys and registry");
+    write("longshore.toml", "nonsense = 1\n");
+    assert_eq!(look(&longshore), ["LS0721"]);
+    std::fs::remove_file(krate.folder.path().join("longshore.toml")).expect("removes");
+    write("src/lib.rs", "pub fn nothing() {}\n");
+    assert_eq!(look(&longshore), ["LS0704"]);
+    // A home without a host, and one whose trust policy does not read.
+    assert_eq!(longshore.run(&["doctor", "--json"]).fault_code(), "LS0709");
+    let file = hello().to_str().expect("UTF-8");
+    assert_eq!(longshore.run(&["packages", "add", file]).code, Some(0));
+    assert_eq!(longshore.run(&["doctor"]).code, Some(0));
+    std::fs::write(longshore.home.path().join("trust.toml"), "policy = 1").expect("writes");
+    assert_eq!(longshore.run(&["doctor", "--json"]).fault_code(), "LS0120");
+}

@@ -29,6 +29,9 @@ pub(crate) struct Args {
 
 const BUILD_RS: &str = "fn main() {\n    longshore_build::configure();\n}\n";
 
+/// The file by which a forge tests, builds, signs and publishes.
+const CI_FILE: &str = ".github/workflows/package.yml";
+
 /// The kind of a new crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -153,6 +156,8 @@ fn fill(path: &Path, name: &str, kind: Kind, checkout: &Path) -> anyhow::Result<
     write(&path.join("build.rs"), BUILD_RS)?;
     // The second one is the home of hosts that are started here.
     write(&path.join(".gitignore"), "/target\n/.longshore/\n")?;
+    let ci = include_str!("../../templates/ci/package.yml");
+    write(&path.join(CI_FILE), &ci.replace("TEMPLATE_REPOSITORY", env!("CARGO_PKG_REPOSITORY")))?;
     for (file, template) in kind.files() {
         let content =
             template.replace("TEMPLATE_IDENT", &name.replace('-', "_")).replace("TEMPLATE_NAME", name);

@@ -78,7 +78,8 @@ fn check_owner(_: &Path, _: &fs::Metadata) -> Result<(), CliError> {
 }
 
 fn private(file: &Path, text: &str) -> anyhow::Result<PrivateKey> {
-    PrivateKey::from_openssh(text).map_err(|error| fault(file, &format!("it does not read: {error}")).into())
+    PrivateKey::from_openssh(text.trim())
+        .map_err(|error| fault(file, &format!("it does not read: {error}")).into())
 }
 
 /// The key ready to sign; none when it is of a kind that is not signed with here.

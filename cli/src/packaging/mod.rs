@@ -15,7 +15,7 @@ mod toolchain;
 pub(crate) use built::Built;
 pub(crate) use emit::{BuildSystem, emit};
 pub(crate) use settings::Prebuilt;
-pub(crate) use toolchain::cargo;
+pub(crate) use toolchain::{cargo, tools};
 
 use crate::error::CliError;
 use crate::replace::replace;
@@ -23,6 +23,7 @@ use assets::assets;
 use built::place_of;
 use calls::calls_package;
 use cargo::{Build as CargoBuild, Library, check_crate, target_of};
+use cargo_metadata::Package;
 use content_hash::content_hash;
 use find::{Found, find_package};
 use longshore_package::{
@@ -58,13 +59,8 @@ pub(crate) fn is_crate(path: &Path) -> bool {
 /// Builds the crate in a folder into a package file, or takes what was built before.
 pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built> {
     let found = find_package(path)?;
+    check_found(&found)?;
     let Found { package, settings, target_directory, .. } = &found;
-    check_crate(package)?;
-    check_metadata(package)?;
-    check_leftovers(package)?;
-    if !calls_package(package) {
-        return Err(CliError::NoPackageCall { name: package.name.to_string() }.into());
-    }
     let folder = options.out.clone().unwrap_or_else(|| target_directory.join("longshore"));
     let Options { verbose, use_prebuilt } = consumer_options(&std::env::current_dir()?)?;
     if let Some(prebuilt) = settings.prebuilt.as_ref().filter(|_| options.prebuilt && use_prebuilt)
@@ -95,6 +91,23 @@ pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built
     }
     let (manifest, digest, archive) = join(&builds)?;
     write(manifest.package, digest, &archive, &folder)
+}
+
+/// Checks what shows of a crate before anything is built.
+pub(crate) fn check(path: &Path) -> anyhow::Result<Package> {
+    let found = find_package(path)?;
+    check_found(&found)?;
+    Ok(found.package)
+}
+
+fn check_found(Found { package, .. }: &Found) -> anyhow::Result<()> {
+    check_crate(package)?;
+    check_metadata(package)?;
+    check_leftovers(package)?;
+    if calls_package(package) {
+        return Ok(());
+    }
+    Err(CliError::NoPackageCall { name: package.name.to_string() }.into())
 }
 
 /// The content hash of a crate, and the target that it is for.

@@ -35,6 +35,31 @@ pub(crate) fn cargo() -> Result<PathBuf, CliError> {
     find(&folders, "cargo").ok_or(CliError::NoCargo { looked_in: folders })
 }
 
+/// The tools of a build.
+pub(crate) struct Tools {
+    pub(crate) cargo: PathBuf,
+    /// Other programs of that name that come later on the `PATH`, and are another file.
+    pub(crate) shadowed: Vec<PathBuf>,
+    /// What the compiler says of itself in one line.
+    pub(crate) compiler: Option<String>,
+    /// The linker of this machine, when it is not there.
+    pub(crate) missing_linker: Option<&'static str>,
+}
+
+/// The tools that a build in a folder uses.
+pub(crate) fn tools(folder: &Path) -> anyhow::Result<Tools> {
+    let cargo = cargo()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let real = |file: &Path| file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let mut shadowed: Vec<PathBuf> = folders.iter().map(|folder| folder.join("cargo")).collect();
+    shadowed.retain(|file| file.is_file() && real(file) != real(&cargo));
+    let said = compiler(Toolchain { folder, name: None });
+    let compiler = said.and_then(|said| said.lines().next().map(str::to_owned));
+    let missing_linker = (cfg!(unix) && find(&folders, "cc").is_none()).then_some("cc");
+    Ok(Tools { cargo, shadowed, compiler, missing_linker })
+}
+
 /// A program in the first of these folders that has it.
 fn find(folders: &[PathBuf], program: &str) -> Option<PathBuf> {
     folders.iter().map(|folder| folder.join(format!("{program}{EXE_SUFFIX}"))).find(|file| file.is_file())

@@ -74,6 +74,14 @@ impl Ended {
     }
 
     /// The code of the error in the JSON document.
+    /// The code of the first fault that a doctor found.
+    pub fn fault_code(&self) -> String {
+        let document = self.json();
+        let findings = document["findings"].as_array().cloned().unwrap_or_default();
+        let fault = findings.into_iter().find(|finding| finding["state"] == "fault");
+        fault.and_then(|fault| fault["code"].as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
     pub fn error_code(&self) -> String {
         let json = self.json();
         json["error"]["code"].as_str().unwrap_or_else(|| panic!("no error in {json}")).to_owned()
