@@ -35,7 +35,7 @@ pub fn every_morning() {}
 pub async fn new_file() -> Result<TriggerResult, TriggerError> {
     let Some(file) = first_file(Path::new(INBOX)) else { return Ok(TriggerResult::Skip) };
     let mut context = Context::new();
-    context.insert("file", file.into())?;
+    context.insert_as("file", file)?;
     Ok(TriggerResult::Fire(Some(context)))
 }
 

@@ -20,10 +20,10 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use semver::Version;
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The kind of artifact that a release is.
@@ -76,7 +76,8 @@ pub(crate) fn open<'a>(location: &'a Location<'a>) -> Answer<'a, Arc<dyn Registr
         client.store_auth_if_needed(host, &auth).await;
         uploads.store_auth_if_needed(host, &auth).await;
         let (address, prefix) = (location.address.to_owned(), prefix.to_owned());
-        Ok(Arc::new(Oci { address, host: name, prefix, client, uploads, auth }) as Arc<dyn Registry>)
+        Ok(Arc::new(Oci { address, host: name, prefix, client, uploads, auth, known: Mutex::default() })
+            as Arc<dyn Registry>)
     })
 }
 
@@ -118,7 +119,12 @@ struct Oci {
     /// For what takes long to send.
     uploads: Client,
     auth: RegistryAuth,
+    /// Releases by tag, as they were read.
+    known: Mutex<HashMap<String, Known>>,
 }
+
+/// A manifest's digest, and the release that it is of.
+type Known = (String, Option<Release>);
 
 /// Meaning of a tag.
 enum Tag {
@@ -203,30 +209,54 @@ impl Oci {
         }
     }
 
-    /// The release behind a tag, with its manifest; none when it is another artifact, or of another package.
-    async fn release(
-        &self,
-        name: &PackageName,
-        tag: String,
-    ) -> Result<Option<(Release, OciImageManifest)>, Error> {
+    /// The release behind a tag; none when it is another artifact, or of another package. One that was read before is asked for by
+    /// its digest only: a host asks again and again, and registries count what is pulled.
+    async fn release(&self, name: &PackageName, tag: String) -> Result<Option<Release>, Error> {
         let reference = self.reference(name, tag);
+        let key = reference.whole();
+        let known = self.known().get(&key).cloned();
+        if let Some((digest, release)) = known
+            && self.client.fetch_manifest_digest(&reference, &self.auth).await.is_ok_and(|now| now == digest)
+        {
+            return Ok(release);
+        }
         let pulled = self.client.pull_image_manifest(&reference, &self.auth).await;
-        let (manifest, _) = match pulled {
+        let (manifest, digest) = match pulled {
             Ok(pulled) => pulled,
             Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(self.failed(error)),
         };
+        let release = self.release_of(name, &reference, &manifest).await?;
+        let mut known = self.known();
+        if known.len() >= MAX_TAGS {
+            known.clear();
+        }
+        known.insert(key, (digest, release.clone()));
+        Ok(release)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The release that a manifest is of.
+    async fn release_of(
+        &self,
+        name: &PackageName,
+        reference: &Reference,
+        manifest: &OciImageManifest,
+    ) -> Result<Option<Release>, Error> {
         let is_ours = manifest.config.media_type == RELEASE && manifest.layers.len() == 1;
         if !is_ours || u64::try_from(manifest.config.size).is_ok_and(|bytes| bytes > MAX_RELEASE) {
             return Ok(None);
         }
-        let bytes = self.config(&reference, &manifest.config).await?;
+        let bytes = self.config(reference, &manifest.config).await?;
         let entry: Entry = serde_json::from_slice(&bytes).map_err(|error| Error::Index {
             registry: self.address.clone(),
             name: name.clone(),
             message: error.to_string(),
         })?;
-        Ok((entry.name == *name).then_some((entry.release, manifest)))
+        Ok((entry.name == *name).then_some(entry.release))
     }
 
     async fn config(&self, reference: &Reference, config: &OciDescriptor) -> Result<Vec<u8>, Error> {
@@ -260,10 +290,10 @@ impl Oci {
         let (mut releases, mut promoted, mut channels) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (tag, release) in found {
             match (tag, release) {
-                (Tag::Release(version), Some((release, _))) if release.version == version => {
+                (Tag::Release(version), Some(release)) if release.version == version => {
                     releases.push(release)
                 }
-                (Tag::Channel(channel), Some((release, _))) => {
+                (Tag::Channel(channel), Some(release)) => {
                     channels.insert(channel, release.version.clone());
                     promoted.push(release);
                 }
@@ -497,9 +527,7 @@ impl Registry for Oci {
     }
 
     fn prebuilt<'a>(&'a self, name: &'a PackageName, content: &'a Digest) -> Answer<'a, Option<Release>> {
-        Box::pin(
-            async move { Ok(self.release(name, prebuilt_tag(content)).await?.map(|(release, _)| release)) },
-        )
+        Box::pin(async move { Ok(self.release(name, prebuilt_tag(content)).await?) })
     }
 
     fn put_prebuilt<'a>(

@@ -1,7 +1,7 @@
 //! Triggers: what starts a workflow.
 
 use crate::context::Context;
-use crate::error::ContextError;
+use crate::error::{ContextError, TaskError};
 use crate::handle::BoxFuture;
 use serde_json::Value;
 use std::fmt;
@@ -43,6 +43,13 @@ pub enum TriggerError {
     /// The context to start with could not be made.
     #[error("the trigger's context could not be made")]
     ContextError(#[from] ContextError),
+}
+
+impl From<TaskError> for TriggerError {
+    /// What tasks use in their bodies, such as `insert_as`, serves in a poll as well.
+    fn from(error: TaskError) -> Self {
+        Self::PollError { message: error.to_string() }
+    }
 }
 
 /// A source of starts; `#[trigger]` is the usual way to write one.

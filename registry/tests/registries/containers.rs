@@ -5,13 +5,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, Uri};
-use longshore_registry::{Edit, open};
+use longshore_registry::{Edit, Yanked, open};
 use longshore_testing::container_registry;
 use serde_json::json;
 use std::net::SocketAddr;
 
 /// How a registry answers a question for tags.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Paging {
     /// Two at once, whatever was asked for.
     Short,
@@ -81,10 +81,16 @@ async fn every_tag_is_found_however_they_are_sent() {
     }
     let promote = Edit::Promote { channel: "stable".into(), version: "1.9.0".parse().expect("a version") };
     registry.edit(&"rates".into(), promote).await.expect("promotes");
-    let expected = registry.index(&"rates".into()).await.expect("reads");
+    let mut expected = registry.index(&"rates".into()).await.expect("reads");
     assert_eq!(expected.releases.len(), 5);
     for paging in [Paging::Short, Paging::Everything] {
         let front = open(&Front::start(&address, paging).await).await.expect("opens");
+        assert_eq!(front.index(&"rates".into()).await.expect("reads"), expected);
+        // What was read before, and what was changed since.
+        assert_eq!(front.index(&"rates".into()).await.expect("reads"), expected);
+        let reason = format!("{paging:?}");
+        let (version, yanked) = ("1.0.0".parse().expect("a version"), Some(Yanked { reason }));
+        expected = registry.edit(&"rates".into(), Edit::Yank { version, yanked }).await.expect("yanks");
         assert_eq!(front.index(&"rates".into()).await.expect("reads"), expected);
     }
 }
