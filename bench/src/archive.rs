@@ -23,15 +23,20 @@ pub(crate) fn run(smoke: bool) -> anyhow::Result<Vec<Row>> {
     let rounds = if smoke { 1 } else { 20 };
     let mut archive = Archive::open(&build_small()?, ArchiveLimits::default())?;
     let (manifest, small) = (archive.manifest().clone(), archive.library(&host_target())?.bytes);
-    let large = enlarged(&small, if smoke { small.len() + 1000 } else { LARGE });
+    let large = enlarged(&small, large_size(smoke, small.len()));
     let mut rows = files(&manifest, &large, "50mb", rounds)?;
     rows.extend(files(&manifest, &small, "small", rounds)?);
     rows.extend(loops(if smoke { 1 } else { 10 })?);
     Ok(rows)
 }
 
+/// The size of a large library, which in a smoke run is little more than the small one.
+pub(crate) fn large_size(smoke: bool, small: usize) -> usize {
+    if smoke { small + 1000 } else { LARGE }
+}
+
 /// The library with bytes behind it that nothing packs.
-fn enlarged(library: &[u8], size: usize) -> Vec<u8> {
+pub(crate) fn enlarged(library: &[u8], size: usize) -> Vec<u8> {
     let mut large = library.to_vec();
     let mut rest = vec![0; size.saturating_sub(large.len())];
     rand::rng().fill_bytes(&mut rest);
@@ -65,7 +70,7 @@ fn files(manifest: &Manifest, library: &[u8], name: &str, rounds: usize) -> anyh
 }
 
 /// The median time of a deed in milliseconds, and its last result.
-fn timed<T>(rounds: usize, deed: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<(f64, T)> {
+pub(crate) fn timed<T>(rounds: usize, deed: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<(f64, T)> {
     let mut taken = Vec::new();
     let mut last = None;
     for _ in 0..rounds {

@@ -28,6 +28,7 @@ mod no_code;
 mod package;
 mod peers;
 mod process;
+mod registry;
 mod row;
 mod source;
 mod steps;
@@ -81,6 +82,8 @@ enum What {
     HostileArchive,
     /// Package files: read, checked, packed; from a changed line to a package and to a result
     Package,
+    /// A large package into registries and out of them; an index with many releases
+    Registry,
     /// A pass over ten thousand files without a change
     Source,
     /// From a changed line to the result of `longshore run`
@@ -105,6 +108,7 @@ impl What {
             Self::History => "history",
             Self::HostileArchive => "hostile-archive",
             Self::Package => "package",
+            Self::Registry => "registry",
             Self::Source => "source",
             Self::EditRun => "edit-run",
             Self::Chaos(_) => "chaos",
@@ -132,6 +136,7 @@ fn main() -> anyhow::Result<()> {
         What::History => runtime.block_on(history::run(args.smoke))?,
         What::HostileArchive => hostile::run(args.smoke)?,
         What::Package => archive::run(args.smoke)?,
+        What::Registry => registry::run(args.smoke)?,
         What::Source => runtime.block_on(source::run(args.smoke))?,
         What::EditRun => edit::run(args.smoke)?,
         What::Chaos(chaos) => runtime.block_on(chaos::run(chaos, args.smoke))?,

@@ -99,7 +99,7 @@ impl Session {
 }
 
 /// What a team does with a registry, whatever its kind.
-fn a_team_works_with(session: &Session) {
+fn work_with(session: &Session) {
     let published = ok(session.publish(0, &["--channel", "stable"])).json();
     assert_eq!(published["published"][0]["uploaded"], true);
     assert_eq!(ok(session.publish(0, &[])).json()["published"][0]["uploaded"], false);
@@ -131,24 +131,24 @@ fn a_team_works_with(session: &Session) {
 }
 
 #[test]
-fn a_folder() {
-    a_team_works_with(&Session::with_folder());
+fn a_team_works_with_a_folder() {
+    work_with(&Session::with_folder());
 }
 
 #[test]
-fn the_database_of_a_home() {
-    a_team_works_with(&Session::new("database", &[]));
+fn a_team_works_with_the_database_of_a_home() {
+    work_with(&Session::new("database", &[]));
 }
 
 #[test]
-fn a_registry_of_containers() {
+fn a_team_works_with_a_registry_of_containers() {
     let folder = tempfile::tempdir().expect("folder");
     let Some((_server, address)) = container_registry(folder.path()) else { return };
-    a_team_works_with(&Session::new(&address, &[]));
+    work_with(&Session::new(&address, &[]));
 }
 
 #[test]
-fn an_object_store() {
+fn a_team_works_with_an_object_store() {
     let Some((_server, endpoint)) = object_store() else { return };
     let host = endpoint.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host).expect("connects");
@@ -164,7 +164,7 @@ fn an_object_store() {
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_REGION", "us-east-1"),
     ];
-    a_team_works_with(&Session::new("s3://packages/team", &aws));
+    work_with(&Session::new("s3://packages/team", &aws));
 }
 
 #[test]
@@ -465,5 +465,15 @@ fn a_registry_that_hangs_keeps_no_other_waiting() {
     let host = session.longshore.spawn(SERVE, &[]);
     ok(session.run(&["packages", "follow", "rates"]));
     session.wait_until("it is loaded", || session.active() == ["1.0.0"]);
+    // A package of the registry that hangs is followed in another one from now on.
+    fs::write(session.home().join("registry/index/p0.json"), index.replace("\"rates\"", "\"p0\""))
+        .expect("writes");
+    ok(session.run(&["packages", "follow", "p0", "--registry", "registry"]));
+    let asked = || {
+        let rows = ok(session.run(&["packages", "followed", "--json"])).json()["followed"].clone();
+        rows.as_array()
+            .is_some_and(|rows| rows.iter().any(|row| row["name"] == "p0" && !row["code"].is_null()))
+    };
+    session.wait_until("the other one is asked", asked);
     assert_eq!(host.stop(), Some(0));
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// An error of a library or of the system.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a registry did not do what was asked.
+/// An error of a registry.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// What a server of files does wrong.
+/// Faults of a server of files.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     /// Breaks each archive off after so many bytes.

@@ -40,7 +40,7 @@ const CHECKS: [(&str, Check); 13] = [
 ];
 
 /// Benchmarks that run in small: what they measure works. `chaos` takes minutes to say anything: it is run before a release.
-const BENCHMARKS: [&str; 15] = [
+const BENCHMARKS: [&str; 16] = [
     "dispatch",
     "waiting",
     "steps",
@@ -54,6 +54,7 @@ const BENCHMARKS: [&str; 15] = [
     "history",
     "hostile-archive",
     "package",
+    "registry",
     "source",
     "edit-run",
 ];

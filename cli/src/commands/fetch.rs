@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Which release: NAME for the highest version, NAME@1.2.0, NAME@^1, NAME@CHANNEL
+    /// Release: NAME for the highest version, NAME@1.2.0, NAME@^1, NAME@CHANNEL
     #[arg(value_name = "NAME[@WANTED]")]
     requirement: Requirement,
     /// Refuse a release without a build for this target

@@ -24,7 +24,7 @@ pub(super) struct Settings {
     pub(super) toolchain: Option<String>,
     #[serde(default)]
     profile: BTreeMap<String, Profile>,
-    /// Where builds lie that nobody has to make again.
+    /// The registry of builds that nobody has to make again.
     pub(super) prebuilt: Option<Prebuilt>,
 }
 

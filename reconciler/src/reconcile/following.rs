@@ -62,8 +62,8 @@ pub(crate) struct Following {
     shared: Arc<Shared>,
     /// Wakes it when other packages are followed.
     changed: Arc<Notify>,
-    /// The packages that are being asked for, by the task that does it.
-    busy: HashMap<Id, PackageName>,
+    /// The packages that are being asked for, and since when they are followed as they are, by the task that does it.
+    busy: HashMap<Id, (PackageName, i64)>,
     asking: JoinSet<()>,
     /// Since when each package was followed as it was asked for last, and when that was. A database that records nothing, or a
     /// task that panics, is no reason to ask without a pause.
@@ -137,12 +137,14 @@ impl Following {
         let addresses: HashSet<&str> = rows.iter().map(|row| row.registry.as_str()).collect();
         self.shared.places.lock().await.retain(|address, _| addresses.contains(address.as_str()));
         for row in rows {
-            if self.is_due(&row) && !self.busy.values().any(|busy| *busy == row.name) {
+            // A registry that hangs stands in the way of no other that the package is followed in since.
+            let asking = (row.name.clone(), row.updated_at);
+            if self.is_due(&row) && !self.busy.values().any(|busy| *busy == asking) {
                 let now = self.shared.options.clock.uptime();
                 self.asked.insert(row.name.clone(), (row.updated_at, now));
-                let (shared, name) = (Arc::clone(&self.shared), row.name.clone());
+                let shared = Arc::clone(&self.shared);
                 let task = self.asking.spawn(async move { shared.bring(&row).await });
-                self.busy.insert(task.id(), name);
+                self.busy.insert(task.id(), asking);
             }
         }
     }

@@ -157,7 +157,7 @@ async fn an_index_that_lies_about_its_archive_is_found_out() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_who_is_there_refuses_strangers() {
+async fn a_server_that_asks_for_credentials_and_an_address_with_some_are_refusals() {
     let setup = Setup::new().await;
     setup.server.set(Faults { authorization: Some("Bearer secret"), ..Faults::default() });
     assert_eq!(setup.fetch().await.expect_err("refused").code(), "LS0807");

@@ -88,7 +88,7 @@ async fn does_what_registries_do(registry: &dyn Registry) {
 }
 
 #[tokio::test]
-async fn a_folder() {
+async fn a_folder_does_what_registries_do() {
     let folder = tempfile::tempdir().expect("folder");
     let place = folder.path().join("registry");
     let registry = open(&format!("file:{}", place.display())).await.expect("opens");
@@ -99,7 +99,7 @@ async fn a_folder() {
 }
 
 #[tokio::test]
-async fn a_database() {
+async fn a_database_does_what_registries_do() {
     let folder = tempfile::tempdir().expect("folder");
     let url = Store::file_url(&folder.path().join("shared.db"));
     Store::open(&url, Access::Owner).await.expect("makes").close().await;
@@ -107,14 +107,14 @@ async fn a_database() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_server() {
+async fn a_database_server_does_what_registries_do() {
     let url = longshore_testing::Postgres::shared().database("registry");
     Store::open(&url, Access::Owner).await.expect("makes").close().await;
     does_what_registries_do(&*open(&url).await.expect("opens")).await;
 }
 
 #[tokio::test]
-async fn a_registry_of_containers() {
+async fn a_registry_of_containers_does_what_registries_do() {
     let folder = tempfile::tempdir().expect("folder");
     let Some((_server, address)) = container_registry(folder.path()) else { return };
     let registry = open(&address).await.expect("opens");

@@ -21,7 +21,7 @@ pub(super) struct Finding {
     pub(super) message: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) code: String,
-    /// What mends it.
+    /// The way to mend it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) fix: String,
 }
@@ -46,7 +46,7 @@ impl Finding {
         Self { code, fix, ..Self::new(State::Fault, subject, causes.join(": ")) }
     }
 
-    /// What was found, or why it could not be.
+    /// A finding of something that was looked for.
     pub(super) fn of<T>(subject: &str, found: anyhow::Result<T>, message: impl FnOnce(T) -> String) -> Self {
         match found {
             Ok(found) => Self::ok(subject, message(found)),

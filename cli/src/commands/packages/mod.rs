@@ -89,7 +89,7 @@ enum Verb {
     },
     /// Take a package from a registry, and follow the version, range or channel that is wanted
     Follow {
-        /// Which release: NAME for the highest version, NAME@1.2.0, NAME@^1, NAME@CHANNEL
+        /// Release: NAME for the highest version, NAME@1.2.0, NAME@^1, NAME@CHANNEL
         #[arg(value_name = "NAME[@WANTED]")]
         requirement: Requirement,
         #[command(flatten)]
