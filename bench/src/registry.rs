@@ -105,7 +105,7 @@ async fn plain_get(address: &str, file: &Path) -> anyhow::Result<()> {
         hasher.update(&chunk);
     }
     out.sync_all()?;
-    drop(hasher.finalize());
+    let _ = hasher.finalize();
     Ok(())
 }
 
