@@ -527,7 +527,7 @@ impl Registry for Oci {
     }
 
     fn prebuilt<'a>(&'a self, name: &'a PackageName, content: &'a Digest) -> Answer<'a, Option<Release>> {
-        Box::pin(async move { Ok(self.release(name, prebuilt_tag(content)).await?) })
+        Box::pin(async move { self.release(name, prebuilt_tag(content)).await })
     }
 
     fn put_prebuilt<'a>(
