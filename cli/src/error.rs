@@ -92,24 +92,6 @@ impl CliError {
         }
     }
 
-    /// A tool that a build needs and that is not there.
-    fn fmt_tool(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CargoMissing { .. } => f.write_str("cargo could not be started"),
-            Self::NoCargo { looked_in } => {
-                write!(f, "there is no cargo in {}", joined(looked_in))
-            }
-            Self::NoTarget { target, .. } => write!(f, "the compiler knows no target `{target}`"),
-            Self::NoStandardLibrary { target } => {
-                write!(f, "Rust's standard library for {target} is not installed")
-            }
-            Self::NoLinker { target, program, .. } => {
-                write!(f, "{program}, the linker for {target}, is not on the PATH")
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The fix of a tool that a build needs and that is not there.
     fn tool_fix(&self) -> String {
         match self {
@@ -215,11 +197,17 @@ impl fmt::Display for CliError {
             Self::NoDependency { name } => {
                 write!(f, "crate `{name}` does not depend on longshore: it is not a package")
             }
-            Self::CargoMissing { .. }
-            | Self::NoCargo { .. }
-            | Self::NoTarget { .. }
-            | Self::NoStandardLibrary { .. }
-            | Self::NoLinker { .. } => self.fmt_tool(f),
+            Self::CargoMissing { .. } => f.write_str("cargo could not be started"),
+            Self::NoCargo { looked_in } => {
+                write!(f, "there is no cargo in {}", joined(looked_in))
+            }
+            Self::NoTarget { target, .. } => write!(f, "the compiler knows no target `{target}`"),
+            Self::NoStandardLibrary { target } => {
+                write!(f, "Rust's standard library for {target} is not installed")
+            }
+            Self::NoLinker { target, program, .. } => {
+                write!(f, "{program}, the linker for {target}, is not on the PATH")
+            }
             Self::CargoMetadata { message } => write!(f, "cargo does not read the crate: {message}"),
             Self::Overridden { name, decision } => {
                 write!(f, "`{name}` was not run: in this home the package is {decision}")

@@ -85,7 +85,7 @@ impl Session {
         active.map(|generation| generation["version"].as_str().expect("a version").to_owned()).collect()
     }
 
-    /// What went wrong with the followed package, and the pinned version.
+    /// The problem of the followed package, and the version of its release.
     fn followed(&self) -> (String, String) {
         let listed = ok(self.run(&["packages", "followed", "--json"])).json();
         let row = &listed["followed"][0];
@@ -98,7 +98,7 @@ impl Session {
     }
 }
 
-/// What a team does with a registry, whatever its kind.
+/// The work of a team with a registry of any kind.
 fn work_with(session: &Session) {
     let published = ok(session.publish(0, &["--channel", "stable"])).json();
     assert_eq!(published["published"][0]["uploaded"], true);

@@ -36,7 +36,7 @@ pub use join::{Build, SharedFiles, join};
 pub use longshore_workflow::names::{Digest, PackageName};
 pub use longshore_workflow_plugin::INTERFACE_VERSION;
 pub use manifest::{Isolation, Limits, Manifest, OnUpgrade, PackageSection, is_package_name};
-pub use plain_file::read_text;
+pub use plain_file::{read_text, sha256_of_file};
 pub use record::{
     AccumulatorRecord, GraphRecord, PackageRecord, ReactorRecord, StaticRecord, TaskRecord, TriggerRecord,
     WorkflowRecord,

@@ -1,23 +1,38 @@
 //! Files that strangers may have put in place: opened without waiting for anybody, read under a limit.
 
 use crate::error::Error;
+use longshore_workflow::names::Digest;
+use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::io::{Error as IoError, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 /// Opens a plain file. A pipe has nobody at its other end, and a device no end.
 pub(crate) fn open(path: &Path) -> Result<File, Error> {
-    let unreadable = |source| Error::Read { path: path.to_owned(), source };
+    open_plain(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+fn open_plain(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::fcntl::OFlag::O_NONBLOCK.bits());
-    let file = options.open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_file() {
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(unreadable(IoError::new(ErrorKind::InvalidInput, "it is not a plain file")))
+        Err(io::Error::new(ErrorKind::InvalidInput, "it is not a plain file"))
     }
+}
+
+/// SHA-256 of a plain file, read piece by piece.
+///
+/// # Errors
+/// Those of the system.
+pub fn sha256_of_file(path: &Path) -> io::Result<Digest> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut open_plain(path)?, &mut hasher)?;
+    Ok(Digest::from_sha256(hasher.finalize().into()))
 }
 
 /// Reads a text of at most `limit` bytes.

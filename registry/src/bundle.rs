@@ -1,7 +1,7 @@
 //! Bundles: a registry in one file, for machines without a network. A zip whose entries are the files of a registry, not
 //! compressed: archives are compressed already, and are read in place.
 
-use crate::blocking::{blocking, file_error};
+use crate::blocking::{blocking, file_error, write_whole};
 use crate::body::{Body, body};
 use crate::error::Error;
 use crate::file_registry::{Document, FileRegistry, Files};
@@ -70,6 +70,10 @@ impl Files for Bundle {
         &self.address
     }
 
+    fn stays(&self) -> bool {
+        false
+    }
+
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {
         Box::pin(async move {
             let Some(entry) = self.entries.get(path).copied() else { return Ok(None) };
@@ -121,15 +125,9 @@ impl Files for Bundle {
 /// # Errors
 /// [`Error::File`].
 pub fn write_bundle(folder: &Path, target: &Path) -> Result<(), Error> {
-    let failed = |source| file_error(target, source);
     let mut paths = Vec::new();
     list(folder, folder, &mut paths).map_err(|source| file_error(folder, source))?;
     paths.sort();
-    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.prefix(".").tempfile_in(parent).map_err(failed)?;
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())
@@ -144,10 +142,7 @@ pub fn write_bundle(folder: &Path, target: &Path) -> Result<(), Error> {
         zip.finish()?.flush()?;
         Ok(())
     };
-    compose(file.as_file_mut()).map_err(|error| failed(io::Error::other(error)))?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(target).map_err(|error| failed(error.error))?;
-    Ok(())
+    write_whole(target, |file| compose(file).map_err(io::Error::other))
 }
 
 /// The files below a folder, as paths with `/`; hidden ones are not of the registry.

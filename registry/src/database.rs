@@ -28,10 +28,6 @@ impl Files for Database {
         self.store.url()
     }
 
-    fn is_connected(&self) -> bool {
-        true
-    }
-
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {
         Box::pin(async move {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);

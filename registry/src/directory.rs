@@ -1,6 +1,6 @@
 //! A registry in a folder: a path, or `file:PATH`.
 
-use crate::blocking::{blocking, file_error};
+use crate::blocking::{blocking, file_error, write_whole};
 use crate::body::{Body, body};
 use crate::bundle;
 use crate::error::Error;
@@ -82,24 +82,13 @@ fn take(lock: &File) -> bool {
     })
 }
 
-/// Puts a file in place, whole and on disk, or not at all.
-fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), Error> {
-    let failed = |source| file_error(path, source);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    write(file.as_file_mut()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    // The name as well.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
-}
-
 impl Files for Directory {
     fn address(&self) -> &str {
         &self.address
+    }
+
+    fn stays(&self) -> bool {
+        false
     }
 
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {

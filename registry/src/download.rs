@@ -6,15 +6,14 @@ use crate::index::Release;
 use crate::registry::Registry;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
-use longshore_package::{Archive, ArchiveLimits, Digest, PackageName};
-use sha2::{Digest as _, Sha256};
+use longshore_package::{Archive, ArchiveLimits, PackageName, sha256_of_file};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// Longest silence of a registry while it sends.
-const SILENCE: Duration = Duration::from_secs(30);
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
 /// Longest time for one archive. What arrived until then stays, and the next attempt goes on.
 const WHOLE: Duration = Duration::from_secs(15 * 60);
@@ -252,7 +251,7 @@ impl Expected {
     /// Compares a file with what the index says.
     fn check(&self, path: &Path) -> Result<(), Error> {
         let release = &self.release;
-        let found = sha256_of(path).map_err(|source| file_error(path, source))?;
+        let found = sha256_of_file(path).map_err(|source| file_error(path, source))?;
         if found != release.sha256 {
             return Err(self.differs(format!("SHA-256 {found}, and not {}", release.sha256)));
         }
@@ -274,19 +273,6 @@ impl Expected {
         }
         Ok(())
     }
-}
-
-/// SHA-256 of a file.
-pub(crate) fn sha256_of(path: &Path) -> std::io::Result<Digest> {
-    let (mut file, mut hasher) = (File::open(path)?, Sha256::new());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-    Ok(Digest::from_sha256(hasher.finalize().into()))
 }
 
 /// Makes a folder that nobody else may look into or write to.

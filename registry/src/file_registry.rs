@@ -40,9 +40,9 @@ pub(crate) trait Files: Send + Sync + 'static {
     /// The address of the place.
     fn address(&self) -> &str;
 
-    /// True of a place that keeps connections.
-    fn is_connected(&self) -> bool {
-        false
+    /// False of a place whose address may lead to something else the next time.
+    fn stays(&self) -> bool {
+        true
     }
 
     /// A file of at most so many bytes, whose bytes are left out when it is larger; none when it is not there.
@@ -108,13 +108,8 @@ impl<F: Files> FileRegistry<F> {
 
     /// Applies the edit once; none when the index changed in between.
     async fn try_edit(&self, name: &PackageName, edit: Edit) -> Result<Option<Index>, Error> {
-        let (mut index, revision) = match self.load_index(name).await? {
-            Some((index, revision)) => (index, Some(revision)),
-            None if matches!(edit, Edit::Release(_)) => (Index::new(name.clone()), None),
-            None => {
-                return Err(Error::NoPackage { registry: self.0.address().to_owned(), name: name.clone() });
-            }
-        };
+        let (index, revision) = self.load_index(name).await?.unzip();
+        let mut index = Index::to_edit(index, name, &edit, self.0.address())?;
         let changed = index.apply(edit)?;
         let stored =
             !changed || self.0.store(&index_path(name), index.to_bytes(), revision.as_deref()).await?;
@@ -147,8 +142,8 @@ impl<F: Files> Registry for FileRegistry<F> {
         self.0.address()
     }
 
-    fn is_connected(&self) -> bool {
-        self.0.is_connected()
+    fn stays(&self) -> bool {
+        self.0.stays()
     }
 
     fn names(&self) -> Answer<'_, Vec<PackageName>> {

@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use crate::credentials::Credentials;
+use crate::download::SILENCE;
 use crate::error::{Cause, Error};
 use crate::file_registry::{Document, FileRegistry, Files};
 use crate::registry::{Answer, Location, Registry};
@@ -16,9 +17,6 @@ use url::Url;
 
 /// The time to connect.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
-
-/// Longest silence within an answer.
-pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
 /// Longest time for a small file.
 const SMALL: Duration = Duration::from_secs(60);
@@ -124,10 +122,6 @@ fn offset_of(response: &Response) -> Option<u64> {
 impl Files for Http {
     fn address(&self) -> &str {
         &self.address
-    }
-
-    fn is_connected(&self) -> bool {
-        true
     }
 
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {

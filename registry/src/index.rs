@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 
 /// Largest index as a file, in bytes.
-pub const MAX_INDEX: u64 = 16 << 20;
+pub(crate) const MAX_INDEX: u64 = 16 << 20;
 
 /// The format that is written. A higher one is refused.
 const FORMAT: u32 = 1;
@@ -112,6 +112,23 @@ impl Index {
         registry: &str,
     ) -> Result<Self, Error> {
         Self { format: FORMAT, name, channels, releases }.checked(registry)
+    }
+
+    /// The index that an edit is applied to: the one that was found, or a new one for a first release.
+    ///
+    /// # Errors
+    /// [`Error::NoPackage`].
+    pub(crate) fn to_edit(
+        found: Option<Self>,
+        name: &PackageName,
+        edit: &Edit,
+        registry: &str,
+    ) -> Result<Self, Error> {
+        match found {
+            Some(index) => Ok(index),
+            None if matches!(edit, Edit::Release(_)) => Ok(Self::new(name.clone())),
+            None => Err(Error::NoPackage { registry: registry.to_owned(), name: name.clone() }),
+        }
     }
 
     /// Reads the index of a package. `registry` is for messages.

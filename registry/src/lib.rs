@@ -43,7 +43,7 @@ pub use bundle::write_bundle;
 pub use download::{Downloads, Fetched};
 pub use error::{Cause, Error};
 pub use fetch::{copy, fetch, fetch_release};
-pub use index::{CHANNELS, Edit, Index, MAX_INDEX, Release, Yanked, is_channel_name};
+pub use index::{CHANNELS, Edit, Index, Release, Yanked, is_channel_name};
 pub use kinds::{REGISTRIES, RegistryKind, open};
 pub use publish::{Published, publish, release_of};
 pub use registry::{Answer, Location, Registry};

@@ -3,9 +3,10 @@
 
 use crate::blocking::file_error;
 use crate::body::{Body, CHUNK};
+use crate::download::SILENCE;
 use crate::error::{Cause, Error};
 use crate::file_registry::{Document, FileRegistry, Files};
-use crate::http::{CONNECT, SILENCE, install_crypto};
+use crate::http::{CONNECT, install_crypto};
 use crate::registry::{Answer, Location, Registry};
 use futures_util::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -101,10 +102,6 @@ impl Bucket {
 impl Files for Bucket {
     fn address(&self) -> &str {
         &self.address
-    }
-
-    fn is_connected(&self) -> bool {
-        true
     }
 
     fn load<'a>(&'a self, path: &'a str, limit: u64) -> Answer<'a, Option<Document>> {

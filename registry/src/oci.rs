@@ -7,8 +7,9 @@
 use crate::blocking::{blocking, file_error};
 use crate::body::{Body, body};
 use crate::credentials::Credentials;
+use crate::download::SILENCE;
 use crate::error::{Cause, Error};
-use crate::http::{CONNECT, SILENCE, install_crypto};
+use crate::http::{CONNECT, install_crypto};
 use crate::index::{Edit, Index, MAX_RELEASE, Release, is_channel_name};
 use crate::registry::{Answer, Location, Registry};
 use futures_util::{StreamExt, TryStreamExt};
@@ -184,29 +185,25 @@ impl Oci {
         }
     }
 
-    /// The tags of a package; none when it has no repository. Registries send fewer than they are asked for, or all at once:
-    /// the last page is the one that brings nothing new.
+    /// The tags of a package; none when it has no repository.
     async fn tags(&self, name: &PackageName) -> Result<BTreeSet<String>, Error> {
-        let reference = self.reference(name, "latest".to_owned());
-        let (mut tags, mut last) = (BTreeSet::new(), None::<String>);
-        loop {
-            let page = self.client.list_tags(&reference, &self.auth, Some(PAGE), last.as_deref()).await;
-            let page = match page {
-                Ok(page) => page.tags,
-                Err(error) if is_missing(&error) && last.is_none() => return Ok(tags),
-                Err(error) => return Err(self.failed(error)),
-            };
-            let before = tags.len();
-            last = page.last().cloned();
-            tags.extend(page);
-            if tags.len() > MAX_TAGS {
-                let message = format!("it has more than {MAX_TAGS} tags");
-                return Err(Error::Index { registry: self.address.clone(), name: name.clone(), message });
-            }
-            if tags.len() == before {
-                return Ok(tags);
-            }
-        }
+        let reference = &self.reference(name, "latest".to_owned());
+        let page = |last: Option<String>| -> Answer<'_, Vec<String>> {
+            Box::pin(async move {
+                match self.client.list_tags(reference, &self.auth, Some(PAGE), last.as_deref()).await {
+                    Ok(page) => Ok(page.tags),
+                    Err(error) if is_missing(&error) && last.is_none() => Ok(Vec::new()),
+                    Err(error) => Err(self.failed(error)),
+                }
+            })
+        };
+        let tags = all_pages(MAX_TAGS, page).await?;
+        tags.ok_or_else(|| self.too_many(name.clone(), MAX_TAGS))
+    }
+
+    fn too_many(&self, name: PackageName, limit: usize) -> Error {
+        let message = format!("a list of the registry has more than {limit} entries");
+        Error::Index { registry: self.address.clone(), name, message }
     }
 
     /// The release behind a tag; none when it is another artifact, or of another package. One that was read before is asked for by
@@ -366,26 +363,15 @@ impl Oci {
     }
 
     async fn names_below(&self) -> Result<Vec<PackageName>, Error> {
-        let reference = Reference::with_tag(self.host.clone(), "any".to_owned(), "latest".to_owned());
-        let (mut repositories, mut last) = (BTreeSet::new(), None::<String>);
-        loop {
-            let page = self.client.catalog(&reference, &self.auth, Some(PAGE), last.as_deref()).await;
-            let page = page.map_err(|error| self.failed(error))?.repositories;
-            let before = repositories.len();
-            last = page.last().cloned();
-            repositories.extend(page);
-            if repositories.len() > MAX_NAMES {
-                let message = format!("the registry has more than {MAX_NAMES} repositories");
-                return Err(Error::Index {
-                    registry: self.address.clone(),
-                    name: "_catalog".into(),
-                    message,
-                });
-            }
-            if repositories.len() == before {
-                break;
-            }
-        }
+        let reference = &Reference::with_tag(self.host.clone(), "any".to_owned(), "latest".to_owned());
+        let page = |last: Option<String>| -> Answer<'_, Vec<String>> {
+            Box::pin(async move {
+                let page = self.client.catalog(reference, &self.auth, Some(PAGE), last.as_deref()).await;
+                page.map(|page| page.repositories).map_err(|error| self.failed(error))
+            })
+        };
+        let repositories = all_pages(MAX_NAMES, page).await?;
+        let repositories = repositories.ok_or_else(|| self.too_many("_catalog".into(), MAX_NAMES))?;
         let mut names: Vec<PackageName> = Vec::new();
         for repository in repositories {
             let below = if self.prefix.is_empty() {
@@ -397,6 +383,26 @@ impl Oci {
         }
         names.sort();
         Ok(names)
+    }
+}
+
+/// All entries of a list that comes in pages; none when there are more than a limit. Registries send fewer than they are asked
+/// for, or all at once: the last page is the one that brings nothing new.
+async fn all_pages<'a>(
+    limit: usize,
+    page: impl Fn(Option<String>) -> Answer<'a, Vec<String>>,
+) -> Result<Option<BTreeSet<String>>, Error> {
+    let (mut entries, mut last) = (BTreeSet::new(), None);
+    loop {
+        let (page, before) = (page(last).await?, entries.len());
+        last = page.last().cloned();
+        entries.extend(page);
+        if entries.len() > limit {
+            return Ok(None);
+        }
+        if entries.len() == before {
+            return Ok(Some(entries));
+        }
     }
 }
 
@@ -442,10 +448,6 @@ fn is_missing(error: &OciError) -> bool {
 impl Registry for Oci {
     fn address(&self) -> &str {
         &self.address
-    }
-
-    fn is_connected(&self) -> bool {
-        true
     }
 
     fn names(&self) -> Answer<'_, Vec<PackageName>> {
@@ -507,11 +509,7 @@ impl Registry for Oci {
     fn edit<'a>(&'a self, name: &'a PackageName, edit: Edit) -> Answer<'a, Index> {
         Box::pin(async move {
             self.check_name(name)?;
-            let mut index = match self.load_index(name).await? {
-                Some(index) => index,
-                None if matches!(edit, Edit::Release(_)) => Index::new(name.clone()),
-                None => return Err(Error::NoPackage { registry: self.address.clone(), name: name.clone() }),
-            };
+            let mut index = Index::to_edit(self.load_index(name).await?, name, &edit, &self.address)?;
             let (version, promoted) = match &edit {
                 Edit::Release(release) => (release.version.clone(), None),
                 Edit::Yank { version, .. } => (version.clone(), None),

@@ -1,12 +1,11 @@
 //! Publishing: the archive first, then the index.
 
 use crate::blocking::blocking;
-use crate::download::sha256_of;
 use crate::error::Error;
 use crate::index::{Edit, Index, Release};
 use crate::registry::Registry;
 use longshore_package::trust::Signature;
-use longshore_package::{Archive, ArchiveLimits, PackageName};
+use longshore_package::{Archive, ArchiveLimits, PackageName, sha256_of_file};
 use semver::Version;
 use std::path::Path;
 
@@ -55,7 +54,7 @@ pub fn release_of(file: &Path, beside: &[Signature], now: i64) -> Result<(Packag
         let message = format!("the version `{}` is none: {error}", package.version);
         Error::Edit { name: package.name.clone(), message }
     })?;
-    let sha256 = sha256_of(file).map_err(read)?;
+    let sha256 = sha256_of_file(file).map_err(read)?;
     let release = Release {
         version,
         digest: archive.digest().clone(),

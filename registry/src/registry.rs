@@ -16,9 +16,9 @@ pub trait Registry: Send + Sync {
     /// The address, without a password.
     fn address(&self) -> &str;
 
-    /// True of one that keeps connections: it is worth to keep it open.
-    fn is_connected(&self) -> bool {
-        false
+    /// False of one whose address may lead to something else the next time, as a path does: it is opened anew.
+    fn stays(&self) -> bool {
+        true
     }
 
     /// The names of all packages, sorted.

@@ -45,15 +45,8 @@ impl FromStr for Requirement {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = |message: String| Error::Requirement { text: text.to_owned(), message };
-        let (name, want) = match text.split_once('@') {
-            Some((name, want)) => (name, Want::parse(want).map_err(bad)?),
-            None => (text, Want::Latest),
-        };
-        if !is_package_name(name) {
-            return Err(bad(format!("`{name}` is not a package name")));
-        }
-        Ok(Self { name: name.into(), want })
+        let (name, rule) = text.split_once('@').map_or((text, None), |(name, rule)| (name, Some(rule)));
+        Self::read(text, name, rule)
     }
 }
 
@@ -76,17 +69,41 @@ impl Want {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.name;
-        match &self.want {
-            Want::Latest => write!(f, "{name}"),
-            Want::Version(version) => write!(f, "{name}@{version}"),
-            Want::Range(range) => write!(f, "{name}@{range}"),
-            Want::Channel(channel) => write!(f, "{name}@{channel}"),
+        match self.rule() {
+            None => write!(f, "{}", self.name),
+            Some(rule) => write!(f, "{}@{rule}", self.name),
         }
     }
 }
 
 impl Requirement {
+    /// A requirement of a name and what [`Requirement::rule`] gave; an empty rule is that of the highest version.
+    ///
+    /// # Errors
+    /// [`Error::Requirement`].
+    pub fn of_parts(name: &str, rule: &str) -> Result<Self, Error> {
+        Self::read(rule, name, (!rule.is_empty()).then_some(rule))
+    }
+
+    fn read(text: &str, name: &str, rule: Option<&str>) -> Result<Self, Error> {
+        let bad = |message: String| Error::Requirement { text: text.to_owned(), message };
+        let want = rule.map_or(Ok(Want::Latest), Want::parse).map_err(bad)?;
+        if !is_package_name(name) {
+            return Err(bad(format!("`{name}` is not a package name")));
+        }
+        Ok(Self { name: name.into(), want })
+    }
+
+    /// The rule as text, which stands behind the `@`; none for the highest version.
+    pub fn rule(&self) -> Option<String> {
+        match &self.want {
+            Want::Latest => None,
+            Want::Version(version) => Some(version.to_string()),
+            Want::Range(range) => Some(range.to_string()),
+            Want::Channel(channel) => Some(channel.clone()),
+        }
+    }
+
     /// The release that an index has for it.
     ///
     /// # Errors

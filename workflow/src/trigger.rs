@@ -46,7 +46,7 @@ pub enum TriggerError {
 }
 
 impl From<TaskError> for TriggerError {
-    /// What tasks use in their bodies, such as `insert_as`, serves in a poll as well.
+    /// Makes `?` take the errors of what tasks use, such as `insert_as`.
     fn from(error: TaskError) -> Self {
         Self::PollError { message: error.to_string() }
     }

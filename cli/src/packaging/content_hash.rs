@@ -5,10 +5,9 @@ use super::settings::SETTINGS;
 use super::toolchain::compiler;
 use crate::build_error::BuildError;
 use cargo_metadata::{Metadata, Package, PackageId};
-use longshore_package::{Digest, Error as PackageError};
+use longshore_package::{Digest, sha256_of_file};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -84,33 +83,26 @@ fn locals<'m>(metadata: &'m Metadata, package: &Package) -> Vec<&'m Package> {
 }
 
 /// The files of a crate with their sums, by path. What is hidden, what others may empty, and what was packed are not sources.
+/// Links are followed, as the compiler follows them, and each folder is looked into once.
 fn sources(root: &Path) -> Result<BTreeMap<String, String>, BuildError> {
-    let mut files = BTreeMap::new();
+    let (mut files, mut seen) = (BTreeMap::new(), BTreeSet::new());
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         let failed = |source| BuildError::Source { path: folder.clone(), source };
+        if !seen.insert(folder.canonicalize().map_err(failed)?) {
+            continue;
+        }
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let (path, entry) = entry.map(|entry| (entry.path(), entry)).map_err(failed)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let is_packed = [".longshore", ".sig"].iter().any(|ending| name.ends_with(ending));
-            if name.starts_with('.') || is_packed {
+            let path = entry.map_err(failed)?.path();
+            if !is_source(&path) {
                 continue;
             }
             if path.is_dir() {
-                // A crate in a crate has sources of its own.
-                if !path.join(CACHE_TAG).exists() && name != "target" && !path.join("Cargo.toml").exists() {
-                    folders.push(path);
-                }
+                folders.push(path);
                 continue;
             }
             let label = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-            files.insert(
-                label,
-                sum(&path).map_err(|error| BuildError::Source {
-                    path: path.clone(),
-                    source: io::Error::other(error),
-                })?,
-            );
+            files.insert(label, sum(&path)?);
             if files.len() > MAX_FILES {
                 let source = io::Error::other(format!("it has more than {MAX_FILES} files"));
                 return Err(BuildError::Source { path: root.to_owned(), source });
@@ -120,17 +112,22 @@ fn sources(root: &Path) -> Result<BTreeMap<String, String>, BuildError> {
     Ok(files)
 }
 
+/// True of a file that a build may read, and of a folder that may have some. A crate in a crate has sources of its own.
+fn is_source(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_packed = || [".longshore", ".sig"].iter().any(|ending| name.ends_with(ending));
+    let is_left_alone =
+        || name == "target" || [CACHE_TAG, "Cargo.toml"].iter().any(|file| path.join(file).exists());
+    !name.starts_with('.') && !(if path.is_dir() { is_left_alone() } else { is_packed() })
+}
+
 /// SHA-256 of a file, in hex; nothing of one that is not there.
-fn sum(file: &Path) -> Result<String, PackageError> {
-    let failed = |source| PackageError::Read { path: file.to_owned(), source };
-    let mut opened = match File::open(file) {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        Err(source) => return Err(failed(source)),
-    };
-    let mut hasher = Sha256::new();
-    io::copy(&mut opened, &mut hasher).map_err(failed)?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+fn sum(file: &Path) -> Result<String, BuildError> {
+    match sha256_of_file(file) {
+        Ok(sum) => Ok(sum.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(source) => Err(BuildError::Source { path: file.to_owned(), source }),
+    }
 }
 
 #[cfg(test)]
@@ -163,6 +160,9 @@ mod tests {
         let paths = |files: BTreeMap<String, String>| files.into_keys().collect::<Vec<_>>();
         let before = sources(folder.path()).expect("reads");
         assert_eq!(paths(before.clone()), ["Cargo.toml", "assets/a.txt", "src/lib.rs"]);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("src/loop")).expect("links");
+        assert_eq!(sources(folder.path()).expect("reads"), before, "a link that leads back ends");
         write("src/lib.rs", "y");
         assert_ne!(sources(folder.path()).expect("reads"), before);
     }

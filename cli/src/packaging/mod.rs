@@ -67,11 +67,13 @@ pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built
         // A file for several targets is made here: each build that was made before is for one.
         && options.targets.len() < 2
     {
-        let (content, target) = content_of(&found, options)?;
-        if let Some(built) = prebuilt::take(prebuilt, package, (&content, &target), &folder) {
+        let content = content_of(&found, options);
+        if let Some(built) = prebuilt::take(prebuilt, package, content, &folder) {
             return Ok(built);
         }
     }
+    // Before the sources are read: whoever changes them meanwhile has built something else.
+    let content = options.with_content.then(|| content_of(&found, options)).transpose()?;
     let build = CargoBuild { package, target_directory, release: options.release, settings, verbose };
     let first = build.compile(options.targets.first().map(String::as_str))?;
     let record = StaticRecord::of_library(&first.bytes).map_err(|error| match error {
@@ -81,9 +83,7 @@ pub(crate) fn build(path: &Path, options: &BuildOptions) -> anyhow::Result<Built
         other => other.into(),
     })?;
     let mut manifest = manifest(package, &record)?;
-    if options.with_content {
-        manifest.package.content = Some(content_of(&found, options)?.0);
-    }
+    manifest.package.content = content.map(|(content, _)| content);
     let shared = Arc::new(SharedFiles { manifest, assets: assets(package)? });
     let mut builds = vec![build_of(first, &shared)];
     for target in options.targets.iter().skip(1) {
@@ -117,7 +117,7 @@ pub(crate) fn content(path: &Path, options: &BuildOptions) -> anyhow::Result<(Pa
     Ok((found.package.name.as_str().into(), content, target))
 }
 
-/// Where builds of a crate lie that nobody has to make again, as its settings say.
+/// The registry of builds that nobody has to make again, as the settings of a crate name it.
 pub(crate) fn prebuilt_of(path: &Path) -> anyhow::Result<Option<Prebuilt>> {
     Ok(find_package(path)?.settings.prebuilt)
 }

@@ -16,23 +16,26 @@ use std::path::Path;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-/// The build of a crate for a target that the registry has, in a folder. None, after it was said why, when it has to be built.
+/// The build of a crate that the registry has for its content hash and target, in a folder. None, after it was said why, when it
+/// has to be built.
 pub(super) fn take(
     prebuilt: &Prebuilt,
     package: &Package,
-    (content, target): (&Digest, &str),
+    content: anyhow::Result<(Digest, String)>,
     folder: &Path,
 ) -> Option<Built> {
     let name = PackageName::from(package.name.as_str());
     let url = &prebuilt.url;
-    let taken =
-        block_in_place(|| Handle::current().block_on(try_take(prebuilt, &name, (content, target), folder)));
+    let taken = content.and_then(|(content, target)| {
+        let taken = try_take(prebuilt, &name, (&content, &target), folder);
+        Ok((block_in_place(|| Handle::current().block_on(taken))?, content, target))
+    });
     match taken {
-        Ok(Some(built)) => {
+        Ok((Some(built), content, _)) => {
             errln!("prebuilt: {name} {} is taken from {url} ({})", built.version, content.short());
             Some(built)
         }
-        Ok(None) => {
+        Ok((None, content, target)) => {
             errln!(
                 "prebuilt: {url} has no build of {name} for {} ({target}); it is built here",
                 content.short()

@@ -40,7 +40,7 @@ pub(crate) struct Tools {
     pub(crate) cargo: PathBuf,
     /// Other programs of that name that come later on the `PATH`, and are another file.
     pub(crate) shadowed: Vec<PathBuf>,
-    /// What the compiler says of itself in one line.
+    /// The compiler's version in one line.
     pub(crate) compiler: Option<String>,
     /// The linker of this machine, when it is not there.
     pub(crate) missing_linker: Option<&'static str>,
@@ -108,7 +108,7 @@ pub(super) fn for_target(
     linker(toolchain.folder, target)
 }
 
-/// What the compiler says of itself: version, commit, host.
+/// The compiler's description of itself: version, commit, host.
 pub(super) fn compiler(toolchain: Toolchain<'_>) -> Option<String> {
     rustc(toolchain, &["-vV"])
 }

@@ -244,8 +244,7 @@ impl Shared {
             None => {
                 let address = &row.registry;
                 let registry = open(if address == OWN_DATABASE { &self.database } else { address }).await?;
-                // The file of a bundle may be another one the next time.
-                if registry.is_connected() {
+                if registry.stays() {
                     *place.open.lock().await = Some(Arc::clone(&registry));
                 }
                 registry
@@ -345,8 +344,7 @@ impl Shared {
 
 /// The release that is wanted now, in the light of the one that was taken in last.
 fn wanted(row: &FollowedPackage, index: &Index) -> Result<Release, Error> {
-    let at = if row.requirement.is_empty() { String::new() } else { format!("@{}", row.requirement) };
-    let requirement: Requirement = format!("{}{at}", row.name).parse().map_err(Error::Registry)?;
+    let requirement = Requirement::of_parts(row.name.as_str(), &row.requirement)?;
     let resolved = requirement.resolve(index);
     let (Ok(version), Some(digest)) = (Version::parse(&row.version), &row.digest) else {
         return Ok(resolved?.clone());

@@ -10,7 +10,7 @@ use longshore_testing::container_registry;
 use serde_json::json;
 use std::net::SocketAddr;
 
-/// How a registry answers a question for tags.
+/// The way in which a registry sends its tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Paging {
     /// Two at once, whatever was asked for.

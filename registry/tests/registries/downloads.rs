@@ -168,11 +168,16 @@ async fn a_server_that_asks_for_credentials_and_an_address_with_some_are_refusal
 }
 
 #[tokio::test]
-async fn two_fetch_the_same_at_once() {
+async fn two_fetch_the_same_at_once_and_both_have_it_whole() {
     let setup = Setup::new().await;
     let (one, two) = tokio::join!(setup.fetch(), setup.fetch());
-    one.expect("arrives");
-    two.expect("arrives");
+    assert_eq!((one.expect("arrives"), two.expect("arrives")), (setup.release.bytes, setup.release.bytes));
+    let folder = setup.folder.path().join("downloads");
+    let files: Vec<_> =
+        std::fs::read_dir(&folder).expect("lists").flatten().map(|file| file.path()).collect();
+    assert_eq!(files.len(), 1, "no part stays: {files:?}");
+    let published = setup.folder.path().join("rates-1.0.0-1.longshore");
+    assert!(std::fs::read(&files[0]).expect("reads") == std::fs::read(published).expect("reads"));
 }
 
 #[tokio::test]

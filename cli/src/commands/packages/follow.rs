@@ -28,11 +28,10 @@ pub(super) async fn follow(
         }
         Err(error) => return Err(error.into()),
     };
-    let text = requirement.to_string();
     let Decision { actor, reason } = decision;
     let row = FollowedPackage {
         name: requirement.name.clone(),
-        requirement: text.split_once('@').map(|(_, wanted)| wanted.to_owned()).unwrap_or_default(),
+        requirement: requirement.rule().unwrap_or_default(),
         registry: address,
         actor,
         reason,
@@ -48,7 +47,10 @@ pub(super) async fn follow(
     let document = json!({ "name": row.name, "requirement": row.requirement, "registry": row.registry, "release": found });
     printer.print(&document, || {
         let now = found.map(|version| format!(", now {version}")).unwrap_or_default();
-        format!("{text}: followed in {}{now}; its host carries that out within seconds\n", row.registry)
+        format!(
+            "{requirement}: followed in {}{now}; its host carries that out within seconds\n",
+            row.registry
+        )
     })?;
     Ok(ExitStatus::Done)
 }
